@@ -1,0 +1,65 @@
+# `make help` lists what there is. Everything runs from .venv, which `make setup` builds from hashes alone.
+
+PYTHON ?= python3
+UV ?= uv
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-done
+CLARION := $(BIN)/clarion
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+LOCK := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test check format format-check lint types contracts demo bench chaos lock clean
+
+help:  ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## Build .venv from the lock file (does nothing when nothing changed)
+
+# The stamp comes last, so an interrupted set-up starts over instead of passing for a finished one.
+$(STAMP): requirements-dev.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: $(STAMP)  ## Run every test (ARGS= goes to pytest)
+	$(BIN)/pytest $(ARGS)
+
+check: format-check lint types contracts test  ## Everything a change has to pass
+
+format: $(STAMP)  ## Rewrite the code in the one format
+	$(BIN)/ruff check --select I --fix --quiet src tests
+	$(BIN)/ruff format src tests
+
+format-check: $(STAMP)
+	$(BIN)/ruff format --check src tests
+
+lint: $(STAMP)  ## Ruff over everything, and the stricter rules for pure code
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff check --config tests/architecture/pure.toml src/clarion
+
+types: $(STAMP)  ## Mypy, strict
+	$(BIN)/mypy
+
+contracts: $(STAMP)  ## Import rules between the folders
+	$(BIN)/lint-imports
+
+demo: $(STAMP)  ## Start Clarion with sample data (ONCE=1: run the story once and stop)
+	$(CLARION) demo $(if $(ONCE),--once)
+
+bench: $(STAMP)  ## Measure (CASE=name N=how-many RATE=per-second)
+	$(CLARION) bench $(CASE) $(if $(N),--n $(N)) $(if $(RATE),--rate $(RATE))
+
+chaos: $(STAMP)  ## Break things on purpose (CASE=name KILLS=how-many SEED=number)
+	$(CLARION) chaos $(CASE) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+lock:  ## Resolve both lock files again (needs uv)
+	$(LOCK) --group dev -o requirements-dev.lock
+	$(LOCK) -c requirements-dev.lock -o requirements.lock
+
+clean:  ## Remove .venv and caches (keeps clarion-data)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
