@@ -1,0 +1,1 @@
+"""Clarion: one API that decides who is told, on which channel, when and through whom, and can say why."""

@@ -1,0 +1,1 @@
+"""App: configuration, wiring and entry points; the only place that sees everyone."""

@@ -1,0 +1,1 @@
+"""Backends: implementations of the ports, one folder an engine. They never import each other."""

@@ -1,0 +1,1 @@
+"""Memory backend: the referee model of every contract suite, not a mock."""

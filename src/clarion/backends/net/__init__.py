@@ -1,0 +1,1 @@
+"""Network backend: the egress port. Guarded HTTP client and SMTP session; private addresses are refused here."""

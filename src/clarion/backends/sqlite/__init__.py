@@ -1,0 +1,1 @@
+"""SQLite backend: the embedded journal and store that a first start uses."""

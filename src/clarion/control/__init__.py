@@ -1,0 +1,1 @@
+"""Control: what an operator or product person sets up. Off the hot path; one folder an area: rules and routes."""

@@ -1,0 +1,1 @@
+"""Auth: credentials, and the tenant and scopes that each one stands for."""

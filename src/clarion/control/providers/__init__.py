@@ -1,0 +1,1 @@
+"""Provider accounts: credentials (write-only), limits and order of preference per tenant."""

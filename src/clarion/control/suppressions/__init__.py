@@ -1,0 +1,1 @@
+"""Suppressions: addresses nobody may send to, and why."""

@@ -1,0 +1,1 @@
+"""Templates: versioned, localized content per channel; publish, roll back, preview."""

@@ -1,0 +1,1 @@
+"""Topics: named lists of users and their members."""

@@ -1,0 +1,1 @@
+"""Users: contacts, devices, locale, zone, attributes and preferences of the people a tenant notifies."""

@@ -1,0 +1,1 @@
+"""Ops: clock, metrics, logging and health, behind their ports."""

@@ -1,0 +1,1 @@
+"""E-mail vendors, one file each."""

@@ -1,0 +1,1 @@
+"""In-app: the channel whose provider is our own inbox."""

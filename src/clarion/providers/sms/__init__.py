@@ -1,0 +1,1 @@
+"""SMS vendors, one file each."""

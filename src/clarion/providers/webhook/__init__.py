@@ -1,0 +1,1 @@
+"""Webhooks: signed calls to an address of the tenant's own."""

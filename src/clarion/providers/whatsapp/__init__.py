@@ -1,0 +1,1 @@
+"""WhatsApp vendors, one file each."""
