@@ -1,1 +1,1 @@
-"""SQLite backend: the embedded journal and store that a first start uses."""
+"""SQLite backends: `control.db`, `journal.db` and `state.db`, one file per concern."""

@@ -1,0 +1,147 @@
+"""The error tree. Drivers' and vendors' exceptions are translated into it at the edge.
+
+    ClarionError
+    |- CallerError            the caller can mend it; its text is shown (a 4xx problem document)
+    |  |- InvalidField        a field of the request is wrong (400/422)
+    |  |- NotFound            unknown, or another tenant's (404)
+    |  |- Conflict            clashes with what is stored or still running (409)
+    |  |- KeyReused           idempotency key seen with another body (422)
+    |  |- Unauthorized        no key, or a wrong or revoked one (401)
+    |  |- Forbidden           the key lacks the scope (403)
+    |  |- TooLarge            body or list over its bound (413)
+    |  `- Overloaded          cannot be held now, come back after `retry_after_s` (429/503)
+    |- OperatorError          the operator can mend it: one clear sentence, non-zero exit
+    |- StaleLease             the fence moved on: this holder may not write
+    |- DurabilityError        a commit or fsync failed: stop the process, acknowledge nothing
+    |- CorruptFrame           a journal frame failed its checksum or version
+    `- EgressError            an outbound call failed; says whether the request can have been sent
+"""
+
+from enum import StrEnum
+
+
+class ClarionError(Exception):
+    """Root of every error Clarion raises on purpose."""
+
+
+class CallerError(ClarionError):
+    """An error whose text is meant for the caller of the API.
+
+    `code` is stable, `field` is the path of the offending field (`to[3].email`), `status` the HTTP status.
+    """
+
+    status = 400
+    code = "bad_request"
+
+    def __init__(self, detail: str, *, field: str | None = None, code: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        if code is not None:
+            self.code = code
+
+
+class InvalidField(CallerError):
+    """A field is missing, ill-typed, out of bounds or names something unknown."""
+
+    status = 422
+    code = "invalid_field"
+
+
+class Malformed(CallerError):
+    """The body is not what its content type says."""
+
+    status = 400
+    code = "malformed_body"
+
+
+class NotFound(CallerError):
+    """Nothing with that id for this tenant."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(CallerError):
+    """The request clashes with the stored state, or with the same request still running."""
+
+    status = 409
+    code = "conflict"
+
+    def __init__(
+        self, detail: str, *, field: str | None = None, code: str | None = None, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(detail, field=field, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class KeyReused(CallerError):
+    """The idempotency key was used before with another body."""
+
+    status = 422
+    code = "idempotency_key_reused"
+
+
+class Unauthorized(CallerError):
+    """No credential, or one that is wrong, expired or revoked."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(CallerError):
+    """The credential is good but lacks the scope."""
+
+    status = 403
+    code = "forbidden"
+
+
+class TooLarge(CallerError):
+    """A body or list is over its bound."""
+
+    status = 413
+    code = "too_large"
+
+
+class Overloaded(CallerError):
+    """The request cannot be held now and was not taken."""
+
+    status = 503
+    code = "overloaded"
+
+    def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class OperatorError(ClarionError):
+    """Something the operator has to mend, in one sentence."""
+
+
+class StaleLease(ClarionError):
+    """The lease was taken over; nothing of this append was stored."""
+
+
+class DurabilityError(ClarionError):
+    """A commit failed; the process stops rather than acknowledge."""
+
+
+class CorruptFrame(ClarionError):
+    """A frame failed its checksum, or is of a version this build cannot read."""
+
+
+class Sent(StrEnum):
+    """Whether a failed outbound call can have reached the other side."""
+
+    NO = "no"
+    MAYBE = "maybe"
+
+
+class EgressError(ClarionError):
+    """An outbound call got no answer. `sent` says whether the body can have gone out."""
+
+    def __init__(self, detail: str, *, sent: Sent, blocked: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.sent = sent
+        self.blocked = blocked

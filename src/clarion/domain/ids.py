@@ -1,0 +1,67 @@
+"""Identifiers: how they are made, what they embed and how they are written.
+
+A notification id is 16 bytes: 48 bits of Unix milliseconds, 8 bits of journal partition, 72 random bits. Ids therefore
+grow with time, so rows keyed by them stay together on disk, and the partition that owns an id is read from the id.
+A delivery id is its notification id followed by 8 bytes of BLAKE2b over what makes the delivery unique, so planning the
+same notification again yields the same ids.
+"""
+
+from hashlib import blake2b
+from typing import Final
+
+NOTIFICATION_ID_BYTES: Final = 16
+DELIVERY_ID_BYTES: Final = 24
+ENTROPY_BYTES: Final = 9
+
+NOTIFICATION_PREFIX: Final = "ntf_"
+BROADCAST_PREFIX: Final = "brd_"
+DELIVERY_PREFIX: Final = "dlv_"
+
+
+def notification_id(at_ms: int, partition: int, entropy: bytes) -> bytes:
+    """Return a 16-byte id from Unix milliseconds, a partition (0-255) and 9 random bytes."""
+    return at_ms.to_bytes(6, "big") + bytes((partition,)) + entropy
+
+
+def partition_of(id_: bytes) -> int:
+    """Return the journal partition embedded in a notification or delivery id."""
+    return id_[6]
+
+
+def created_ms(id_: bytes) -> int:
+    """Return the Unix milliseconds embedded in a notification or delivery id."""
+    return int.from_bytes(id_[:6], "big")
+
+
+def delivery_id(notification: bytes, user: str, channel: str, address: str, step: str = "") -> bytes:
+    """Return the 24-byte delivery id of one notification to one user on one channel and address."""
+    # Length prefixes keep ("a", "bc") and ("ab", "c") apart.
+    parts = (user, channel, address, step)
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return notification + blake2b(text.encode(), key=notification, digest_size=8).digest()
+
+
+def notification_of(delivery: bytes) -> bytes:
+    """Return the notification id a delivery id starts with."""
+    return delivery[:NOTIFICATION_ID_BYTES]
+
+
+def write(prefix: str, id_: bytes) -> str:
+    """Return the public form of an id, such as `ntf_0199...` (lower-case hexadecimal)."""
+    return prefix + id_.hex()
+
+
+def read(prefix: str, text: str, size: int = NOTIFICATION_ID_BYTES) -> bytes | None:
+    """Return the bytes of a public id, or None when the text is not one of that kind."""
+    if len(text) != len(prefix) + 2 * size or not text.startswith(prefix):
+        return None
+    try:
+        return bytes.fromhex(text[len(prefix) :])
+    except ValueError:
+        return None
+
+
+def partition_for(tenant: str, key: str, partitions: int) -> int:
+    """Return the partition that owns (tenant, key), where key is a user id or an inline address."""
+    digest = blake2b(f"{len(tenant)}:{tenant}{key}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") % partitions

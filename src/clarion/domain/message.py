@@ -1,0 +1,90 @@
+"""A rendered message and the requests and answers vendors turn it into. Plain data: nothing here touches a socket."""
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from clarion.domain.channel import Channel
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One delivery, rendered. `parts` are the rendered parts of the channel's template.
+
+    `delivery_id` is its public text form and goes to the provider as idempotency key wherever one is taken;
+    `attempt` counts from 1; `expires_ms` is Unix milliseconds or None.
+    """
+
+    delivery_id: str
+    notification_id: str
+    tenant: str
+    channel: Channel
+    user_id: str
+    address: str
+    parts: dict[str, Any]
+    attempt: int
+    created_ms: int
+    category: str = ""
+    expires_ms: int | None = None
+    metadata: dict[str, str] = {}
+
+
+class HttpRequest(msgspec.Struct, frozen=True):
+    """An HTTP call a vendor wants made; `timeout_ms` bounds the whole call."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    timeout_ms: int = 15_000
+
+    def __repr__(self) -> str:
+        return f"HttpRequest({self.method} {self.url.split('?', 1)[0]}, {len(self.body)} bytes)"
+
+
+class HttpResponse(msgspec.Struct, frozen=True):
+    """An HTTP answer; header names are lower-case, the body is cut at `RESPONSE_BYTES_MAX`."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class SmtpRequest(msgspec.Struct, frozen=True):
+    """An SMTP transaction. `security` is `starttls`, `tls` or `none`; `payload` is the whole RFC 5322 message."""
+
+    host: str
+    port: int
+    security: str
+    username: str | None
+    password: str | None
+    sender: str
+    recipient: str
+    payload: bytes
+    timeout_ms: int = 30_000
+
+    def __repr__(self) -> str:
+        return f"SmtpRequest({self.host}:{self.port}, {len(self.payload)} bytes)"
+
+
+class SmtpReply(msgspec.Struct, frozen=True):
+    """The decisive SMTP reply: `stage` is `connect`, `auth`, `mail`, `rcpt` or `data` (the final dot)."""
+
+    stage: str
+    code: int
+    text: str
+
+
+class LocalRequest(msgspec.Struct, frozen=True):
+    """A message that needs no wire: the vendor's `read` gets the message's content back as a `LocalReply`."""
+
+    content: dict[str, Any]
+
+
+class LocalReply(msgspec.Struct, frozen=True):
+    """The echo of a `LocalRequest`."""
+
+    content: dict[str, Any]
+
+
+Request: TypeAlias = HttpRequest | SmtpRequest | LocalRequest
+Response: TypeAlias = HttpResponse | SmtpReply | LocalReply

@@ -1,0 +1,67 @@
+"""What a vendor may answer to one attempt: a closed set, matched exhaustively.
+
+    Accepted         the provider took responsibility for the message
+    Throttled        asked to slow down; try again after a stated time
+    Transient        surely not sent, may work later
+    Ambiguous        the body went out and no answer came: it may have been sent
+    Refused          this message will never be taken
+    InvalidRecipient the address is dead: suppress it
+    Misconfigured    the account is at fault, not the message
+"""
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+
+class _Outcome(msgspec.Struct, frozen=True, array_like=True, tag=str.lower):
+    pass
+
+
+class Accepted(_Outcome, frozen=True):
+    """The provider took the message; `content` is what a local vendor (in-app, sandbox) wants stored."""
+
+    vendor_message_id: str = ""
+    content: dict[str, Any] | None = None
+
+
+class Throttled(_Outcome, frozen=True):
+    """The provider asks for a pause of `after_ms` milliseconds; None when it did not say."""
+
+    after_ms: int | None = None
+    detail: str = ""
+
+
+class Transient(_Outcome, frozen=True):
+    """Surely not sent; a later attempt may succeed. `detail` holds the provider's own words."""
+
+    detail: str = ""
+    after_ms: int | None = None
+
+
+class Ambiguous(_Outcome, frozen=True):
+    """The request went out and no answer came, so the message may have been sent."""
+
+    detail: str = ""
+
+
+class Refused(_Outcome, frozen=True):
+    """The provider will never take this message; `reason` is a stable code, `detail` its own words."""
+
+    reason: str
+    detail: str = ""
+
+
+class InvalidRecipient(_Outcome, frozen=True):
+    """The address or token is dead and is to be suppressed."""
+
+    detail: str = ""
+
+
+class Misconfigured(_Outcome, frozen=True):
+    """Credentials, account or set-up are at fault; sending more of the same cannot help."""
+
+    detail: str = ""
+
+
+Outcome: TypeAlias = Accepted | Throttled | Transient | Ambiguous | Refused | InvalidRecipient | Misconfigured

@@ -1,0 +1,41 @@
+"""A user as planning sees one: contacts, devices, locale, zone and the profile its preferences amount to."""
+
+from typing import Any
+
+import msgspec
+
+
+class Device(msgspec.Struct, frozen=True, array_like=True):
+    """A push token or web-push subscription; `kind` is the channel it serves (`push` or `webpush`)."""
+
+    device_id: str
+    kind: str
+    token: str
+
+
+class User(msgspec.Struct, frozen=True):
+    """A person a tenant notifies. `ordinal` is the store's own integer, dense and stable, never shown."""
+
+    user_id: str
+    ordinal: int
+    profile_id: int
+    email: str | None = None
+    phone: str | None = None
+    whatsapp: str | None = None
+    chat: str | None = None
+    webhook: str | None = None
+    locale: str = ""
+    zone: str = ""
+    devices: tuple[Device, ...] = ()
+    attributes: dict[str, Any] = {}
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """A class of users who share preferences and zone, and so share every decision made from them.
+
+    `preferences` maps a category key (or `*`) to a map of channel (or `*`) to whether sending is allowed.
+    """
+
+    profile_id: int
+    zone: str
+    preferences: dict[str, dict[str, bool]]

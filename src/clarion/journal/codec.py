@@ -1,0 +1,73 @@
+"""Frame encoding: 12 bytes of header, then the MessagePack columns of one event kind.
+
+Header, big-endian: magic `CF` (2 bytes), codec version (1), event kind (1), event count (4), CRC-32 of the body (4).
+A reader refuses a version it does not know; columns may only be added at the end, so an older frame stays readable.
+"""
+
+import struct
+from typing import Final
+from zlib import crc32
+
+import msgspec
+
+from clarion.domain.errors import CorruptFrame
+from clarion.journal.events import (
+    AcceptedFrame,
+    AttemptedFrame,
+    CancelledFrame,
+    ChunkAttemptedFrame,
+    ChunkFrame,
+    DeliverFrame,
+    Event,
+    IntentFrame,
+    PlannedFrame,
+    ReplayedFrame,
+)
+
+VERSION: Final = 1
+_MAGIC: Final = b"CF"
+_HEADER: Final = struct.Struct(">2sBBII")
+
+_KINDS: Final[dict[int, type[Event]]] = {
+    1: AcceptedFrame,
+    2: DeliverFrame,
+    3: ChunkFrame,
+    4: PlannedFrame,
+    5: IntentFrame,
+    6: AttemptedFrame,
+    7: ChunkAttemptedFrame,
+    8: CancelledFrame,
+    9: ReplayedFrame,
+}
+_CODES: Final = {kind: code for code, kind in _KINDS.items()}
+_DECODERS: Final = {code: msgspec.msgpack.Decoder(kind) for code, kind in _KINDS.items()}
+_ENCODER: Final = msgspec.msgpack.Encoder()
+
+
+def encode(event: Event, count: int) -> bytes:
+    """Return the bytes of a frame of `count` events."""
+    body = _ENCODER.encode(event)
+    return _HEADER.pack(_MAGIC, VERSION, _CODES[type(event)], count, crc32(body)) + body
+
+
+def count_of(payload: bytes) -> int:
+    """Return how many events a frame says it holds, without decoding it."""
+    return int(_HEADER.unpack_from(payload)[3])
+
+
+def decode(payload: bytes) -> Event:
+    """Return the event of a frame. Raises `CorruptFrame` on a bad header, version, checksum or body."""
+    if len(payload) < _HEADER.size:
+        raise CorruptFrame("frame is shorter than its header")
+    magic, version, kind, _count, checksum = _HEADER.unpack_from(payload)
+    if magic != _MAGIC or kind not in _DECODERS:
+        raise CorruptFrame("not a frame")
+    if version > VERSION:
+        raise CorruptFrame(f"frame version {version} is newer than this build reads ({VERSION})")
+    body = memoryview(payload)[_HEADER.size :]
+    if crc32(body) != checksum:
+        raise CorruptFrame("frame checksum does not match")
+    try:
+        return _DECODERS[kind].decode(body)
+    except msgspec.MsgspecError as error:
+        raise CorruptFrame(f"frame body is unreadable: {error}") from error

@@ -1,0 +1,212 @@
+"""Event kinds and their columns. One frame holds a batch of one kind; each field below is a column, all equally long.
+
+Column names are the glossary's; times are Unix milliseconds; ids are bytes. Values that never differ inside a frame are
+plain fields and stand first.
+"""
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from clarion.domain.outcome import Outcome
+
+
+class Recipient(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """A user by id, or an inline recipient by contact (never both)."""
+
+    user_id: str = ""
+    contacts: dict[str, str] | None = None
+    locale: str = ""
+    zone: str = ""
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True):
+    """An accepted request, checked and normalised. `parts` is inline content per channel when there is no template."""
+
+    to: list[Recipient]
+    template: str | None
+    category: str | None
+    channels: list[str] | None
+    lane: str
+    data: dict[str, Any]
+    parts: dict[str, dict[str, Any]] | None = None
+    send_at_ms: int | None = None
+    expires_ms: int | None = None
+    ordering_key: str | None = None
+    metadata: dict[str, str] | None = None
+
+
+class Audience(msgspec.Struct, frozen=True, array_like=True):
+    """Who a broadcast is for: everyone of the tenant, or the members of a topic."""
+
+    topic: str | None = None
+
+
+class _Columns(msgspec.Struct, array_like=True):
+    pass
+
+
+class AcceptedFrame(_Columns, tag=1):
+    """Requests taken by the API, on `accepted.<lane>`."""
+
+    notification_ids: list[bytes]
+    tenants: list[str]
+    accepted_ms: list[int]
+    requests: list[Request]
+
+
+class BroadcastJob(msgspec.Struct, frozen=True, array_like=True):
+    """A cursor's payload: what to send to each member of the audience (`request.to` is empty)."""
+
+    audience: Audience
+    request: Request
+
+
+class DeliverFrame(_Columns, tag=2):
+    """Single deliveries to send, on `deliver.<channel>.<lane>`.
+
+    `contents` is the template key, or a map of inline parts. `users` is what the template reads of the user (or None).
+    `starts` counts how often this delivery was put on the journal for the attempt at hand. `chunks` refers to the chunk
+    and index a retried broadcast delivery came from, or is None.
+    """
+
+    delivery_ids: list[bytes]
+    tenants: list[str]
+    user_ids: list[str]
+    addresses: list[str]
+    locales: list[str]
+    contents: list[str | dict[str, Any]]
+    categories: list[str]
+    data: list[dict[str, Any]]
+    users: list[dict[str, Any] | None]
+    attempts: list[int]
+    expires_ms: list[int | None]
+    metadata: list[dict[str, str] | None]
+    ordering_keys: list[str | None]
+    chunks: list[tuple[bytes, int] | None]
+
+
+class ChunkFrame(_Columns, tag=3):
+    """One chunk of a broadcast, on `deliver.<channel>.bulk` and on `outcomes`: shared fields once, then columns.
+
+    `chunk_id` is 24 bytes: the broadcast id and 8 bytes of the first ordinal, channel and locale. `ordinals` are user
+    ordinals, ascending. `states` and `reasons` hold one byte a delivery. `addresses` and `users` are empty where the
+    channel needs none.
+    """
+
+    chunk_id: bytes
+    tenant: str
+    channel: str
+    locale: str
+    content: str | dict[str, Any]
+    category: str
+    data: dict[str, Any]
+    planned_ms: int
+    expires_ms: int | None
+    metadata: dict[str, str] | None
+    ordinals: list[int]
+    user_ids: list[str]
+    states: bytes
+    reasons: bytes
+    addresses: list[str]
+    users: list[dict[str, Any]]
+
+
+class PlannedFrame(_Columns, tag=4):
+    """What planning decided, on `outcomes`: notifications, and their deliveries as flat columns (`of` is the index of
+    the delivery's notification in `notification_ids`). `reasons` is 0 where the delivery was planned; a notification
+    with `scheduled_ms` set has no deliveries yet."""
+
+    planned_ms: int
+    notification_ids: list[bytes]
+    tenants: list[str]
+    accepted_ms: list[int]
+    requests: list[Request]
+    scheduled_ms: list[int | None]
+    of: list[int]
+    delivery_ids: list[bytes]
+    user_ids: list[str]
+    channels: list[str]
+    addresses: list[str]
+    reasons: list[int]
+    details: list[str]
+
+
+class IntentFrame(_Columns, tag=5):
+    """About to send, on `outcomes`, durable before the first byte goes out. `chunk_id` is set, and `delivery_ids` hold
+    the delivery ids of that chunk's slice, for a broadcast."""
+
+    worker: str
+    fence: int
+    at_ms: int
+    channel: str
+    chunk_id: bytes | None
+    first_index: int
+    delivery_ids: list[bytes]
+    attempts: list[int]
+
+
+class AttemptedFrame(_Columns, tag=6):
+    """Results of attempts, on `outcomes`. `events` are `domain.delivery_state.Event` values; `retry_ms` is when the next
+    attempt is due. `dead` is the encoded one-event DeliverFrame of a delivery that became dead, for replay. `contents`
+    carries what a local vendor wants stored (inbox item, captured message)."""
+
+    channel: str
+    delivery_ids: list[bytes]
+    tenants: list[str]
+    user_ids: list[str]
+    addresses: list[str]
+    attempts: list[int]
+    providers: list[str]
+    vendors: list[str]
+    events: list[str]
+    reasons: list[int]
+    outcomes: list[Outcome]
+    started_ms: list[int]
+    finished_ms: list[int]
+    retry_ms: list[int | None]
+    dead: list[bytes | None]
+    chunks: list[tuple[bytes, int] | None]
+
+
+class ChunkAttemptedFrame(_Columns, tag=7):
+    """First attempts of a slice of a chunk that were accepted, on `outcomes`: one state byte per delivery from
+    `first_index` on; 0 means 'not in this frame' (an AttemptedFrame tells that delivery's story)."""
+
+    chunk_id: bytes
+    tenant: str
+    channel: str
+    provider: str
+    vendor: str
+    first_index: int
+    states: bytes
+    finished_ms: int
+
+
+class CancelledFrame(_Columns, tag=8):
+    """Notifications or broadcasts cancelled by a caller, on `outcomes`."""
+
+    tenants: list[str]
+    subject_ids: list[bytes]
+    at_ms: list[int]
+
+
+class ReplayedFrame(_Columns, tag=9):
+    """Dead deliveries put back on the journal by a caller, on `outcomes`."""
+
+    tenants: list[str]
+    delivery_ids: list[bytes]
+    at_ms: list[int]
+
+
+Event: TypeAlias = (
+    AcceptedFrame
+    | DeliverFrame
+    | ChunkFrame
+    | PlannedFrame
+    | IntentFrame
+    | AttemptedFrame
+    | ChunkAttemptedFrame
+    | CancelledFrame
+    | ReplayedFrame
+)

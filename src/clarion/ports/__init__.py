@@ -1,0 +1,1 @@
+"""Seams of Clarion as protocols, one small file each; `backends/` implements them."""

@@ -1,0 +1,80 @@
+"""What planning and delivery read of users and definitions: batched, cached by revision, never one row at a time."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from clarion.domain.content import Account, Category, Template
+from clarion.domain.user import Profile, User
+from clarion.ports.web import Caller
+
+
+class UserRow(msgspec.Struct, frozen=True, array_like=True):
+    """The shared head of a page row; the requested extra columns follow it as plain values."""
+
+    ordinal: int
+    user_id: str
+    profile_id: int
+    locale: str
+
+
+class Directory(Protocol):
+    """Read side of the control store. Definitions may be up to one second old; user rows are always current."""
+
+    def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
+        """Return the known users among up to 1,000 ids, in one query."""
+        ...
+
+    def profiles(self, profile_ids: Iterable[int]) -> dict[int, Profile]:
+        """Return profiles by id; profiles never change once made, so they are cached for good."""
+        ...
+
+    def page(
+        self, tenant: str, topic: str | None, after_ordinal: int, limit: int, columns: Sequence[str] = ()
+    ) -> list[tuple[object, ...]]:
+        """Return up to `limit` users of the tenant (of the topic, if given) with ordinals above `after_ordinal`,
+        ascending, as tuples (ordinal, user_id, profile_id, locale, *columns). Columns are names out of `email`,
+        `phone`, `whatsapp`, `chat`, `webhook`, `devices` (MessagePack of a list of Device, or None) and `attributes`
+        (JSON text)."""
+        ...
+
+    def ordinals(self, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
+        """Return the ordinals of the known users among the ids."""
+        ...
+
+    def template(self, tenant: str, key: str) -> Template | None:
+        """Return a template by key."""
+        ...
+
+    def category(self, tenant: str, key: str) -> Category | None:
+        """Return a category by key."""
+        ...
+
+    def topic_exists(self, tenant: str, key: str) -> bool:
+        """Return whether the tenant has that topic."""
+        ...
+
+    def accounts(self, tenant: str, channel: str) -> list[Account]:
+        """Return the tenant's enabled accounts of a channel with credentials decrypted, preferred first."""
+        ...
+
+    def defaults(self, tenant: str) -> dict[str, dict[str, bool]]:
+        """Return the tenant's default preferences: category (or `*`) to channel (or `*`) to allowed."""
+        ...
+
+    def suppressed(self, tenant: str, channel: str, addresses: Sequence[str]) -> dict[str, str]:
+        """Return the suppressed ones among the addresses with the reason they were suppressed for."""
+        ...
+
+    def has_suppressions(self, tenant: str, channel: str) -> bool:
+        """Return whether the tenant has any suppression on the channel, so a page can skip the look-up."""
+        ...
+
+    def caller(self, secret: str, now_ms: int) -> Caller | None:
+        """Return whose API key a secret is, or None when it is unknown, revoked or expired."""
+        ...
+
+    def revision(self) -> int:
+        """Return a number that changes, within one second, whenever any definition of any tenant changed."""
+        ...

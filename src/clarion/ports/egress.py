@@ -1,0 +1,30 @@
+"""Outbound calls: the only doors to other machines."""
+
+from typing import Protocol
+
+from clarion.domain.message import HttpRequest, HttpResponse, SmtpReply, SmtpRequest
+
+
+class HttpEgress(Protocol):
+    """Guarded HTTP client: HTTP/2 where the peer has it, pooled, no redirects, refuses private addresses."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Return the answer or raise `EgressError`, saying whether the request may have been sent. Never hangs
+        longer than `request.timeout_ms`."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+class SmtpEgress(Protocol):
+    """Guarded SMTP sessions, pooled per (host, port, security, username)."""
+
+    async def send(self, request: SmtpRequest) -> SmtpReply:
+        """Return the decisive reply (250 at stage `data` is success) or raise `EgressError`."""
+        ...
+
+    async def close(self) -> None:
+        """Quit all sessions."""
+        ...

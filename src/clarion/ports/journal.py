@@ -1,0 +1,234 @@
+"""The journal: an append-only, partitioned log of frames with consumer leases, timers and cursors.
+
+Topics are `accepted.<lane>`, `deliver.<channel>.<lane>` and `outcomes`. Each (topic, partition) is a stream whose frames
+carry offsets 1, 2, 3, ... without gaps. A *group* (`plan`, `deliver.push`, `record`, `broadcast`) consumes a partition
+under a lease; the lease's fence grows with every new holder, and an append made under a stale fence stores nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class JournalTraits(msgspec.Struct, frozen=True):
+    """Declared differences between backends. `atomic_append`: frames, commits, timers and cursors of one append are all
+    stored or none. `failure_model` says in one sentence what can be lost and when."""
+
+    atomic_append: bool
+    survives_process_kill: bool
+    survives_power_loss: bool
+    failure_model: str
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One record of the journal before it has an offset: `payload` is a whole encoded frame of `count` events."""
+
+    topic: str
+    partition: int
+    count: int
+    payload: bytes
+
+
+class StoredFrame(msgspec.Struct, frozen=True):
+    """A frame as read back. `appended_ms` is Unix milliseconds by the writer's clock."""
+
+    topic: str
+    partition: int
+    offset: int
+    count: int
+    appended_ms: int
+    payload: bytes
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to consume one partition for one group until it expires; compare by `fence`."""
+
+    group: str
+    partition: int
+    owner: str
+    fence: int
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """Everything up to and including `offset` of the topic is done for the lease's group. `mark` is a consumer's own
+    number kept beside it (the deliver stage keeps the offset in `outcomes` its recovery has to read from)."""
+
+    lease: Lease
+    topic: str
+    offset: int
+    mark: int = 0
+
+
+class Timer(msgspec.Struct, frozen=True):
+    """Puts `payload` (an encoded frame of one event) back on a stream at `due_ms`. `timer_id` is unique: adding the
+    same id again replaces nothing and adds nothing."""
+
+    timer_id: bytes
+    due_ms: int
+    topic: str
+    partition: int
+    payload: bytes
+
+
+class IdempotencyEntry(msgspec.Struct, frozen=True):
+    """A remembered idempotency key: the hash of the request body and the answer that was given."""
+
+    tenant: str
+    key: str
+    body_hash: bytes
+    answer: bytes
+    expires_ms: int
+
+
+class Cancellation(msgspec.Struct, frozen=True):
+    """A notification or broadcast that is not to be sent any more. `subject_id` is its 16-byte id."""
+
+    tenant: str
+    subject_id: bytes
+    at_ms: int
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """Where a broadcast's planning stands. `position` is the last user ordinal planned; `payload` the encoded job;
+    `status` one of `running`, `paused`, `cancelled`, `done`; the counts are deliveries planned and skipped so far."""
+
+    cursor_id: bytes
+    tenant: str
+    partition: int
+    status: str
+    position: int
+    planned: int
+    skipped: int
+    users: int
+    created_ms: int
+    updated_ms: int
+    payload: bytes
+
+
+class CursorMove(msgspec.Struct, frozen=True):
+    """Advances a cursor inside an append, only if it is still `running` at `from_position`; otherwise the whole append
+    is refused with `StaleCursor`."""
+
+    lease: Lease
+    cursor_id: bytes
+    from_position: int
+    position: int
+    planned: int
+    skipped: int
+    users: int
+    done: bool
+
+
+class Append(msgspec.Struct, frozen=True):
+    """One atomic append. Every part may be empty. With `lease`, the append is refused when its fence is stale."""
+
+    frames: Sequence[Frame] = ()
+    commits: Sequence[Commit] = ()
+    timers: Sequence[Timer] = ()
+    idempotency: Sequence[IdempotencyEntry] = ()
+    cancellations: Sequence[Cancellation] = ()
+    cursors: Sequence[Cursor] = ()
+    moves: Sequence[CursorMove] = ()
+    lease: Lease | None = None
+
+
+class StaleCursor(Exception):
+    """The cursor was paused, cancelled or moved by someone else; nothing of the append was stored."""
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A group's committed offset in one stream, with the mark committed beside it."""
+
+    offset: int
+    mark: int
+
+
+class Journal(Protocol):
+    """Appends are durable when the call returns. Reads see every append that returned before they began."""
+
+    traits: JournalTraits
+    partitions: int
+
+    async def append(self, batch: Append) -> list[int]:
+        """Store the batch durably and return the offsets of its frames, in their order.
+
+        Concurrent calls share one commit. Raises `StaleLease`, `StaleCursor` or `DurabilityError`; on any of them
+        nothing of this batch is stored and other batches of the same commit are not touched.
+        """
+        ...
+
+    def read(self, topic: str, partition: int, after: int, limit_frames: int = 64) -> list[StoredFrame]:
+        """Return up to `limit_frames` frames with offsets above `after`, in order (cheap, never waits)."""
+        ...
+
+    def since(self, topic: str, partition: int, appended_ms: int, limit_frames: int = 256) -> list[StoredFrame]:
+        """Return frames appended at or after a time, oldest first."""
+        ...
+
+    def head(self, topic: str, partition: int) -> int:
+        """Return the newest offset of a stream, 0 when it is empty."""
+        ...
+
+    def committed(self, group: str, partition: int) -> dict[str, Position]:
+        """Return the group's committed position per topic."""
+        ...
+
+    def backlog(self, group: str) -> int:
+        """Return how many events the group has not committed yet over all its partitions and topics it ever committed
+        to or that match the group's topics (an estimate: frames are counted whole)."""
+        ...
+
+    async def changed(self, timeout_ms: int) -> bool:
+        """Wait until anyone, in this process or another, may have appended since the last call; False on time-out."""
+        ...
+
+    async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
+        """Take a free or expired lease (its fence grows by one), or return None while another owner holds it. The
+        current owner gets its own lease again, with a new fence."""
+        ...
+
+    async def renew(self, leases: Sequence[Lease], ttl_ms: int) -> list[Lease]:
+        """Extend leases and return those still held."""
+        ...
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        """Give leases back at once."""
+        ...
+
+    async def fire(self, now_ms: int, limit: int) -> int:
+        """Move up to `limit` due timers to their streams, each exactly once, and return how many."""
+        ...
+
+    def next_due_ms(self) -> int | None:
+        """Return when the earliest timer is due."""
+        ...
+
+    def cancelled_since(self, sequence: int) -> tuple[int, list[bytes]]:
+        """Return the newest cancellation's sequence number and the subject ids cancelled after `sequence`."""
+        ...
+
+    def idempotency(self, tenant: str, key: str, now_ms: int) -> IdempotencyEntry | None:
+        """Return the remembered entry of a key that has not expired."""
+        ...
+
+    def cursor(self, cursor_id: bytes) -> Cursor | None:
+        """Return a cursor by id."""
+        ...
+
+    def cursors(self, partition: int | None = None, status: str | None = None) -> list[Cursor]:
+        """Return cursors, oldest first, filtered by partition and status."""
+        ...
+
+    async def set_cursor_status(self, cursor_id: bytes, status: str, allowed_from: Sequence[str], now_ms: int) -> bool:
+        """Change a cursor's status if it is one of `allowed_from`; return whether it was."""
+        ...
+
+    async def trim(self, older_than_ms: int) -> int:
+        """Delete frames appended before a time that every group with a commit on their stream has committed, expired
+        idempotency entries and old cancellations; return how many frames went."""
+        ...
+
+    async def close(self) -> None:
+        """Finish appends under way and close."""
+        ...

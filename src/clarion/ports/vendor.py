@@ -1,0 +1,76 @@
+"""A vendor: a declaration and pure functions. The deliver worker owns the socket and the clock."""
+
+from typing import Any, Protocol
+
+import msgspec
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.message import HttpRequest, HttpResponse, Message, Request, Response
+from clarion.domain.outcome import Outcome
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A setting or credential a provider account takes. `kind` is `string`, `integer`, `boolean`, `url`, `object` or
+    `list`; `pattern` is a regular expression the whole value has to match."""
+
+    name: str
+    kind: str = "string"
+    required: bool = False
+    about: str = ""
+    pattern: str | None = None
+    default: Any = None
+
+
+class Traits(msgspec.Struct, frozen=True):
+    """What a vendor is. `transport` is `http`, `smtp` or `local`. `on_ambiguous` is `retry`, `assume_sent` or `stop`; `idempotent` says the vendor deduplicates
+    by the delivery id; `parts` are the template parts it reads, `required_parts` those it cannot do without."""
+
+    vendor: str
+    channels: tuple[Channel, ...]
+    title: str
+    transport: str
+    settings: tuple[Field, ...] = ()
+    credentials: tuple[Field, ...] = ()
+    parts: tuple[str, ...] = ()
+    required_parts: tuple[str, ...] = ()
+    idempotent: bool = False
+    receipts: bool = False
+    on_ambiguous: str = "retry"
+    docs: str = ""
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A short-lived access token. `expires_in_s` counts from the answer that brought it."""
+
+    value: str
+    expires_in_s: int
+
+    def __repr__(self) -> str:
+        return f"Token(expires_in_s={self.expires_in_s})"
+
+
+class Vendor(Protocol):
+    """The functions a vendor module exposes beside `TRAITS`."""
+
+    TRAITS: Traits
+
+    def build(self, message: Message, account: Account, *, now_ms: int, token: str | None) -> Request:
+        """Return the request for a message. Raises `ValueError` with a clear text when the message cannot be built."""
+        ...
+
+    def read(self, response: Response, message: Message, account: Account, *, now_ms: int) -> Outcome:
+        """Return what the answer means."""
+        ...
+
+
+class TokenVendor(Vendor, Protocol):
+    """A vendor whose requests carry a token fetched beforehand and cached per account."""
+
+    def token_request(self, account: Account, *, now_ms: int) -> HttpRequest:
+        """Return the call that fetches a token."""
+        ...
+
+    def read_token(self, response: HttpResponse) -> Token | Outcome:
+        """Return the token, or the outcome every message gets while there is none."""
+        ...

@@ -1,0 +1,79 @@
+"""How a stage offers an HTTP endpoint without knowing the server: routes are data, handlers take a `Call`.
+
+`app/http` turns the routes of all stages into one ASGI application and into the OpenAPI document.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from clarion.domain.limits import BODY_BYTES_MAX
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who is calling, from the credential alone. `user_id` is set for a signed user token."""
+
+    tenant: str
+    key_id: str
+    scopes: frozenset[str]
+    user_id: str | None = None
+
+
+class Call(msgspec.Struct):
+    """One request. `body` is decoded to the route's `body` type (None without one); `raw` holds the bytes as sent;
+    header names are lower-case; `stream` yields the body of a streaming route."""
+
+    caller: Caller
+    path: dict[str, str]
+    query: dict[str, str]
+    headers: Mapping[str, str]
+    raw: bytes
+    body: Any = None
+    stream: AsyncIterator[bytes] | None = None
+
+
+class Reply(msgspec.Struct):
+    """An answer. `body` is anything msgspec encodes, or None for an empty one; `raw` is sent as it is instead."""
+
+    body: Any = None
+    status: int = 200
+    headers: dict[str, str] = {}
+    raw: bytes | None = None
+    content_type: str = "application/json"
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+PUBLIC = ""
+"""Scope of routes that need no credential."""
+OPERATOR = "operator"
+"""Scope of the installation's operator: tenants and their keys."""
+USER = "inbox"
+"""Scope of a signed user token."""
+
+
+class Query(msgspec.Struct, frozen=True):
+    """A query parameter, for the OpenAPI document."""
+
+    name: str
+    about: str
+    kind: str = "string"
+
+
+class Route(msgspec.Struct, frozen=True):
+    """An endpoint. `scope` is what the credential must hold; `body` and `reply` are msgspec types; a `stream` route
+    reads its body piecewise and has no body limit."""
+
+    method: str
+    path: str
+    handler: Handler
+    scope: str
+    summary: str
+    body: Any = None
+    reply: Any = None
+    status: int = 200
+    limit_bytes: int = BODY_BYTES_MAX
+    stream: bool = False
+    queries: tuple[Query, ...] = ()
+    tag: str = ""
