@@ -144,6 +144,15 @@ class Position(msgspec.Struct, frozen=True):
     mark: int
 
 
+class Watch(Protocol):
+    """One consumer's view of whether the journal grew. Take it before the first read: whatever is appended after a
+    read began, by this process or another, ends the next `wait`."""
+
+    async def wait(self, timeout_ms: int) -> bool:
+        """Wait until anyone may have appended since the last `wait` returned; False on time-out."""
+        ...
+
+
 class Journal(Protocol):
     """Appends are durable when the call returns. Reads see every append that returned before they began."""
 
@@ -179,8 +188,8 @@ class Journal(Protocol):
         to or that match the group's topics (an estimate: frames are counted whole)."""
         ...
 
-    async def changed(self, timeout_ms: int) -> bool:
-        """Wait until anyone, in this process or another, may have appended since the last call; False on time-out."""
+    def watch(self) -> Watch:
+        """Return a watch of its own for one consumer loop; what was appended before now is not reported by it."""
         ...
 
     async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
