@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 CLARION := $(BIN)/clarion
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+E2E_TESTS := $(shell find tests/e2e -name 'test_*.py' 2>/dev/null)
 LOCK := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check format format-check lint types contracts demo bench chaos lock clean
+.PHONY: help setup test test-fast test-e2e check format format-check lint types contracts demo bench chaos lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +26,14 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: $(STAMP)  ## Run every test (ARGS= goes to pytest)
-	$(BIN)/pytest $(ARGS)
+test: test-fast test-e2e  ## Run every test (ARGS= goes to pytest)
+
+test-fast: $(STAMP)  ## Run all but the end-to-end tests
+	$(BIN)/pytest -n 2 -m "not e2e" $(ARGS)
+
+# One at a time: these start real processes and measure time, so they get the machine to themselves.
+test-e2e: $(STAMP)  ## Run the end-to-end tests
+	$(if $(E2E_TESTS),$(BIN)/pytest -m e2e tests/e2e $(ARGS),@echo "no end-to-end tests yet")
 
 check: format-check lint types contracts test  ## Everything a change has to pass
 

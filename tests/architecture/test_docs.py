@@ -1,0 +1,37 @@
+"""The pages stay true: the folder map equals the tree, and every relative link leads somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "clarion"
+ARCHITECTURE = ROOT / "docs" / "ARCHITECTURE.md"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+ROW = re.compile(r"^\| `([a-z0-9_/]+)/` \|", re.M)
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
+
+
+def test_the_folder_map_equals_the_tree():
+    text = ARCHITECTURE.read_text(encoding="utf-8").split("## Folder map", 1)[1].split("\n## ", 1)[0]
+    mapped = ROW.findall(text)
+    tree = {p.parent.relative_to(SOURCE).as_posix() for p in SOURCE.rglob("__init__.py")} - {"."}
+    missing = [f"add to the folder map in docs/ARCHITECTURE.md: | `{f}/` | what it is for |" for f in tree - {*mapped}]
+    gone = [f"remove from the folder map in docs/ARCHITECTURE.md: `{f}/`" for f in {*mapped} - tree]
+    assert not missing + gone, "\n" + "\n".join(sorted(missing + gone))
+    assert len(mapped) == len(set(mapped)), "a folder stands in the map twice"
+
+
+def test_every_folder_with_code_is_a_package():
+    # Alembic loads its scripts by path, so migrations are the one kind of code that needs no package.
+    folders = {p.parent for p in SOURCE.rglob("*.py") if "migrations" not in p.parts}
+    bare = sorted(f.relative_to(ROOT).as_posix() for f in folders if not (f / "__init__.py").exists())
+    assert not bare, f"add __init__.py with a docstring: {bare}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_relative_links_lead_somewhere(page: Path):
+    links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
+    dead = [link for link in links if not link.startswith("mailto:") and not (page.parent / link).exists()]
+    assert not dead, f"dead links: {dead}"

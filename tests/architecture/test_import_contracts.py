@@ -1,0 +1,45 @@
+"""The import contracts bite: a copy of the tree with one planted fault per contract breaks every contract."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
+
+PLANTED = {
+    "ops/planted.py": "import clarion.accept\n",
+    "plan/rules/planted.py": "import clarion.plan.worker\nimport clarion.ports\nimport time\n",
+    "plan/worker.py": "",
+    "providers/sms/planted_one.py": "import clarion.providers.sms.planted_two\nimport socket\n",
+    "providers/sms/planted_two.py": "",
+    "backends/memory/planted.py": "import clarion.backends.sqlite\n",
+}
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the project's contracts over the `clarion` package found in this folder."""
+    return subprocess.run(
+        [LINT_IMPORTS, "--no-cache", "--config", ROOT / "pyproject.toml"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_each_contract_catches_its_planted_fault(tmp_path: Path):
+    shutil.copytree(ROOT / "src" / "clarion", tmp_path / "clarion", ignore=shutil.ignore_patterns("__pycache__"))
+    for path, source in PLANTED.items():
+        (tmp_path / "clarion" / path).write_text(source)
+    (tmp_path / "clarion" / "unplaced").mkdir()
+    (tmp_path / "clarion" / "unplaced" / "__init__.py").write_text("")
+    run = lint_imports(tmp_path)
+    report = run.stdout + run.stderr
+    assert run.returncode == 1, report
+    assert "Contracts: 0 kept" in report, report
+    assert "clarion.unplaced" in report, report

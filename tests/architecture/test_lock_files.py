@@ -1,0 +1,55 @@
+"""The lock files pin every byte by hash, name no address, and hold what pyproject.toml asks for."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = ["requirements.lock", "requirements-dev.lock"]
+PIN = re.compile(r"^(?P<name>[a-z0-9._-]+)(\[[a-z0-9,_-]+\])?==(?P<version>\S+)")
+
+
+def entries(lock: str) -> list[str]:
+    """The logical lines of a lock file."""
+    text = (ROOT / lock).read_text(encoding="utf-8").replace("\\\n", " ")
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def pins(lock: str) -> set[tuple[str, str]]:
+    """Name and version of everything pinned."""
+    return {(m["name"], m["version"]) for line in entries(lock) if (m := PIN.match(line))}
+
+
+def normal(requirement: str) -> str:
+    """The canonical name of what a requirement asks for."""
+    name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_entry_is_pinned_and_hashed(lock: str):
+    assert entries(lock)
+    for entry in entries(lock):
+        assert PIN.match(entry), entry
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_no_address_host_or_path(lock: str):
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    assert not re.search(r"://|--(extra-)?index-url|--find-links|--trusted-host|(^|\s)-[if] |file:|/", text, re.M)
+
+
+def test_locks_hold_what_the_project_asks_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    runtime = {normal(r) for r in project["project"]["dependencies"]}
+    dev = runtime | {normal(r) for r in project["dependency-groups"]["dev"]}
+    build = {normal(r) for r in project["build-system"]["requires"]}
+    assert runtime <= {name for name, _ in pins("requirements.lock")}
+    assert dev | build <= {name for name, _ in pins("requirements-dev.lock")}
+
+
+def test_what_runs_in_production_is_what_was_tested():
+    assert pins("requirements.lock") <= pins("requirements-dev.lock")

@@ -1,0 +1,94 @@
+"""The source stays small, named and explained. Each check also has a bad example that it must catch."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.architecture import tidy
+from tests.architecture.allowed_sizes import ALLOWED_SIZES
+
+ROOT = Path(__file__).parents[2]
+SOURCES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "src" / "clarion").rglob("*.py"))
+}
+
+
+def complain(complaints: list[str]) -> None:
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+def test_files_and_functions_stay_small():
+    found = {name: (lines, bound) for p, s in SOURCES.items() for name, lines, bound in tidy.sizes(p, s)}
+    complain(list(tidy.oversize(found, ALLOWED_SIZES)))
+
+
+def test_every_module_opens_with_a_docstring():
+    complain([c for path, source in SOURCES.items() for c in tidy.docstring(path, source)])
+
+
+def test_no_file_is_a_drawer():
+    complain([c for path in SOURCES for c in tidy.drawer(path)])
+
+
+def test_only_workers_routes_and_sockets_wait():
+    complain([c for path, source in SOURCES.items() for c in tidy.waiting(path, source)])
+
+
+def test_sizes_count_files_methods_and_nested_functions():
+    source = "class A:\n    def m(self):\n        def inner():\n            pass\n        return inner\n"
+    assert [(name, lines) for name, lines, _ in tidy.sizes("a.py", source)] == [
+        ("a.py", 5),
+        ("a.py::A::m", 4),
+        ("a.py::A::m::inner", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "allowed", "says"),
+    [
+        (301, {}, "at most 300"),
+        (310, {"a.py": 305}, "grew"),
+        (303, {"a.py": 305}, "shrank"),
+        (300, {"a.py": 305}, "fits now"),
+    ],
+)
+def test_the_ratchet_only_turns_one_way(lines: int, allowed: dict[str, int], says: str):
+    (complaint,) = tidy.oversize({"a.py": (lines, 300)}, allowed)
+    assert says in complaint
+
+
+def test_the_ratchet_accepts_what_fits_and_what_was_let_in():
+    assert not list(tidy.oversize({"a.py": (300, 300), "b.py": (320, 300)}, {"b.py": 320}))
+
+
+def test_an_entry_for_a_file_that_is_gone_is_told():
+    (complaint,) = tidy.oversize({}, {"a.py": 320})
+    assert "is gone" in complaint
+
+
+@pytest.mark.parametrize("name", ["utils.py", "http_helpers.py", "common/x.py", "manager.py"])
+def test_drawers_are_caught(name: str):
+    assert list(tidy.drawer(f"src/clarion/ops/{name}"))
+
+
+def test_a_word_that_contains_a_drawer_is_fine():
+    assert not list(tidy.drawer("src/clarion/backends/sqlite/database.py"))
+
+
+@pytest.mark.parametrize(
+    ("path", "caught"),
+    [
+        ("plan/rules/decide.py", True),
+        ("plan/rules/worker.py", True),
+        ("plan/facts.py", True),
+        ("domain/ids.py", True),
+        ("plan/worker.py", False),
+        ("deliver/worker_smtp.py", False),
+        ("realtime/socket/hub.py", False),
+        ("backends/net/http.py", False),
+    ],
+)
+def test_waiting_is_caught_where_it_does_not_belong(path: str, caught: bool):
+    complaints = list(tidy.waiting(f"src/clarion/{path}", "async def f():\n    pass\n"))
+    assert bool(complaints) is caught

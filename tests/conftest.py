@@ -1,0 +1,33 @@
+"""Suite-wide rules: what a test may touch follows from the folder that it lives in."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+LOOPBACK = ["127.0.0.1", "::1"]
+FOLDERS_WITH_LOOPBACK = {"e2e", "providers"}
+
+# A busy machine is no reason to fail a property; the blob lets anyone replay what was found.
+settings.register_profile("clarion", deadline=None, print_blob=True)
+settings.load_profile("clarion")
+
+
+def folder_of(path: Path, tests: Path) -> str:
+    """The folder under tests/ that a test file belongs to."""
+    return path.relative_to(tests).parts[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Close sockets by folder. A test that truly needs loopback elsewhere says so with its own allow_hosts mark."""
+    tests = Path(__file__).parent
+    for item in items:
+        folder = folder_of(item.path, tests)
+        if folder == "e2e":
+            item.add_marker(pytest.mark.e2e)
+        if item.get_closest_marker("allow_hosts"):
+            continue
+        if folder in FOLDERS_WITH_LOOPBACK:
+            item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
+        else:
+            item.add_marker(pytest.mark.disable_socket)
