@@ -49,3 +49,17 @@ EGRESS_CONNECTIONS_MAX: Final = 64
 
 USER_TOKEN_TTL_S_MAX: Final = 24 * 3600
 USER_TOKEN_TTL_S_DEFAULT: Final = 3600
+
+LEASE_TTL_MS_DEFAULT: Final = 10_000
+LEASE_STEP_MS: Final = 1_000
+"""How often leases are renewed and missing ones asked for."""
+LEASE_LOAN_MS: Final = 30_000
+"""How long a partition preferred by another worker is kept before it is offered back."""
+
+JOURNAL_QUEUE_JOBS_MAX: Final = 1_024
+"""Appends waiting for the next commit of one process."""
+JOURNAL_READ_BYTES_MAX: Final = 16 * 1024 * 1024
+CANCELLATIONS_PER_READ_MAX: Final = 10_000
+TRIM_ROWS_PER_COMMIT_MAX: Final = 200
+LEASE_TTL_MS_MAX: Final = 5 * 60 * 1000
+"""Also how long a lease left over from before a reboot can be mistaken for a live one."""

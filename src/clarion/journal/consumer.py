@@ -1,0 +1,102 @@
+"""Which partitions of a group this process consumes: leases taken by preference, renewed, lent and offered back.
+
+Worker `index` of `count` prefers the partitions `p` with `p % count == index` and asks for them at every step. Others it
+only borrows, once they have been free for longer than a worker takes to come back; after `LEASE_LOAN_MS` it offers them
+to whoever prefers them by letting go for a while. Workers need to know nothing of each other but their number.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from clarion.domain.limits import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
+from clarion.ports.clock import Clock
+from clarion.ports.journal import Journal, Lease
+
+_OFFER_MS: Final = 3 * LEASE_STEP_MS
+
+
+class LeasedPartitions:
+    """The leases one worker holds for one group.
+
+    `held` leaves out a lease whose time ran out here, even before the journal says so: a process that slept past its
+    lease stops by itself. A lease taken again has a new fence, so compare leases, not partitions.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        group: str,
+        owner: str,
+        clock: Clock,
+        *,
+        index: int = 0,
+        count: int = 1,
+        ttl_ms: int = LEASE_TTL_MS_DEFAULT,
+    ) -> None:
+        self._journal = journal
+        self._group = group
+        self._owner = owner
+        self._clock = clock
+        self._ttl_ms = ttl_ms
+        self._leases: dict[int, Lease] = {}
+        self._until_ms: dict[int, int] = {}
+        self._return_ms: dict[int, int] = {}
+        self._preferred = [p for p in range(journal.partitions) if p % count == index % count]
+        # A foreign partition is first asked for when its own worker has had the time to start.
+        first_ask_ms = clock.monotonic_ms() + ttl_ms
+        self._ask_ms = {p: first_ask_ms for p in range(journal.partitions) if p not in self._preferred}
+
+    def held(self) -> dict[int, Lease]:
+        """Return the leases that are good now, by partition."""
+        now_ms = self._clock.monotonic_ms()
+        return {p: lease for p, lease in self._leases.items() if self._until_ms[p] > now_ms}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep leases until `stop` is set, then give them back. Raises what the journal raises."""
+        try:
+            while not stop.is_set():
+                await self.step()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), LEASE_STEP_MS / 1000)
+        finally:
+            await self._release(list(self._leases))
+
+    async def step(self) -> None:
+        """Renew what is held, offer back what was borrowed long enough, ask for what is missing."""
+        await self._renew()
+        await self._offer_back()
+        now_ms = self._clock.monotonic_ms()
+        due = [p for p, ask_ms in self._ask_ms.items() if ask_ms <= now_ms and p not in self._leases]
+        for partition in due:
+            self._ask_ms[partition] = now_ms + self._ttl_ms
+        for partition in (*(p for p in self._preferred if p not in self._leases), *due):
+            await self._ask(partition)
+
+    async def _renew(self) -> None:
+        if not self._leases:
+            return
+        until_ms = self._clock.monotonic_ms() + self._ttl_ms
+        kept = await self._journal.renew(list(self._leases.values()), self._ttl_ms)
+        self._leases = {lease.partition: lease for lease in kept}
+        self._until_ms = dict.fromkeys(self._leases, until_ms)
+
+    async def _ask(self, partition: int) -> None:
+        asked_ms = self._clock.monotonic_ms()
+        lease = await self._journal.acquire(self._group, partition, self._owner, self._ttl_ms)
+        if lease is not None:
+            self._leases[partition] = lease
+            self._until_ms[partition] = asked_ms + self._ttl_ms
+            self._return_ms[partition] = asked_ms + LEASE_LOAN_MS
+
+    async def _offer_back(self) -> None:
+        now_ms = self._clock.monotonic_ms()
+        loans = [p for p in self._leases if p in self._ask_ms and self._return_ms[p] <= now_ms]
+        for partition in loans:
+            self._ask_ms[partition] = now_ms + _OFFER_MS
+        await self._release(loans)
+
+    async def _release(self, partitions: list[int]) -> None:
+        leases = [self._leases.pop(p) for p in partitions]
+        if leases:
+            await self._journal.release(leases)
