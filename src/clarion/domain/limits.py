@@ -63,3 +63,48 @@ CANCELLATIONS_PER_READ_MAX: Final = 10_000
 TRIM_ROWS_PER_COMMIT_MAX: Final = 200
 LEASE_TTL_MS_MAX: Final = 5 * 60 * 1000
 """Also how long a lease left over from before a reboot can be mistaken for a live one."""
+
+ADDRESS_CACHE_MAX: Final = 65_536
+"""Checked addresses and domains a process remembers."""
+BULK_BATCH_LINES: Final = 2_000
+"""Lines of a bulk import stored in one transaction."""
+CATEGORIES_PER_TENANT_MAX: Final = 500
+PREFERENCE_RULES_MAX: Final = 1_000
+"""Category x channel entries of one user."""
+TOPICS_PER_LINE_MAX: Final = 100
+DIRECTORY_CACHE_MAX: Final = 10_000
+"""Definitions of each kind a process keeps decoded."""
+PROFILE_CACHE_MAX: Final = 200_000
+REVISION_CHECK_MS: Final = 200
+"""How old a cached definition may get before the store is asked whether anything changed."""
+KEY_TTL_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
+SCOPES_PER_KEY_MAX: Final = 32
+DERIVED_KEYS_MAX: Final = 1_024
+"""Keys derived from the master key that a process remembers."""
+
+SETTINGS_MAX: Final = 10_000
+"""Combinations of template, category and channels a planner keeps ready."""
+GATES_MAX: Final = 500_000
+"""Profile verdicts a planner keeps ready."""
+
+EGRESS_CLIENTS_MAX: Final = 256
+"""Origins an HTTP egress keeps connections to; the least recently used one goes first."""
+EGRESS_INFLIGHT_MAX: Final = 1_024
+"""Requests under way to one origin; more wait for a place until their own time-out."""
+EGRESS_ADDRESS_TTL_MS: Final = 30_000
+"""How long a checked address is connected to before its name is resolved and checked again."""
+EGRESS_RESOLVE_TIMEOUT_MS: Final = 5_000
+EGRESS_URL_CHARS_MAX: Final = 8_192
+SMTP_SESSIONS_MAX: Final = 16
+"""Open sessions per SMTP account of one process."""
+SMTP_SESSION_MESSAGES_MAX: Final = 200
+SMTP_SESSION_IDLE_MS: Final = 30_000
+SMTP_REPLY_BYTES_MAX: Final = 32 * 1024
+SMTP_POOLS_MAX: Final = 1_024
+VENDOR_KEYS_MAX: Final = 1_024
+"""Loaded private keys and decoded secrets of provider accounts kept in memory."""
+MIME_SKELETONS_MAX: Final = 1_024
+SIMULATOR_KEYS_MAX: Final = 1_000_000
+"""Delivery keys whose arrivals the simulator counts; the oldest is forgotten first."""
+SIMULATOR_STREAMS_MAX: Final = 256
+SIMULATOR_BODY_BYTES_MAX: Final = 4 * 1024 * 1024

@@ -52,7 +52,8 @@ class Lease(msgspec.Struct, frozen=True):
 
 class Commit(msgspec.Struct, frozen=True):
     """Everything up to and including `offset` of the topic is done for the lease's group. `mark` is a consumer's own
-    number kept beside it (the deliver stage keeps the offset in `outcomes` its recovery has to read from)."""
+    number kept beside it (the deliver stage keeps the offset in `outcomes` its recovery has to read from). A commit
+    below the committed offset changes nothing."""
 
     lease: Lease
     topic: str
@@ -72,7 +73,8 @@ class Timer(msgspec.Struct, frozen=True):
 
 
 class IdempotencyEntry(msgspec.Struct, frozen=True):
-    """A remembered idempotency key: the hash of the request body and the answer that was given."""
+    """A remembered idempotency key: the hash of the request body and the answer that was given. While an entry has not
+    expired, storing another one under its key changes nothing."""
 
     tenant: str
     key: str
@@ -108,7 +110,7 @@ class Cursor(msgspec.Struct, frozen=True):
 
 class CursorMove(msgspec.Struct, frozen=True):
     """Advances a cursor inside an append, only if it is still `running` at `from_position`; otherwise the whole append
-    is refused with `StaleCursor`."""
+    is refused with `StaleCursor`. `planned`, `skipped` and `users` are added to the cursor's counts."""
 
     lease: Lease
     cursor_id: bytes
@@ -162,13 +164,15 @@ class Journal(Protocol):
     async def append(self, batch: Append) -> list[int]:
         """Store the batch durably and return the offsets of its frames, in their order.
 
-        Concurrent calls share one commit. Raises `StaleLease`, `StaleCursor` or `DurabilityError`; on any of them
-        nothing of this batch is stored and other batches of the same commit are not touched.
+        Concurrent calls share one commit. Raises `StaleLease` or `StaleCursor` (other batches of the same commit are
+        not touched), `Overloaded` when the disk or the queue is full (may be tried again) or `DurabilityError` (fail
+        stop: every later append is refused). On any of them nothing of this batch is stored.
         """
         ...
 
     def read(self, topic: str, partition: int, after: int, limit_frames: int = 64) -> list[StoredFrame]:
-        """Return up to `limit_frames` frames with offsets above `after`, in order (cheap, never waits)."""
+        """Return up to `limit_frames` frames with offsets above `after`, in order (cheap, never waits). It may return
+        fewer when they are large, but none only when there is none."""
         ...
 
     def since(self, topic: str, partition: int, appended_ms: int, limit_frames: int = 256) -> list[StoredFrame]:
@@ -214,7 +218,8 @@ class Journal(Protocol):
         ...
 
     def cancelled_since(self, sequence: int) -> tuple[int, list[bytes]]:
-        """Return the newest cancellation's sequence number and the subject ids cancelled after `sequence`."""
+        """Return subject ids cancelled after `sequence`, oldest first, and the sequence number to go on from. One call
+        returns at most `CANCELLATIONS_PER_READ_MAX` of them."""
         ...
 
     def idempotency(self, tenant: str, key: str, now_ms: int) -> IdempotencyEntry | None:
@@ -234,8 +239,9 @@ class Journal(Protocol):
         ...
 
     async def trim(self, older_than_ms: int) -> int:
-        """Delete frames appended before a time that every group with a commit on their stream has committed, expired
-        idempotency entries and old cancellations; return how many frames went."""
+        """Delete frames appended before a time that every group with a commit on their stream has committed (a stream
+        nobody committed to stays whole), expired idempotency entries and old cancellations; return how many frames
+        went. Offsets never start again."""
         ...
 
     async def close(self) -> None:
