@@ -5,10 +5,13 @@ keep them near 40 ms (docs/adr/0002).
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import apsw
+
+from clarion.domain.errors import OperatorError
 
 BUSY_TIMEOUT_MS: Final = 10_000
 _NAP_S: Final = 0.001
@@ -16,7 +19,7 @@ _PAGE_BYTES: Final = 16_384
 _MMAP_BYTES: Final = 1 << 30
 
 
-def _napper() -> object:
+def _napper() -> Callable[[int], bool]:
     deadline = 0.0
 
     def handler(prior_calls: int) -> bool:
@@ -35,14 +38,18 @@ def _napper() -> object:
 def connect(path: Path, *, readonly: bool = False, cache_kib: int = 65_536, mmap: bool = False) -> apsw.Connection:
     """Return a connection to a file. Writers get durable settings; readers cannot write.
 
-    A connection belongs to one thread at a time. Raises `apsw.Error` when the file cannot be opened.
+    A connection belongs to one thread at a time. Raises `apsw.Error` when the file cannot be opened and `OperatorError`
+    when its file system has no write-ahead log to offer.
     """
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     db = apsw.Connection(str(path), flags=flags, statementcachesize=200)
-    db.set_busy_handler(_napper())  # type: ignore[arg-type]
+    db.set_busy_handler(_napper())
     if not readonly:
         db.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-        db.execute("PRAGMA journal_mode=WAL")
+        # A failed switch raises nothing: SQLite answers with the mode it stayed in.
+        if db.pragma("journal_mode", "wal") != "wal":
+            db.close()
+            raise OperatorError(f"{path} cannot use a write-ahead log; is it on a network file system?")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA wal_autocheckpoint=1000")
         db.execute("PRAGMA journal_size_limit=67108864")
