@@ -75,9 +75,11 @@ class SmtpReply(msgspec.Struct, frozen=True):
 
 
 class LocalRequest(msgspec.Struct, frozen=True):
-    """A message that needs no wire: the vendor's `read` gets the message's content back as a `LocalReply`."""
+    """A message that needs no wire: the vendor's `read` gets the message's content back as a `LocalReply`, after
+    `latency_ms`."""
 
     content: dict[str, Any]
+    latency_ms: int = 0
 
 
 class LocalReply(msgspec.Struct, frozen=True):

@@ -1,0 +1,50 @@
+"""Every vendor there is, found by walking this package: a vendor is added by adding its file, and nothing else.
+
+A module with `TRAITS` is a vendor; other modules here are shared parts. Nobody registers anything anywhere.
+"""
+
+import importlib
+import pkgutil
+from typing import cast
+
+import clarion.providers
+from clarion.domain.channel import Channel
+from clarion.domain.errors import OperatorError
+from clarion.ports.vendor import Traits, Vendor
+
+TRANSPORTS = frozenset({"http", "smtp", "local"})
+AMBIGUITY_POLICIES = frozenset({"retry", "assume_sent", "stop"})
+
+
+def load() -> dict[tuple[Channel, str], Vendor]:
+    """Return all vendors by (channel, vendor name). Raises `OperatorError` when one is incomplete or a name is taken."""
+    found: dict[tuple[Channel, str], Vendor] = {}
+    for info in pkgutil.walk_packages(clarion.providers.__path__, f"{clarion.providers.__name__}."):
+        if info.ispkg or info.name == __name__:
+            continue
+        module = importlib.import_module(info.name)
+        traits = getattr(module, "TRAITS", None)
+        if traits is None:
+            continue
+        _check(info.name, module, traits)
+        for channel in traits.channels:
+            if (channel, traits.vendor) in found:
+                raise OperatorError(f"two modules call themselves vendor {traits.vendor!r} of channel {channel}")
+            found[channel, traits.vendor] = cast(Vendor, module)
+    return found
+
+
+def _check(name: str, module: object, traits: object) -> None:
+    """Raise `OperatorError` when a module that declares `TRAITS` is not a whole vendor."""
+    if not isinstance(traits, Traits):
+        raise OperatorError(f"{name}.TRAITS is not a Traits value")
+    if missing := [part for part in ("build", "read") if not callable(getattr(module, part, None))]:
+        raise OperatorError(f"{name} declares TRAITS but has no {' and no '.join(missing)}()")
+    if hasattr(module, "token_request") != hasattr(module, "read_token"):
+        raise OperatorError(f"{name} has one of token_request() and read_token(), it needs both or none")
+    if traits.transport not in TRANSPORTS:
+        raise OperatorError(f"{name}: transport {traits.transport!r} is none of {sorted(TRANSPORTS)}")
+    if traits.on_ambiguous not in AMBIGUITY_POLICIES:
+        raise OperatorError(f"{name}: on_ambiguous {traits.on_ambiguous!r} is none of {sorted(AMBIGUITY_POLICIES)}")
+    if not set(traits.required_parts) <= set(traits.parts):
+        raise OperatorError(f"{name}: required_parts names a part that parts does not")

@@ -1,0 +1,115 @@
+"""SMTP submission (RFC 5321, 6409) to any mail server.
+
+The decisive reply is judged by its enhanced status code (RFC 3463) before its three digits, and by the stage it came at:
+the same 550 is a dead mailbox after RCPT and a refused sender after MAIL.
+"""
+
+import re
+from typing import Final
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
+from clarion.domain.message import Message, SmtpReply, SmtpRequest
+from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
+from clarion.ports.vendor import Field, Traits
+from clarion.providers import mime
+
+_ADDRESS: Final = r"[^@\s]+@[^@\s]+"
+
+TRAITS: Final = Traits(
+    vendor="smtp",
+    channels=(Channel.EMAIL,),
+    title="SMTP",
+    transport="smtp",
+    settings=(
+        Field("host", required=True, about="name of the mail server", pattern=r"[A-Za-z0-9._:-]{1,253}"),
+        Field("port", kind="integer", about="587 for starttls, 465 for tls", default=587),
+        Field("security", about="starttls, tls or none", pattern="starttls|tls|none", default="starttls"),
+        Field("from_email", required=True, about="sender", pattern=_ADDRESS),
+        Field("from_name", about="sender's name", default=""),
+        Field("reply_to", about="where answers go", pattern=_ADDRESS),
+        Field("list_unsubscribe", about="https or mailto link; a message's metadata may carry its own"),
+    ),
+    credentials=(Field("username", about="user of AUTH"), Field("password", about="password of AUTH")),
+    parts=("subject", "text", "html"),
+    required_parts=("subject",),
+    docs="https://www.rfc-editor.org/rfc/rfc6409",
+)
+
+RETRY_MS: Final = 60_000
+"""Greylisting and full mailboxes want minutes (RFC 5321 4.5.4.1), not the seconds retries start with."""
+
+RULES: Final[tuple[tuple[str, str, str], ...]] = (
+    # stages, `code enhanced` pattern, what it means
+    ("*", r"421 .*", "again"),
+    ("*", r"454 4\.7\.0", "later"),
+    ("*", r"(530|534|535|538) .*", "account"),
+    ("*", r"4.. .*", "again_slowly"),
+    ("connect auth", r"5.. .*", "account"),
+    ("rcpt", r"(550 5\.1\.(1|10)|551 .*|553 5\.1\.3)", "dead"),
+    ("mail", r"5.. .*", "sender_refused"),
+    ("*", r"5.. 5\.7\..*", "policy"),
+    ("*", r"(552 .*|5.. 5\.2\.3|5.. 5\.3\.4)", "too_large"),
+    ("*", r"5.. .*", "rejected"),
+)
+"""Read from the top, the first row that fits decides; a word without a meaning of its own refuses for that reason."""
+
+_RULES: Final = tuple((stages, re.compile(pattern), meaning) for stages, pattern, meaning in RULES)
+_ENHANCED: Final = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b")
+
+
+def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> SmtpRequest:
+    """Return the transaction. Date and Message-ID come from the delivery, so each attempt sends the same bytes."""
+    settings, parts = account.settings, message.parts
+    payload = mime.build(
+        delivery_id=message.delivery_id,
+        created_ms=message.created_ms,
+        sender=settings["from_email"],
+        sender_name=settings.get("from_name") or "",
+        reply_to=settings.get("reply_to") or "",
+        recipient=message.address,
+        subject=parts.get("subject") or "",
+        text=parts.get("text") or "",
+        html=parts.get("html") or "",
+        list_unsubscribe=message.metadata.get("list_unsubscribe") or settings.get("list_unsubscribe") or "",
+    )
+    return SmtpRequest(
+        host=settings["host"],
+        port=int(settings.get("port", 587)),
+        security=settings.get("security", "starttls"),
+        username=account.credentials.get("username"),
+        password=account.credentials.get("password"),
+        sender=mime.address(settings["from_email"], "from_email"),
+        recipient=mime.address(message.address, "address"),
+        payload=payload,
+    )
+
+
+def read(response: SmtpReply, message: Message, account: Account, *, now_ms: int) -> Outcome:
+    """Return what the decisive reply means; 250 to the final dot is the only success."""
+    detail = f"{response.stage}: {response.code} {' '.join(response.text.split())}"[:ATTEMPT_DETAIL_CHARS_MAX]
+    if response.stage == "data" and 200 <= response.code < 300:
+        return Accepted(mime.message_id(message.delivery_id, account.settings["from_email"]))
+    match _meaning(response):
+        case "again":
+            return Transient(detail)
+        case "again_slowly":
+            return Transient(detail, RETRY_MS)
+        case "later":
+            return Throttled(RETRY_MS, detail)
+        case "account":
+            return Misconfigured(detail)
+        case "dead":
+            return InvalidRecipient(detail)
+        case reason:
+            return Refused(reason, detail)
+
+
+def _meaning(reply: SmtpReply) -> str:
+    enhanced = _ENHANCED.match(reply.text)
+    line = f"{reply.code} {enhanced[1] if enhanced else ''}"
+    for stages, pattern, meaning in _RULES:
+        if (stages == "*" or reply.stage in stages) and pattern.fullmatch(line):
+            return meaning
+    return "rejected"

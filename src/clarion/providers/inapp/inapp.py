@@ -1,0 +1,31 @@
+"""In-app: the provider is our own inbox, so accepting is all there is to do. The record stage stores the content."""
+
+from typing import Final
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.message import LocalReply, LocalRequest, Message
+from clarion.domain.outcome import Accepted, Outcome
+from clarion.ports.vendor import Traits
+
+TRAITS: Final = Traits(
+    vendor="inapp",
+    channels=(Channel.INAPP,),
+    title="In-app inbox",
+    transport="local",
+    parts=("title", "body", "url", "image", "data"),
+    idempotent=True,
+)
+
+
+def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> LocalRequest:
+    """Return the inbox item: the parts that are there. Raises `ValueError` when there is neither title nor body."""
+    content = {name: message.parts[name] for name in TRAITS.parts if message.parts.get(name)}
+    if "title" not in content and "body" not in content:
+        raise ValueError("an in-app message needs a title or a body")
+    return LocalRequest(content)
+
+
+def read(response: LocalReply, message: Message, account: Account, *, now_ms: int) -> Outcome:
+    """Return that the inbox took the item."""
+    return Accepted(message.delivery_id, response.content)

@@ -1,0 +1,192 @@
+"""Firebase Cloud Messaging, HTTP v1.
+
+Protocol: https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages and .../v1/ErrorCode; access tokens by
+the JWT bearer grant of RFC 7523 with a service account's RS256 key.
+"""
+
+import base64
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.limits import VENDOR_KEYS_MAX
+from clarion.domain.message import HttpRequest, HttpResponse, Message
+from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
+from clarion.ports.vendor import Field, Token, Traits
+from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+
+BASE_URL: Final = "https://fcm.googleapis.com"
+TOKEN_URL: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 - a URL
+SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
+TTL_S_MAX: Final = 28 * 24 * 3600
+THROTTLED_MS: Final = 60_000
+ASSERTION_TTL_S: Final = 3600
+
+TRAITS: Final = Traits(
+    vendor="fcm",
+    channels=(Channel.PUSH,),
+    title="Firebase Cloud Messaging",
+    transport="http",
+    settings=(
+        Field("project_id", required=True, about="Firebase project id", pattern=r"[a-z0-9][a-z0-9-]{2,62}"),
+        Field("base_url", kind="url", about="origin of the FCM API", default=BASE_URL),
+        Field("token_url", kind="url", about="OAuth 2 token endpoint", default=TOKEN_URL),
+        Field("android_priority", about="HIGH wakes the device", pattern="NORMAL|HIGH", default="HIGH"),
+    ),
+    credentials=(
+        Field("client_email", required=True, about="the service account's address"),
+        Field("private_key", required=True, about="the service account's RSA key, PEM"),
+        Field("private_key_id", about="id of that key"),
+    ),
+    parts=("title", "body", "image", "data", "collapse_key"),
+    docs="https://firebase.google.com/docs/cloud-messaging",
+)
+
+RESERVED_DATA: Final = ("from", "message_type", "google.", "gcm.")
+"""Data keys, or beginnings of such, that FCM keeps for itself."""
+
+OUTCOMES: Final[dict[str, str]] = {
+    "UNREGISTERED": "dead",
+    "SENDER_ID_MISMATCH": "dead",
+    "THIRD_PARTY_AUTH_ERROR": "account",
+    "PERMISSION_DENIED": "account",
+    "UNAUTHENTICATED": "token",
+    "QUOTA_EXCEEDED": "later",
+    "RESOURCE_EXHAUSTED": "later",
+    "INTERNAL": "again",
+    "UNAVAILABLE": "again",
+    "NOT_FOUND": "account",
+    "INVALID_ARGUMENT": "argument",
+}
+"""What FCM's `errorCode`, or else its `status`, means. `NOT_FOUND` alone is a wrong project, not a dead token."""
+
+
+def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the `messages:send` call. The data map carries `delivery_id`, so that a device can tell a repeat."""
+    settings, parts = account.settings, message.parts
+    android: dict[str, Any] = {"priority": settings.get("android_priority", "HIGH")}
+    target: dict[str, Any] = {"token": message.address, "data": _data(parts.get("data"), message), "android": android}
+    if notification := {name: parts[name] for name in ("title", "body", "image") if parts.get(name)}:
+        target["notification"] = notification
+    apns: dict[str, str] = {}
+    if message.expires_ms is not None:
+        left_s = max(0, message.expires_ms - now_ms) // 1000
+        android["ttl"] = f"{min(left_s, TTL_S_MAX)}s"
+        apns["apns-expiration"] = str(message.expires_ms // 1000)
+    if collapse := parts.get("collapse_key"):
+        android["collapseKey"] = apns["apns-collapse-id"] = collapse
+    if apns:
+        target["apns"] = {"headers": apns}
+    url = f"{settings.get('base_url', BASE_URL)}/v1/projects/{quote(settings['project_id'], safe='')}/messages:send"
+    headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
+    return HttpRequest("POST", url, headers, msgspec.json.encode({"message": target}))
+
+
+def _data(data: Any, message: Message) -> dict[str, str]:
+    """Return FCM's map of strings to strings; other values are sent as their JSON text."""
+    out: dict[str, str] = {}
+    for key, value in (data or {}).items():
+        if key.startswith(RESERVED_DATA):
+            raise ValueError(f"push data key {key!r} is reserved by FCM")
+        out[key] = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    out["delivery_id"] = message.delivery_id
+    return out
+
+
+def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
+    """Return what an answer of `messages:send` means, by FCM's error code before the HTTP status."""
+    body = object_of(response.body)
+    if response.status == 200:
+        return Accepted(str(body.get("name", "")))
+    error = body.get("error")
+    error = error if isinstance(error, dict) else {}
+    details = [entry for entry in error.get("details") or () if isinstance(entry, dict)]
+    code = next((str(entry.get("errorCode")) for entry in details if _kind(entry) == "FcmError"), None)
+    words = f"{code or error.get('status', '')} {error.get('message', '')}".strip()
+    detail = said(response, words)
+    match OUTCOMES.get(code or str(error.get("status", ""))):
+        case "dead":
+            return InvalidRecipient(detail)
+        case "account":
+            return Misconfigured(detail)
+        case "token":
+            # The worker drops its access token on a 401: one more try gets a fresh one, a second 401 is the account.
+            return Transient(detail) if message.attempt == 1 else Misconfigured(detail)
+        case "later":
+            return Throttled(retry_after_ms(response.headers, now_ms) or THROTTLED_MS, detail)
+        case "again":
+            return Transient(detail, retry_after_ms(response.headers, now_ms))
+        case "argument" if code and "token" in words.lower() and not any(_kind(e) == "BadRequest" for e in details):
+            return InvalidRecipient(detail)
+        case "argument":
+            return Refused("invalid_argument", detail)
+        case _:
+            pass
+    return Misconfigured(detail) if response.status == 404 else by_status(response, now_ms, words)
+
+
+def _kind(detail: dict[str, Any]) -> str:
+    """Return the last word of a detail's `@type`."""
+    return str(detail.get("@type", "")).rpartition(".")[2]
+
+
+@lru_cache(maxsize=VENDOR_KEYS_MAX)
+def _key(pem: str) -> RSAPrivateKey:
+    """Return the loaded key: loading takes 48 ms, signing less than one."""
+    try:
+        key = load_pem_private_key(pem.encode(), None)
+    except (ValueError, TypeError):
+        raise ValueError("private_key is not an unencrypted private key in PEM") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError("private_key is not an RSA key")
+    return key
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def token_request(account: Account, *, now_ms: int) -> HttpRequest:
+    """Return the JWT bearer grant (RFC 7523). Raises `ValueError` when the private key cannot be read."""
+    url, credentials = account.settings.get("token_url", TOKEN_URL), account.credentials
+    header = {"alg": "RS256", "typ": "JWT"}
+    if key_id := credentials.get("private_key_id"):
+        header["kid"] = key_id
+    at_s = now_ms // 1000
+    claims = {
+        "iss": credentials["client_email"],
+        "scope": SCOPE,
+        "aud": url,
+        "iat": at_s,
+        "exp": at_s + ASSERTION_TTL_S,
+    }
+    signed = f"{_base64url(msgspec.json.encode(header))}.{_base64url(msgspec.json.encode(claims))}"
+    signature = _key(credentials["private_key"]).sign(signed.encode(), PKCS1v15(), SHA256())
+    grant = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "assertion": f"{signed}.{_base64url(signature)}",
+    }
+    return HttpRequest("POST", url, {"content-type": "application/x-www-form-urlencoded"}, urlencode(grant).encode())
+
+
+def read_token(response: HttpResponse) -> Token | Outcome:
+    """Return the access token; a refused grant (`invalid_grant`, `invalid_client`) is the account's fault."""
+    body = object_of(response.body)
+    value, expires_in = body.get("access_token"), body.get("expires_in", ASSERTION_TTL_S)
+    if response.status == 200 and isinstance(value, str) and value and isinstance(expires_in, int):
+        return Token(value, expires_in)
+    if response.status == 200:
+        return Transient("HTTP 200: the token endpoint's answer holds no access token")
+    words = f"{body.get('error', '')} {body.get('error_description', '')}".strip()
+    if response.status == 429 or response.status >= 500:
+        after_ms, detail = retry_after_ms(response.headers, None), said(response, words)
+        return Throttled(after_ms, detail) if response.status == 429 else Transient(detail, after_ms)
+    return Misconfigured(said(response, words))

@@ -1,0 +1,95 @@
+"""Sandbox: a vendor for every channel that sends nothing. It keeps each message where a person can look at it, and can be
+told to answer in every way a real vendor does.
+
+The script is in the account's settings. `by_address` maps glob patterns to outcomes, `by_attempt` lists the outcomes of
+attempts 1, 2, ... (the last one holds for all later attempts). An outcome is a name (`transient`) or an object
+(`{"outcome": "throttled", "after_ms": 2000, "detail": "slow down"}`). Without a script every message is accepted.
+"""
+
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from clarion.domain.channel import CHANNELS
+from clarion.domain.content import Account
+from clarion.domain.message import LocalReply, LocalRequest, Message
+from clarion.domain.outcome import (
+    Accepted,
+    Ambiguous,
+    InvalidRecipient,
+    Misconfigured,
+    Outcome,
+    Refused,
+    Throttled,
+    Transient,
+)
+from clarion.ports.vendor import Field, Traits
+
+TRAITS: Final = Traits(
+    vendor="sandbox",
+    channels=CHANNELS,
+    title="Sandbox: captures messages, sends nothing",
+    transport="local",
+    settings=(
+        Field("by_attempt", kind="list", about='outcome per attempt, such as ["transient", "accepted"]'),
+        Field(
+            "by_address", kind="object", about='outcome per address pattern, such as {"*@bounce.example": "refused"}'
+        ),
+        Field("latency_ms", kind="integer", about="how long each answer takes", default=0),
+    ),
+    idempotent=True,
+)
+
+OUTCOMES: Final = frozenset(
+    {"accepted", "throttled", "transient", "ambiguous", "refused", "invalid_recipient", "misconfigured"}
+)
+
+
+def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> LocalRequest:
+    """Return the captured message. Raises `ValueError` when the script names an outcome there is not."""
+    _script(message, account)
+    content = {
+        "channel": message.channel,
+        "address": message.address,
+        "user_id": message.user_id,
+        "attempt": message.attempt,
+        "category": message.category,
+        "metadata": message.metadata,
+        "parts": message.parts,
+    }
+    return LocalRequest(content, latency_ms=int(account.settings.get("latency_ms", 0)))
+
+
+def read(response: LocalReply, message: Message, account: Account, *, now_ms: int) -> Outcome:
+    """Return the scripted outcome of this address and attempt; an accepted message comes with all its content."""
+    script = _script(message, account)
+    detail = str(script.get("detail", f"sandbox: {script['outcome']}"))
+    match script["outcome"]:
+        case "throttled":
+            return Throttled(script.get("after_ms"), detail)
+        case "transient":
+            return Transient(detail, script.get("after_ms"))
+        case "ambiguous":
+            return Ambiguous(detail)
+        case "refused":
+            return Refused(str(script.get("reason", "sandbox")), detail)
+        case "invalid_recipient":
+            return InvalidRecipient(detail)
+        case "misconfigured":
+            return Misconfigured(detail)
+        case _:
+            return Accepted(f"sandbox-{message.delivery_id}-{message.attempt}", response.content)
+
+
+def _script(message: Message, account: Account) -> dict[str, Any]:
+    """Return `{"outcome": name, ...}` for this address and attempt."""
+    step: Any = account.settings.get("by_attempt") or "accepted"
+    for pattern, scripted in (account.settings.get("by_address") or {}).items():
+        if fnmatchcase(message.address, pattern):
+            step = scripted
+            break
+    if isinstance(step, list):
+        step = step[min(message.attempt, len(step)) - 1] if step else "accepted"
+    script = step if isinstance(step, dict) else {"outcome": step}
+    if script.get("outcome") not in OUTCOMES:
+        raise ValueError(f"sandbox script: {script.get('outcome')!r} is none of {', '.join(sorted(OUTCOMES))}")
+    return script
