@@ -1,0 +1,97 @@
+"""The client's ledger: one fsynced line before a request is sent and one for its answer.
+
+What is in it survives the harness itself, and it never says more than the client knew: an answer that did not come
+is `unknown`, never a failure.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+Result = Literal["ok", "refused", "unknown"]
+SETTLED: Final = frozenset({"ok", "refused"})
+
+
+class Asked(msgspec.Struct, frozen=True, tag="asked"):
+    """A request about to be sent. `key` is its idempotency key; `deliveries` says, item by item, how many deliveries
+    each notification in it has to have; `attempt` counts from 1."""
+
+    key: str
+    kind: str
+    deliveries: list[int]
+    attempt: int
+    at_ms: int
+
+
+class Answered(msgspec.Struct, frozen=True, tag="answered"):
+    """What came back: an id per item when `ok` (None where that item was refused)."""
+
+    key: str
+    result: Result
+    ids: list[str | None]
+    at_ms: int
+    detail: str = ""
+
+
+Line = Asked | Answered
+_DECODER: Final = msgspec.json.Decoder(Line)
+
+
+class Ledger:
+    """Appends lines durably; each call returns when the line is on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def write(self, line: Line) -> None:
+        """Append a line and fsync it."""
+        os.write(self._file, msgspec.json.encode(line) + b"\n")
+        os.fdatasync(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+def read(path: Path) -> Iterator[Line]:
+    """Yield the lines of a ledger; a last line cut short by a crash of the harness is left out."""
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield _DECODER.decode(line)
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What a ledger adds up to: deliveries owed by notification id, keys never settled, and keys whose answers named
+    different ids."""
+
+    owed: dict[str, int]
+    refused: int
+    unsettled: list[str]
+    contradictions: list[str]
+
+
+def add_up(lines: Iterator[Line]) -> Account:
+    """Return what the lines add up to."""
+    asked: dict[str, Asked] = {}
+    settled: dict[str, list[str | None]] = {}
+    contradictions: list[str] = []
+    refused: set[str] = set()
+    for line in lines:
+        if isinstance(line, Asked):
+            asked.setdefault(line.key, line)
+        elif line.result == "ok":
+            if settled.setdefault(line.key, line.ids) != line.ids:
+                contradictions.append(line.key)
+        elif line.result == "refused":
+            refused.add(line.key)
+    owed: dict[str, int] = {}
+    for key, ids in settled.items():
+        for id_, deliveries in zip(ids, asked[key].deliveries, strict=True):
+            if id_ is not None:
+                owed[id_] = deliveries
+    unsettled = [key for key in asked if key not in settled and key not in refused]
+    return Account(owed, len(refused), unsettled, contradictions)

@@ -1,0 +1,28 @@
+"""Who is killed when: a schedule that a seed determines entirely."""
+
+import random
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+PAUSE_MS: Final = (50, 500)
+VICTIMS: Final = {"worker": 6, "api": 3, "scheduler": 2, "supervisor": 1}
+"""Roles and their weights: whoever sends has most to lose."""
+
+
+class Kill(msgspec.Struct, frozen=True):
+    """After `pause_ms`, kill a process of this role; `pick` (0 to 1) chooses among several of it."""
+
+    pause_ms: int
+    role: str
+    pick: float
+
+
+def kills(seed: int, count: int) -> Iterator[Kill]:
+    """Yield `count` kills; the same seed yields the same ones."""
+    chance = random.Random(seed)
+    roles, weights = list(VICTIMS), list(VICTIMS.values())
+    for _ in range(count):
+        role = chance.choices(roles, weights)[0]
+        yield Kill(chance.randint(*PAUSE_MS), role, chance.random())

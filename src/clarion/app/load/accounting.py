@@ -1,0 +1,102 @@
+"""What our processes cost: user+system CPU time and peak memory of a process tree, and CPU time by stage."""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psutil
+
+STAGE_METRIC: Final = "clarion_stage_cpu_seconds_total"
+ROLES: Final = ("api", "worker", "scheduler", "gateway")
+
+
+class ProcessFacts(msgspec.Struct, frozen=True):
+    """One process: `role` is `api`, `worker`, `scheduler`, `gateway` or `supervisor`; `cpu_s` counts children it has
+    reaped, so that a restarted process is not forgotten; `peak_bytes` is its resident high-water mark."""
+
+    pid: int
+    role: str
+    cpu_s: float
+    peak_bytes: int
+
+
+def role_of(command: list[str]) -> str:
+    """Return the role a command line stands for: the first word that names one, `supervisor` without any."""
+    return next((word for word in command[1:] if word in ROLES), "supervisor")
+
+
+def _peak_bytes(process: psutil.Process) -> int:
+    # Linux keeps the high-water mark; psutil does not read it.
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return int(process.memory_info().rss)
+    line = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
+    return int(line.split()[1]) * 1024 if line else int(process.memory_info().rss)
+
+
+def facts(process: psutil.Process) -> ProcessFacts | None:
+    """Return the facts of a process, None when it has just ended."""
+    try:
+        times = process.cpu_times()
+        cpu_s = times.user + times.system + times.children_user + times.children_system
+        return ProcessFacts(process.pid, role_of(process.cmdline()), cpu_s, _peak_bytes(process))
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return None
+
+
+def tree(pid: int) -> list[ProcessFacts]:
+    """Return the facts of a process and everything below it, parents first; empty when it is gone."""
+    try:
+        root = psutil.Process(pid)
+        members = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+    return [fact for fact in map(facts, members) if fact is not None]
+
+
+def stage_cpu_s(metrics: str) -> dict[str, float]:
+    """Return CPU seconds by stage from a Prometheus text page; samples of several processes are added up."""
+    found: dict[str, float] = {}
+    for line in metrics.splitlines():
+        if not line.startswith(STAGE_METRIC + "{"):
+            continue
+        labels, _, value = line[len(STAGE_METRIC) + 1 :].partition("} ")
+        stage = next(
+            (part.split("=", 1)[1].strip('"') for part in labels.split(",") if part.startswith("stage=")), None
+        )
+        if stage is not None:
+            found[stage] = found.get(stage, 0.0) + float(value.split()[0])
+    return found
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The processes and stage counters at one instant."""
+
+    processes: list[ProcessFacts]
+    stages: dict[str, float]
+
+    def cpu_s(self, role: str | None = None) -> float:
+        """Return CPU seconds of all processes, or of those of one role."""
+        return sum(fact.cpu_s for fact in self.processes if role is None or fact.role == role)
+
+    @property
+    def peak_mb(self) -> float:
+        """Return the sum of the processes' own peaks in MiB (shared pages count in each)."""
+        return sum(fact.peak_bytes for fact in self.processes) / 2**20
+
+
+def split_us(before: Reading, after: Reading, n: int) -> dict[str, float]:
+    """Return CPU microseconds per notification by stage.
+
+    `accept` is the api process; `plan` and `record` are what the processes count themselves; `deliver` is the rest of
+    the total, so it also holds what nobody counted (event loop, scheduler, supervisor).
+    """
+    total = after.cpu_s() - before.cpu_s()
+    spent = {"accept": after.cpu_s("api") - before.cpu_s("api")}
+    for stage in ("plan", "record"):
+        spent[stage] = after.stages.get(stage, 0.0) - before.stages.get(stage, 0.0)
+    spent["deliver"] = max(0.0, total - sum(spent.values()))
+    return {stage: spent[stage] * 1e6 / n for stage in ("accept", "plan", "deliver", "record")} | {
+        "total": total * 1e6 / n
+    }

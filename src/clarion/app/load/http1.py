@@ -1,0 +1,168 @@
+"""The cheapest HTTP/1.1 client that is still correct against our own server: keep-alive, one request at a time.
+
+It understands answers with a `content-length` and nothing else (RFC 9112 6.3); anything unexpected is a `WireError`, so
+that a load run never counts what it did not understand. A general client costs several times as much CPU, and the
+load generator shares the machine with what it measures.
+"""
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+HEAD_BYTES_MAX: Final = 64 * 1024
+_HEAD_END: Final = b"\r\n\r\n"
+
+
+class WireError(Exception):
+    """The connection broke or the answer is not one we read. `sent` tells whether the request can have been taken."""
+
+    def __init__(self, detail: str, *, sent: bool) -> None:
+        super().__init__(detail)
+        self.sent = sent
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An HTTP answer. `retry_after_s` is the `Retry-After` header in seconds, None without one."""
+
+    status: int
+    body: bytes
+    retry_after_s: float | None = None
+
+
+class AnswerParser:
+    """Cuts a byte stream into answers; feed it what arrives, in pieces of any size."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Answer | None:
+        """Return the answer that these bytes complete, if any. Raises `WireError`."""
+        buffer = self._buffer
+        buffer += data
+        end = buffer.find(_HEAD_END)
+        if end < 0:
+            if len(buffer) > HEAD_BYTES_MAX:
+                raise WireError("answer head is too long", sent=True)
+            return None
+        head = bytes(buffer[:end])
+        length = _length(head)
+        total = end + len(_HEAD_END) + length
+        if len(buffer) < total:
+            return None
+        body = bytes(buffer[total - length : total])
+        del buffer[:total]
+        if buffer:
+            raise WireError("more bytes than the answer announced", sent=True)
+        return Answer(int(head[9:12]), body, _retry_after(head))
+
+
+def _header(head: bytes, name: bytes) -> bytes | None:
+    lowered = head.lower()
+    start = lowered.find(b"\r\n" + name + b":")
+    if start < 0:
+        return None
+    start += len(name) + 3
+    end = head.find(b"\r\n", start)
+    return head[start : end if end >= 0 else len(head)].strip()
+
+
+def _length(head: bytes) -> int:
+    if not head.startswith(b"HTTP/1.1 ") or not head[9:12].isdigit():
+        raise WireError("not an HTTP/1.1 answer", sent=True)
+    if head[9:12] in (b"204", b"304"):
+        return 0
+    value = _header(head, b"content-length")
+    if value is None or not value.isdigit():
+        raise WireError("answer has no content-length", sent=True)
+    return int(value)
+
+
+def _retry_after(head: bytes) -> float | None:
+    value = _header(head, b"retry-after")
+    return float(value) if value is not None and value.isdigit() else None
+
+
+def request_bytes(
+    method: str,
+    path: str,
+    host: str,
+    secret: str,
+    body: bytes,
+    *,
+    extra: dict[str, str] | None = None,
+    content_type: str = "application/json",
+) -> bytes:
+    """Return a whole request, ready to write. `secret` is the API key; `extra` are further headers."""
+    lines = [f"{method} {path} HTTP/1.1", f"host: {host}", f"content-length: {len(body)}"]
+    if body:
+        lines.append(f"content-type: {content_type}")
+    if secret:
+        lines.append(f"authorization: Bearer {secret}")
+    lines += [f"{name}: {value}" for name, value in (extra or {}).items()]
+    return "\r\n".join(lines).encode() + _HEAD_END + body
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection that carries one request at a time."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._parser = AnswerParser()
+        self._waiting: asyncio.Future[Answer] | None = None
+
+    @property
+    def open(self) -> bool:
+        """Return whether another request can be written."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def request(self, raw: bytes) -> Answer:
+        """Write a request and return its answer. Raises `WireError`."""
+        if self._transport is None or self._transport.is_closing():
+            raise WireError("not connected", sent=False)
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._transport.write(raw)
+        return await self._waiting
+
+    def close(self) -> None:
+        """Close the connection; a request under way fails."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Hand a complete answer to whoever waits for it."""
+        try:
+            answer = self._parser.feed(data)
+        except WireError as error:
+            self._fail(error)
+            self.close()
+            return
+        if answer is None:
+            return
+        if self._waiting is None or self._waiting.done():
+            self.close()
+            return
+        self._waiting.set_result(answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail the request under way: it may have been taken."""
+        self._transport = None
+        self._fail(WireError(str(exc or "closed by the peer"), sent=True))
+
+    def _fail(self, error: WireError) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)
+
+
+async def connect(host: str, port: int) -> Connection:
+    """Open a connection. Raises `WireError` when nobody listens."""
+    try:
+        _, connection = await asyncio.get_running_loop().create_connection(Connection, host, port)
+    except OSError as error:
+        raise WireError(str(error), sent=False) from error
+    return connection

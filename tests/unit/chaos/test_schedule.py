@@ -1,0 +1,14 @@
+from collections import Counter
+
+from clarion.app.chaos.schedule import PAUSE_MS, VICTIMS, kills
+
+
+def test_a_seed_decides_everything() -> None:
+    assert list(kills(7, 50)) == list(kills(7, 50))
+    assert list(kills(7, 50)) != list(kills(8, 50))
+
+
+def test_pauses_stay_in_bounds_and_every_role_is_hit() -> None:
+    drawn = list(kills(1, 500))
+    assert all(PAUSE_MS[0] <= kill.pause_ms <= PAUSE_MS[1] and 0 <= kill.pick < 1 for kill in drawn)
+    assert set(Counter(kill.role for kill in drawn)) == set(VICTIMS)

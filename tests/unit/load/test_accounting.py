@@ -1,0 +1,70 @@
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from clarion.app.load.accounting import ProcessFacts, Reading, role_of, split_us, stage_cpu_s, tree
+
+PAGE = """\
+# HELP clarion_stage_cpu_seconds_total CPU
+clarion_stage_cpu_seconds_total{stage="plan",process="1"} 1.5
+clarion_stage_cpu_seconds_total{process="2",stage="plan"} 0.5
+clarion_stage_cpu_seconds_total{stage="record"} 2e-3
+clarion_stage_cpu_seconds_total_created{stage="record"} 9
+clarion_other_total{stage="plan"} 7
+"""
+
+
+def test_stage_counters_of_all_processes_are_added_up() -> None:
+    assert stage_cpu_s(PAGE) == {"plan": 2.0, "record": 0.002}
+
+
+@pytest.mark.parametrize(
+    ("command", "role"),
+    [
+        (["python", "-m", "clarion", "worker", "--stages", "plan"], "worker"),
+        (["/v/bin/python", "/v/bin/clarion", "api"], "api"),
+        (["python", "clarion", "up", "--workers", "2"], "supervisor"),
+        ([], "supervisor"),
+    ],
+)
+def test_a_role_is_read_from_the_command_line(command: list[str], role: str) -> None:
+    assert role_of(command) == role
+
+
+def reading(api: float, worker: float, plan: float, record: float) -> Reading:
+    processes = [ProcessFacts(1, "api", api, 2**20), ProcessFacts(2, "worker", worker, 2**20)]
+    return Reading(processes, {"plan": plan, "record": record})
+
+
+def test_the_split_adds_up_to_the_total_and_the_rest_is_delivering() -> None:
+    split = split_us(reading(1, 2, 0.5, 0.25), reading(1.2, 3, 0.7, 0.35), 10_000)
+    assert split == pytest.approx({"accept": 20, "plan": 20, "deliver": 70, "record": 10, "total": 120})
+
+
+def test_peaks_are_summed() -> None:
+    assert reading(0, 0, 0, 0).peak_mb == 2.0
+
+
+def test_a_tree_counts_living_children_and_reaped_ones() -> None:
+    burn = "import time\nwhile time.process_time() < 0.2: pass\n"
+    code = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\nprint('go', flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"go\n"
+        found = tree(parent.pid)
+        mine = tree(os.getpid())
+        parent.communicate(b"\n")
+    assert [fact.pid for fact in found] == [parent.pid]
+    assert found[0].cpu_s >= 0.2
+    assert parent.pid in {fact.pid for fact in mine}
+    assert all(fact.peak_bytes > 0 for fact in mine)
+
+
+def test_a_tree_that_is_gone_is_empty() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    assert not psutil.pid_exists(process.pid)
+    assert tree(process.pid) == []
