@@ -15,7 +15,7 @@ LOCK := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --gen
 .PHONY: help setup test test-fast test-e2e check format format-check lint types contracts demo bench chaos lock clean
 
 help:  ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## Build .venv from the lock file (does nothing when nothing changed)
 
