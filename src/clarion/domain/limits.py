@@ -74,7 +74,7 @@ PREFERENCE_RULES_MAX: Final = 1_000
 TOPICS_PER_LINE_MAX: Final = 100
 DIRECTORY_CACHE_MAX: Final = 10_000
 """Definitions of each kind a process keeps decoded."""
-PROFILE_CACHE_MAX: Final = 200_000
+PROFILE_CACHE_MAX: Final = 50_000
 REVISION_CHECK_MS: Final = 200
 """How old a cached definition may get before the store is asked whether anything changed."""
 KEY_TTL_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000

@@ -1,0 +1,1 @@
+"""Liquid templates with every limit set, and a split/join fast path for plain ones."""

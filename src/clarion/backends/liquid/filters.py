@@ -1,0 +1,133 @@
+"""Filters that cannot explode: every result is measured, and those that multiply their input are checked beforehand."""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, time
+from functools import wraps
+from typing import Any, Final
+
+from liquid.builtin.filters import array, math
+from liquid.exceptions import FilterArgumentError, FilterValueError
+from liquid.filter import liquid_filter, string_filter
+from liquid.undefined import is_undefined
+
+from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX, RENDER_UNIQUE_ITEMS_MAX
+
+_INTEGER_BITS_MAX: Final = 4_096
+_DATE_CHARS_MAX: Final = 64
+_DATE_FORMAT_CHARS_MAX: Final = 200
+_DATE_WIDTH: Final = re.compile(r"%[-_0^#+]*\d")  # the C library pads %1000000000d to a gigabyte
+_SCALAR_BYTES: Final = 8
+REMOVED: Final = ("strip_html",)
+"""Filters left out: parsing HTML takes quadratic time on hostile input."""
+
+
+def measure(value: object, limit: int) -> int:
+    """Return about how many bytes a value amounts to, counting shared parts each time; stops once over `limit`."""
+    total, rest = 0, [value]
+    while rest and total <= limit:
+        item = rest.pop()
+        if isinstance(item, str):
+            total += len(item)
+        elif isinstance(item, list | tuple):
+            total += _SCALAR_BYTES * len(item)
+            rest.extend(item)
+        elif isinstance(item, dict):
+            total += _SCALAR_BYTES * len(item)
+            rest.extend(item.values())
+        elif isinstance(item, int):
+            total += item.bit_length() // 8 + 1
+        else:
+            total += _SCALAR_BYTES
+    return total
+
+
+def checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the filter with its result measured."""
+
+    @wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        result = function(*args, **options)
+        _refuse_over(measure(result, RENDER_OUTPUT_BYTES_MAX), name)
+        return result
+
+    return run
+
+
+def _refuse_over(size: int, name: str) -> None:
+    if size > RENDER_OUTPUT_BYTES_MAX:
+        raise FilterValueError(f"{name}: the result is too large", token=None)
+
+
+@string_filter
+def _replace(value: str, old: object, new: object = "") -> str:
+    old, new = (text if isinstance(text, str) else str(text) for text in (old, new))
+    hits = value.count(old) if old else len(value) + 1
+    _refuse_over(len(value) + hits * len(new), "replace")
+    return value.replace(old, new)
+
+
+@wraps(array.join)
+def _join(left: Any, separator: object = " ", **options: Any) -> Any:
+    if isinstance(left, list | tuple):
+        gap = len(separator) if isinstance(separator, str) else 0
+        _refuse_over(measure(left, RENDER_OUTPUT_BYTES_MAX) + gap * len(left), "join")
+    return array.join(left, separator, **options)
+
+
+@wraps(math.times)
+def _times(left: Any, right: Any) -> Any:
+    bits = sum(value.bit_length() for value in (left, right) if isinstance(value, int))
+    if bits > _INTEGER_BITS_MAX:
+        raise FilterValueError("times: the result is too large", token=None)
+    return math.times(left, right)
+
+
+@wraps(array.uniq)
+def _uniq(left: Any, key: object = None) -> Any:
+    if isinstance(left, Iterable) and not isinstance(left, str | dict):
+        left = list(left)
+        if len(left) > RENDER_UNIQUE_ITEMS_MAX:  # it compares each with each
+            raise FilterValueError(f"uniq: more than {RENDER_UNIQUE_ITEMS_MAX} items", token=None)
+    return array.uniq(left, key)
+
+
+@liquid_filter
+def _date(value: object, pattern: object) -> str:
+    """Format an ISO 8601 text or Unix seconds (as UTC); what is no date stays as it is. There is no `now`: a retry
+    has to give the same text."""
+    if is_undefined(value):
+        return ""
+    if not isinstance(pattern, str) or len(pattern) > _DATE_FORMAT_CHARS_MAX or _DATE_WIDTH.search(pattern):
+        raise FilterArgumentError("date: the format is too long or pads to a width", token=None)
+    if value in ("now", "today"):
+        raise FilterArgumentError("date: templates cannot read the clock; pass the time as data", token=None)
+    moment = _moment(value)
+    return str(value) if moment is None else moment.strftime(pattern)
+
+
+def _moment(value: object) -> datetime | None:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime.combine(value, time.min)
+    if isinstance(value, str) and len(value) > _DATE_CHARS_MAX:
+        return None
+    if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
+        return datetime.fromtimestamp(int(value), UTC)
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    return None
+
+
+CHECKED: Final[dict[str, Callable[..., Any]]] = {
+    "replace": _replace,
+    "join": _join,
+    "times": _times,
+    "uniq": _uniq,
+    "date": _date,
+}
+"""Replacements of standard filters that could not be bounded from outside."""
