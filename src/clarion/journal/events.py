@@ -21,15 +21,14 @@ class Recipient(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
-    """An accepted request, checked and normalised. `parts` is inline content per channel when there is no template."""
+    """An accepted request, checked and normalised: the lane is resolved, recipients are unique."""
 
     to: list[Recipient]
-    template: str | None
+    template: str
     category: str | None
     channels: list[str] | None
     lane: str
     data: dict[str, Any]
-    parts: dict[str, dict[str, Any]] | None = None
     send_at_ms: int | None = None
     expires_ms: int | None = None
     ordering_key: str | None = None
@@ -65,8 +64,8 @@ class BroadcastJob(msgspec.Struct, frozen=True, array_like=True):
 class DeliverFrame(_Columns, tag=2):
     """Single deliveries to send, on `deliver.<channel>.<lane>`.
 
-    `contents` is the template key, or a map of inline parts. `users` is what the template reads of the user (or None).
-    `starts` counts how often this delivery was put on the journal for the attempt at hand. `chunks` refers to the chunk
+    `templates` are template keys. `users` is what the template reads of the user (or None). `attempts` is the number of
+    the attempt to make. `chunks` refers to the chunk
     and index a retried broadcast delivery came from, or is None.
     """
 
@@ -75,7 +74,7 @@ class DeliverFrame(_Columns, tag=2):
     user_ids: list[str]
     addresses: list[str]
     locales: list[str]
-    contents: list[str | dict[str, Any]]
+    templates: list[str]
     categories: list[str]
     data: list[dict[str, Any]]
     users: list[dict[str, Any] | None]

@@ -1,0 +1,1 @@
+"""Partition: consuming one channel's deliveries of one partition under one lease: recover, intend, send, record, commit."""

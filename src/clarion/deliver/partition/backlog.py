@@ -1,0 +1,83 @@
+"""Where a partition stands: what is read, what is done, and what a predecessor left behind."""
+
+from collections.abc import Iterator
+
+from clarion.deliver.partition.intake import Legacy, rows_of
+from clarion.deliver.partition.tools import Tools, Work
+from clarion.deliver.rules.window import Window
+from clarion.domain.channel import LANES
+from clarion.domain.errors import CorruptFrame
+from clarion.journal import topics
+from clarion.journal.codec import decode
+from clarion.ports.journal import Commit, Lease, StoredFrame
+
+RECOVERY_MARGIN_MS = 60_000
+"""How much older than its frame an intent may look when clocks of two machines differ."""
+
+
+class Backlog:
+    """The deliver topics of one channel and partition, read under one lease."""
+
+    def __init__(self, tools: Tools, lease: Lease) -> None:
+        self._t = tools
+        self._lease = lease
+        self._journal = tools.journal
+        self._topics = {lane: topics.deliver(tools.channel, lane) for lane in LANES}
+        committed = self._journal.committed(lease.group, lease.partition)
+        self._marks = [position.mark for position in committed.values()]
+        self._windows = {
+            topic: Window(committed[topic].offset if topic in committed else 0) for topic in self._topics.values()
+        }
+        self._inherited = {topic: self._journal.head(topic, lease.partition) for topic in self._topics.values()}
+        self.legacy: Legacy | None = None
+
+    def recover(self) -> Iterator[None]:
+        """Read what became of the frames left uncommitted, yielding between batches of frames."""
+        oldest = [
+            stored.appended_ms
+            for topic, window in self._windows.items()
+            for stored in self._journal.read(topic, self._lease.partition, window.committed, 1)
+        ]
+        if not oldest:
+            return
+        offset = min(self._marks, default=0)
+        for stored in self._outcomes_since(min(oldest) - RECOVERY_MARGIN_MS):
+            offset = max(offset, stored.offset - 1)
+        legacy = Legacy()
+        while frames := self._journal.read(topics.OUTCOMES, self._lease.partition, offset):
+            legacy.learn(frames, self._t.channel)
+            offset = frames[-1].offset
+            yield
+        self.legacy = legacy
+
+    def _outcomes_since(self, appended_ms: int) -> list[StoredFrame]:
+        return self._journal.since(topics.OUTCOMES, self._lease.partition, appended_ms, 1)
+
+    def take(self, room: int) -> list[Work]:
+        """Read frames for about `room` deliveries, most urgent lane first."""
+        if self.legacy is not None and all(w.read >= self._inherited[topic] for topic, w in self._windows.items()):
+            self.legacy = None
+        work: list[Work] = []
+        mark = self._journal.head(topics.OUTCOMES, self._lease.partition)
+        for lane, topic in self._topics.items():
+            window = self._windows[topic]
+            while len(work) < room:
+                frames = self._journal.read(topic, self._lease.partition, window.read, 1)
+                if not frames:
+                    break
+                try:
+                    rows = rows_of(decode(frames[0].payload))
+                except CorruptFrame as error:
+                    offset = frames[0].offset
+                    self._t.telemetry.log("error", "frame_quarantined", topic=topic, offset=offset, detail=str(error))
+                    rows = []
+                pending = window.add(frames[0].offset, len(rows), mark)
+                work += [Work(row, lane, pending) for row in rows]
+        return work
+
+    def commits(self) -> list[Commit]:
+        """Return commits up to the first unfinished frame of each topic, with the mark recovery starts from."""
+        offsets = {topic: window.advance() for topic, window in self._windows.items()}
+        marks = [mark for window in self._windows.values() if (mark := window.mark()) is not None]
+        mark = min(marks) if marks else self._journal.head(topics.OUTCOMES, self._lease.partition)
+        return [Commit(self._lease, topic, offset, mark) for topic, offset in offsets.items()]

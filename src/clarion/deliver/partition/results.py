@@ -1,0 +1,130 @@
+"""Results of attempts on their way to the journal: rows in, frames, timers and dead letters out."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from clarion.deliver.rules.retry import Next
+from clarion.deliver.send.worker import Answer
+from clarion.domain.channel import Channel, Lane
+from clarion.domain.delivery_state import Event, State
+from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.domain.outcome import Accepted
+from clarion.journal import topics
+from clarion.journal.codec import encode
+from clarion.journal.events import ChunkAttemptedFrame, IntentFrame
+from clarion.journal.rows import AttemptRow, DeliverRow, attempted_frame, encode_delivery
+from clarion.ports.journal import Frame, Timer
+
+
+class Result(NamedTuple):
+    """One finished attempt: the delivery, what came of it and what follows."""
+
+    row: DeliverRow
+    answer: Answer
+    next: Next
+    started_ms: int
+    finished_ms: int
+
+
+def attempt_row(result: Result) -> AttemptRow:
+    """Return the journal's row of a result."""
+    row, answer, following = result.row, result.answer, result.next
+    return AttemptRow(
+        row.delivery_id,
+        row.tenant,
+        row.user_id,
+        row.address,
+        row.attempt,
+        answer.provider,
+        answer.vendor,
+        following.event,
+        following.reason,
+        answer.outcome,
+        result.started_ms,
+        result.finished_ms,
+        following.retry_ms,
+        encode_delivery(row) if following.event in (Event.EXHAUSTED, Event.REFUSED) else None,
+        row.chunk,
+    )
+
+
+def timers_of(channel: Channel, lane_of: dict[bytes, Lane], partition: int, results: Sequence[Result]) -> list[Timer]:
+    """Return the retry timers of results whose delivery is to be tried again."""
+    timers = []
+    for result in results:
+        if result.next.retry_ms is None:
+            continue
+        row = result.row._replace(attempt=result.row.attempt + 1)
+        topic = topics.deliver(channel, lane_of.get(row.delivery_id, Lane.NORMAL))
+        timer_id = row.delivery_id + row.attempt.to_bytes(2, "big")
+        timers.append(Timer(timer_id, result.next.retry_ms, topic, partition, encode_delivery(row)))
+    return timers
+
+
+def frames_of(channel: Channel, partition: int, results: Sequence[Result]) -> list[Frame]:
+    """Return the outcome frames of results. First attempts of broadcast deliveries that were accepted become state
+    bytes of their chunk; everything else is a row of its own."""
+    rows = []
+    chunks: dict[bytes, list[Result]] = {}
+    for result in results:
+        plain = result.next.event is Event.ACCEPTED and result.row.attempt == 1 and not _carries_content(result)
+        if result.row.chunk is not None and plain:
+            chunks.setdefault(result.row.chunk[0], []).append(result)
+        else:
+            rows.append(attempt_row(result))
+    frames = []
+    for start in range(0, len(rows), FRAME_RECORDS_MAX):
+        part = rows[start : start + FRAME_RECORDS_MAX]
+        payload = encode(attempted_frame(channel, part), len(part))
+        frames.append(Frame(topics.OUTCOMES, partition, len(part), payload))
+    for chunk_id, members in chunks.items():
+        frame = _chunk_attempted(chunk_id, channel, members)
+        frames.append(Frame(topics.OUTCOMES, partition, len(members), encode(frame, len(members))))
+    return frames
+
+
+def intents_of(
+    channel: Channel, partition: int, worker: str, fence: int, now_ms: int, rows: Sequence[DeliverRow]
+) -> list[Frame]:
+    """Return the intent frames of deliveries about to be sent: one for singles, one for each chunk."""
+    groups: dict[bytes | None, list[DeliverRow]] = {}
+    for row in rows:
+        groups.setdefault(row.chunk[0] if row.chunk else None, []).append(row)
+    frames = []
+    for chunk_id, members in groups.items():
+        first = members[0].chunk[1] if members[0].chunk else 0
+        frame = IntentFrame(
+            worker,
+            fence,
+            now_ms,
+            channel,
+            chunk_id,
+            first,
+            [row.delivery_id for row in members],
+            [row.attempt for row in members],
+        )
+        frames.append(Frame(topics.OUTCOMES, partition, len(members), encode(frame, len(members))))
+    return frames
+
+
+def _carries_content(result: Result) -> bool:
+    return isinstance(result.answer.outcome, Accepted) and result.answer.outcome.content is not None
+
+
+def _chunk_attempted(chunk_id: bytes, channel: Channel, members: Sequence[Result]) -> ChunkAttemptedFrame:
+    indexes = [member.row.chunk[1] for member in members if member.row.chunk]
+    first = min(indexes)
+    states = bytearray(max(indexes) - first + 1)
+    for index in indexes:
+        states[index - first] = State.SENT
+    one = members[0]
+    return ChunkAttemptedFrame(
+        chunk_id=chunk_id,
+        tenant=one.row.tenant,
+        channel=channel,
+        provider=one.answer.provider,
+        vendor=one.answer.vendor,
+        first_index=first,
+        states=bytes(states),
+        finished_ms=max(member.finished_ms for member in members),
+    )

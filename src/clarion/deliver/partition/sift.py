@@ -1,0 +1,69 @@
+"""Which of the deliveries just read are to be sent, and what becomes of the others."""
+
+from typing import NamedTuple
+
+from clarion.deliver.partition.intake import Legacy
+from clarion.deliver.partition.results import Result
+from clarion.deliver.partition.tools import Tools, Work
+from clarion.deliver.rules.loss import after_loss
+from clarion.deliver.rules.retry import Next
+from clarion.deliver.send.worker import Answer
+from clarion.domain.decision import Reason
+from clarion.domain.delivery_state import TERMINAL, Event
+from clarion.domain.outcome import Ambiguous, Refused
+
+
+class Sifted(NamedTuple):
+    """`send` goes out, `closed` is settled already, `ended` got its last result without being sent; `lost` are results
+    of attempts that died with their worker, to be recorded before the next attempt."""
+
+    send: list[Work]
+    closed: list[Work]
+    ended: list[tuple[Work, Result]]
+    lost: list[Result]
+
+
+def unsent(item: Work, event: Event, reason: Reason, now_ms: int) -> Result:
+    """Return the result of a delivery that ends without another attempt."""
+    return Result(item.row, Answer(Refused(reason.name.lower()), "", "", "retry"), Next(event, reason), now_ms, now_ms)
+
+
+def sift(tools: Tools, work: list[Work], legacy: Legacy | None) -> Sifted:
+    """Sort deliveries by what is known of them: settled, lost, expired or to be sent."""
+    now_ms = tools.clock.now_ms()
+    repeated = [item.row.delivery_id for item in work if item.row.attempt > 1 and item.row.chunk is None]
+    settled = tools.states.states(repeated) if repeated else {}
+    sifted = Sifted([], [], [], [])
+    for item in work:
+        state = settled.get(item.row.delivery_id)
+        if (legacy is not None and legacy.has_result(item.row)) or (
+            state is not None and state[0] in TERMINAL and state[1] >= item.row.attempt
+        ):
+            sifted.closed.append(item)
+        elif legacy is not None and legacy.was_intended(item.row):
+            _lose(tools, item, legacy, now_ms, sifted)
+        elif item.row.expires_ms is not None and item.row.expires_ms <= now_ms:
+            sifted.ended.append((item, unsent(item, Event.EXPIRED, Reason.EXPIRED, now_ms)))
+        else:
+            sifted.send.append(item)
+    return sifted
+
+
+def _lose(tools: Tools, item: Work, legacy: Legacy, now_ms: int, sifted: Sifted) -> None:
+    """Record each attempt of the delivery that has an intent and no result, and go on behind the last of them."""
+    traits = tools.sender.traits(item.row.tenant, tools.channel)
+    on_ambiguous = traits.on_ambiguous if traits else "retry"
+    answer = Answer(Ambiguous("worker stopped between intent and record"), "", "", on_ambiguous)
+    while legacy.was_intended(item.row):
+        if not legacy.has_result(item.row):
+            following = after_loss(item.row.attempt, tools.policy, on_ambiguous)
+            result = Result(item.row, answer, following, now_ms, now_ms)
+            if following.event is not Event.AMBIGUOUS:
+                sifted.ended.append((item, result))
+                return
+            sifted.lost.append(result)
+        elif not legacy.goes_on(item.row):
+            sifted.closed.append(item)
+            return
+        item.row = item.row._replace(attempt=item.row.attempt + 1)
+    sifted.send.append(item)

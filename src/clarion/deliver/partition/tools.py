@@ -1,0 +1,42 @@
+"""What every partition of a channel's pool shares."""
+
+from dataclasses import dataclass
+
+from clarion.deliver.rules.retry import Policy
+from clarion.deliver.rules.window import Pending
+from clarion.deliver.send.worker import Sender
+from clarion.domain.channel import Channel, Lane
+from clarion.journal.rows import DeliverRow
+from clarion.ports.clock import Clock
+from clarion.ports.control_accounts import Suppressions
+from clarion.ports.journal import Journal
+from clarion.ports.state import DeliveryStates
+from clarion.ports.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Ports and settings of one channel. `window` bounds the deliveries of a partition that are read but unrecorded."""
+
+    channel: Channel
+    journal: Journal
+    sender: Sender
+    states: DeliveryStates
+    suppressions: Suppressions
+    clock: Clock
+    telemetry: Telemetry
+    policy: Policy
+    worker: str
+    window: int
+    linger_ms: int
+
+
+class Work:
+    """A delivery under way, the lane it came on and the frame it has to finish."""
+
+    __slots__ = ("lane", "pending", "row")
+
+    def __init__(self, row: DeliverRow, lane: Lane, pending: Pending) -> None:
+        self.row = row
+        self.lane = lane
+        self.pending = pending

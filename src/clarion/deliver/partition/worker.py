@@ -1,0 +1,193 @@
+"""One channel, one partition, one lease: recover, then read, intend, send, record and commit until told to stop."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from clarion.deliver.partition.backlog import Backlog
+from clarion.deliver.partition.results import Result, frames_of, intents_of, timers_of
+from clarion.deliver.partition.sift import sift, unsent
+from clarion.deliver.partition.tools import Tools, Work
+from clarion.deliver.rules.retry import after
+from clarion.domain import ids
+from clarion.domain.decision import Reason
+from clarion.domain.delivery_state import Event
+from clarion.domain.outcome import InvalidRecipient
+from clarion.ports.control_accounts import Suppression
+from clarion.ports.journal import Append, Lease
+
+IDLE_WAIT_MS = 500
+STOP_CHECK_S = 0.1
+
+Submit = Callable[["PartitionConsumer", Work], None]
+
+
+class PartitionConsumer:
+    """Consumes one partition. `submit` hands a delivery to the channel's senders, who call `send` with it."""
+
+    def __init__(self, tools: Tools, lease: Lease, submit: Submit) -> None:
+        self._t = tools
+        self._lease = lease
+        self._submit = submit
+        self._backlog = Backlog(tools, lease)
+        self._results: list[tuple[Work, Result]] = []
+        self._under_way = 0
+        self._alive = True
+        self._dirty = asyncio.Event()
+        self._room = asyncio.Event()
+        self._cancelled: set[bytes] = set()
+        self._cancelled_seen = 0
+        self._ordered: dict[tuple[str, str, str], deque[Work]] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop` is set, then finish what was started. Raises `StaleLease` when the lease is lost."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(self._read(stop))
+                group.create_task(self._record(reading))
+        finally:
+            self._alive = False
+
+    async def _read(self, stop: asyncio.Event) -> None:
+        watch = self._t.journal.watch()
+        for _ in self._backlog.recover():
+            await asyncio.sleep(0)
+        while not stop.is_set():
+            room = self._t.window - self._under_way
+            if room <= 0:
+                self._room.clear()
+                await _within(self._room, STOP_CHECK_S)
+                continue
+            with self._t.telemetry.cpu("deliver"):
+                work = self._backlog.take(room)
+            if work:
+                await self._start(work)
+            else:
+                await watch.wait(IDLE_WAIT_MS)
+
+    async def _start(self, work: list[Work]) -> None:
+        """Sort out what must not be sent, write intents for the rest, then hand it to the senders."""
+        self._under_way += len(work)
+        with self._t.telemetry.cpu("deliver"):
+            sifted = sift(self._t, work, self._backlog.legacy)
+            for item in sifted.closed:
+                self._close(item)
+            for item, result in sifted.ended:
+                self._finish(item, result)
+            rows = [item.row for item in sifted.send]
+            partition, now_ms = self._lease.partition, self._t.clock.now_ms()
+            frames = frames_of(self._t.channel, partition, sifted.lost)
+            frames += intents_of(self._t.channel, partition, self._t.worker, self._lease.fence, now_ms, rows)
+        if frames:
+            await self._t.journal.append(Append(frames=frames, lease=self._lease))
+        # Asked after the intent is durable: whoever cancelled before that is obeyed.
+        self._cancelled_seen, fresh = self._t.journal.cancelled_since(self._cancelled_seen)
+        self._cancelled.update(fresh)
+        for item in sifted.send:
+            if self._cancelled and ids.notification_of(item.row.delivery_id) in self._cancelled:
+                self._finish(item, unsent(item, Event.CANCELLED, Reason.CANCELLED, now_ms))
+            else:
+                self._order(item)
+
+    def _order(self, item: Work) -> None:
+        """Submit a delivery, or let it wait behind the one before it with the same ordering key."""
+        if item.row.ordering_key is None:
+            self._submit(self, item)
+            return
+        queue = self._ordered.setdefault((item.row.tenant, item.row.user_id, item.row.ordering_key), deque())
+        queue.append(item)
+        if len(queue) == 1:
+            self._submit(self, item)
+
+    async def send(self, item: Work) -> None:
+        """Make one attempt and keep its result for the recorder. Called by a sender of the channel's pool."""
+        if not self._alive:
+            return  # the lease is gone: the next holder finds the intent and decides
+        tools, row = self._t, item.row
+        started_ms = tools.clock.now_ms()
+        answer = await tools.sender.attempt(tools.channel, row)
+        finished_ms = tools.clock.now_ms()
+        following = after(
+            answer.outcome,
+            row.attempt,
+            tools.policy,
+            on_ambiguous=answer.on_ambiguous,
+            now_ms=finished_ms,
+            jitter=tools.clock.jitter(),
+            expires_ms=row.expires_ms,
+        )
+        self._finish(item, Result(row, answer, following, started_ms, finished_ms))
+        if row.ordering_key is not None:
+            self._next_in_order((row.tenant, row.user_id, row.ordering_key))
+
+    def _next_in_order(self, key: tuple[str, str, str]) -> None:
+        queue = self._ordered[key]
+        queue.popleft()
+        if queue:
+            self._submit(self, queue[0])
+        else:
+            del self._ordered[key]
+
+    def _finish(self, item: Work, result: Result) -> None:
+        self._results.append((item, result))
+        self._dirty.set()
+
+    def _close(self, item: Work) -> None:
+        item.pending.left -= 1
+        self._under_way -= 1
+        self._dirty.set()
+
+    async def _record(self, reading: "asyncio.Task[None]") -> None:
+        """Append results, timers and commits in one step, at most every `linger_ms`, until all work is done."""
+        while not reading.done() or self._under_way:
+            if not await _within(self._dirty, STOP_CHECK_S):
+                continue
+            self._dirty.clear()
+            await self._flush()
+            await asyncio.sleep(self._t.linger_ms / 1000)
+
+    async def _flush(self) -> None:
+        finished, self._results = self._results, []
+        with self._t.telemetry.cpu("deliver"):
+            results = [result for _, result in finished]
+            for item, _ in finished:
+                item.pending.left -= 1
+            lanes = {item.row.delivery_id: item.lane for item, result in finished if result.next.retry_ms is not None}
+            append = Append(
+                frames=frames_of(self._t.channel, self._lease.partition, results),
+                timers=timers_of(self._t.channel, lanes, self._lease.partition, results),
+                commits=self._backlog.commits(),
+                lease=self._lease,
+            )
+        await self._t.journal.append(append)
+        self._under_way -= len(finished)
+        self._room.set()
+        await self._suppress(results)
+        self._count(results)
+
+    async def _suppress(self, results: list[Result]) -> None:
+        """Keep dead addresses from being tried again; repeated after a crash, it changes nothing."""
+        now_ms = self._t.clock.now_ms()
+        dead: dict[str, list[Suppression]] = {}
+        for result in results:
+            if isinstance(result.answer.outcome, InvalidRecipient):
+                entry = Suppression(self._t.channel, result.row.address, "invalid_recipient", now_ms, None)
+                dead.setdefault(result.row.tenant, []).append(entry)
+        for tenant, entries in dead.items():
+            await self._t.suppressions.add(tenant, entries)
+
+    def _count(self, results: list[Result]) -> None:
+        totals: dict[str, int] = {}
+        for result in results:
+            name = type(result.answer.outcome).__name__.lower()
+            totals[name] = totals.get(name, 0) + 1
+        for outcome, number in totals.items():
+            self._t.telemetry.count("attempts", number, channel=self._t.channel, outcome=outcome)
+
+
+async def _within(event: asyncio.Event, timeout_s: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return False
+    return True

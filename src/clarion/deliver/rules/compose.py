@@ -1,0 +1,43 @@
+"""From a planned delivery and its rendered parts to the message a vendor builds its request from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from clarion.domain import ids
+from clarion.domain.channel import Channel
+from clarion.domain.message import Message
+
+
+def context_of(data: Mapping[str, Any], user: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what a template reads: the data by name, all of it as `data`, and the user."""
+    return {**data, "data": data, "user": user or {}}
+
+
+def compose(
+    delivery_id: bytes,
+    tenant: str,
+    channel: Channel,
+    user_id: str,
+    address: str,
+    parts: dict[str, Any],
+    attempt: int,
+    category: str,
+    expires_ms: int | None,
+    metadata: dict[str, str] | None,
+) -> Message:
+    """Return the message of one attempt."""
+    notification = ids.notification_of(delivery_id)
+    return Message(
+        delivery_id=ids.write(ids.DELIVERY_PREFIX, delivery_id),
+        notification_id=ids.write(ids.NOTIFICATION_PREFIX, notification),
+        tenant=tenant,
+        channel=channel,
+        user_id=user_id,
+        address=address,
+        parts=parts,
+        attempt=attempt,
+        created_ms=ids.created_ms(notification),
+        category=category,
+        expires_ms=expires_ms,
+        metadata=metadata or {},
+    )

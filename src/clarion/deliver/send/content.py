@@ -1,0 +1,48 @@
+"""Compiled templates of this process, kept per version."""
+
+from typing import Any
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import HTML_PARTS, Template
+from clarion.domain.limits import COMPILED_TEMPLATES_MAX
+from clarion.ports.directory import Directory
+from clarion.ports.renderer import Render, Renderer, RenderError
+
+
+class Contents:
+    """Finds and compiles the parts of (tenant, template, channel)."""
+
+    def __init__(self, directory: Directory, renderer: Renderer) -> None:
+        self._directory = directory
+        self._renderer = renderer
+        self._revision = -1
+        self._templates: dict[tuple[str, str], Template | None] = {}
+        self._compiled: dict[tuple[str, str, int, Channel], dict[str, Render]] = {}
+
+    def refresh(self) -> None:
+        """Forget which versions are current if any definition changed; called once a batch."""
+        revision = self._directory.revision()
+        if revision != self._revision:
+            self._revision = revision
+            self._templates.clear()
+
+    def render(self, tenant: str, key: str, channel: Channel, context: dict[str, Any]) -> dict[str, Any]:
+        """Return the rendered parts. Raises `RenderError`."""
+        place = (tenant, key)
+        template = self._templates.get(place)
+        if template is None:
+            template = self._templates[place] = self._directory.template(tenant, key)
+        if template is None or channel not in template.parts:
+            raise RenderError(f"template {key} has no {channel} part")
+        version = (tenant, key, template.version, channel)
+        renders = self._compiled.get(version)
+        if renders is None:
+            if len(self._compiled) >= COMPILED_TEMPLATES_MAX:
+                self._compiled.clear()
+            renders = self._compiled[version] = self._compile(template, channel)
+        return {part: render(context) for part, render in renders.items()}
+
+    def _compile(self, template: Template, channel: Channel) -> dict[str, Render]:
+        html = HTML_PARTS.get(channel, frozenset())
+        parts = template.parts[channel]
+        return {part: self._renderer.compile(source, html=part in html) for part, source in parts.items()}

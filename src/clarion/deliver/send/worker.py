@@ -1,0 +1,174 @@
+"""One attempt: render, build, send, read. The only place that knows which transport a vendor's request needs."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+from clarion.deliver.rules.compose import compose, context_of
+from clarion.deliver.send.content import Contents
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.errors import EgressError, Sent
+from clarion.domain.limits import TOKENS_MAX
+from clarion.domain.message import HttpRequest, LocalReply, LocalRequest, Message, SmtpRequest
+from clarion.domain.outcome import Ambiguous, Misconfigured, Outcome, Refused, Transient
+from clarion.journal.rows import DeliverRow
+from clarion.ports.clock import Clock
+from clarion.ports.directory import Directory
+from clarion.ports.egress import HttpEgress, SmtpEgress
+from clarion.ports.renderer import RenderError
+from clarion.ports.telemetry import Telemetry
+from clarion.ports.vendor import Token, TokenVendor, Traits, Vendor
+
+TOKEN_MARGIN_MS = 60_000
+"""A token is renewed this long before it expires."""
+
+
+class Answer(NamedTuple):
+    """What one attempt came to, and which provider made it."""
+
+    outcome: Outcome
+    provider: str
+    vendor: str
+    on_ambiguous: str
+
+
+class Sender:
+    """Makes attempts for every channel of one process."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        vendors: Mapping[tuple[Channel, str], Vendor],
+        contents: Contents,
+        http: HttpEgress,
+        smtp: SmtpEgress,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._directory = directory
+        self._vendors = vendors
+        self._contents = contents
+        self._http = http
+        self._smtp = smtp
+        self._clock = clock
+        self._telemetry = telemetry
+        self._tokens = _Tokens(http, clock)
+
+    def traits(self, tenant: str, channel: Channel) -> Traits | None:
+        """Return the traits of the vendor a tenant's channel sends through, or None when there is no provider."""
+        account = self._account(tenant, channel)
+        vendor = self._vendors.get((channel, account.vendor)) if account else None
+        return vendor.TRAITS if vendor else None
+
+    async def attempt(self, channel: Channel, row: DeliverRow) -> Answer:
+        """Make one attempt and return its answer. Never raises for what a provider, template or account does."""
+        account = self._account(row.tenant, channel)
+        if account is None:
+            return Answer(Misconfigured(f"no provider for {channel}"), "", "", "retry")
+        vendor = self._vendors.get((channel, account.vendor))
+        if vendor is None:
+            return Answer(Misconfigured(f"no vendor {account.vendor} for {channel}"), account.name, account.vendor, "retry")
+        try:
+            outcome = await self._send(channel, row, account, vendor)
+        except RenderError as error:
+            outcome = Refused("render_failed", str(error))
+        except ValueError as error:
+            outcome = Refused("unbuildable", str(error))
+        except EgressError as error:
+            outcome = _of_failure(error)
+        except Exception as error:  # noqa: BLE001 - a vendor's bug must cost one delivery, not the partition
+            self._telemetry.log("error", "attempt_crashed", vendor=account.vendor, error=repr(error))
+            outcome = Ambiguous(f"internal error: {type(error).__name__}")
+        return Answer(outcome, account.name, account.vendor, vendor.TRAITS.on_ambiguous)
+
+    def _account(self, tenant: str, channel: Channel) -> Account | None:
+        accounts = self._directory.accounts(tenant, channel)
+        if accounts:
+            return accounts[0]
+        if channel is Channel.INAPP:
+            return Account(tenant, "inapp", channel, "inapp", 0, {}, {})
+        return None
+
+    async def _send(self, channel: Channel, row: DeliverRow, account: Account, vendor: Vendor) -> Outcome:
+        parts = self._contents.render(row.tenant, row.template, channel, context_of(row.data, row.user))
+        message = compose(
+            row.delivery_id,
+            row.tenant,
+            channel,
+            row.user_id,
+            row.address,
+            parts,
+            row.attempt,
+            row.category,
+            row.expires_ms,
+            row.metadata,
+        )
+        if not hasattr(vendor, "token_request"):
+            return await self._call(vendor, message, account, None)
+        token_vendor = cast(TokenVendor, vendor)
+        token, fresh = await self._tokens.get(account, token_vendor)
+        if not isinstance(token, Token):
+            return token
+        outcome = await self._call(vendor, message, account, token.value)
+        if isinstance(outcome, Misconfigured) and not fresh:
+            # An access token can be revoked early; a fresh one tells that apart from a bad account.
+            self._tokens.drop(account)
+            token, _ = await self._tokens.get(account, token_vendor)
+            return await self._call(vendor, message, account, token.value) if isinstance(token, Token) else token
+        return outcome
+
+    async def _call(self, vendor: Vendor, message: Message, account: Account, token: str | None) -> Outcome:
+        request = vendor.build(message, account, now_ms=self._clock.now_ms(), token=token)
+        match request:
+            case LocalRequest():
+                return vendor.read(LocalReply(request.content), message, account, now_ms=self._clock.now_ms())
+            case HttpRequest():
+                return vendor.read(await self._http.send(request), message, account, now_ms=self._clock.now_ms())
+            case SmtpRequest():
+                return vendor.read(await self._smtp.send(request), message, account, now_ms=self._clock.now_ms())
+
+
+def _of_failure(error: EgressError) -> Outcome:
+    if error.blocked:
+        return Refused("egress_blocked", error.detail)
+    return Transient(error.detail) if error.sent is Sent.NO else Ambiguous(error.detail)
+
+
+class _Tokens:
+    """Access tokens per account, fetched once however many deliveries wait for one."""
+
+    def __init__(self, http: HttpEgress, clock: Clock) -> None:
+        self._http = http
+        self._clock = clock
+        self._held: dict[tuple[str, str, int], tuple[Token, int]] = {}
+        self._locks: dict[tuple[str, str, int], asyncio.Lock] = {}
+
+    async def get(self, account: Account, vendor: TokenVendor) -> tuple[Token | Outcome, bool]:
+        """Return the token and whether it was fetched just now, or the outcome its refusal means."""
+        key = (account.tenant, account.name, account.version)
+        held = self._held.get(key)
+        if held is not None and held[1] > self._clock.monotonic_ms():
+            return held[0], False
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            held = self._held.get(key)
+            if held is not None and held[1] > self._clock.monotonic_ms():
+                return held[0], False
+            return await self._fetch(key, account, vendor), True
+
+    async def _fetch(self, key: tuple[str, str, int], account: Account, vendor: TokenVendor) -> Token | Outcome:
+        try:
+            response = await self._http.send(vendor.token_request(account, now_ms=self._clock.now_ms()))
+        except EgressError as error:
+            # A token call sends no message, so whatever happened to it the message surely did not go out.
+            return Refused("egress_blocked", error.detail) if error.blocked else Transient(error.detail)
+        token = vendor.read_token(response)
+        if isinstance(token, Token):
+            if len(self._held) >= TOKENS_MAX:
+                self._held.clear()
+                self._locks.clear()
+            self._held[key] = token, self._clock.monotonic_ms() + token.expires_in_s * 1000 - TOKEN_MARGIN_MS
+        return token
+
+    def drop(self, account: Account) -> None:
+        self._held.pop((account.tenant, account.name, account.version), None)

@@ -1,0 +1,63 @@
+"""One pool per channel: a bounded number of senders serve all partitions of the channel this process holds."""
+
+import asyncio
+
+from clarion.deliver.partition.tools import Tools, Work
+from clarion.deliver.partition.worker import PartitionConsumer
+from clarion.domain.errors import StaleLease
+from clarion.journal.consumer import LeasedPartitions
+from clarion.ports.journal import Lease
+
+LEASE_CHECK_S = 0.05
+
+
+class ChannelPool:
+    """Starts a consumer for every lease it is given and stops it when the lease goes. Channels share nothing, so a slow
+    provider of one channel cannot hold another."""
+
+    def __init__(self, tools: Tools, leases: LeasedPartitions, *, concurrency: int) -> None:
+        self._tools = tools
+        self._leases = leases
+        self._concurrency = concurrency
+        self._queue: asyncio.Queue[tuple[PartitionConsumer, Work]] = asyncio.Queue()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until `stop` is set; what was started is finished and recorded."""
+        senders = [asyncio.create_task(self._serve()) for _ in range(self._concurrency)]
+        running: dict[int, tuple[Lease, asyncio.Task[None]]] = {}
+        try:
+            while not stop.is_set():
+                self._follow(running, stop)
+                await asyncio.sleep(LEASE_CHECK_S)
+            await asyncio.gather(*(task for _, task in running.values()))
+        finally:
+            for task in (*senders, *(task for _, task in running.values())):
+                task.cancel()
+
+    def _follow(self, running: dict[int, tuple[Lease, "asyncio.Task[None]"]], stop: asyncio.Event) -> None:
+        """Start consumers of new leases, drop those of lost ones, and pass on what made one fail."""
+        held = self._leases.held()
+        for partition, (lease, task) in list(running.items()):
+            if task.done():
+                del running[partition]
+                task.result()
+            elif held.get(partition) != lease:
+                task.cancel()
+                del running[partition]
+        for partition, lease in held.items():
+            if partition not in running:
+                running[partition] = lease, asyncio.create_task(self._consume(lease, stop))
+
+    async def _consume(self, lease: Lease, stop: asyncio.Event) -> None:
+        try:
+            await PartitionConsumer(self._tools, lease, self._submit).run(stop)
+        except* StaleLease:
+            self._tools.telemetry.log("warning", "lease_lost", group=lease.group, partition=lease.partition)
+
+    def _submit(self, consumer: PartitionConsumer, work: Work) -> None:
+        self._queue.put_nowait((consumer, work))
+
+    async def _serve(self) -> None:
+        while True:
+            consumer, work = await self._queue.get()
+            await consumer.send(work)

@@ -1,0 +1,84 @@
+"""Rows and columns: the same deliveries and attempts seen one at a time."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from clarion.domain.outcome import Outcome
+from clarion.journal.codec import encode
+from clarion.journal.events import AttemptedFrame, DeliverFrame
+from clarion.ports.journal import Frame
+
+
+class DeliverRow(NamedTuple):
+    """One row of a `DeliverFrame`, in the order of its columns."""
+
+    delivery_id: bytes
+    tenant: str
+    user_id: str
+    address: str
+    locale: str
+    template: str
+    category: str
+    data: dict[str, Any]
+    user: dict[str, Any] | None
+    attempt: int
+    expires_ms: int | None
+    metadata: dict[str, str] | None
+    ordering_key: str | None
+    chunk: tuple[bytes, int] | None
+
+
+class AttemptRow(NamedTuple):
+    """One row of an `AttemptedFrame`, in the order of its columns after `channel`."""
+
+    delivery_id: bytes
+    tenant: str
+    user_id: str
+    address: str
+    attempt: int
+    provider: str
+    vendor: str
+    event: str
+    reason: int
+    outcome: Outcome
+    started_ms: int
+    finished_ms: int
+    retry_ms: int | None
+    dead: bytes | None
+    chunk: tuple[bytes, int] | None
+
+
+def deliver_frame(rows: Sequence[DeliverRow]) -> DeliverFrame:
+    """Return rows as columns (at least one row)."""
+    return DeliverFrame(*map(list, zip(*rows, strict=True)))
+
+
+def deliver_rows(frame: DeliverFrame) -> Iterable[DeliverRow]:
+    """Yield the rows of a frame."""
+    columns = (getattr(frame, name) for name in DeliverFrame.__struct_fields__)
+    return map(DeliverRow._make, zip(*columns, strict=True))
+
+
+def encode_delivery(row: DeliverRow) -> bytes:
+    """Return the encoded frame of a single delivery, as timers and dead letters keep it."""
+    return encode(deliver_frame([row]), 1)
+
+
+def attempted_frame(channel: str, rows: Sequence[AttemptRow]) -> AttemptedFrame:
+    """Return rows of one channel as columns (at least one row)."""
+    return AttemptedFrame(channel, *map(list, zip(*rows, strict=True)))
+
+
+def attempt_rows(frame: AttemptedFrame) -> Iterable[AttemptRow]:
+    """Yield the rows of a frame."""
+    columns = (getattr(frame, name) for name in AttemptedFrame.__struct_fields__[1:])
+    return map(AttemptRow._make, zip(*columns, strict=True))
+
+
+def cut_frames(topic: str, partition: int, rows: Sequence[DeliverRow], limit: int) -> list[Frame]:
+    """Return the frames that carry these deliveries, at most `limit` in each."""
+    frames = []
+    for start in range(0, len(rows), limit):
+        part = rows[start : start + limit]
+        frames.append(Frame(topic, partition, len(part), encode(deliver_frame(part), len(part))))
+    return frames

@@ -1,0 +1,206 @@
+"""Plans one page of a broadcast: user rows in, chunk frames out, all decisions shared per profile class."""
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+
+from clarion.domain import ids
+from clarion.domain.channel import DEVICE_CHANNELS, Channel, Lane
+from clarion.domain.content import Template
+from clarion.domain.decision import Skip
+from clarion.domain.delivery_state import State
+from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.domain.user import Device
+from clarion.journal import topics
+from clarion.journal.codec import encode
+from clarion.journal.events import BroadcastJob, ChunkFrame
+from clarion.plan.batch import BatchPlanner
+from clarion.plan.rules.chunks import CONTACT_COLUMNS, Columns, Row, addressed_columns, inapp_columns
+from clarion.plan.rules.decide import Setting
+from clarion.ports.directory import Directory
+from clarion.ports.journal import Cursor, Frame
+from clarion.ports.renderer import Render, Renderer, RenderError
+
+_HEAD = 4
+"""Columns every page row starts with: ordinal, user_id, profile_id, locale."""
+_DEVICES = msgspec.msgpack.Decoder(list[Device])
+
+
+class Page(NamedTuple):
+    """A planned page: frames, the ordinal it ends at, counts, and whether it was the last."""
+
+    frames: list[Frame]
+    position: int
+    users: int
+    planned: int
+    skipped: int
+    done: bool
+
+
+class PagePlanner:
+    """Plans pages for one process."""
+
+    def __init__(
+        self, directory: Directory, planner: BatchPlanner, renderer: Renderer, partitions: int, page_users: int
+    ) -> None:
+        self._directory = directory
+        self._planner = planner
+        self._renderer = renderer
+        self._partitions = partitions
+        self._page_users = page_users
+        self._renders: dict[tuple[str, str, int], Render] = {}
+
+    def plan(self, cursor: Cursor, job: BroadcastJob, now_ms: int) -> Page:
+        """Return the plan of the page after the cursor's position, at a time (Unix ms)."""
+        setting = self._planner.fresh_setting(cursor.tenant, job.request)
+        if setting is None:
+            return Page([], cursor.position, 0, 0, 0, True)
+        columns = self._columns(setting)
+        rows = self._directory.page(
+            cursor.tenant, job.audience.topic, cursor.position, self._page_users, columns
+        )
+        if not rows:
+            return Page([], cursor.position, 0, 0, 0, True)
+        profiles = {row[2] for row in rows}
+        gates = self._planner.gates(setting, profiles)
+        frames: list[Frame] = []
+        planned = skipped = 0
+        for channel in setting.channels:
+            verdicts = {profile: gates[profile][channel] for profile in profiles}
+            by_locale = self._channel_columns(cursor.tenant, channel, rows, verdicts, columns)
+            for locale, wide in by_locale.items():
+                for part in wide.cut():
+                    skips = part.states.count(int(State.SKIPPED))
+                    skipped += skips
+                    planned += len(part.ordinals) - skips
+                    frames += self._frames(cursor, job, setting, channel, locale, part, columns, now_ms)
+        done = len(rows) < self._page_users
+        return Page(frames, int(rows[-1][0]), len(rows), planned, skipped, done)
+
+    def _columns(self, setting: Setting) -> tuple[str, ...]:
+        names = {name: None for channel in setting.channels for name in CONTACT_COLUMNS[channel]}
+        if setting.template.uses_user:
+            names |= {"email": None, "phone": None, "attributes": None}
+        return tuple(names)
+
+    def _channel_columns(
+        self,
+        tenant: str,
+        channel: Channel,
+        rows: Sequence[Row],
+        verdicts: Mapping[int, Skip | None],
+        columns: Sequence[str],
+    ) -> dict[str, Columns]:
+        if channel is Channel.INAPP:
+            return inapp_columns(rows, verdicts)
+        addresses_of = _address_reader(channel, columns)
+        suppressed: dict[str, str] = {}
+        if self._directory.has_suppressions(tenant, channel):
+            addresses = [address for row in rows for address in addresses_of(row)]
+            suppressed = self._directory.suppressed(tenant, channel, addresses)
+        return addressed_columns(rows, verdicts, addresses_of, suppressed)
+
+    def _frames(
+        self,
+        cursor: Cursor,
+        job: BroadcastJob,
+        setting: Setting,
+        channel: Channel,
+        locale: str,
+        part: Columns,
+        columns: Sequence[str],
+        now_ms: int,
+    ) -> list[Frame]:
+        request = job.request
+        users: list[dict[str, Any]] = []
+        content: str | dict[str, Any] = request.template
+        if setting.template.uses_user:
+            users = [_user(row, columns) for row in part.rows]
+        if channel is Channel.INAPP:
+            content, users = self._inapp_content(cursor.tenant, setting.template, request.data, users)
+        chunk_id = _chunk_id(cursor.cursor_id, part.ordinals[0], channel, locale)
+        chunk = ChunkFrame(
+            chunk_id=chunk_id,
+            tenant=cursor.tenant,
+            channel=channel,
+            locale=locale,
+            content=content,
+            category=setting.category.key,
+            data=request.data,
+            planned_ms=now_ms,
+            expires_ms=request.expires_ms,
+            metadata=request.metadata,
+            ordinals=part.ordinals,
+            user_ids=part.user_ids,
+            states=bytes(part.states),
+            reasons=bytes(part.reasons),
+            addresses=part.addresses,
+            users=users,
+        )
+        count = len(part.ordinals)
+        # Chunks of one broadcast spread over all partitions, so that every worker sends.
+        partition = chunk_id[-1] % self._partitions
+        payload = encode(chunk, count)
+        frames = [Frame(topics.OUTCOMES, partition, count, payload)]
+        if channel is not Channel.INAPP and int(State.PLANNED) in part.states:
+            frames.append(Frame(topics.deliver(channel, Lane.BULK), partition, count, payload))
+        return frames
+
+    def _inapp_content(
+        self, tenant: str, template: Template, data: dict[str, Any], users: list[dict[str, Any]]
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        key = (tenant, template.key, template.version)
+        render = self._renders.get(key)
+        if render is None:
+            if len(self._renders) >= FRAME_RECORDS_MAX:
+                self._renders.clear()
+            render = self._renders[key] = self._renderer.compile(template.parts[Channel.INAPP], html=False)
+        context = {**data, "data": data}
+        if not users:
+            return _rendered(render, {**context, "user": {}}), []
+        return {}, [_rendered(render, {**context, "user": user}) for user in users]
+
+
+def _rendered(render: Render, context: dict[str, Any]) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = render(context)
+    except RenderError as error:
+        # The item is shown without its text rather than lost; the missing variable was checked at the door.
+        return {"title": "", "body": "", "error": str(error)}
+    return content
+
+
+def _chunk_id(broadcast: bytes, first_ordinal: int, channel: Channel, locale: str) -> bytes:
+    text = f"{first_ordinal}:{channel}:{locale}".encode()
+    return broadcast + blake2b(text, key=broadcast, digest_size=ids.DELIVERY_ID_BYTES - len(broadcast)).digest()
+
+
+def _address_reader(channel: Channel, columns: Sequence[str]) -> Callable[[Row], Sequence[str]]:
+    places = [_HEAD + columns.index(name) for name in CONTACT_COLUMNS[channel]]
+    if channel in DEVICE_CHANNELS:
+        place = places[0]
+
+        def tokens(row: Row) -> Sequence[str]:
+            blob = row[place]
+            return [device.token for device in _DEVICES.decode(blob) if device.kind == channel] if blob else ()
+
+        return tokens
+
+    def contact(row: Row) -> Sequence[str]:
+        return next(((row[place],) for place in places if row[place]), ())
+
+    return contact
+
+
+def _user(row: Row, columns: Sequence[str]) -> dict[str, Any]:
+    values = dict(zip(columns, row[_HEAD:], strict=True))
+    attributes = msgspec.json.decode(values["attributes"]) if values.get("attributes") else {}
+    return {
+        **attributes,
+        "id": row[1],
+        "locale": row[3],
+        "email": values.get("email"),
+        "phone": values.get("phone"),
+    }

@@ -1,0 +1,98 @@
+"""The broadcast loop: one page a turn, tenants in turn, the cursor moved in the same append as the page's chunks."""
+
+import asyncio
+
+import msgspec
+
+from clarion.domain.errors import StaleLease
+from clarion.journal.consumer import LeasedPartitions
+from clarion.journal.events import BroadcastJob
+from clarion.plan.broadcast.pages import Page, PagePlanner
+from clarion.plan.rules.fairness import DeficitRoundRobin
+from clarion.ports.clock import Clock
+from clarion.ports.journal import Append, Cursor, CursorMove, Journal, StaleCursor
+from clarion.ports.telemetry import Telemetry
+
+IDLE_WAIT_MS = 500
+TURN_DELIVERIES = 5_000
+"""Credit of one round-robin turn."""
+
+_JOB = msgspec.msgpack.Decoder(BroadcastJob)
+
+
+class BroadcastWorker:
+    """Advances the running broadcasts of the partitions its leases hold."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        pages: PagePlanner,
+        leases: LeasedPartitions,
+        clock: Clock,
+        telemetry: Telemetry,
+        *,
+        backlog_max: int,
+    ) -> None:
+        self._journal = journal
+        self._pages = pages
+        self._leases = leases
+        self._clock = clock
+        self._telemetry = telemetry
+        self._turns = DeficitRoundRobin(TURN_DELIVERIES)
+        self._backlog_max = backlog_max
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Plan pages until `stop` is set."""
+        watch = self._journal.watch()
+        while not stop.is_set():
+            if not await self.turn():
+                await watch.wait(IDLE_WAIT_MS)
+            # Single notifications get the loop between any two pages.
+            await asyncio.sleep(0)
+
+    async def turn(self) -> bool:
+        """Plan one page of whoever's turn it is; False when there is nothing to do."""
+        with self._telemetry.cpu("plan"):
+            waiting = self._runnable()
+            self._turns.sync(waiting)
+            tenant = self._turns.next()
+            if tenant is None:
+                return False
+            cursor = waiting[tenant]
+            lease = self._leases.held().get(cursor.partition)
+            if lease is None:
+                return False
+            page = self._pages.plan(cursor, _JOB.decode(cursor.payload), self._clock.now_ms())
+            move = CursorMove(
+                lease, cursor.cursor_id, cursor.position, page.position, page.planned, page.skipped, page.users, page.done
+            )
+        try:
+            await self._journal.append(Append(frames=page.frames, moves=[move], lease=lease))
+        except (StaleCursor, StaleLease):
+            return True
+        self._count(tenant, page)
+        return True
+
+    def _count(self, tenant: str, page: Page) -> None:
+        self._turns.pay(tenant, page.planned + page.skipped)
+        self._telemetry.count("planned", page.planned)
+        self._telemetry.count("skipped", page.skipped)
+
+    def _runnable(self) -> dict[str, Cursor]:
+        """Return the oldest running broadcast of each tenant whose time has come."""
+        now_ms = self._clock.now_ms()
+        oldest: dict[str, Cursor] = {}
+        for partition in self._leases.held():
+            for cursor in self._journal.cursors(partition, "running"):
+                if cursor.tenant not in oldest and (_JOB.decode(cursor.payload).request.send_at_ms or 0) <= now_ms:
+                    oldest[cursor.tenant] = cursor
+        if oldest and self._delivery_backlog() > self._backlog_max:
+            return {}
+        return oldest
+
+    def _delivery_backlog(self) -> int:
+        """Planned bulk deliveries that wait to be sent: the planner stays only a bounded way ahead of the senders."""
+        return max(self._journal.backlog(group) for group in _DELIVER_GROUPS)
+
+
+_DELIVER_GROUPS = tuple(f"deliver.{name}" for name in ("email", "sms", "push", "webpush", "whatsapp", "chat", "webhook"))
