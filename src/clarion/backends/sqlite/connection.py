@@ -7,7 +7,7 @@ keep them near 40 ms (docs/adr/0002).
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -59,3 +59,14 @@ def connect(path: Path, *, readonly: bool = False, cache_kib: int = 65_536, mmap
     if mmap:
         db.execute(f"PRAGMA mmap_size={_MMAP_BYTES}")
     return db
+
+
+def fetch_all(db: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return all rows; the columns' types are the statement's affair."""
+    return db.execute(sql, values).fetchall()
+
+
+def fetch_one(db: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
+    """Return the first row, or None without one. The statement must yield one row at most: one left unfinished would
+    hold its snapshot."""
+    return db.execute(sql, values).fetchone()

@@ -1,0 +1,270 @@
+"""The referee model of the journal: everything in lists and dictionaries of one process, simple and obviously right.
+
+An append checks first and changes afterwards, and nothing awaits in between, so each call is atomic on its event loop.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import msgspec
+
+from clarion.domain.errors import DurabilityError, StaleLease
+from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX, LEASE_TTL_MS_MAX, PARTITIONS_MAX
+from clarion.journal.topics import GROUP_TOPICS
+from clarion.journal.watch import Growth, GrowthWatch
+from clarion.ports.clock import Clock
+from clarion.ports.journal import (
+    Append,
+    Cancellation,
+    Commit,
+    Cursor,
+    CursorMove,
+    Frame,
+    IdempotencyEntry,
+    JournalTraits,
+    Lease,
+    Position,
+    StaleCursor,
+    StoredFrame,
+    Timer,
+)
+
+
+class _Stream:
+    """Frames of one topic and partition; `trimmed` says how many are gone from the front."""
+
+    def __init__(self) -> None:
+        self.frames: list[StoredFrame] = []
+        self.trimmed = 0
+
+    @property
+    def head(self) -> int:
+        return self.trimmed + len(self.frames)
+
+    def after(self, offset: int) -> list[StoredFrame]:
+        return self.frames[max(0, offset - self.trimmed) :]
+
+
+class _Holding(msgspec.Struct):
+    lease: Lease
+    expires_monotonic_ms: int
+
+
+class MemoryJournal:
+    """Implements `ports.journal.Journal` for one process and one event loop."""
+
+    traits = JournalTraits(
+        atomic_append=True,
+        survives_process_kill=False,
+        survives_power_loss=False,
+        failure_model="Everything lives in one process and is gone when it ends; meant for tests and simulation.",
+    )
+
+    def __init__(self, clock: Clock, partitions: int) -> None:
+        if not 1 <= partitions <= PARTITIONS_MAX:
+            raise ValueError(f"a journal has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
+        self.partitions = partitions
+        self._clock = clock
+        self._growth = Growth()
+        self._closed = False
+        self._streams: dict[tuple[str, int], _Stream] = defaultdict(_Stream)
+        self._positions: dict[tuple[str, int, str], Position] = {}
+        self._holdings: dict[tuple[str, int], _Holding] = {}
+        self._timers: dict[bytes, Timer] = {}
+        self._idempotency: dict[tuple[str, str], IdempotencyEntry] = {}
+        self._cancellations: list[tuple[int, Cancellation]] = []
+        self._cancelled = 0
+        self._cursors: dict[bytes, Cursor] = {}
+
+    async def append(self, batch: Append) -> list[int]:
+        """Store the batch and return the offsets of its frames. Raises `StaleLease` or `StaleCursor`."""
+        self._refuse_when_closed()
+        self._check_leases(batch)
+        moved = dict(self._cursors)
+        for move in batch.moves:
+            moved[move.cursor_id] = self._moved(moved.get(move.cursor_id), move)
+        self._cursors = moved
+        offsets = [self._put(frame) for frame in batch.frames]
+        for commit in batch.commits:
+            self._commit(commit)
+        for timer in batch.timers:
+            self._timers.setdefault(timer.timer_id, timer)
+        for entry in batch.idempotency:
+            if self.idempotency(entry.tenant, entry.key, self._clock.now_ms()) is None:
+                self._idempotency[entry.tenant, entry.key] = entry
+        for cancellation in batch.cancellations:
+            self._cancelled += 1
+            self._cancellations.append((self._cancelled, cancellation))
+        for cursor in batch.cursors:
+            self._cursors.setdefault(cursor.cursor_id, cursor)
+        self._growth.grew()
+        return offsets
+
+    def read(self, topic: str, partition: int, after: int, limit_frames: int = 64) -> list[StoredFrame]:
+        """Return up to `limit_frames` frames with offsets above `after`, in order."""
+        frames: list[StoredFrame] = []
+        room = JOURNAL_READ_BYTES_MAX
+        for frame in self._streams[topic, partition].after(after)[:limit_frames]:
+            room -= len(frame.payload)
+            if frames and room < 0:
+                break
+            frames.append(frame)
+        return frames
+
+    def since(self, topic: str, partition: int, appended_ms: int, limit_frames: int = 256) -> list[StoredFrame]:
+        """Return frames appended at or after a time, oldest first."""
+        older = sum(frame.appended_ms < appended_ms for frame in self._streams[topic, partition].frames)
+        return self.read(topic, partition, self._streams[topic, partition].trimmed + older, limit_frames)
+
+    def head(self, topic: str, partition: int) -> int:
+        """Return the newest offset of a stream, 0 when it is empty."""
+        return self._streams[topic, partition].head
+
+    def committed(self, group: str, partition: int) -> dict[str, Position]:
+        """Return the group's committed position per topic."""
+        return {topic: at for (g, p, topic), at in self._positions.items() if (g, p) == (group, partition)}
+
+    def backlog(self, group: str) -> int:
+        """Return how many events the group has not committed yet."""
+        keys = {(topic, p) for topic in GROUP_TOPICS.get(group, ()) for p in range(self.partitions)}
+        keys |= {(topic, p) for g, p, topic in self._positions if g == group}
+        waiting = (self._streams[key].after(self._offset(group, *key)) for key in keys)
+        return sum(frame.count for frames in waiting for frame in frames)
+
+    def watch(self) -> GrowthWatch:
+        """Return a watch of its own for one consumer loop."""
+        return self._growth.watch()
+
+    async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
+        """Take a free or expired lease, or the owner's own, with a new fence; None while another owner holds it."""
+        expires_ms = self._expiry(ttl_ms)
+        holding = self._holdings.get((group, partition))
+        if holding is not None and holding.lease.owner != owner and self._holds(holding.lease):
+            return None
+        lease = Lease(group, partition, owner, 1 if holding is None else holding.lease.fence + 1)
+        self._holdings[group, partition] = _Holding(lease, expires_ms)
+        return lease
+
+    async def renew(self, leases: Sequence[Lease], ttl_ms: int) -> list[Lease]:
+        """Extend leases and return those still held."""
+        expires_ms = self._expiry(ttl_ms)
+        held = [lease for lease in leases if self._holds(lease)]
+        for lease in held:
+            self._holdings[lease.group, lease.partition].expires_monotonic_ms = expires_ms
+        return held
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        """Give leases back at once."""
+        for lease in leases:
+            if self._holds(lease):
+                self._holdings[lease.group, lease.partition].expires_monotonic_ms = 0
+
+    async def fire(self, now_ms: int, limit: int) -> int:
+        """Move up to `limit` due timers to their streams, each exactly once, and return how many."""
+        due = sorted((t for t in self._timers.values() if t.due_ms <= now_ms), key=lambda t: t.due_ms)[:limit]
+        for timer in due:
+            del self._timers[timer.timer_id]
+            self._put(Frame(timer.topic, timer.partition, 1, timer.payload))
+        self._growth.grew()
+        return len(due)
+
+    def next_due_ms(self) -> int | None:
+        """Return when the earliest timer is due."""
+        return min((timer.due_ms for timer in self._timers.values()), default=None)
+
+    def cancelled_since(self, sequence: int) -> tuple[int, list[bytes]]:
+        """Return the sequence number to go on from and the subject ids cancelled after `sequence`."""
+        later = [(n, c.subject_id) for n, c in self._cancellations if n > sequence][:CANCELLATIONS_PER_READ_MAX]
+        return (later[-1][0] if later else sequence), [subject_id for _, subject_id in later]
+
+    def idempotency(self, tenant: str, key: str, now_ms: int) -> IdempotencyEntry | None:
+        """Return the remembered entry of a key that has not expired."""
+        entry = self._idempotency.get((tenant, key))
+        return entry if entry is not None and entry.expires_ms > now_ms else None
+
+    def cursor(self, cursor_id: bytes) -> Cursor | None:
+        """Return a cursor by id."""
+        return self._cursors.get(cursor_id)
+
+    def cursors(self, partition: int | None = None, status: str | None = None) -> list[Cursor]:
+        """Return cursors, oldest first, filtered by partition and status."""
+        found = (c for c in self._cursors.values() if partition in (None, c.partition) and status in (None, c.status))
+        return sorted(found, key=lambda cursor: (cursor.created_ms, cursor.cursor_id))
+
+    async def set_cursor_status(self, cursor_id: bytes, status: str, allowed_from: Sequence[str], now_ms: int) -> bool:
+        """Change a cursor's status if it is one of `allowed_from`; return whether it was."""
+        cursor = self._cursors.get(cursor_id)
+        if cursor is None or cursor.status not in allowed_from:
+            return False
+        self._cursors[cursor_id] = msgspec.structs.replace(cursor, status=status, updated_ms=now_ms)
+        return True
+
+    async def trim(self, older_than_ms: int) -> int:
+        """Delete old frames that are done with, expired idempotency entries and old cancellations."""
+        before = sum(len(stream.frames) for stream in self._streams.values())
+        for (topic, partition), stream in self._streams.items():
+            floors = [at.offset for (_, p, t), at in self._positions.items() if (t, p) == (topic, partition)]
+            while stream.frames and floors and stream.trimmed < min(floors):
+                if stream.frames[0].appended_ms >= older_than_ms:
+                    break
+                del stream.frames[0]
+                stream.trimmed += 1
+        now_ms = self._clock.now_ms()
+        self._idempotency = {key: entry for key, entry in self._idempotency.items() if entry.expires_ms > now_ms}
+        self._cancellations = [(n, c) for n, c in self._cancellations if c.at_ms >= older_than_ms]
+        return before - sum(len(stream.frames) for stream in self._streams.values())
+
+    async def close(self) -> None:
+        """Refuse further appends."""
+        self._closed = True
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise DurabilityError("the journal is closed")
+
+    def _put(self, frame: Frame) -> int:
+        stream = self._streams[frame.topic, frame.partition]
+        newest_ms = stream.frames[-1].appended_ms if stream.frames else 0
+        appended_ms = max(self._clock.now_ms(), newest_ms)
+        offset = stream.head + 1
+        stream.frames.append(StoredFrame(frame.topic, frame.partition, offset, frame.count, appended_ms, frame.payload))
+        return offset
+
+    def _commit(self, commit: Commit) -> None:
+        lease = commit.lease
+        if commit.offset >= self._offset(lease.group, commit.topic, lease.partition):
+            self._positions[lease.group, lease.partition, commit.topic] = Position(commit.offset, commit.mark)
+
+    def _offset(self, group: str, topic: str, partition: int) -> int:
+        position = self._positions.get((group, partition, topic))
+        return 0 if position is None else position.offset
+
+    def _moved(self, cursor: Cursor | None, move: CursorMove) -> Cursor:
+        if cursor is None or cursor.status != "running" or cursor.position != move.from_position:
+            raise StaleCursor(f"cursor {move.cursor_id.hex()} is not running at {move.from_position}")
+        return msgspec.structs.replace(
+            cursor,
+            position=move.position,
+            planned=cursor.planned + move.planned,
+            skipped=cursor.skipped + move.skipped,
+            users=cursor.users + move.users,
+            status="done" if move.done else cursor.status,
+            updated_ms=self._clock.now_ms(),
+        )
+
+    def _check_leases(self, batch: Append) -> None:
+        named = [commit.lease for commit in batch.commits] + [move.lease for move in batch.moves]
+        for lease in [*named, batch.lease]:
+            if lease is not None and not self._holds(lease):
+                raise StaleLease(f"{lease.owner} no longer holds {lease.group}/{lease.partition} (fence {lease.fence})")
+
+    def _holds(self, lease: Lease) -> bool:
+        holding = self._holdings.get((lease.group, lease.partition))
+        return (
+            holding is not None and holding.lease == lease and self._clock.monotonic_ms() < holding.expires_monotonic_ms
+        )
+
+    def _expiry(self, ttl_ms: int) -> int:
+        if not 0 < ttl_ms <= LEASE_TTL_MS_MAX:
+            raise ValueError(f"a lease runs 1 to {LEASE_TTL_MS_MAX} ms, not {ttl_ms}")
+        return self._clock.monotonic_ms() + ttl_ms

@@ -1,0 +1,111 @@
+"""What the writer's transaction does with one append, and with timers that fall due."""
+
+from collections.abc import Iterable
+
+import apsw
+import msgspec
+
+from clarion.backends.sqlite import journal_leases as leases
+from clarion.backends.sqlite.connection import fetch_all, fetch_one
+from clarion.backends.sqlite.journal_streams import Stream, find, frame_id
+from clarion.ports.journal import Append, Commit, CursorMove, Frame, StaleCursor
+
+_FRAME = "INSERT INTO frames (frame_id, appended_ms, count, total, payload) VALUES (?, ?, ?, ?, ?)"
+_TOTAL_AT = "SELECT total FROM frames WHERE frame_id > ? AND frame_id <= ? ORDER BY frame_id DESC LIMIT 1"
+_COMMIT = """INSERT INTO commits ("group", partition, topic, "offset", mark, total) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET "offset" = excluded."offset", mark = excluded.mark, total = excluded.total
+    WHERE excluded."offset" >= commits."offset" """
+_TIMER = "INSERT OR IGNORE INTO timers (timer_id, due_ms, topic, partition, payload) VALUES (?, ?, ?, ?, ?)"
+_IDEMPOTENCY = """INSERT INTO idempotency (tenant, key, body_hash, answer, expires_ms) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET body_hash = excluded.body_hash, answer = excluded.answer, expires_ms = excluded.expires_ms
+    WHERE idempotency.expires_ms <= ?"""
+_CANCELLATION = "INSERT INTO cancellations (tenant, subject_id, at_ms) VALUES (?, ?, ?)"
+_CURSOR = "INSERT OR IGNORE INTO cursors VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_MOVE = """UPDATE cursors SET position = ?, planned = planned + ?, skipped = skipped + ?, users = users + ?,
+    status = CASE WHEN ? THEN 'done' ELSE status END, updated_ms = ?
+    WHERE cursor_id = ? AND position = ? AND status = 'running' RETURNING 1"""
+_DUE = "SELECT sequence, topic, partition, payload FROM timers WHERE due_ms <= ? ORDER BY due_ms, sequence LIMIT ?"
+
+
+class Transaction:
+    """One write transaction of the journal and the streams it has touched so far.
+
+    Heads of streams are read under SQLite's write lock, so processes that share the file allocate gapless offsets.
+    """
+
+    def __init__(self, db: apsw.Connection, now_ms: int, monotonic_ms: int) -> None:
+        self.db = db
+        self.now_ms = now_ms
+        self.monotonic_ms = monotonic_ms
+        self._streams: dict[tuple[str, int], Stream] = {}
+
+    def append(self, batch: Append) -> list[int]:
+        """Store all of a batch and return its frames' offsets. Raises `StaleLease` or `StaleCursor`."""
+        self._check_leases(batch)
+        for move in batch.moves:
+            self._move(move)
+        offsets = self.put(batch.frames)
+        for commit in batch.commits:
+            self._commit(commit)
+        if batch.timers:
+            self.db.executemany(_TIMER, [msgspec.structs.astuple(timer) for timer in batch.timers])
+        if batch.idempotency:
+            rows = [(*msgspec.structs.astuple(entry), self.now_ms) for entry in batch.idempotency]
+            self.db.executemany(_IDEMPOTENCY, rows)
+        if batch.cancellations:
+            rows = [msgspec.structs.astuple(cancellation) for cancellation in batch.cancellations]
+            self.db.executemany(_CANCELLATION, rows)
+        if batch.cursors:
+            self.db.executemany(_CURSOR, [msgspec.structs.astuple(cursor) for cursor in batch.cursors])
+        return offsets
+
+    def put(self, frames: Iterable[Frame]) -> list[int]:
+        """Append frames to their streams and return their offsets."""
+        offsets, rows = [], []
+        for frame in frames:
+            stream = self._stream(frame.topic, frame.partition)
+            offset, total = stream.offset + 1, stream.total + frame.count
+            # Times never go back within a stream, so `first_since` can search by halves.
+            appended_ms = max(self.now_ms, stream.appended_ms)
+            self._streams[frame.topic, frame.partition] = Stream(*stream[:3], offset, total, appended_ms)
+            offsets.append(offset)
+            rows.append((frame_id(stream.stream_id, offset), appended_ms, frame.count, total, frame.payload))
+        self.db.executemany(_FRAME, rows)
+        return offsets
+
+    def fire(self, now_ms: int, limit: int) -> int:
+        """Move due timers to their streams and return how many."""
+        due = fetch_all(self.db, _DUE, (now_ms, limit))
+        self.put(Frame(topic, partition, 1, payload) for _, topic, partition, payload in due)
+        self.db.executemany("DELETE FROM timers WHERE sequence = ?", [(row[0],) for row in due])
+        return len(due)
+
+    def _check_leases(self, batch: Append) -> None:
+        named = {commit.lease for commit in batch.commits} | {move.lease for move in batch.moves}
+        if batch.lease is not None:
+            named.add(batch.lease)
+        leases.check(self.db, named, self.monotonic_ms)
+
+    def _move(self, move: CursorMove) -> None:
+        values = (move.position, move.planned, move.skipped, move.users, move.done, self.now_ms)
+        if not fetch_all(self.db, _MOVE, (*values, move.cursor_id, move.from_position)):
+            raise StaleCursor(f"cursor {move.cursor_id.hex()} is not running at {move.from_position}")
+
+    def _commit(self, commit: Commit) -> None:
+        lease = commit.lease
+        stream = self._stream(commit.topic, lease.partition)
+        span = frame_id(stream.stream_id, 0), frame_id(stream.stream_id, commit.offset)
+        row = fetch_one(self.db, _TOTAL_AT, span)
+        total = stream.trimmed_total if row is None else row[0]
+        self.db.execute(_COMMIT, (lease.group, lease.partition, commit.topic, commit.offset, commit.mark, total))
+
+    def _stream(self, topic: str, partition: int) -> Stream:
+        key = (topic, partition)
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = find(self.db, topic, partition)
+        if stream is None:
+            self.db.execute("INSERT INTO streams (topic, partition) VALUES (?, ?)", key)
+            stream = Stream(self.db.last_insert_rowid(), 0, 0, 0, 0, 0)
+        self._streams[key] = stream
+        return stream

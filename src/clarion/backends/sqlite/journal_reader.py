@@ -1,0 +1,121 @@
+"""Reads of the journal: a connection of their own in the calling thread, cheap and never waiting."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import apsw
+
+from clarion.backends.sqlite.connection import fetch_all, fetch_one
+from clarion.backends.sqlite.journal_streams import Stream, find, first_since, frame_id, offset_of
+from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX
+from clarion.journal.topics import GROUP_TOPICS
+from clarion.ports.journal import Cursor, IdempotencyEntry, Position, StoredFrame
+
+_FRAMES: Final = """SELECT frame_id, count, appended_ms, payload FROM frames
+    WHERE frame_id > ? AND frame_id < ? ORDER BY frame_id LIMIT ?"""
+_STREAM_ID: Final = "SELECT stream_id FROM streams WHERE topic = ? AND partition = ?"
+_COMMITTED: Final = 'SELECT topic, "offset", mark FROM commits WHERE "group" = ? AND partition = ?'
+_COMMITTED_TOTALS: Final = 'SELECT topic, partition, total FROM commits WHERE "group" = ?'
+_CANCELLED: Final = "SELECT sequence, subject_id FROM cancellations WHERE sequence > ? ORDER BY sequence LIMIT ?"
+_IDEMPOTENCY: Final = "SELECT * FROM idempotency WHERE tenant = ? AND key = ? AND expires_ms > ?"
+_CURSORS: Final = """SELECT * FROM cursors WHERE (?1 IS NULL OR partition = ?1) AND (?2 IS NULL OR status = ?2)
+    ORDER BY created_ms, cursor_id"""
+
+
+class Reader:
+    """The read half of the journal port over one connection."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._stream_ids: dict[tuple[str, int], int] = {}
+
+    def read(self, topic: str, partition: int, after: int, limit_frames: int) -> list[StoredFrame]:
+        """Return frames with offsets above `after`, at least one if there is any, up to the limits."""
+        stream_id = self._stream_id(topic, partition)
+        if stream_id is None:
+            return []
+        frames: list[StoredFrame] = []
+        size = 0
+        rows: Any = self._db.execute(_FRAMES, (frame_id(stream_id, after), frame_id(stream_id + 1, 0), limit_frames))
+        for rowid, count, appended_ms, payload in rows:
+            size += len(payload)
+            if frames and size > JOURNAL_READ_BYTES_MAX:
+                rows.close()  # an open cursor would hold this snapshot, and with it the write-ahead log
+                break
+            frames.append(StoredFrame(topic, partition, offset_of(rowid), count, appended_ms, payload))
+        return frames
+
+    def since(self, topic: str, partition: int, appended_ms: int, limit_frames: int) -> list[StoredFrame]:
+        """Return frames appended at or after a time."""
+        with self._snapshot():  # one snapshot: a trim in between would take a frame the search is about to look at
+            stream = find(self._db, topic, partition)
+            first = 1 if stream is None else first_since(self._db, stream, appended_ms)
+            return self.read(topic, partition, first - 1, limit_frames)
+
+    def head(self, topic: str, partition: int) -> int:
+        """Return the newest offset of a stream."""
+        stream = find(self._db, topic, partition)
+        return 0 if stream is None else stream.offset
+
+    def committed(self, group: str, partition: int) -> dict[str, Position]:
+        """Return the group's committed position per topic."""
+        rows = fetch_all(self._db, _COMMITTED, (group, partition))
+        return {topic: Position(offset, mark) for topic, offset, mark in rows}
+
+    def backlog(self, group: str, partitions: int) -> int:
+        """Return how many events the group has not committed, from running totals: no frame is counted."""
+        with self._snapshot():
+            rows = fetch_all(self._db, _COMMITTED_TOTALS, (group,))
+            totals = {(topic, partition): total for topic, partition, total in rows}
+            keys = totals.keys() | {(topic, p) for topic in GROUP_TOPICS.get(group, ()) for p in range(partitions)}
+            streams = ((key, find(self._db, *key)) for key in keys)
+            return sum(_waiting(stream, totals.get(key, 0)) for key, stream in streams if stream is not None)
+
+    def next_due_ms(self) -> int | None:
+        """Return when the earliest timer is due."""
+        ((due_ms,),) = fetch_all(self._db, "SELECT min(due_ms) FROM timers")
+        return due_ms  # type: ignore[no-any-return]
+
+    def cancelled_since(self, sequence: int) -> tuple[int, list[bytes]]:
+        """Return the sequence number to go on from and the subject ids cancelled after `sequence`."""
+        rows = fetch_all(self._db, _CANCELLED, (sequence, CANCELLATIONS_PER_READ_MAX))
+        return (rows[-1][0] if rows else sequence), [subject_id for _, subject_id in rows]
+
+    def idempotency(self, tenant: str, key: str, now_ms: int) -> IdempotencyEntry | None:
+        """Return the entry of a key that has not expired."""
+        row = fetch_one(self._db, _IDEMPOTENCY, (tenant, key, now_ms))
+        return None if row is None else IdempotencyEntry(*row)
+
+    def cursor(self, cursor_id: bytes) -> Cursor | None:
+        """Return a cursor by id."""
+        row = fetch_one(self._db, "SELECT * FROM cursors WHERE cursor_id = ?", (cursor_id,))
+        return None if row is None else Cursor(*row)
+
+    def cursors(self, partition: int | None, status: str | None) -> list[Cursor]:
+        """Return cursors, oldest first."""
+        return [Cursor(*row) for row in fetch_all(self._db, _CURSORS, (partition, status))]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        with self._db:
+            yield
+
+    def _stream_id(self, topic: str, partition: int) -> int | None:
+        key = (topic, partition)
+        stream_id = self._stream_ids.get(key)
+        if stream_id is None:
+            row = fetch_one(self._db, _STREAM_ID, key)
+            if row is None:
+                return None
+            # Safe to keep: what a reader sees is committed, and streams are never deleted.
+            stream_id = self._stream_ids[key] = int(row[0])
+        return stream_id
+
+
+def _waiting(stream: Stream, committed_total: int) -> int:
+    return stream.total - max(committed_total, stream.trimmed_total)

@@ -1,0 +1,50 @@
+"""Retention: deletes what is old and done, a bounded number of rows per transaction."""
+
+from typing import Final
+
+import apsw
+
+from clarion.backends.sqlite.connection import fetch_all
+from clarion.backends.sqlite.journal_streams import Stream, find_id, first_since, frame_id
+from clarion.domain.limits import TRIM_ROWS_PER_COMMIT_MAX
+
+_STREAM_FLOORS: Final = """SELECT stream_id, min(c."offset") FROM streams JOIN commits c USING (topic, partition)
+    GROUP BY stream_id"""
+_TRIMMED: Final = """UPDATE streams SET trimmed_offset = ?, trimmed_total = (SELECT total FROM frames WHERE frame_id = ?)
+    WHERE stream_id = ?"""
+_DELETE: Final = "DELETE FROM frames WHERE frame_id > ? AND frame_id <= ?"
+_EXPIRED: Final = """DELETE FROM idempotency WHERE (tenant, key) IN
+    (SELECT tenant, key FROM idempotency WHERE expires_ms <= ? LIMIT ?)"""
+_OLD_CANCELLATIONS: Final = """DELETE FROM cancellations WHERE sequence IN
+    (SELECT sequence FROM cancellations WHERE at_ms < ? LIMIT ?)"""
+
+
+def trim_frames(db: apsw.Connection, older_than_ms: int) -> int:
+    """Delete a bounded number of frames that are older and committed by every group on their stream; return how many."""
+    room = TRIM_ROWS_PER_COMMIT_MAX
+    for stream_id, committed in fetch_all(db, _STREAM_FLOORS):
+        stream = find_id(db, stream_id)
+        if stream.trimmed_offset < min(committed, stream.offset):
+            room -= _trim_stream(db, stream, committed, older_than_ms, room)
+        if room == 0:
+            break
+    return TRIM_ROWS_PER_COMMIT_MAX - room
+
+
+def trim_entries(db: apsw.Connection, older_than_ms: int, now_ms: int) -> int:
+    """Delete a bounded number of expired idempotency entries and of old cancellations; return how many."""
+    before = db.total_changes()
+    db.execute(_EXPIRED, (now_ms, TRIM_ROWS_PER_COMMIT_MAX))
+    db.execute(_OLD_CANCELLATIONS, (older_than_ms, TRIM_ROWS_PER_COMMIT_MAX))
+    return db.total_changes() - before
+
+
+def _trim_stream(db: apsw.Connection, stream: Stream, committed: int, older_than_ms: int, room: int) -> int:
+    old = first_since(db, stream, older_than_ms) - 1
+    last = min(old, committed, stream.trimmed_offset + room)
+    if last <= stream.trimmed_offset:
+        return 0
+    last_id = frame_id(stream.stream_id, last)
+    db.execute(_TRIMMED, (last, last_id, stream.stream_id))
+    db.execute(_DELETE, (frame_id(stream.stream_id, 0), last_id))
+    return last - stream.trimmed_offset

@@ -1,0 +1,196 @@
+"""Group commit: one thread and one connection that run everything queued in one durable transaction.
+
+Work is a function of a transaction. Each runs in a savepoint of its own, so a refusal undoes that work alone; what the
+disk refuses undoes the whole commit. Whoever waits is told by one call into the event loop per commit.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+import apsw
+
+from clarion.domain.errors import ClarionError, DurabilityError, Overloaded
+from clarion.domain.limits import JOURNAL_QUEUE_JOBS_MAX
+from clarion.ports.journal import StaleCursor
+
+Tx = TypeVar("Tx")
+T = TypeVar("T")
+
+_REFUSALS: Final = (ClarionError, StaleCursor, ValueError, TypeError, apsw.ConstraintError, apsw.TooBigError)
+"""What only the work that raised it is answerable for; anything else stops the writer."""
+_TRY_AGAIN: Final = (apsw.FullError, apsw.BusyError)
+"""SQLite has rolled back cleanly, and a later commit may succeed."""
+_POLL_MS_MIN: Final = 3
+_POLL_MS_MAX: Final = 10
+
+
+class _Job(NamedTuple):
+    work: Callable[[Any], Any]
+    future: asyncio.Future[Any]
+
+
+class _Result(NamedTuple):
+    future: asyncio.Future[Any]
+    value: Any
+    error: Exception | None
+
+
+class GroupCommit(Generic[Tx]):
+    """Runs work on `db` in its own thread; `begin` makes the object that work gets from the connection.
+
+    `committed` is called on the event loop after each commit, and after a commit of another process once `follow` was
+    called; always before the work's callers go on. `run` and `close` belong to one event loop.
+    """
+
+    def __init__(
+        self, db: apsw.Connection, begin: Callable[[apsw.Connection], Tx], committed: Callable[[], None]
+    ) -> None:
+        self._db = db
+        self._begin = begin
+        self._committed = committed
+        self._queue: deque[_Job] = deque()
+        self._wake = threading.Condition()
+        self._failure: DurabilityError | None = None
+        self._closing: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._following = False
+        self._version = db.pragma("data_version")
+        self._thread = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Callable[[Tx], T]) -> T:
+        """Return what the work returns once its transaction is durable.
+
+        Raises whatever the work refuses with, `Overloaded` when the queue or the disk is full or another process holds
+        the file, and `DurabilityError` when the commit failed, now or earlier.
+        """
+        if self._failure is not None:
+            raise DurabilityError(str(self._failure))
+        if self._closing is not None:
+            raise DurabilityError("the journal is closed")
+        if len(self._queue) >= JOURNAL_QUEUE_JOBS_MAX:
+            raise Overloaded("too many appends wait for the journal")
+        self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = self._loop.create_future()
+        with self._wake:
+            self._queue.append(_Job(work, future))
+            self._wake.notify()
+        return await future
+
+    def follow(self) -> None:
+        """Look out for commits of other processes from now on. Call it on the event loop."""
+        self._loop = asyncio.get_running_loop()
+        if not self._following:
+            with self._wake:
+                self._following = True
+                self._wake.notify()
+
+    async def close(self) -> None:
+        """Finish what is queued and close the connection."""
+        if self._closing is None:
+            self._loop = asyncio.get_running_loop()
+            with self._wake:
+                self._closing = self._loop.create_future()
+                self._wake.notify()
+        await self._closing
+
+    def _serve(self) -> None:
+        pause_ms: float = _POLL_MS_MIN
+        while not (self._closing is not None and not self._queue):
+            jobs = self._take(pause_ms)
+            if self._failure is not None:
+                self._tell([_Result(job.future, None, DurabilityError(str(self._failure))) for job in jobs])
+                continue
+            if jobs:
+                self._tell(self._commit(jobs))
+            if self._following and self._others_committed():
+                pause_ms = _POLL_MS_MIN
+                self._tell([])
+            else:
+                pause_ms = min(pause_ms * 1.25, _POLL_MS_MAX)
+        self._db.close()
+        self._call(self._settle_close)
+
+    def _take(self, pause_ms: float) -> list[_Job]:
+        with self._wake:
+            if not self._queue and self._closing is None:
+                self._wake.wait(pause_ms / 1000 if self._following and self._failure is None else None)
+            jobs = list(self._queue)
+            self._queue.clear()
+            return jobs
+
+    def _commit(self, jobs: list[_Job]) -> list[_Result]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            results = self._run_all(jobs)
+            self._db.execute("COMMIT")
+        except _TRY_AGAIN as error:
+            self._roll_back()
+            reason = f"the journal cannot write now: {error}"
+            return [_Result(job.future, None, Overloaded(reason)) for job in jobs]
+        except Exception as error:  # noqa: BLE001 - a writer that cannot tell what it stored must not go on
+            self._failure = DurabilityError(f"the journal's commit failed: {error!r}")
+            self._roll_back()
+            return [_Result(job.future, None, DurabilityError(str(self._failure))) for job in jobs]
+        return results
+
+    def _run_all(self, jobs: list[_Job]) -> list[_Result]:
+        results = []
+        transaction = self._begin(self._db)
+        for job in jobs:
+            self._db.execute("SAVEPOINT job")
+            try:
+                results.append(_Result(job.future, job.work(transaction), None))
+            except _REFUSALS as error:
+                self._db.execute("ROLLBACK TO job")
+                transaction = self._begin(self._db)  # what the old one remembers was undone
+                results.append(_Result(job.future, None, error))
+            self._db.execute("RELEASE job")
+        return results
+
+    def _roll_back(self) -> None:
+        try:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        except apsw.Error as error:
+            self._failure = self._failure or DurabilityError(f"the journal could not roll back: {error!r}")
+
+    def _others_committed(self) -> bool:
+        # The number changes by commits of other connections only, so our own wake nobody twice.
+        try:
+            version = self._db.pragma("data_version")
+        except apsw.Error as error:
+            self._failure = DurabilityError(f"the journal cannot be read: {error!r}")
+            return True
+        changed = bool(version != self._version)
+        self._version = version
+        return changed
+
+    def _tell(self, results: list[_Result]) -> None:
+        self._call(self._settle, results)
+
+    def _settle(self, results: list[_Result]) -> None:
+        self._committed()
+        for future, value, error in results:
+            if future.done():  # its caller was cancelled
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+    def _settle_close(self) -> None:
+        if self._closing is not None and not self._closing.done():
+            self._closing.set_result(None)
+
+    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
+        if self._loop is None:
+            return
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:  # the loop is gone, and everyone who waited on it
+            with self._wake:
+                self._following = False
