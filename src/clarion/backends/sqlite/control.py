@@ -1,0 +1,48 @@
+"""The control store in `control.db`."""
+
+from pathlib import Path
+from typing import Final
+
+from clarion.backends.sqlite.control_accounts import SqliteProviders, SqliteSuppressions
+from clarion.backends.sqlite.control_content import SqliteCategories, SqliteTemplates
+from clarion.backends.sqlite.control_run import Runner, Transaction
+from clarion.backends.sqlite.control_tenants import SqliteKeys, SqliteTenants
+from clarion.backends.sqlite.control_topics import SqliteTopics
+from clarion.backends.sqlite.control_users import SqliteUsers
+from clarion.backends.sqlite.migrate import path_of
+from clarion.ports.clock import Clock
+from clarion.ports.secrets import Vault
+
+_PROBE: Final = "key-check"
+
+
+class SqliteControl:
+    """All repositories over one connection and one thread; `migrate.upgrade(data_dir, "control")` goes before.
+
+    Raises `SealBroken` when the vault's master key is not the one this store was made with.
+    """
+
+    def __init__(self, data_dir: Path, vault: Vault, clock: Clock) -> None:
+        self._runner = Runner(path_of(data_dir, "control"))
+        self._runner.run_now(lambda tx: _check_key(tx, vault))
+        self.tenants = SqliteTenants(self._runner, clock)
+        self.keys = SqliteKeys(self._runner, clock)
+        self.users = SqliteUsers(self._runner, clock)
+        self.topics = SqliteTopics(self._runner, clock)
+        self.categories = SqliteCategories(self._runner)
+        self.templates = SqliteTemplates(self._runner, clock)
+        self.providers = SqliteProviders(self._runner, clock, vault)
+        self.suppressions = SqliteSuppressions(self._runner)
+
+    async def close(self) -> None:
+        """Finish what is under way and close."""
+        await self._runner.close()
+
+
+def _check_key(tx: Transaction, vault: Vault) -> None:
+    """Find out at the start, not at the first send, that the master key does not fit the data."""
+    stored = tx.sql("SELECT value FROM facts WHERE name = ?", (_PROBE,))
+    if stored:
+        vault.open("", _PROBE, stored[0][0])
+    else:
+        tx.sql("INSERT INTO facts VALUES (?, ?)", (_PROBE, vault.seal("", _PROBE, b"")))

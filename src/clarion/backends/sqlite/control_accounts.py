@@ -1,0 +1,140 @@
+"""Provider accounts, with their credentials sealed, and suppressions in `control.db`."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, and_, delete, select, tuple_
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from clarion.backends.sqlite.control_run import Row, Runner, Transaction
+from clarion.backends.sqlite.control_tables import PROVIDERS, SUPPRESSIONS
+from clarion.domain.address import suppression_key
+from clarion.domain.channel import Channel
+from clarion.ports.clock import Clock
+from clarion.ports.control_accounts import ProviderRecord, ProviderWrite, Suppression
+from clarion.ports.secrets import Vault
+
+_PROVIDER: Final = [PROVIDERS.c[name] for name in ProviderRecord.__struct_fields__]
+_SUPPRESSION: Final = [SUPPRESSIONS.c[name] for name in Suppression.__struct_fields__]
+
+
+def open_credentials(vault: Vault, tenant: str, name: str, sealed: bytes) -> dict[str, Any]:
+    """Return the credentials of an account. Raises `SealBroken`."""
+    return msgspec.msgpack.decode(vault.open(tenant, f"provider:{name}", sealed), type=dict[str, Any])
+
+
+class SqliteProviders:
+    """The provider accounts of a tenant."""
+
+    def __init__(self, runner: Runner, clock: Clock, vault: Vault) -> None:
+        self._runner = runner
+        self._clock = clock
+        self._vault = vault
+
+    async def put(self, tenant: str, provider: ProviderWrite) -> ProviderRecord:
+        """Create or replace an account; its version grows."""
+        now = self._clock.now_ms()
+        values = {
+            "channel": provider.channel.value,
+            "vendor": provider.vendor,
+            "priority": provider.priority,
+            "enabled": int(provider.enabled),
+            "settings": msgspec.json.encode(provider.settings).decode(),
+            "updated_ms": now,
+        }
+        secret = self._sealed(tenant, provider.name, provider.credentials or {})
+        write = upsert(PROVIDERS).values(
+            tenant=tenant, name=provider.name, version=1, created_ms=now, **values, **secret
+        )
+        replaced = values if provider.credentials is None else values | secret
+        write = write.on_conflict_do_update(
+            index_elements=["tenant", "name"], set_={**replaced, "version": PROVIDERS.c.version + 1}
+        )
+
+        def work(tx: Transaction) -> ProviderRecord:
+            tx.define(write)
+            return _provider(tx.row(select(*_PROVIDER).where(_named(tenant, provider.name))) or ())
+
+        return await self._runner.run(work)
+
+    async def get(self, tenant: str, name: str) -> ProviderRecord | None:
+        """Return an account."""
+        row = await self._runner.run(lambda tx: tx.row(select(*_PROVIDER).where(_named(tenant, name))))
+        return _provider(row) if row else None
+
+    async def page(self, tenant: str, after: str, limit: int) -> list[ProviderRecord]:
+        """Return accounts in the order of their names."""
+        query = (
+            select(*_PROVIDER)
+            .where(PROVIDERS.c.tenant == tenant, PROVIDERS.c.name > after)
+            .order_by(PROVIDERS.c.name)
+            .limit(limit)
+        )
+        return [_provider(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
+
+    async def remove(self, tenant: str, name: str) -> bool:
+        """Remove an account and its credentials; return whether there was one."""
+        return await self._runner.run(lambda tx: tx.define(delete(PROVIDERS).where(_named(tenant, name)))) > 0
+
+    def _sealed(self, tenant: str, name: str, credentials: dict[str, Any]) -> dict[str, Any]:
+        plaintext = msgspec.msgpack.encode(credentials)
+        return {
+            "credential_names": msgspec.json.encode(sorted(credentials)).decode(),
+            "sealed": self._vault.seal(tenant, f"provider:{name}", plaintext),
+        }
+
+
+class SqliteSuppressions:
+    """The suppressed addresses of a tenant."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    async def add(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
+        """Store suppressions in one transaction; one already there is replaced."""
+        rows = [
+            (tenant, entry.channel.value, suppression_key(entry.channel, entry.address), entry.reason,
+             entry.created_ms, entry.expires_ms)
+            for entry in suppressions
+        ]  # fmt: skip
+        await self._runner.run(
+            lambda tx: tx.many("INSERT OR REPLACE INTO suppressions VALUES (?, ?, ?, ?, ?, ?)", rows)
+        )
+
+    async def page(
+        self, tenant: str, channel: str | None, address: str | None, after: tuple[str, str], limit: int
+    ) -> list[Suppression]:
+        """Return suppressions in the order of (channel, address), filtered, from after a (channel, address) on."""
+        place = tuple_(SUPPRESSIONS.c.channel, SUPPRESSIONS.c.address)
+        query = select(*_SUPPRESSION).where(SUPPRESSIONS.c.tenant == tenant, place > tuple_(*after))
+        if channel is not None:
+            query = query.where(SUPPRESSIONS.c.channel == channel)
+        if address is not None:
+            query = query.where(SUPPRESSIONS.c.address.in_([address, address.lower()]))
+        query = query.order_by(SUPPRESSIONS.c.channel, SUPPRESSIONS.c.address).limit(limit)
+        return [
+            Suppression(Channel(row[0]), *row[1:]) for row in await self._runner.run(lambda tx: tx.rows(query))
+        ]  # fmt: skip
+
+    async def remove(self, tenant: str, channel: str, address: str) -> bool:
+        """Lift a suppression; return whether there was one."""
+        write = delete(SUPPRESSIONS).where(
+            SUPPRESSIONS.c.tenant == tenant,
+            SUPPRESSIONS.c.channel == channel,
+            SUPPRESSIONS.c.address == suppression_key(channel, address),
+        )
+        return await self._runner.run(lambda tx: tx.change(write)) > 0
+
+
+def _named(tenant: str, name: str) -> ColumnElement[bool]:
+    return and_(PROVIDERS.c.tenant == tenant, PROVIDERS.c.name == name)
+
+
+def _provider(row: Row) -> ProviderRecord:
+    values = dict(zip(ProviderRecord.__struct_fields__, row, strict=True))
+    values["channel"] = Channel(values["channel"])
+    values["enabled"] = bool(values["enabled"])
+    values["settings"] = msgspec.json.decode(values["settings"])
+    values["credential_names"] = tuple(msgspec.json.decode(values["credential_names"]))
+    return ProviderRecord(**values)

@@ -1,0 +1,108 @@
+"""Runs control-plane statements: built by SQLAlchemy Core, executed by apsw on one thread of its own.
+
+The whole process uses one SQLite library per file. A second one (the driver SQLAlchemy would open) does not see the
+first one's locks, because POSIX locks belong to the process: closing either would drop the other's.
+
+One thread does all of it, so the event loop never waits for an fsync, and each call is one transaction.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+from sqlalchemy import Executable, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.elements import ClauseElement
+
+from clarion.backends.sqlite.connection import connect
+from clarion.backends.sqlite.control_tables import REVISIONS
+from clarion.domain.errors import DurabilityError, Overloaded
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+_DIALECT: Final = sqlite.dialect(paramstyle="qmark")
+
+
+class Transaction:
+    """The statements of one transaction."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+
+    def rows(self, statement: Executable) -> list[Row]:
+        """Return all rows of a statement."""
+        return self.sql(*_compiled(statement))
+
+    def row(self, statement: Executable) -> Row | None:
+        """Return the first row of a statement, or None."""
+        found = self.rows(statement)
+        return found[0] if found else None
+
+    def change(self, statement: Executable) -> int:
+        """Execute a statement that writes and return how many rows it touched."""
+        self.rows(statement)
+        return self._db.changes()
+
+    def define(self, statement: Executable) -> int:
+        """Like `change`, for definitions: when it touched anything, every process drops what it has cached."""
+        touched = self.change(statement)
+        if touched:
+            self.change(update(REVISIONS).values(number=REVISIONS.c.number + 1))
+        return touched
+
+    def sql(self, text: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Return all rows of a hand-written statement."""
+        return self._db.execute(text, values).fetchall()
+
+    def many(self, text: str, values: Iterable[Sequence[Any]]) -> None:
+        """Execute a hand-written statement once for each row of values."""
+        self._db.executemany(text, values)
+
+
+def _compiled(statement: Executable) -> tuple[str, tuple[Any, ...]]:
+    assert isinstance(statement, ClauseElement)  # noqa: S101 - every statement of ours is one
+    # IN lists are written out; everything else stays a bound value.
+    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    values = compiled.construct_params() or {}
+    order: Sequence[str] = compiled.positiontup or ()  # type: ignore[attr-defined]
+    return str(compiled), tuple(values[name] for name in order)
+
+
+class Runner:
+    """A thread with a connection. `run` may be called from any event loop of the process."""
+
+    def __init__(self, path: Path) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control")
+        self._db = self._thread.submit(connect, path).result()
+
+    async def run(self, work: Callable[[Transaction], T]) -> T:
+        """Return what `work` returned, after its transaction is durable; an exception of `work` undoes all of it.
+
+        Raises `Overloaded` when another process held the file for too long, `DurabilityError` when the disk failed.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.run_now, work)
+
+    def run_now(self, work: Callable[[Transaction], T]) -> T:
+        """`run` on the calling thread."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(Transaction(self._db))
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        except apsw.BusyError as error:
+            raise Overloaded("the control store is busy") from error
+        except (apsw.IOError, apsw.FullError, apsw.CorruptError) as error:
+            raise DurabilityError(f"the control store failed: {error}") from error
+        return result
+
+    async def close(self) -> None:
+        """Finish what is queued and close the connection."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
+        self._thread.shutdown()

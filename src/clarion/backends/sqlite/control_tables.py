@@ -1,0 +1,36 @@
+"""The tables of `control.db` for building statements; what creates them is `migrations/control`."""
+
+from typing import Final
+
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, Text
+
+METADATA: Final = MetaData()
+
+
+def _table(name: str, columns: str) -> Table:
+    """Declare a table: column names, `:i` for integers, `:b` for bytes, everything else text."""
+    kinds = {"": Text, "i": Integer, "b": LargeBinary}
+    parts = (column.partition(":") for column in columns.split())
+    return Table(name, METADATA, *(Column(column, kinds[kind]) for column, _, kind in parts))
+
+
+FACTS: Final = _table("facts", "name value:b")
+REVISIONS: Final = _table("revisions", "id:i number:i")
+TENANTS: Final = _table("tenants", "tenant name defaults created_ms:i updated_ms:i")
+API_KEYS: Final = _table("api_keys", "key_id tenant name digest:b scopes created_ms:i expires_ms:i revoked_ms:i")
+PROFILES: Final = _table("profiles", "profile_id:i tenant zone preferences digest:b")
+USERS: Final = _table(
+    "users",
+    "ordinal:i tenant user_id profile_id:i email phone whatsapp chat webhook locale zone devices:b attributes"
+    " created_ms:i updated_ms:i",
+)
+TOPICS: Final = _table("topics", "tenant key name created_ms:i")
+TOPIC_MEMBERS: Final = _table("topic_members", "tenant topic ordinal:i")
+CATEGORIES: Final = _table("categories", "tenant key critical:i lane defaults")
+TEMPLATES: Final = _table("templates", "tenant key version:i category parts variables uses_user:i updated_ms:i")
+PROVIDERS: Final = _table(
+    "providers",
+    "tenant name channel vendor priority:i enabled:i settings credential_names sealed:b version:i created_ms:i"
+    " updated_ms:i",
+)
+SUPPRESSIONS: Final = _table("suppressions", "tenant channel address reason created_ms:i expires_ms:i")

@@ -1,0 +1,253 @@
+"""The read side of `control.db` for planning and delivery: SQL by hand, one query a batch, memory-mapped.
+
+Definitions are cached per tenant and key and all dropped when the revision moves; it is looked at every
+`REVISION_CHECK_MS` at most. Users and suppressions are read afresh each time.
+"""
+
+import hmac
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import msgspec
+
+from clarion.backends.sqlite.connection import connect
+from clarion.backends.sqlite.control_accounts import open_credentials
+from clarion.backends.sqlite.control_content import (
+    CATEGORY_COLUMNS,
+    TEMPLATE_COLUMNS,
+    read_category,
+    read_template,
+)
+from clarion.backends.sqlite.control_tenants import key_digest, key_id_of
+from clarion.backends.sqlite.migrate import path_of
+from clarion.domain.address import suppression_key
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account, Category, Template
+from clarion.domain.limits import DIRECTORY_CACHE_MAX, PROFILE_CACHE_MAX, REVISION_CHECK_MS
+from clarion.domain.user import Device, Profile, User
+from clarion.ports.clock import Clock
+from clarion.ports.secrets import SealBroken, Vault
+from clarion.ports.web import Caller
+
+_LOG: Final = logging.getLogger("clarion.directory")
+T = TypeVar("T")
+_Preferences = dict[str, dict[str, bool]]
+
+_USERS: Final = """
+SELECT u.user_id, u.ordinal, u.profile_id, u.email, u.phone, u.whatsapp, u.chat, u.webhook, u.locale, u.zone,
+       u.devices, u.attributes
+FROM json_each(?) j CROSS JOIN users u ON u.tenant = ? AND u.user_id = j.value
+"""
+_ORDINALS: Final = """
+SELECT u.user_id, u.ordinal FROM json_each(?) j CROSS JOIN users u ON u.tenant = ? AND u.user_id = j.value
+"""
+_PAGE: Final = """
+SELECT ordinal, user_id, profile_id, locale{columns} FROM users INDEXED BY users_page
+WHERE tenant = ? AND ordinal > ? ORDER BY ordinal LIMIT ?
+"""
+_TOPIC_PAGE: Final = """
+SELECT u.ordinal, u.user_id, u.profile_id, u.locale{columns}
+FROM topic_members m CROSS JOIN users u ON u.ordinal = m.ordinal
+WHERE m.tenant = ? AND m.topic = ? AND m.ordinal > ? ORDER BY m.ordinal LIMIT ?
+"""
+_PROFILES: Final = """
+SELECT p.profile_id, p.zone, p.preferences FROM json_each(?) j CROSS JOIN profiles p ON p.profile_id = j.value
+"""
+_SUPPRESSED: Final = """
+SELECT s.address, s.reason FROM json_each(?) j CROSS JOIN suppressions s
+ON s.tenant = ? AND s.channel = ? AND s.address = j.value WHERE s.expires_ms IS NULL OR s.expires_ms > ?
+"""
+_ACCOUNTS: Final = """
+SELECT name, channel, vendor, priority, settings, sealed, version FROM providers
+WHERE tenant = ? AND channel = ? AND enabled ORDER BY priority, name
+"""
+_KEY: Final = "SELECT tenant, digest, scopes, expires_ms FROM api_keys WHERE key_id = ? AND revoked_ms IS NULL"
+
+_COLUMNS: Final = frozenset({"email", "phone", "whatsapp", "chat", "webhook", "devices", "attributes"})
+_DEVICES: Final = msgspec.msgpack.Decoder(tuple[Device, ...])
+_ATTRIBUTES: Final = msgspec.json.Decoder(dict[str, Any])
+_RULES: Final = msgspec.json.Decoder(_Preferences)
+_NO_ATTRIBUTES: Final[dict[str, Any]] = {}
+
+
+class _Key(msgspec.Struct, frozen=True):
+    digest: bytes
+    expires_ms: int | None
+    caller: Caller
+
+
+class SqliteDirectory:
+    """Implements `ports/directory.py` over a read-only connection. Used by one thread at a time."""
+
+    def __init__(self, data_dir: Path, vault: Vault, clock: Clock) -> None:
+        self._db = connect(path_of(data_dir, "control"), readonly=True, mmap=True)
+        self._vault = vault
+        self._clock = clock
+        self._profiles: dict[int, Profile] = {}
+        self._cached: dict[tuple[str, ...], Any] = {}
+        self._seen_commit = self._commit_counter()  # before the revision, or a commit in between goes unseen
+        self._revision = self._read_revision()
+        self._checked_ms = clock.monotonic_ms()
+
+    def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
+        """Return the known users among up to 1,000 ids, in one query."""
+        found = {}
+        for row in self._rows(_USERS, (_json(user_ids), tenant)):
+            devices, attributes = row[10], row[11]
+            found[row[0]] = User(
+                *row[:10],
+                _DEVICES.decode(devices) if devices else (),
+                _ATTRIBUTES.decode(attributes) if attributes else _NO_ATTRIBUTES,
+            )
+        return found
+
+    def profiles(self, profile_ids: Iterable[int]) -> dict[int, Profile]:
+        """Return profiles by id; profiles never change once made, so they are cached for good."""
+        wanted = set(profile_ids)
+        missing = wanted - self._profiles.keys()
+        if missing:
+            if len(self._profiles) + len(missing) > PROFILE_CACHE_MAX:
+                self._profiles = {key: self._profiles[key] for key in wanted - missing}
+            for profile_id, zone, preferences in self._rows(_PROFILES, (_json(list(missing)),)):
+                self._profiles[profile_id] = Profile(profile_id, zone, _RULES.decode(preferences))
+        known = self._profiles
+        return {profile_id: known[profile_id] for profile_id in wanted if profile_id in known}
+
+    def page(
+        self, tenant: str, topic: str | None, after_ordinal: int, limit: int, columns: Sequence[str] = ()
+    ) -> list[tuple[object, ...]]:
+        """Return users as tuples (ordinal, user_id, profile_id, locale, *columns), ascending by ordinal."""
+        if not _COLUMNS.issuperset(columns):
+            raise ValueError(f"unknown user columns: {sorted(set(columns) - _COLUMNS)}")
+        if topic is None:
+            text = _PAGE.format(columns="".join(f", {column}" for column in columns))
+            return self._rows(text, (tenant, after_ordinal, limit))
+        text = _TOPIC_PAGE.format(columns="".join(f", u.{column}" for column in columns))
+        return self._rows(text, (tenant, topic, after_ordinal, limit))
+
+    def ordinals(self, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
+        """Return the ordinals of the known users among the ids."""
+        return dict(self._rows(_ORDINALS, (_json(user_ids), tenant)))
+
+    def template(self, tenant: str, key: str) -> Template | None:
+        """Return a template by key."""
+        text = f"SELECT {TEMPLATE_COLUMNS} FROM templates WHERE tenant = ? AND key = ?"  # noqa: S608 - a constant
+        return self._definition(("template", tenant, key), lambda: self._one(text, (tenant, key), read_template))
+
+    def category(self, tenant: str, key: str) -> Category | None:
+        """Return a category by key."""
+        text = f"SELECT {CATEGORY_COLUMNS} FROM categories WHERE tenant = ? AND key = ?"  # noqa: S608 - a constant
+        return self._definition(("category", tenant, key), lambda: self._one(text, (tenant, key), read_category))
+
+    def topic_exists(self, tenant: str, key: str) -> bool:
+        """Return whether the tenant has that topic."""
+        text = "SELECT 1 FROM topics WHERE tenant = ? AND key = ?"
+        return bool(self._definition(("topic", tenant, key), lambda: self._one(text, (tenant, key), bool)))
+
+    def accounts(self, tenant: str, channel: str) -> list[Account]:
+        """Return the tenant's enabled accounts of a channel with credentials decrypted, preferred first. One whose
+        credentials do not open is left out and logged: it must not stop the others."""
+        return self._definition(("accounts", tenant, channel), lambda: self._read_accounts(tenant, channel)) or []
+
+    def defaults(self, tenant: str) -> _Preferences:
+        """Return the tenant's default preferences: category (or `*`) to channel (or `*`) to allowed."""
+        text = "SELECT defaults FROM tenants WHERE tenant = ?"
+        read = lambda: self._one(text, (tenant,), lambda row: _RULES.decode(row[0]))  # noqa: E731
+        return self._definition(("defaults", tenant), read) or {}
+
+    def suppressed(self, tenant: str, channel: str, addresses: Sequence[str]) -> dict[str, str]:
+        """Return the suppressed ones among the addresses with the reason they were suppressed for."""
+        keys = {address: suppression_key(channel, address) for address in addresses}
+        values = (_json(list(keys.values())), tenant, channel, self._clock.now_ms())
+        reasons: dict[str, str] = dict(self._rows(_SUPPRESSED, values))
+        return {address: reasons[key] for address, key in keys.items() if key in reasons} if reasons else {}
+
+    def has_suppressions(self, tenant: str, channel: str) -> bool:
+        """Return whether the tenant has any suppression on the channel, so a page can skip the look-up."""
+        text = "SELECT 1 FROM suppressions WHERE tenant = ? AND channel = ? LIMIT 1"
+        return self._db.execute(text, (tenant, channel)).get is not None
+
+    def caller(self, secret: str, now_ms: int) -> Caller | None:
+        """Return whose API key a secret is, or None when it is unknown, revoked or expired."""
+        key_id = key_id_of(secret)
+        if key_id is None:
+            return None
+        key = self._definition(("key", key_id), lambda: self._one(_KEY, (key_id,), lambda row: _key(key_id, row)))
+        if key is None or not hmac.compare_digest(key.digest, key_digest(secret)):
+            return None
+        return key.caller if key.expires_ms is None or now_ms < key.expires_ms else None
+
+    def revision(self) -> int:
+        """Return a number that changes, within one second, whenever any definition of any tenant changed."""
+        self._refresh()
+        return self._revision
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def _definition(self, key: tuple[str, ...], read: Callable[[], T | None]) -> T | None:
+        """Return a cached definition or read it. What does not exist is not cached: made-up keys would fill it."""
+        self._refresh()
+        found = cast("T | None", self._cached.get(key))
+        if found is None:
+            found = read()
+            if found is not None:
+                if len(self._cached) >= DIRECTORY_CACHE_MAX:
+                    self._cached.clear()
+                self._cached[key] = found
+        return found
+
+    def _refresh(self) -> None:
+        now = self._clock.monotonic_ms()
+        if now - self._checked_ms < REVISION_CHECK_MS:
+            return
+        self._checked_ms = now
+        commit = self._commit_counter()
+        if commit == self._seen_commit:
+            return
+        self._seen_commit = commit
+        revision = self._read_revision()
+        if revision != self._revision:
+            self._revision = revision
+            self._cached.clear()
+
+    def _commit_counter(self) -> int:
+        # Changes with every commit of another connection and costs less than a query.
+        return int(self._db.execute("PRAGMA data_version").get)
+
+    def _read_revision(self) -> int:
+        return int(self._db.execute("SELECT number FROM revisions").get)
+
+    def _rows(self, text: str, values: tuple[Any, ...]) -> list[Any]:
+        return self._db.execute(text, values).fetchall()
+
+    def _one(self, text: str, values: tuple[str, ...], read: Callable[[tuple[Any, ...]], T]) -> T | None:
+        row = self._db.execute(text, values).fetchone()
+        return None if row is None else read(row)
+
+    def _read_accounts(self, tenant: str, channel: str) -> list[Account]:
+        accounts = []
+        for name, kind, vendor, priority, settings, sealed, version in self._rows(_ACCOUNTS, (tenant, channel)):
+            try:
+                credentials = open_credentials(self._vault, tenant, name, sealed)
+            except SealBroken as error:
+                _LOG.error("account %s of tenant %s is left out: %s", name, tenant, error)
+                continue
+            accounts.append(
+                Account(
+                    tenant, name, Channel(kind), vendor, priority, msgspec.json.decode(settings), credentials, version
+                )
+            )
+        return accounts
+
+
+def _json(values: Sequence[object]) -> str:
+    return msgspec.json.encode(values).decode()
+
+
+def _key(key_id: str, row: tuple[Any, ...]) -> _Key:
+    tenant, digest, scopes, expires_ms = row
+    return _Key(digest, expires_ms, Caller(tenant, key_id, frozenset(msgspec.json.decode(scopes))))

@@ -1,0 +1,126 @@
+"""Repositories of users and topics. A user's preferences and zone live in its profile, shared by all who have the same."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from clarion.domain.user import Device
+
+
+class UserWrite(msgspec.Struct, frozen=True):
+    """A user to store: contacts, locale, zone and attributes replace what is there.
+
+    `attributes` is JSON text, `preferences` canonical JSON (`canonical` in control/users/rules.py). None leaves
+    attributes empty, but preferences and devices as they are. `topics` are joined, none is left.
+    """
+
+    user_id: str
+    email: str | None = None
+    phone: str | None = None
+    whatsapp: str | None = None
+    chat: str | None = None
+    webhook: str | None = None
+    locale: str = ""
+    zone: str = ""
+    attributes: str | None = None
+    preferences: str | None = None
+    devices: tuple[Device, ...] | None = None
+    topics: tuple[str, ...] = ()
+
+
+class UserRecord(msgspec.Struct, frozen=True):
+    """A user as stored."""
+
+    user_id: str
+    email: str | None
+    phone: str | None
+    whatsapp: str | None
+    chat: str | None
+    webhook: str | None
+    locale: str
+    zone: str
+    attributes: dict[str, Any]
+    preferences: dict[str, dict[str, bool]]
+    devices: tuple[Device, ...]
+    created_ms: int
+    updated_ms: int
+
+
+class Users(Protocol):
+    """The users of a tenant."""
+
+    async def put_many(self, tenant: str, users: Sequence[UserWrite]) -> None:
+        """Create or replace users in one transaction; of two with the same id the later one counts. Raises `NotFound`
+        with nothing stored when a topic does not exist."""
+        ...
+
+    async def get(self, tenant: str, user_id: str) -> UserRecord | None:
+        """Return a user."""
+        ...
+
+    async def page(self, tenant: str, after: str, limit: int) -> list[UserRecord]:
+        """Return users in the order of their ids."""
+        ...
+
+    async def erase(self, tenant: str, user_id: str) -> bool:
+        """Remove a user with devices and memberships; return whether there was one. Its ordinal is never used again."""
+        ...
+
+    async def set_preferences(self, tenant: str, user_id: str, preferences: str) -> bool:
+        """Replace the preferences (canonical JSON) of a user; False when there is no such user."""
+        ...
+
+    async def put_device(self, tenant: str, user_id: str, device: Device) -> bool:
+        """Add or replace a device; False when there is no such user. Raises `Conflict` over `DEVICES_PER_USER_MAX`."""
+        ...
+
+    async def remove_device(self, tenant: str, user_id: str, device_id: str) -> bool:
+        """Remove a device; False when there is no such user or device."""
+        ...
+
+
+class TopicRecord(msgspec.Struct, frozen=True):
+    """A topic."""
+
+    key: str
+    name: str
+    created_ms: int
+
+
+class Topics(Protocol):
+    """The topics of a tenant and who is in them."""
+
+    async def put(self, tenant: str, key: str, name: str) -> TopicRecord:
+        """Create a topic or rename it."""
+        ...
+
+    async def get(self, tenant: str, key: str) -> TopicRecord | None:
+        """Return a topic."""
+        ...
+
+    async def page(self, tenant: str, after: str, limit: int) -> list[TopicRecord]:
+        """Return topics in the order of their keys."""
+        ...
+
+    async def known(self, tenant: str, keys: Sequence[str]) -> frozenset[str]:
+        """Return which of the keys are topics."""
+        ...
+
+    async def remove(self, tenant: str, key: str) -> bool:
+        """Remove a topic and its memberships; return whether there was one."""
+        ...
+
+    async def join(self, tenant: str, key: str, user_ids: Sequence[str]) -> int:
+        """Add users and return how many were new. Raises `NotFound` for the topic, and `InvalidField` naming the first
+        unknown user; nothing is stored then."""
+        ...
+
+    async def leave(self, tenant: str, key: str, user_ids: Sequence[str]) -> int:
+        """Take users out and return how many were in. Raises `NotFound` for the topic."""
+        ...
+
+    async def members(self, tenant: str, key: str, after: str, limit: int) -> list[str]:
+        """Return user ids in the order in which the users were first stored. Raises `NotFound` for the topic, and
+        `InvalidField` when `after` is not a user any more."""
+        ...
