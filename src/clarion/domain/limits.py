@@ -117,3 +117,23 @@ LOST_STARTS_MAX: Final = 10
 COMPILED_TEMPLATES_MAX: Final = 5_000
 TOKENS_MAX: Final = 10_000
 ACCOUNTS_MAX: Final = 10_000
+
+DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024
+
+REPLAY_CLAIM_MS: Final = 60_000
+"""How long a dead letter claimed for replay is closed to other replays when the claimant dies on the way."""
+RECORD_BATCH_EVENTS_MAX: Final = 2_000
+RECORD_LINGER_MS: Final = 50
+RECORD_COMMIT_MS: Final = 1_000
+"""How often the journal is told what has been folded, so that it can let go of it."""
+CAPTURES_PER_TENANT_MAX: Final = 10_000
+CAPTURE_AGE_MS_MAX: Final = 7 * 24 * 3600 * 1000
+HISTORY_SCAN_MAX: Final = 2_000
+"""Notifications looked at for one page of a filtered list; the page says where to go on."""
+INBOX_SCAN_MAX: Final = 200
+"""Broadcasts looked at for one page of an inbox."""
+INBOX_COUNT_MAX: Final = 1_000
+"""Items looked at, newest first, for the counts of an inbox."""
+COUNTER_ROWS_MAX: Final = 10_000
+JOURNAL_LOOK_BACK_MS: Final = 5_000
+"""How far before an id's time the journal is searched for its frame: clocks of processes differ a little."""
