@@ -43,13 +43,11 @@ class does not tell: a connection dropped after the request is a `ConnectError` 
 
 
 class _Route(msgspec.Struct, eq=False):
-    """An origin's client, pinned to one checked address."""
+    """An origin's client, pinned to one checked address. Dropped, it closes once its last call under way is done."""
 
     client: Client
     address: str
     expires_ms: int
-    under_way: int = 0
-    retired: bool = False
 
 
 class GuardedHttp:
@@ -87,7 +85,6 @@ class GuardedHttp:
         route = self._routes.get(key)
         if route is None or route.expires_ms <= self._monotonic_ms():
             route = await self._open(key, request.timeout_ms)
-        route.under_way += 1
         try:
             return await self._call(route.client, request)
         except (PyreqwestError, ValueError) as error:
@@ -95,12 +92,8 @@ class GuardedHttp:
             if failure.sent is Sent.NO and self._routes.get(key) is route:
                 # The next call resolves again and tries the next of the name's addresses.
                 self._turns[key] = self._turns.get(key, 0) + 1
-                self._retire(self._routes.pop(key))
+                del self._routes[key]
             raise failure from None
-        finally:
-            route.under_way -= 1
-            if route.retired and not route.under_way:
-                await route.client.close()
 
     async def close(self) -> None:
         """Close all connections; calls under way fail."""
@@ -145,13 +138,9 @@ class GuardedHttp:
             self._routes.move_to_end(key)
             return route
         address = addresses[self._turns.get(key, 0) % len(addresses)]
-        if route is not None:
-            self._retire(route)
         fresh = self._routes[key] = _Route(self._client(host, address, port), address, expires_ms)
         while len(self._routes) > EGRESS_CLIENTS_MAX:
-            oldest, stale = self._routes.popitem(last=False)
-            self._turns.pop(oldest, None)
-            self._retire(stale)
+            self._turns.pop(self._routes.popitem(last=False)[0], None)
         return fresh
 
     def _client(self, host: str, address: str, port: int) -> Client:
@@ -175,16 +164,6 @@ class GuardedHttp:
         if self._ca_pem is not None:
             builder = builder.add_root_certificate_pem(self._ca_pem)
         return builder.build()
-
-    def _retire(self, route: _Route) -> None:
-        """Let a route's calls finish; the last one closes it."""
-        route.retired = True
-        if not route.under_way:
-            route.under_way += 1
-            asyncio.get_running_loop().create_task(self._close(route))
-
-    async def _close(self, route: _Route) -> None:
-        await route.client.close()
 
 
 @lru_cache(maxsize=64)

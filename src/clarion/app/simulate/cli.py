@@ -1,0 +1,52 @@
+"""`clarion simulate`: the options of a simulator run as a command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from clarion.app.simulate.config import Faults, SimulatorConfig
+from clarion.app.simulate.run import Started, run_simulator
+
+Share = Annotated[float, typer.Option(min=0.0, max=1.0)]
+
+
+def simulate(
+    folder: Annotated[Path, typer.Option(help="certificates, credentials and receipts go here")] = Path(
+        "clarion-simulator"
+    ),
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    http_port: Annotated[int, typer.Option(min=0, max=65_535, help="FCM, tokens and webhooks; 0: any")] = 0,
+    smtp_port: Annotated[int, typer.Option(min=0, max=65_535, help="mail; 0: any")] = 0,
+    seed: Annotated[int, typer.Option(help="same seed, same faults")] = 0,
+    latency_ms: Annotated[int, typer.Option(min=0, help="how long each answer takes")] = 0,
+    retry_after_s: Annotated[int, typer.Option(min=0, help="Retry-After of throttled calls")] = 1,
+    throttle: Share = 0.0,
+    error_500: Share = 0.0,
+    accept_then_drop: Share = 0.0,
+    hang: Share = 0.0,
+    reset: Share = 0.0,
+    invalid_token: Share = 0.0,
+    fsync: Annotated[bool, typer.Option("--fsync", help="fsync the receipts before each answer")] = False,
+) -> None:
+    """Play FCM over HTTP/2, a webhook endpoint and a mail server, with faults by share (0 to 1) of the calls.
+
+    Prints one JSON line with addresses and files once it is ready, and runs until it is told to stop.
+    """
+    config = SimulatorConfig(
+        folder=folder,
+        host=host,
+        http_port=http_port,
+        smtp_port=smtp_port,
+        seed=seed,
+        latency_ms=latency_ms,
+        retry_after_s=retry_after_s,
+        faults=Faults(throttle, error_500, accept_then_drop, hang, reset, invalid_token),
+        fsync=fsync,
+    )
+
+    def ready(where: Started) -> None:
+        typer.echo(msgspec.json.encode(where, enc_hook=str).decode())
+
+    run_simulator(config, ready)

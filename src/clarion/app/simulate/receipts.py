@@ -1,0 +1,73 @@
+"""The receipts file: one JSON line for each message that arrives, written before it is answered.
+
+A line is `{"key", "channel", "arrival", "hash", "at_ms", "answer", "taken"}`: the delivery key the message carries, how
+often that key arrived, BLAKE2b-64 of the body, the simulator's own clock, what it will answer, and whether it has the
+message afterwards.
+"""
+
+import os
+import time
+from hashlib import blake2b
+from pathlib import Path
+
+import msgspec
+
+from clarion.app.simulate.faults import TAKEN, Answer, Chooser
+from clarion.domain.limits import SIMULATOR_KEYS_MAX
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """One line of the file."""
+
+    key: str
+    channel: str
+    arrival: int
+    hash: str
+    at_ms: int
+    answer: str
+    taken: bool
+
+
+class Receipts:
+    """Appends receipts through one `O_APPEND` descriptor, a batch at a time, fsynced when asked."""
+
+    def __init__(self, path: Path, chooser: Chooser, *, fsync: bool) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._chooser = chooser
+        self._fsync = fsync
+        self._arrivals: dict[str, int] = {}
+        self._lines: list[bytes] = []
+        self._encoder = msgspec.json.Encoder()
+
+    def arrived(self, key: str, channel: str, body: bytes, answer: Answer | None = None) -> Answer:
+        """Note an arrival for the next `flush` and return what to answer; `answer` overrides the drawn one."""
+        arrival = self._arrivals.pop(key, 0) + 1
+        self._arrivals[key] = arrival
+        if len(self._arrivals) > SIMULATOR_KEYS_MAX:
+            del self._arrivals[next(iter(self._arrivals))]
+        answer = answer or self._chooser.choose(key, arrival)
+        digest = blake2b(body, digest_size=8).hexdigest()
+        line = Receipt(key, channel, arrival, digest, time.time_ns() // 1_000_000, answer.value, answer in TAKEN)
+        self._lines.append(self._encoder.encode(line))
+        return answer
+
+    def flush(self) -> None:
+        """Write what was noted; nothing of it may be answered before."""
+        if not self._lines:
+            return
+        os.write(self._fd, b"\n".join(self._lines) + b"\n")
+        self._lines.clear()
+        if self._fsync:
+            os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        self.flush()
+        os.close(self._fd)
+
+
+def read(path: Path) -> list[Receipt]:
+    """Return the receipts of a file; a last line cut short by a kill is left out."""
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    decoder = msgspec.json.Decoder(Receipt)
+    return [decoder.decode(line) for line in lines]

@@ -1,0 +1,107 @@
+"""Runs a simulator until it is told to stop."""
+
+import asyncio
+import contextlib
+import signal
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from clarion.app.simulate.certificates import identity
+from clarion.app.simulate.config import SimulatorConfig
+from clarion.app.simulate.faults import Chooser
+from clarion.app.simulate.http2 import Http2Protocol
+from clarion.app.simulate.mail import MailProtocol
+from clarion.app.simulate.receipts import Receipts
+from clarion.app.simulate.services import TOKEN_PATH, WEBHOOK_PATH, Services
+from clarion.domain.errors import OperatorError
+
+RECEIPTS_FILE = "receipts.ndjson"
+
+
+class Started(msgspec.Struct, frozen=True):
+    """Where a running simulator listens and keeps its files; printed as one JSON line when it is ready."""
+
+    base_url: str
+    token_url: str
+    webhook_url: str
+    smtp_host: str
+    smtp_port: int
+    ca_file: Path
+    service_account_file: Path
+    webhook_secret_file: Path
+    receipts_file: Path
+
+
+@contextlib.asynccontextmanager
+async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
+    """Listen while the context is open. Raises `OperatorError` when a port is taken or faults add up to more than 1."""
+    files = identity(config.folder, config.host)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(files.certificate_file, files.key_file)
+    http_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    http_tls.load_cert_chain(files.certificate_file, files.key_file)
+    http_tls.set_alpn_protocols(["h2"])
+    try:
+        chooser = Chooser(config.seed, config.faults)
+    except ValueError as error:
+        raise OperatorError(str(error)) from error
+    receipts = Receipts(config.folder / RECEIPTS_FILE, chooser, fsync=config.fsync)
+    account = msgspec.json.decode(files.service_account_file.read_bytes(), type=dict[str, str])
+    services = Services(receipts, account, files.webhook_secret_file.read_text(), config.retry_after_s)
+    loop = asyncio.get_running_loop()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(receipts.close)
+
+        async def listen(
+            protocol: Callable[[], asyncio.Protocol], port: int, context: ssl.SSLContext | None = None
+        ) -> int:
+            try:
+                server = await loop.create_server(protocol, config.host, port, ssl=context, backlog=1024)
+            except OSError as error:
+                raise OperatorError(f"cannot listen on {config.host}:{port}: {error}") from error
+            await stack.enter_async_context(contextlib.aclosing(_Listening(server)))
+            return int(server.sockets[0].getsockname()[1])
+
+        http_port = await listen(lambda: Http2Protocol(services.handle, config.latency_ms), config.http_port, http_tls)
+        smtp_port = await listen(lambda: MailProtocol(receipts, tls, config.latency_ms), config.smtp_port)
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        base_url = f"https://{host}:{http_port}"
+        yield Started(
+            base_url=base_url,
+            token_url=base_url + TOKEN_PATH,
+            webhook_url=base_url + WEBHOOK_PATH,
+            smtp_host=config.host,
+            smtp_port=smtp_port,
+            ca_file=files.ca_file,
+            service_account_file=files.service_account_file,
+            webhook_secret_file=files.webhook_secret_file,
+            receipts_file=config.folder / RECEIPTS_FILE,
+        )
+
+
+class _Listening:
+    """A server that is closed without waiting for its connections, which a hanging one would hold up for ever."""
+
+    def __init__(self, server: asyncio.Server) -> None:
+        self._server = server
+
+    async def aclose(self) -> None:
+        self._server.close()
+
+
+def run_simulator(config: SimulatorConfig, ready: Callable[[Started], None]) -> None:
+    """Run until SIGTERM or SIGINT, on uvloop. `ready` is called once it listens."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with started(config) as where:
+            ready(where)
+            await stop.wait()
+
+    uvloop.run(main())

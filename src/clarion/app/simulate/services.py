@@ -1,0 +1,139 @@
+"""The HTTP services of the simulator: OAuth token endpoint, FCM `messages:send`, webhook endpoint.
+
+They judge requests as the real ones do: a wrong token is 401, data that is not strings is 400 with `BadRequest`, a wrong
+webhook signature is 401.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
+from urllib.parse import parse_qs
+
+import msgspec
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from clarion.app.simulate.faults import Answer
+from clarion.app.simulate.http2 import Reply, Request
+from clarion.app.simulate.receipts import Receipts
+
+TOKEN_PATH: Final = "/token"  # noqa: S105 - a path
+WEBHOOK_PATH: Final = "/webhook"
+TOKEN_TTL_S: Final = 3_599
+_GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_FCM_ERROR: Final = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
+_BAD_REQUEST: Final = "type.googleapis.com/google.rpc.BadRequest"
+
+
+class _Target(msgspec.Struct):
+    token: str
+    data: dict[str, str] = {}
+
+
+class _Send(msgspec.Struct):
+    message: _Target
+
+
+def _error(status: int, name: str, text: str, detail: dict[str, object] | None = None) -> Reply:
+    """Return an error in the shape of Google's APIs."""
+    error = {"code": status, "message": text, "status": name, "details": [detail] if detail else []}
+    return Reply(status, msgspec.json.encode({"error": error}))
+
+
+class Services:
+    """Answers batches of requests. `service_account` is the key file it issues tokens to."""
+
+    def __init__(
+        self, receipts: Receipts, service_account: dict[str, str], webhook_secret: str, retry_after_s: int
+    ) -> None:
+        self._receipts = receipts
+        self._account = service_account
+        self._public = RSAKey.import_key(service_account["private_key"])
+        self._webhook = Webhook(webhook_secret)
+        self._decode = msgspec.json.Decoder(_Send).decode
+        # As long as Google's; the same after a restart, so that senders need not notice one.
+        self._token = "ya29." + blake2b(service_account["private_key"].encode()).hexdigest() + 60 * "x"
+        self._bearer = f"Bearer {self._token}"
+        self._send_path = f"/v1/projects/{service_account['project_id']}/messages:send"
+        throttled = _error(
+            429, "RESOURCE_EXHAUSTED", "Quota exceeded", {"@type": _FCM_ERROR, "errorCode": "QUOTA_EXCEEDED"}
+        )
+        self._replies = {
+            Answer.THROTTLE: msgspec.structs.replace(throttled, retry_after_s=retry_after_s),
+            Answer.ERROR_500: _error(500, "INTERNAL", "Internal error", {"@type": _FCM_ERROR, "errorCode": "INTERNAL"}),
+            Answer.ACCEPT_THEN_DROP: Reply(action="drop"),
+            Answer.HANG: Reply(action="hang"),
+            Answer.RESET: Reply(action="reset"),
+            Answer.INVALID_TOKEN: _error(
+                404, "NOT_FOUND", "Requested entity was not found.", {"@type": _FCM_ERROR, "errorCode": "UNREGISTERED"}
+            ),
+            Answer.UNAUTHENTICATED: _error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials."),
+            Answer.MALFORMED: _error(
+                400,
+                "INVALID_ARGUMENT",
+                "Invalid JSON payload received.",
+                {"@type": _BAD_REQUEST, "fieldViolations": [{"field": "message", "description": "Invalid value"}]},
+            ),
+        }
+
+    def handle(self, requests: Sequence[Request]) -> list[Reply]:
+        """Return the answers in the order of the requests, receipts written."""
+        replies = [self._route(request) for request in requests]
+        self._receipts.flush()
+        return replies
+
+    def _route(self, request: Request) -> Reply:
+        path = request.headers.get(":path", "").partition("?")[0]
+        if request.headers.get(":method") != "POST":
+            return Reply(405)
+        if path == self._send_path:
+            return self._fcm(request)
+        if path == TOKEN_PATH:
+            return self._issue(request)
+        if path.startswith(WEBHOOK_PATH):
+            return self._hook(request)
+        return _error(404, "NOT_FOUND", "Requested entity was not found.")
+
+    def _fcm(self, request: Request) -> Reply:
+        fault: Answer | None = None
+        key = ""
+        if request.headers.get("authorization") != self._bearer:
+            fault = Answer.UNAUTHENTICATED
+        else:
+            try:
+                key = self._decode(request.body).message.data.get("delivery_id", "")
+            except msgspec.MsgspecError:
+                fault = Answer.MALFORMED
+        answer = self._receipts.arrived(key, "push", request.body, fault)
+        if answer is Answer.ACCEPTED:
+            return Reply(200, f'{{"name":"projects/simulator/messages/{key}"}}'.encode())
+        return self._replies[answer]
+
+    def _issue(self, request: Request) -> Reply:
+        """Grant a token to a valid assertion (RFC 7523 3.1)."""
+        form = parse_qs(request.body.decode("ascii", "replace"))
+        try:
+            if form.get("grant_type") != [_GRANT]:
+                raise ValueError("grant type")
+            claims = jwt.decode(form["assertion"][0], self._public, algorithms=["RS256"]).claims
+            if claims["iss"] != self._account["client_email"]:
+                raise ValueError("issuer")
+        except (JoseError, KeyError, ValueError):
+            return Reply(400, b'{"error":"invalid_grant","error_description":"Invalid JWT Signature."}')
+        token = {"access_token": self._token, "expires_in": TOKEN_TTL_S, "token_type": "Bearer"}
+        return Reply(200, msgspec.json.encode(token))
+
+    def _hook(self, request: Request) -> Reply:
+        fault: Answer | None = None
+        try:
+            self._webhook.verify(request.body, request.headers)
+        except (WebhookVerificationError, ValueError):
+            fault = Answer.UNAUTHENTICATED
+        answer = self._receipts.arrived(request.headers.get("webhook-id", ""), "webhook", request.body, fault)
+        if answer is Answer.ACCEPTED:
+            return Reply(204)
+        if answer is Answer.INVALID_TOKEN:
+            return Reply(410)
+        return self._replies[answer]
