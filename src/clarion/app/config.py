@@ -1,0 +1,227 @@
+"""Configuration: one typed value, read once at the start of a process and passed on from there.
+
+`defaults.toml` beside this file is the only place that holds defaults. A TOML file and `CLARION_*` variables override
+it, in this order. Every error is an `OperatorError` that names the setting's path.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from clarion.domain.errors import OperatorError
+from clarion.domain.limits import PARTITIONS_MAX
+
+ENV_PREFIX: Final = "CLARION_"
+ENV_OF_THE_CLI: Final = frozenset({"CLARION_URL", "CLARION_KEY", "CLARION_CONFIG"})
+"""Variables the command line reads itself; they are no settings."""
+DEFAULT_FILE: Final = Path("clarion.toml")
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Counting = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Api(_Section, frozen=True):
+    """Where the HTTP API listens and what it holds at most."""
+
+    host: str
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+    linger_ms: Counting
+    max_backlog_events: Positive
+    max_requests: Positive
+
+
+class Workers(_Section, frozen=True):
+    """The processes `clarion up` starts. `count` 0 stands for one per core."""
+
+    count: Counting
+    drain_timeout_ms: Positive
+
+
+class Journal(_Section, frozen=True):
+    """The journal. `partitions` 0 stands for the number of workers at the first start."""
+
+    partitions: Annotated[int, msgspec.Meta(ge=0, le=PARTITIONS_MAX)]
+    retention_hours: Positive
+
+
+class Lease(_Section, frozen=True):
+    """Ownership of partitions."""
+
+    ttl_ms: Annotated[int, msgspec.Meta(ge=500)]
+
+
+class Plan(_Section, frozen=True):
+    """Batches of the plan stage."""
+
+    linger_ms: Counting
+    batch_events: Positive
+
+
+class Concurrency(_Section, frozen=True):
+    """Calls to providers under way at a time, per channel and worker."""
+
+    email: Positive
+    sms: Positive
+    push: Positive
+    webpush: Positive
+    whatsapp: Positive
+    chat: Positive
+    inapp: Positive
+    webhook: Positive
+
+
+class Deliver(_Section, frozen=True):
+    """Attempts, retries and time-outs of the deliver stage."""
+
+    attempts_max: Annotated[int, msgspec.Meta(ge=1, le=100)]
+    retry_base_ms: Positive
+    retry_cap_ms: Positive
+    timeout_ms: Positive
+    connect_timeout_ms: Positive
+    concurrency: Concurrency
+
+
+class Egress(_Section, frozen=True):
+    """What outbound calls may reach."""
+
+    allow_private: list[str]
+    allow_http: bool
+    ca_file: str
+
+
+class Record(_Section, frozen=True):
+    """Batches of the record stage."""
+
+    linger_ms: Counting
+
+
+class Log(_Section, frozen=True):
+    """Log lines."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["console", "json"]
+
+
+class Config(_Section, frozen=True):
+    """Everything that can be set. Immutable; derived values are properties."""
+
+    data_dir: Path
+    operator_key: str
+    master_key: str
+    api: Api
+    workers: Workers
+    journal: Journal
+    lease: Lease
+    plan: Plan
+    deliver: Deliver
+    egress: Egress
+    record: Record
+    log: Log
+
+    def __repr__(self) -> str:
+        return f"Config(data_dir={str(self.data_dir)!r}, api={self.api!r})"
+
+    @property
+    def worker_count(self) -> int:
+        """Worker processes to start."""
+        return self.workers.count or os.cpu_count() or 1
+
+    @property
+    def run_dir(self) -> Path:
+        """Where running processes keep their pid files and metrics; safe to delete while nothing runs."""
+        return self.data_dir / "run"
+
+
+def defaults_text() -> str:
+    """Return `defaults.toml` as it is shipped."""
+    return resources.files("clarion.app").joinpath("defaults.toml").read_text()
+
+
+def load(path: Path | None, env: Mapping[str, str]) -> Config:
+    """Return the configuration from the defaults, a TOML file (`clarion.toml` in the working directory when `path` is
+    None and it exists) and `CLARION_*` variables. Raises `OperatorError`."""
+    tree = tomllib.loads(defaults_text())
+    if path is None and DEFAULT_FILE.is_file():
+        path = DEFAULT_FILE
+    if path is not None:
+        _overlay(tree, _read(path), str(path))
+    for name, text in sorted(env.items()):
+        if name.startswith(ENV_PREFIX) and name not in ENV_OF_THE_CLI:
+            _overlay_variable(tree, name, text)
+    try:
+        return msgspec.convert(tree, Config, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).partition(" - at `$.")
+        raise OperatorError(f"Setting {where.rstrip('`')}: {reason[:1].lower()}{reason[1:]}.") from error
+
+
+def _path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    raise TypeError(f"expected a path, got {type(value).__name__}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise OperatorError(f"Cannot read the configuration file {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OperatorError(f"The configuration file {path} is not valid TOML: {error}.") from error
+
+
+def _overlay(tree: dict[str, Any], over: Mapping[str, Any], source: str, prefix: str = "") -> None:
+    for key, value in over.items():
+        if key not in tree:
+            known = [path.removeprefix(prefix) for path, _ in _settings(tree, prefix)]
+            raise OperatorError(f"{source}: there is no setting {prefix}{key}.{_suggestion(key, known)}")
+        if isinstance(tree[key], dict):
+            if not isinstance(value, Mapping):
+                raise OperatorError(f"{source}: {prefix}{key} is a section, not a value.")
+            _overlay(tree[key], value, source, f"{prefix}{key}.")
+        else:
+            tree[key] = value
+
+
+def _overlay_variable(tree: dict[str, Any], name: str, text: str) -> None:
+    by_name = {ENV_PREFIX + path.replace(".", "_").upper(): path for path, _ in _settings(tree)}
+    if name not in by_name:
+        raise OperatorError(f"Environment: there is no setting for {name}.{_suggestion(name, list(by_name))}")
+    *sections, key = by_name[name].split(".")
+    for section in sections:
+        tree = tree[section]
+    tree[key] = _typed(text, tree[key])
+
+
+def _settings(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _typed(text: str, default: object) -> object:
+    """Return a variable's text as what the default is; text that is none stays text, and the type check names it."""
+    if isinstance(default, bool):
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    if isinstance(default, int):
+        return int(text) if text.removeprefix("-").replace("_", "").isdecimal() else text
+    if isinstance(default, list):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    return text
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {close[0]}?" if close else ""

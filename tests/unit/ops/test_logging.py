@@ -1,0 +1,59 @@
+"""Log lines: structured, tagged with their role, and without secrets or whole addresses."""
+
+import io
+import json
+import logging
+
+import msgspec
+import pytest
+import structlog
+
+from clarion.ops.logging import MASK, configure, mask
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [msgspec.json.decode(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "key", ["password", "smtp_password", "Authorization", "api_key", "client_secret", "operator_key", "access_token"]
+)
+def test_secrets_are_masked_at_any_depth(key):
+    event = mask(None, "info", {"event": "x", "a": [{"b": {key: "hunter2", "other": 1}}]})
+    assert "hunter2" not in json.dumps(event)
+    assert event["a"][0]["b"] == {key: MASK, "other": 1}
+
+
+def test_addresses_are_shortened():
+    event = mask(None, "info", {"email": "ada@example.com", "to": ["+4915112345678", "bob"], "user": "u1"})
+    assert event == {"email": "ad***", "to": ["+4***", "bo***"], "user": "u1"}
+
+
+def test_our_lines_and_those_of_libraries_are_json_with_a_role():
+    stream = io.StringIO()
+    configure("info", "json", role="worker-1", stream=stream)
+    structlog.get_logger().info("planned", tenant="t1", count=3, token="t0p")
+    structlog.get_logger().debug("not written")
+    logging.getLogger("some.library").warning("odd %s", "thing")
+    ours, theirs = lines(stream)
+    assert ours["event"] == "planned"
+    assert (ours["role"], ours["tenant"], ours["count"], ours["token"]) == ("worker-1", "t1", 3, MASK)
+    assert (theirs["event"], theirs["role"], theirs["level"]) == ("odd thing", "worker-1", "warning")
+
+
+def test_the_console_form_is_for_people():
+    stream = io.StringIO()
+    configure("debug", "console", stream=stream)
+    structlog.get_logger().debug("hello", n=1)
+    assert "hello" in stream.getvalue()
+    assert "n=1" in stream.getvalue()

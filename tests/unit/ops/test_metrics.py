@@ -1,0 +1,49 @@
+"""Metrics: counted per process, added up over all of them, kept over a restart."""
+
+import subprocess
+import sys
+
+from clarion.ops.metrics import Metrics
+
+COUNT_IN_A_PROCESS = """
+import sys
+from pathlib import Path
+from clarion.ops.metrics import Metrics
+metrics = Metrics(Path(sys.argv[1]), sys.argv[2])
+metrics.accepted("normal", 5)
+metrics.backlog("plan", int(sys.argv[3]))
+metrics.stage("plan", 0.02)
+sys.stdout.write(metrics.exposition().decode())
+"""
+
+
+def test_counters_of_one_process():
+    metrics = Metrics()
+    metrics.accepted("high", 2)
+    metrics.planned("email", 3, 1)
+    metrics.attempts("email", "accepted", 3)
+    metrics.finished("sent", 3)
+    metrics.backlog("record", 7)
+    metrics.timers(4)
+    metrics.refused("overloaded")
+    text = metrics.exposition().decode()
+    for line in (
+        'clarion_accepted_total{lane="high"} 2.0',
+        'clarion_planned_total{channel="email",decision="skip"} 1.0',
+        'clarion_attempts_total{channel="email",outcome="accepted"} 3.0',
+        'clarion_finished_total{state="sent"} 3.0',
+        'clarion_backlog_events{group="record"} 7.0',
+        "clarion_timers_total 4.0",
+        'clarion_refused_total{code="overloaded"} 1.0',
+    ):
+        assert line in text
+
+
+def test_processes_are_added_up_and_a_restarted_one_goes_on(tmp_path):
+    text = ""
+    for role, backlog in (("worker-0", "9"), ("worker-1", "8"), ("worker-0", "4")):
+        command = [sys.executable, "-c", COUNT_IN_A_PROCESS, str(tmp_path), role, backlog]
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert 'clarion_accepted_total{lane="normal"} 15.0' in text
+    assert 'clarion_backlog_events{group="plan"} 4.0' in text
+    assert 'clarion_stage_seconds_count{stage="plan"} 3.0' in text
