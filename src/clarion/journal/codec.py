@@ -55,6 +55,11 @@ def count_of(payload: bytes) -> int:
     return int(_HEADER.unpack_from(payload)[3])
 
 
+def is_newer(payload: bytes) -> bool:
+    """Return whether a frame is whole but of a version that this build cannot read."""
+    return len(payload) >= _HEADER.size and payload[:2] == _MAGIC and payload[2] > VERSION
+
+
 def decode(payload: bytes) -> Event:
     """Return the event of a frame. Raises `CorruptFrame` on a bad header, version, checksum or body."""
     if len(payload) < _HEADER.size:

@@ -1,0 +1,26 @@
+"""`state.db`: what happened. Folded into by record workers, read by the API and the deliver stage.
+
+The file is written by the fold alone, but for two small things callers write themselves: a user's marks in the inbox and
+the claim on a dead letter about to be replayed.
+"""
+
+from pathlib import Path
+
+from clarion.backends.sqlite.migrate import upgrade
+from clarion.backends.sqlite.state_fold import StateFold
+from clarion.backends.sqlite.state_history import StateHistory
+from clarion.backends.sqlite.state_inbox import StateInbox
+from clarion.backends.sqlite.state_threads import Threads
+from clarion.ports.clock import Clock
+
+
+class SqliteState(StateFold, StateHistory, StateInbox):
+    """Ledger, history and inbox over one file. May be called from any thread; each has its own connections."""
+
+    def __init__(self, data_dir: Path, clock: Clock) -> None:
+        self.clock = clock
+        self._threads = Threads(upgrade(data_dir, "state"))
+
+    def close(self) -> None:
+        """Close the connections of every thread. Nothing may be under way."""
+        self._threads.close()

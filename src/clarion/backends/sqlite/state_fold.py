@@ -1,0 +1,149 @@
+"""The ledger side of `state.db`: load current rows, store what a fold made of them together with its positions."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+
+import apsw
+from msgspec.structs import astuple
+
+from clarion.backends.sqlite.state_threads import Threads
+from clarion.domain.delivery_state import State
+from clarion.domain.errors import StaleLease
+from clarion.domain.history import STATES, Attempt, Capture, Changes, Chunk, ChunkState, Delivery, Notification
+from clarion.domain.ids import notification_of
+from clarion.ports.state import Advance
+
+
+def _insert(table: str, kind: type, rest: str) -> str:
+    columns = kind.__struct_fields__  # type: ignore[attr-defined]
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) {rest}"  # noqa: S608
+
+
+def _replaced(*columns: str) -> str:
+    return "DO UPDATE SET " + ", ".join(f"{column} = excluded.{column}" for column in columns)
+
+
+_NOTIFICATION: Final = _insert(
+    "notifications",
+    Notification,
+    """ON CONFLICT DO UPDATE SET planned_ms = coalesce(planned_ms, excluded.planned_ms),
+    scheduled_ms = coalesce(scheduled_ms, excluded.scheduled_ms)""",
+)
+_DELIVERY: Final = _insert("deliveries", Delivery, "").replace("INSERT", "INSERT OR REPLACE", 1)
+_ATTEMPT: Final = _insert("attempts", Attempt, "").replace("INSERT", "INSERT OR REPLACE", 1)
+_CHUNK: Final = _insert("chunks", Chunk, "ON CONFLICT DO NOTHING")
+_CHUNK_STATE: Final = _insert("chunk_states", ChunkState, "").replace("INSERT", "INSERT OR REPLACE", 1)
+_CAPTURE: Final = _insert("captures", Capture, "ON CONFLICT DO NOTHING")
+_CHUNK_SPAN: Final = "INSERT OR IGNORE INTO chunk_spans VALUES (?, ?, ?, ?, ?, ?)"
+_BROADCAST_SPAN: Final = """INSERT INTO broadcast_spans VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    min_ordinal = min(min_ordinal, excluded.min_ordinal), max_ordinal = max(max_ordinal, excluded.max_ordinal),
+    widest = max(widest, excluded.widest)"""
+_ITEM: Final = "INSERT OR IGNORE INTO inbox_items VALUES (?, ?, ?, ?, ?)"
+_DEAD: Final = """INSERT OR REPLACE INTO dead_letters
+    (tenant, delivery_id, channel, user_id, reason, detail, attempt, dead_ms, payload, replayed_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_REPLAYED: Final = "UPDATE dead_letters SET replayed_ms = ? WHERE tenant = ? AND delivery_id = ?"
+_CANCELLED: Final = "INSERT OR IGNORE INTO cancellations VALUES (?, ?, ?)"
+_TOTAL: Final = """INSERT INTO broadcast_totals VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET count = count + excluded.count"""
+_COUNTER: Final = """INSERT INTO counters (minute_ms, tenant, channel, what, reason, count) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET count = count + excluded.count"""
+_POSITION: Final = """INSERT INTO positions VALUES (?, ?, ?)
+    ON CONFLICT DO UPDATE SET "offset" = excluded."offset", fence = excluded.fence"""
+
+DELIVERY_COLUMNS: Final = ", ".join(Delivery.__struct_fields__)
+CHUNK_STATE_COLUMNS: Final = ", ".join(ChunkState.__struct_fields__)
+_DELIVERY_BY_ID: Final = f"SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE id = ?"  # noqa: S608
+_CHUNK_STATE_BY_ID: Final = f"SELECT {CHUNK_STATE_COLUMNS} FROM chunk_states WHERE chunk_id = ?"  # noqa: S608
+_STATE_AT: Final = Delivery.__struct_fields__.index("state")
+
+
+def delivery(row: tuple[Any, ...]) -> Delivery:
+    """Return the delivery of a row of `DELIVERY_COLUMNS`."""
+    found = Delivery(*row)
+    found.state = STATES[row[_STATE_AT]]
+    return found
+
+
+class StateFold:
+    """Implements `ports.state.Ledger` and `DeliveryStates`."""
+
+    _threads: Threads
+
+    def positions(self) -> dict[int, int]:
+        """Return the offset folded so far by partition."""
+        return dict(self._threads.reader().execute('SELECT partition, "offset" FROM positions'))
+
+    def load(
+        self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
+    ) -> tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]:
+        """Return the current rows of deliveries, of chunks and of the chunks those deliveries lie in."""
+        db = self._threads.reader()
+        rows = db.executemany(_DELIVERY_BY_ID, [(id_,) for id_ in sorted(delivery_ids)])
+        deliveries = {row[0]: delivery(row) for row in rows}
+        wanted = {row.chunk_id for row in deliveries.values() if row.chunk_id is not None}.union(chunk_ids)
+        found = db.executemany(_CHUNK_STATE_BY_ID, [(id_,) for id_ in sorted(wanted)])
+        return deliveries, {row[0]: ChunkState(*row) for row in found}
+
+    def apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
+        """Store changes and positions in one transaction. Raises `StaleLease` or `DurabilityError`."""
+        with self._threads.transaction() as db:
+            stored = {row[0]: row[1:] for row in db.execute("SELECT * FROM positions")}
+            for advance in advances:
+                offset, fence = stored.get(advance.partition, (0, 0))
+                if offset != advance.from_offset or fence > advance.fence:
+                    raise StaleLease(f"record: partition {advance.partition} was folded further by another worker")
+            _store(db, changes)
+            db.executemany(_POSITION, [(a.partition, a.offset, a.fence) for a in advances])
+
+    def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
+        """Delete captures older than a time or beyond a number per tenant; return how many went."""
+        oldest = max(before_ms, 0).to_bytes(6, "big")
+        with self._threads.transaction() as db:
+            before = db.total_changes()
+            for (tenant,) in db.execute("SELECT DISTINCT tenant FROM captures").fetchall():
+                newest = "SELECT delivery_id FROM captures WHERE tenant = ? ORDER BY delivery_id DESC LIMIT 1 OFFSET ?"
+                kept = db.execute(newest, (tenant, keep_per_tenant)).fetchone()
+                edge = max(oldest, kept[0] if kept else b"")
+                db.execute("DELETE FROM captures WHERE tenant = ? AND delivery_id <= ?", (tenant, edge))
+            return db.total_changes() - before
+
+    def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
+        """Return state and newest attempt of the deliveries that have a row of their own."""
+        rows = self._threads.reader().executemany(
+            "SELECT id, state, attempt FROM deliveries WHERE id = ?", [(id_,) for id_ in delivery_ids]
+        )
+        return {id_: (STATES[state], attempt) for id_, state, attempt in rows}
+
+    def chunk_states(self, chunk_id: bytes) -> bytes | None:
+        """Return the state bytes of a chunk, None when it is not folded yet."""
+        row = (
+            self._threads.reader().execute("SELECT states FROM chunk_states WHERE chunk_id = ?", (chunk_id,)).fetchone()
+        )
+        return None if row is None else row[0]
+
+
+def _store(db: apsw.Connection, changes: Changes) -> None:
+    """Write everything, each table in the order of its key: neighbours are then on one page."""
+    if changes.notifications:
+        db.executemany(_NOTIFICATION, sorted(map(astuple, changes.notifications), key=lambda row: row[:2]))
+    if changes.deliveries:
+        db.executemany(_DELIVERY, [astuple(row) for _, row in sorted(changes.deliveries.items())])
+    db.executemany(_ATTEMPT, map(astuple, changes.attempts))
+    _store_chunks(db, changes)
+    db.executemany(_ITEM, map(astuple, changes.inbox_items))
+    db.executemany(_CAPTURE, map(astuple, changes.captures))
+    db.executemany(_REPLAYED, changes.replays)
+    db.executemany(_DEAD, map(astuple, changes.dead_letters.values()))
+    db.executemany(_CANCELLED, changes.cancellations)
+    db.executemany(_COUNTER, [(*key, count) for key, count in changes.counters.items()])
+
+
+def _store_chunks(db: apsw.Connection, changes: Changes) -> None:
+    db.executemany(_CHUNK, map(astuple, changes.chunks))
+    db.executemany(_CHUNK_STATE, [astuple(row) for _, row in sorted(changes.chunk_states.items())])
+    for chunk in changes.chunks:
+        broadcast, low, high = notification_of(chunk.chunk_id), chunk.min_ordinal, chunk.max_ordinal
+        db.execute(_CHUNK_SPAN, (chunk.tenant, broadcast, chunk.channel, low, chunk.chunk_id, high))
+        db.execute(_BROADCAST_SPAN, (chunk.tenant, chunk.channel, broadcast, low, high, high - low))
+    db.executemany(_TOTAL, [(*key, count) for key, count in changes.totals.items() if count])

@@ -1,0 +1,156 @@
+"""The history side of `state.db`: what the API shows of notifications, broadcasts, dead letters and captures."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from clarion.backends.sqlite.state_fold import DELIVERY_COLUMNS, delivery
+from clarion.backends.sqlite.state_threads import Threads
+from clarion.domain.history import Attempt, Capture, Chunk, ChunkState, DeadLetter, Delivery, Notification
+from clarion.domain.limits import RECIPIENTS_MAX, REPLAY_CLAIM_MS
+from clarion.ports.history import DeadLetterFilter, Window
+
+_END: Final = b"\xff" * 8
+"""No id that starts with a given 16 or 24 bytes is above them followed by this."""
+
+
+def _columns(kind: type, table: str = "") -> str:
+    prefix = f"{table}." if table else ""
+    return ", ".join(prefix + name for name in kind.__struct_fields__)  # type: ignore[attr-defined]
+
+
+_NOTIFICATION: Final = f"SELECT {_columns(Notification)} FROM notifications WHERE tenant = ?"  # noqa: S608
+_DELIVERIES: Final = f"SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE"  # noqa: S608
+_ATTEMPTS: Final = f"""SELECT {_columns(Attempt)} FROM attempts WHERE delivery_id = ? AND tenant = ?
+    ORDER BY attempt, finished_ms"""  # noqa: S608
+_CHUNKS: Final = f"""SELECT {_columns(Chunk, "chunks")}, {_columns(ChunkState, "chunk_states")}
+    FROM chunks JOIN chunk_states USING (chunk_id, tenant)
+    WHERE chunk_id >= ? AND chunk_id <= ? AND tenant = ?"""  # noqa: S608
+_DEAD: Final = f"SELECT {_columns(DeadLetter)} FROM dead_letters WHERE tenant = ?"  # noqa: S608
+_CAPTURES: Final = f"SELECT {_columns(Capture)} FROM captures WHERE tenant = ?"  # noqa: S608
+_CLAIM: Final = """UPDATE dead_letters SET claimed_ms = ? WHERE tenant = ? AND delivery_id = ? AND replayed_ms IS NULL
+    AND (claimed_ms IS NULL OR claimed_ms <= ?) RETURNING delivery_id"""
+_CHUNK_WIDTH: Final = len(Chunk.__struct_fields__)
+
+
+class _Where:
+    """A statement growing by conditions, with its values. Conditions are constants of this file, never input."""
+
+    def __init__(self, statement: str, *values: Any) -> None:
+        self.statement = statement
+        self.values = list(values)
+
+    def also(self, condition: str, value: Any) -> None:
+        """Add a condition with one place, unless its value is None."""
+        if value is not None:
+            self.statement += f" AND {condition}"
+            self.values.append(value)
+
+    def window(self, column: str, window: Window) -> None:
+        """Add the bounds of a page and its order."""
+        self.also(f"{column} < ?", window.before)
+        self.also(f"{column} >= ?", _edge(window.from_ms))
+        self.also(f"{column} < ?", _edge(window.to_ms))
+        self.statement += f" ORDER BY {column} DESC LIMIT ?"
+        self.values.append(window.limit)
+
+
+def _edge(at_ms: int | None) -> bytes | None:
+    return None if at_ms is None else min(max(at_ms, 0), (1 << 48) - 1).to_bytes(6, "big")
+
+
+class StateHistory:
+    """Implements `ports.history.History`."""
+
+    _threads: Threads
+
+    def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
+        """Return a notification that was planned or scheduled."""
+        rows = self._rows(f"{_NOTIFICATION} AND id = ?", (tenant, notification_id))
+        return Notification(*rows[0]) if rows else None
+
+    def notifications(self, tenant: str, window: Window) -> list[Notification]:
+        """Return notifications, newest first."""
+        where = _Where(_NOTIFICATION, tenant)
+        where.window("id", window)
+        return [Notification(*row) for row in self._rows(where.statement, where.values)]
+
+    def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
+        """Return the deliveries of a notification that have a row, 1,000 recipients with all their channels at most."""
+        statement = f"{_DELIVERIES} id >= ? AND id <= ? AND tenant = ? ORDER BY planned_ms, id LIMIT ?"
+        values = (notification_id, notification_id + _END, tenant, 8 * RECIPIENTS_MAX)
+        return [delivery(row) for row in self._rows(statement, values)]
+
+    def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
+        """Return deliveries by id."""
+        rows = self._threads.reader().executemany(
+            f"{_DELIVERIES} id = ? AND tenant = ?", [(id_, tenant) for id_ in delivery_ids]
+        )
+        return {row[0]: delivery(row) for row in rows}
+
+    def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
+        """Return what happened to deliveries beside their acceptance, by delivery and in order."""
+        rows = self._threads.reader().executemany(_ATTEMPTS, [(id_, tenant) for id_ in delivery_ids])
+        return [Attempt(*row[:-1], bool(row[-1])) for row in rows]
+
+    def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
+        """Return when a notification or broadcast was cancelled."""
+        rows = self._rows("SELECT at_ms FROM cancellations WHERE tenant = ? AND id = ?", (tenant, subject_id))
+        return rows[0][0] if rows else None
+
+    def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
+        """Return (channel, state, reason, deliveries) of a broadcast."""
+        return self._rows(
+            """SELECT channel, state, reason, count FROM broadcast_totals
+               WHERE tenant = ? AND broadcast_id = ? AND count > 0 ORDER BY channel, state, reason""",
+            (tenant, broadcast_id),
+        )
+
+    def chunks(
+        self, tenant: str, broadcast_id: bytes, after: bytes | None, limit: int, ordinal: int | None = None
+    ) -> list[tuple[Chunk, ChunkState]]:
+        """Return chunks of a broadcast with ids from `after` on, ascending; with `ordinal` those whose range holds it."""
+        where = _Where(_CHUNKS, after or broadcast_id, broadcast_id + _END, tenant)
+        where.also("min_ordinal <= ?", ordinal)
+        where.also("max_ordinal >= ?", ordinal)
+        rows = self._rows(f"{where.statement} ORDER BY chunk_id LIMIT ?", [*where.values, limit])
+        return [(Chunk(*row[:_CHUNK_WIDTH]), ChunkState(*row[_CHUNK_WIDTH:])) for row in rows]
+
+    def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
+        """Return dead letters, newest first."""
+        where = _Where(_DEAD, tenant)
+        where.also("channel = ?", only.channel)
+        where.also("user_id = ?", only.user_id)
+        where.also("reason = ?", only.reason)
+        where.also("(replayed_ms IS NOT NULL) = ?", only.replayed)
+        where.window("delivery_id", window)
+        return [DeadLetter(*row) for row in self._rows(where.statement, where.values)]
+
+    def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
+        """Return one dead letter."""
+        rows = self._rows(f"{_DEAD} AND delivery_id = ?", (tenant, delivery_id))
+        return DeadLetter(*rows[0]) if rows else None
+
+    def claim_replays(self, tenant: str, delivery_ids: Sequence[bytes], now_ms: int) -> set[bytes]:
+        """Claim dead letters for replay and return those that are now the caller's."""
+        values = [(now_ms, tenant, id_, now_ms - REPLAY_CLAIM_MS) for id_ in delivery_ids]
+        with self._threads.transaction() as db:
+            return {id_ for (id_,) in db.executemany(_CLAIM, values)}
+
+    def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
+        """Return captured sandbox messages, newest first."""
+        where = _Where(_CAPTURES, tenant)
+        where.also("channel = ?", channel)
+        where.also("user_id = ?", user_id)
+        where.window("delivery_id", window)
+        return [Capture(*row) for row in self._rows(where.statement, where.values)]
+
+    def counters(self, tenant: str, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, str, str, int, int]]:
+        """Return (minute, channel, what happened, reason, count) in order of time."""
+        return self._rows(
+            """SELECT minute_ms, channel, what, reason, count FROM counters
+               WHERE tenant = ? AND minute_ms >= ? AND minute_ms < ? ORDER BY minute_ms, channel, what, reason LIMIT ?""",
+            (tenant, from_ms, to_ms, limit),
+        )
+
+    def _rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        return self._threads.reader().execute(statement, tuple(values)).fetchall()

@@ -1,0 +1,133 @@
+"""The inbox side of `state.db`: a user's own items, the broadcasts that hold the user, and the user's marks."""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from clarion.backends.sqlite.state_threads import Threads
+from clarion.domain.delivery_state import State
+from clarion.domain.history import InboxItem
+from clarion.domain.ids import NOTIFICATION_ID_BYTES, delivery_id, notification_of
+from clarion.ports.inbox import Broadcast, Horizon, Mark
+
+_CHANNEL: Final = "inapp"
+_TOP: Final = b"\xff" * 24
+_UNPACK: Final = msgspec.msgpack.decode
+
+_SPANS: Final = """SELECT broadcast_id, widest FROM broadcast_spans WHERE tenant = ? AND channel = 'inapp'
+    AND broadcast_id <= ? AND min_ordinal <= ? AND max_ordinal >= ? ORDER BY broadcast_id DESC LIMIT ?"""
+_SPAN: Final = """SELECT broadcast_id, widest FROM broadcast_spans
+    WHERE tenant = ? AND channel = 'inapp' AND broadcast_id = ?"""
+_CHUNKS: Final = """SELECT chunk_id FROM chunk_spans WHERE tenant = ? AND broadcast_id = ? AND channel = 'inapp'
+    AND min_ordinal BETWEEN ? AND ? AND max_ordinal >= ?"""
+_ORDINALS: Final = "SELECT ordinals FROM chunks WHERE chunk_id = ? AND tenant = ?"
+_BODY: Final = """SELECT planned_ms, content, addresses, users, states FROM chunks
+    JOIN chunk_states USING (chunk_id, tenant) WHERE chunk_id = ? AND tenant = ?"""
+_MARK: Final = """INSERT INTO inbox_marks VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    seen_ms = CASE WHEN coalesce(seen_ms, 0) = 0 THEN coalesce(excluded.seen_ms, seen_ms) ELSE seen_ms END,
+    read_ms = CASE WHEN coalesce(read_ms, 0) = 0 OR excluded.read_ms = 0
+                   THEN coalesce(excluded.read_ms, read_ms) ELSE read_ms END,
+    archived_ms = CASE WHEN coalesce(archived_ms, 0) = 0 OR excluded.archived_ms = 0
+                       THEN coalesce(excluded.archived_ms, archived_ms) ELSE archived_ms END"""
+_HORIZON: Final = """INSERT INTO inbox_horizons VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET item_id = excluded.item_id, at_ms = excluded.at_ms WHERE item_id < excluded.item_id"""
+_SHOWN: Final = frozenset({State.SENT, State.DELIVERED})
+
+
+class StateInbox:
+    """Implements `ports.inbox.Inbox`."""
+
+    _threads: Threads
+
+    def items(self, tenant: str, user_id: str, before: bytes | None, limit: int) -> list[InboxItem]:
+        """Return the user's own items with ids below `before`, newest first."""
+        rows = self._threads.reader().execute(
+            """SELECT tenant, user_id, item_id, created_ms, content FROM inbox_items
+               WHERE tenant = ? AND user_id = ? AND item_id < ? ORDER BY item_id DESC LIMIT ?""",
+            (tenant, user_id, before or _TOP, limit),
+        )
+        return [InboxItem(*row) for row in rows]
+
+    def broadcasts(
+        self, tenant: str, user_id: str, ordinal: int, before: bytes | None, limit: int
+    ) -> tuple[list[Broadcast], bytes | None]:
+        """Return sent in-app broadcasts that hold the user out of the next `limit` whose range holds the ordinal, newest
+        first, and the id of the last one looked at when there are more."""
+        db = self._threads.reader()
+        top = (before or _TOP)[:NOTIFICATION_ID_BYTES]
+        spans = db.execute(_SPANS, (tenant, top, ordinal, ordinal, limit)).fetchall()
+        found = (_find(db, tenant, user_id, ordinal, *span) for span in spans)
+        held = [item for item in found if item is not None and (before is None or item.item_id < before)]
+        return held, spans[-1][0] if len(spans) == limit else None
+
+    def item(self, tenant: str, user_id: str, ordinal: int | None, item_id: bytes) -> bool:
+        """Return whether the user has that item, own or broadcast."""
+        db = self._threads.reader()
+        own = "SELECT 1 FROM inbox_items WHERE tenant = ? AND user_id = ? AND item_id = ?"
+        if db.execute(own, (tenant, user_id, item_id)).fetchone() is not None:
+            return True
+        span = db.execute(_SPAN, (tenant, notification_of(item_id))).fetchone()
+        if ordinal is None or span is None:
+            return False
+        found = _find(db, tenant, user_id, ordinal, *span)
+        return found is not None and found.item_id == item_id
+
+    def marks(self, tenant: str, user_id: str, item_ids: Sequence[bytes]) -> dict[bytes, Mark]:
+        """Return the user's marks on those items."""
+        rows = self._threads.reader().executemany(
+            """SELECT item_id, seen_ms, read_ms, archived_ms FROM inbox_marks
+               WHERE tenant = ? AND user_id = ? AND item_id = ?""",
+            [(tenant, user_id, item_id) for item_id in item_ids],
+        )
+        return {row[0]: Mark(*row) for row in rows}
+
+    def horizon(self, tenant: str, user_id: str) -> Horizon | None:
+        """Return up to where the user has read everything."""
+        statement = "SELECT item_id, at_ms FROM inbox_horizons WHERE tenant = ? AND user_id = ?"
+        row = self._threads.reader().execute(statement, (tenant, user_id)).fetchone()
+        return None if row is None else Horizon(*row)
+
+    def mark(self, tenant: str, user_id: str, mark: Mark) -> None:
+        """Set the fields of a mark that are not None, durably; the first time something was seen or read stands."""
+        with self._threads.transaction() as db:
+            db.execute(_MARK, (tenant, user_id, mark.item_id, mark.seen_ms, mark.read_ms, mark.archived_ms))
+
+    def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
+        """Move the horizon up, durably; marks of items below it that undo a reading are dropped."""
+        with self._threads.transaction() as db:
+            db.execute(_HORIZON, (tenant, user_id, horizon.item_id, horizon.at_ms))
+            db.execute(
+                """UPDATE inbox_marks SET read_ms = NULL
+                   WHERE tenant = ? AND user_id = ? AND item_id <= ? AND read_ms = 0""",
+                (tenant, user_id, horizon.item_id),
+            )
+
+
+def _find(
+    db: apsw.Connection, tenant: str, user_id: str, ordinal: int, broadcast_id: bytes, widest: int
+) -> Broadcast | None:
+    """Return a broadcast's in-app delivery to one user if there is one and it was sent."""
+    spans = db.execute(_CHUNKS, (tenant, broadcast_id, ordinal - widest, ordinal, ordinal)).fetchall()
+    for (chunk_id,) in spans:
+        ordinals = array("Q", db.execute(_ORDINALS, (chunk_id, tenant)).fetchone()[0])
+        index = bisect_left(ordinals, ordinal)
+        if index < len(ordinals) and ordinals[index] == ordinal:
+            body = db.execute(_BODY, (chunk_id, tenant)).fetchone()
+            return _shown(body, index, user_id, broadcast_id)
+    return None
+
+
+def _shown(body: tuple[Any, ...], index: int, user_id: str, broadcast_id: bytes) -> Broadcast | None:
+    planned_ms, content, addresses, users, states = body
+    if states[index] not in _SHOWN:
+        return None
+    address = _UNPACK(addresses)[index] if addresses else ""
+    return Broadcast(
+        item_id=delivery_id(broadcast_id, user_id, _CHANNEL, address),
+        created_ms=planned_ms,
+        content=_UNPACK(users)[index] if users else _UNPACK(content),
+    )

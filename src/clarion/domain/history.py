@@ -1,0 +1,184 @@
+"""What is kept of the past: rows of notifications, deliveries, attempts and chunks, and the changes one fold makes.
+
+Field order is column order. Times are Unix milliseconds; ids are bytes. Working rows are mutable: a fold changes the
+current row in place and the store writes it once.
+"""
+
+from typing import Final
+
+import msgspec
+
+from clarion.domain.decision import Reason
+from clarion.domain.delivery_state import State
+
+
+class Notification(msgspec.Struct, frozen=True, gc=False):
+    """An accepted request. `request` is its MessagePack form; `planned_ms` is None while it waits for its time."""
+
+    tenant: str
+    id: bytes
+    accepted_ms: int
+    planned_ms: int | None
+    scheduled_ms: int | None
+    lane: str
+    category: str
+    template: str
+    request: bytes
+
+
+class Delivery(msgspec.Struct, gc=False):
+    """A delivery as it stands. `attempt` is the newest attempt begun and `repeats` how often that same attempt was begun
+    again (each a possible duplicate at the provider). The provider columns and `started_ms` tell of attempt
+    `accepted_attempt`, or of the newest one while that is 0. `finished_ms` is when the state was last decided. A broadcast delivery has a row only when more happened to
+    it than being accepted at once; its chunk and index in it say where the state byte is."""
+
+    id: bytes
+    tenant: str
+    user_id: str
+    channel: str
+    address: str
+    state: State
+    reason: int = 0
+    detail: str = ""
+    attempt: int = 0
+    repeats: int = 0
+    provider: str = ""
+    vendor: str = ""
+    vendor_message_id: str = ""
+    planned_ms: int = 0
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    retry_ms: int | None = None
+    accepted_attempt: int = 0
+    accepted_ms: int | None = None
+    chunk_id: bytes | None = None
+    chunk_index: int = 0
+
+
+class Attempt(msgspec.Struct, gc=False):
+    """One thing that happened to a delivery, unless it is the acceptance that the delivery's own row tells of.
+
+    `event` is a `delivery_state.Event`, `outcome` what the vendor's answer meant, `detail` the provider's own words.
+    `applied` is False for what came too late to change the state.
+    """
+
+    delivery_id: bytes
+    tenant: str
+    attempt: int
+    finished_ms: int
+    started_ms: int
+    event: str
+    outcome: str
+    reason: int
+    detail: str
+    provider: str
+    vendor: str
+    vendor_message_id: str
+    retry_ms: int | None
+    repeats: int = 0
+    applied: bool = True
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """The part of a chunk that never changes. `ordinals` is an array of unsigned 64-bit integers in machine order;
+    `content`, `data`, `metadata`, `user_ids`, `addresses` and `users` are MessagePack."""
+
+    chunk_id: bytes
+    tenant: str
+    channel: str
+    locale: str
+    category: str
+    planned_ms: int
+    expires_ms: int | None
+    count: int
+    min_ordinal: int
+    max_ordinal: int
+    content: bytes
+    data: bytes
+    metadata: bytes
+    ordinals: bytes
+    user_ids: bytes
+    addresses: bytes
+    users: bytes
+
+
+class ChunkState(msgspec.Struct):
+    """The part of a chunk that changes, one byte a delivery: state, reason and how often its first attempt was begun.
+    `intents` is empty while nothing was. Provider, vendor and `finished_ms` are of the newest slice accepted."""
+
+    chunk_id: bytes
+    tenant: str
+    channel: str
+    states: bytes
+    reasons: bytes
+    intents: bytes = b""
+    provider: str = ""
+    vendor: str = ""
+    finished_ms: int | None = None
+
+
+class InboxItem(msgspec.Struct, frozen=True, gc=False):
+    """An in-app message of one user; `content` is JSON. The item's id is its delivery id, so it grows with time."""
+
+    tenant: str
+    user_id: str
+    item_id: bytes
+    created_ms: int
+    content: bytes
+
+
+class Capture(msgspec.Struct, frozen=True, gc=False):
+    """A message a sandbox vendor kept instead of sending it; `content` is JSON."""
+
+    tenant: str
+    delivery_id: bytes
+    attempt: int
+    user_id: str
+    channel: str
+    address: str
+    provider: str
+    captured_ms: int
+    content: bytes
+
+
+class DeadLetter(msgspec.Struct, gc=False):
+    """A delivery given up. `payload` is the encoded one-event frame that would deliver it again."""
+
+    tenant: str
+    delivery_id: bytes
+    channel: str
+    user_id: str
+    reason: int
+    detail: str
+    attempt: int
+    dead_ms: int
+    payload: bytes
+    replayed_ms: int | None = None
+
+
+CounterKey = tuple[int, str, str, str, int]
+"""(minute in Unix milliseconds, tenant, channel, what happened, reason)."""
+TotalKey = tuple[str, bytes, str, int, int]
+"""(tenant, broadcast id, channel, state, reason)."""
+
+
+class Changes(msgspec.Struct):
+    """Everything one fold writes; stored together with the positions it folded up to, or not at all."""
+
+    notifications: list[Notification] = []
+    deliveries: dict[bytes, Delivery] = {}
+    attempts: list[Attempt] = []
+    chunks: list[Chunk] = []
+    chunk_states: dict[bytes, ChunkState] = {}
+    inbox_items: list[InboxItem] = []
+    captures: list[Capture] = []
+    dead_letters: dict[bytes, DeadLetter] = {}
+    replays: list[tuple[int, str, bytes]] = []
+    """(at_ms, tenant, delivery id) of dead letters stored by an earlier fold."""
+    cancellations: list[tuple[str, bytes, int]] = []
+    totals: dict[TotalKey, int] = {}
+    counters: dict[CounterKey, int] = {}
+
+
+STATES: Final[dict[int, State]] = {int(state): state for state in State}
+REASONS: Final[dict[int, Reason]] = {int(reason): reason for reason in Reason}

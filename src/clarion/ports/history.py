@@ -1,0 +1,87 @@
+"""What happened, as the API reads it. Every look-up is within one tenant; every list is bounded and newest first."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from clarion.domain.history import Attempt, Capture, Chunk, ChunkState, DeadLetter, Delivery, Notification
+
+
+class Window(msgspec.Struct, frozen=True):
+    """A page of a list ordered by ids that grow with time: newest first, ids below `before` (None: from the newest),
+    created at or after `from_ms` and before `to_ms`."""
+
+    limit: int
+    before: bytes | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+
+class DeadLetterFilter(msgspec.Struct, frozen=True):
+    """Which dead letters; None leaves a field open. `replayed` None means either."""
+
+    channel: str | None = None
+    user_id: str | None = None
+    reason: int | None = None
+    replayed: bool | None = None
+
+
+class History(Protocol):
+    """Read side of the state store, plus the claim that keeps two replays apart."""
+
+    def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
+        """Return a notification that was planned or scheduled."""
+        ...
+
+    def notifications(self, tenant: str, window: Window) -> list[Notification]:
+        """Return notifications, newest first."""
+        ...
+
+    def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
+        """Return the deliveries of a notification, or of a broadcast those with a row of their own (1,000 at most)."""
+        ...
+
+    def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
+        """Return deliveries by id."""
+        ...
+
+    def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
+        """Return what happened to deliveries beside their acceptance, by delivery and in order."""
+        ...
+
+    def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
+        """Return when a notification or broadcast was cancelled."""
+        ...
+
+    def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
+        """Return (channel, state, reason, deliveries) of a broadcast."""
+        ...
+
+    def chunks(
+        self, tenant: str, broadcast_id: bytes, after: bytes | None, limit: int, ordinal: int | None = None
+    ) -> list[tuple[Chunk, ChunkState]]:
+        """Return chunks of a broadcast with ids from `after` on (included), ascending; with `ordinal` only those whose
+        range holds it."""
+        ...
+
+    def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
+        """Return dead letters, newest first."""
+        ...
+
+    def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
+        """Return one dead letter."""
+        ...
+
+    def claim_replays(self, tenant: str, delivery_ids: Sequence[bytes], now_ms: int) -> set[bytes]:
+        """Claim dead letters for replay and return those that are now the caller's: dead, not replayed, and not
+        claimed by another within the last minute."""
+        ...
+
+    def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
+        """Return captured sandbox messages, newest first."""
+        ...
+
+    def counters(self, tenant: str, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, str, str, int, int]]:
+        """Return (minute, channel, what happened, reason, count) in order of time."""
+        ...

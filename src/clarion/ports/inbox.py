@@ -1,0 +1,67 @@
+"""The inbox of one user: recorded items, broadcasts that hold the user, and the user's own marks."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from clarion.domain.history import InboxItem
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What a user did to an item, as Unix milliseconds. None: never said, so the horizon speaks; 0: undone."""
+
+    item_id: bytes
+    seen_ms: int | None = None
+    read_ms: int | None = None
+    archived_ms: int | None = None
+
+
+class Horizon(msgspec.Struct, frozen=True):
+    """Items up to and including `item_id` count as read at `at_ms`, unless a mark says otherwise."""
+
+    item_id: bytes
+    at_ms: int
+
+
+class Broadcast(msgspec.Struct, frozen=True):
+    """A broadcast's in-app delivery to one user: `content` is final."""
+
+    item_id: bytes
+    created_ms: int
+    content: dict[str, Any]
+
+
+class Inbox(Protocol):
+    """Read side of the inbox and the only writer of marks."""
+
+    def items(self, tenant: str, user_id: str, before: bytes | None, limit: int) -> list[InboxItem]:
+        """Return the user's own items with ids below `before`, newest first."""
+        ...
+
+    def broadcasts(
+        self, tenant: str, user_id: str, ordinal: int, before: bytes | None, limit: int
+    ) -> tuple[list[Broadcast], bytes | None]:
+        """Return sent in-app broadcasts that hold the user, newest first, out of the next `limit` broadcasts whose
+        range holds the ordinal; and the id of the last one looked at when there are more."""
+        ...
+
+    def item(self, tenant: str, user_id: str, ordinal: int | None, item_id: bytes) -> bool:
+        """Return whether the user has that item, own or broadcast."""
+        ...
+
+    def marks(self, tenant: str, user_id: str, item_ids: Sequence[bytes]) -> dict[bytes, Mark]:
+        """Return the user's marks on those items."""
+        ...
+
+    def horizon(self, tenant: str, user_id: str) -> Horizon | None:
+        """Return up to where the user has read everything."""
+        ...
+
+    def mark(self, tenant: str, user_id: str, mark: Mark) -> None:
+        """Set the fields of a mark that are not None, durably; the first time something was seen or read stands."""
+        ...
+
+    def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
+        """Move the horizon up, durably; marks of items below it that undo a reading are dropped."""
+        ...

@@ -1,0 +1,200 @@
+"""From the journal's frames to the calls of the fold, column by column."""
+
+import logging
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from clarion.domain.delivery_state import Event, State
+from clarion.domain.errors import CorruptFrame
+from clarion.domain.history import (
+    Attempt,
+    Capture,
+    Changes,
+    Chunk,
+    ChunkState,
+    DeadLetter,
+    Delivery,
+    InboxItem,
+    Notification,
+)
+from clarion.domain.ids import created_ms
+from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
+from clarion.domain.outcome import Accepted, Outcome, Refused
+from clarion.journal import codec, events
+from clarion.ports.journal import StoredFrame
+from clarion.ports.state import Ledger
+from clarion.record.rules.fold import Fold
+
+INAPP: Final = "inapp"
+SANDBOX: Final = "sandbox"
+
+_EVENTS: Final = {str(event): event for event in Event}
+_PACK: Final = msgspec.msgpack.Encoder().encode
+_log = logging.getLogger(__name__)
+_JSON: Final = msgspec.json.Encoder().encode
+
+
+def fold_batch(stored: Iterable[StoredFrame], state: Ledger) -> Changes:
+    """Return what folding frames of `outcomes`, in order, changes in the state store."""
+    frames = [frame for record in stored if (frame := _decoded(record)) is not None]
+    fold = Fold(*state.load(*touched(frames)))
+    for frame in frames:
+        fold_frame(fold, frame)
+    return fold.changes
+
+
+def _decoded(record: StoredFrame) -> events.Event | None:
+    try:
+        return codec.decode(record.payload)
+    except CorruptFrame as corrupt:
+        # Nothing can be learned from a damaged frame; it must not keep the whole ones behind it from being folded.
+        if codec.is_newer(record.payload):
+            raise
+        _log.error("%s %d: frame %d skipped: %s", record.topic, record.partition, record.offset, corrupt)
+        return None
+
+
+def touched(frames: Iterable[events.Event]) -> tuple[set[bytes], set[bytes]]:
+    """Return the delivery ids and the chunk ids whose current rows folding these frames needs."""
+    deliveries: set[bytes] = set()
+    chunks: set[bytes] = set()
+    for frame in frames:
+        match frame:
+            case events.IntentFrame(chunk_id=bytes(chunk_id)):
+                chunks.add(chunk_id)
+            case events.PlannedFrame() | events.IntentFrame() | events.ReplayedFrame():
+                deliveries.update(frame.delivery_ids)
+            case events.AttemptedFrame():
+                deliveries.update(frame.delivery_ids)
+                chunks.update(place[0] for place in frame.chunks if place is not None)
+            case events.ChunkFrame() | events.ChunkAttemptedFrame():
+                chunks.add(frame.chunk_id)
+            case _:
+                pass
+    return deliveries, chunks
+
+
+def fold_frame(fold: Fold, frame: events.Event) -> None:
+    """Fold one frame of the topic `outcomes`; frames that tell of no outcome change nothing."""
+    match frame:
+        case events.PlannedFrame():
+            fold.notifications(_notifications(frame))
+            fold.planned(frame.planned_ms, _deliveries(frame))
+        case events.IntentFrame(chunk_id=bytes(chunk_id)):
+            fold.chunk_intents(chunk_id, frame.first_index, len(frame.delivery_ids))
+        case events.IntentFrame():
+            fold.intents(frame.at_ms, frame.delivery_ids, frame.attempts)
+        case events.AttemptedFrame():
+            _fold_attempted(fold, frame)
+        case events.ChunkFrame():
+            fold.chunk(*_chunk(frame))
+        case events.ChunkAttemptedFrame():
+            fold.chunk_attempted(
+                frame.chunk_id, frame.first_index, frame.states, frame.finished_ms, frame.provider, frame.vendor
+            )
+        case events.CancelledFrame():
+            fold.cancelled(frame.tenants, frame.subject_ids, frame.at_ms)
+        case events.ReplayedFrame():
+            fold.replayed(frame.delivery_ids, frame.at_ms)
+        case events.AcceptedFrame() | events.DeliverFrame():
+            pass
+
+
+def _notifications(frame: events.PlannedFrame) -> Iterable[Notification]:
+    columns = zip(
+        frame.tenants, frame.notification_ids, frame.accepted_ms, frame.scheduled_ms, frame.requests, strict=True
+    )
+    for tenant, id_, accepted_ms, scheduled_ms, request in columns:
+        planned_ms = frame.planned_ms if scheduled_ms is None else None
+        yield Notification(
+            tenant, id_, accepted_ms, planned_ms, scheduled_ms, request.lane, request.category or "",
+            request.template or "", _PACK(request),
+        )  # fmt: skip
+
+
+def _deliveries(frame: events.PlannedFrame) -> Iterable[Delivery]:
+    tenants, at_ms = frame.tenants, frame.planned_ms
+    columns = zip(
+        frame.of, frame.delivery_ids, frame.user_ids, frame.channels, frame.addresses, frame.reasons, frame.details,
+        strict=True,
+    )  # fmt: skip
+    for of, id_, user_id, channel, address, reason, detail in columns:
+        row = Delivery(id_, tenants[of], user_id, channel, address, State.PLANNED, planned_ms=at_ms)
+        if reason:
+            row.state, row.reason, row.detail, row.finished_ms = State.SKIPPED, reason, detail, at_ms
+        yield row
+
+
+def _fold_attempted(fold: Fold, frame: events.AttemptedFrame) -> None:
+    columns = zip(
+        frame.delivery_ids, frame.tenants, frame.attempts, frame.finished_ms, frame.started_ms, frame.events,
+        frame.outcomes, frame.reasons, frame.providers, frame.vendors, frame.retry_ms, strict=True,
+    )  # fmt: skip
+    for i, (id_, tenant, attempt, finished, started, name, outcome, reason, provider, vendor, retry) in enumerate(
+        columns
+    ):
+        if not fold.knows(id_):
+            fold.describe(_described(frame, i))
+        event = _EVENTS[name]
+        kind, detail, message_id, content = _words(outcome)
+        told = Attempt(
+            id_, tenant, attempt, finished, started, event, kind, reason, detail, provider, vendor, message_id, retry
+        )
+        applied = fold.attempted(event, told)
+        if content is not None and applied:
+            _keep_content(fold, frame, i, content)
+        payload = frame.dead[i]
+        if payload is not None and applied:
+            fold.dead(
+                DeadLetter(tenant, id_, frame.channel, frame.user_ids[i], reason, detail, attempt, finished, payload)
+            )
+
+
+def _described(frame: events.AttemptedFrame, i: int) -> Delivery:
+    id_, place = frame.delivery_ids[i], frame.chunks[i]
+    row = Delivery(id_, frame.tenants[i], frame.user_ids[i], frame.channel, frame.addresses[i], State.PLANNED)
+    row.planned_ms = created_ms(id_)
+    if place is not None:
+        row.chunk_id, row.chunk_index = place
+    return row
+
+
+def _words(outcome: Outcome) -> tuple[str, str, str, dict[str, Any] | None]:
+    """Return what an answer meant, the provider's words, its message id and what a local vendor wants kept."""
+    if isinstance(outcome, Accepted):
+        return "accepted", "", outcome.vendor_message_id, outcome.content
+    detail = f"{outcome.reason}: {outcome.detail}" if isinstance(outcome, Refused) else outcome.detail
+    return type(outcome).__name__.lower(), detail[:ATTEMPT_DETAIL_CHARS_MAX], "", None
+
+
+def _keep_content(fold: Fold, frame: events.AttemptedFrame, i: int, content: dict[str, Any]) -> None:
+    tenant, id_, user_id, at_ms = frame.tenants[i], frame.delivery_ids[i], frame.user_ids[i], frame.finished_ms[i]
+    body = _JSON(content)
+    # A broadcast is read from its chunk; an item of its own would show it twice.
+    if frame.channel == INAPP and frame.chunks[i] is None:
+        fold.changes.inbox_items.append(InboxItem(tenant, user_id, id_, at_ms, body))
+    if frame.vendors[i] == SANDBOX:
+        fold.changes.captures.append(
+            Capture(
+                tenant, id_, frame.attempts[i], user_id, frame.channel, frame.addresses[i], frame.providers[i], at_ms,
+                body,
+            )
+        )  # fmt: skip
+
+
+def _chunk(frame: events.ChunkFrame) -> tuple[Chunk, ChunkState]:
+    ordinals = frame.ordinals
+    chunk = Chunk(
+        frame.chunk_id, frame.tenant, frame.channel, frame.locale, frame.category, frame.planned_ms, frame.expires_ms,
+        len(ordinals), ordinals[0] if ordinals else 0, ordinals[-1] if ordinals else 0, _PACK(frame.content),
+        _PACK(frame.data), _PACK(frame.metadata), array("Q", ordinals).tobytes(), _PACK(frame.user_ids),
+        _packed(frame.addresses), _packed(frame.users),
+    )  # fmt: skip
+    return chunk, ChunkState(frame.chunk_id, frame.tenant, frame.channel, frame.states, frame.reasons)
+
+
+def _packed(column: Sequence[Any]) -> bytes:
+    return _PACK(column) if column else b""

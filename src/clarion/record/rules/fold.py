@@ -1,0 +1,206 @@
+"""The fold: current rows and events in order become changed rows. `delivery_state.next_state` is the only law.
+
+One `Fold` takes the events of one batch, column by column as frames bring them, and gathers what has to be written. A
+delivery touched many times in a batch is one changed row. Folding a stream in one batch or in any split of batches ends
+in the same rows.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from clarion.domain.delivery_state import TRANSITIONS, Event, State, next_state
+from clarion.domain.history import Attempt, Changes, Chunk, ChunkState, DeadLetter, Delivery, Notification
+from clarion.domain.ids import notification_of
+from clarion.record.rules import chunk_bytes
+
+MINUTE_MS = 60_000
+
+_NAME_OF_PLANNED = {State.PLANNED: "planned", State.SKIPPED: "skipped", State.SENT: Event.ACCEPTED}
+
+
+class Fold:
+    """One batch being folded. `deliveries` and `chunks` are the current rows of everything the batch touches; they are
+    changed in place. What came of it is in `changes`."""
+
+    def __init__(self, deliveries: dict[bytes, Delivery], chunks: dict[bytes, ChunkState]) -> None:
+        self._deliveries = deliveries
+        self._chunks = chunks
+        self.changes = Changes()
+
+    def notifications(self, rows: Iterable[Notification]) -> None:
+        """Take planned or scheduled notifications; the store keeps what an earlier row knew."""
+        self.changes.notifications.extend(rows)
+
+    def planned(self, at_ms: int, rows: Iterable[Delivery]) -> None:
+        """Take new deliveries, `planned` or `skipped`. One that is known already stays as it is."""
+        known, changed = self._deliveries, self.changes.deliveries
+        for row in rows:
+            if row.id in known:
+                continue
+            known[row.id] = changed[row.id] = row
+            self._count(at_ms, row.tenant, row.channel, _NAME_OF_PLANNED[row.state], row.reason)
+
+    def chunk(self, chunk: Chunk, state: ChunkState) -> None:
+        """Take a planned chunk. One that is known already stays as it is."""
+        if chunk.chunk_id in self._chunks:
+            return
+        self._chunks[chunk.chunk_id] = self.changes.chunk_states[chunk.chunk_id] = state
+        self.changes.chunks.append(chunk)
+        broadcast = notification_of(chunk.chunk_id)
+        for (byte, reason), count in chunk_bytes.tally(state.states, state.reasons).items():
+            self._total(chunk.tenant, broadcast, chunk.channel, byte, reason, count)
+            name = _NAME_OF_PLANNED.get(State(byte), "planned")
+            self._count(chunk.planned_ms, chunk.tenant, chunk.channel, name, reason, count)
+
+    def intents(self, at_ms: int, delivery_ids: Iterable[bytes], attempts: Iterable[int]) -> None:
+        """Take attempts about to be made. An attempt begun again may reach the provider twice, so it is counted."""
+        for id_, attempt in zip(delivery_ids, attempts, strict=True):
+            row = self._current(id_)
+            if row is None:
+                continue
+            if attempt > row.attempt:
+                row.attempt, row.repeats, row.retry_ms = attempt, 0, None
+                if not row.accepted_attempt:
+                    row.started_ms = at_ms
+            else:
+                row.repeats += 1
+            self._move(row, Event.INTENT)
+
+    def chunk_intents(self, chunk_id: bytes, first_index: int, count: int) -> None:
+        """Take a slice of a chunk about to be attempted for the first time."""
+        chunk = self._chunks.get(chunk_id)
+        if chunk is None:
+            return
+        end = first_index + count
+        begun = chunk.intents or bytes(len(chunk.states))
+        chunk.intents = begun[:first_index] + chunk_bytes.begun_again(begun[first_index:end]) + begun[end:]
+        self._splice(chunk, first_index, chunk_bytes.after(chunk.states[first_index:end], Event.INTENT))
+
+    def chunk_attempted(
+        self, chunk_id: bytes, first_index: int, reported: bytes, finished_ms: int, provider: str, vendor: str
+    ) -> None:
+        """Take the first attempts of a slice of a chunk; a reported byte of 0 says nothing about its delivery."""
+        chunk = self._chunks.get(chunk_id)
+        if chunk is None:
+            return
+        before = chunk.states[first_index : first_index + len(reported)]
+        states = chunk_bytes.after_each(before, reported)
+        chunk.provider, chunk.vendor, chunk.finished_ms = provider, vendor, finished_ms
+        self._splice(chunk, first_index, states)
+        for byte in set(states):
+            event = chunk_bytes.event_of(byte)
+            count = sum(new == byte != old for old, new in zip(before, states, strict=True))
+            if event is not None and count:
+                self._count(finished_ms, chunk.tenant, chunk.channel, event, 0, count)
+
+    def knows(self, delivery_id: bytes) -> bool:
+        """Return whether the delivery has a row."""
+        return delivery_id in self._deliveries
+
+    def describe(self, row: Delivery) -> None:
+        """Give a delivery its row before its first story: a broadcast delivery has none until then."""
+        self._deliveries.setdefault(row.id, row)
+
+    def attempted(self, event: Event, told: Attempt) -> bool:
+        """Take what came of an attempt of a delivery that has a row; return whether it changed the delivery."""
+        row = self._current(told.delivery_id)
+        if row is None:
+            return False
+        if told.attempt > row.attempt:
+            row.attempt, row.repeats = told.attempt, 0
+        told.applied = applied = (row.state, event) in TRANSITIONS
+        if applied and event is Event.ACCEPTED:
+            self._accept(row, told)
+        else:
+            self._tell(row, told)
+        if applied:
+            row.reason, row.detail = told.reason, told.detail
+            row.finished_ms, row.retry_ms = told.finished_ms, told.retry_ms
+            self._count(told.finished_ms, row.tenant, row.channel, event, told.reason)
+        self._move(row, event)
+        return applied
+
+    def dead(self, letter: DeadLetter) -> None:
+        """Keep a dead delivery for replay, if dead or failed is what it is."""
+        row = self._deliveries[letter.delivery_id]
+        if row.state in (State.DEAD, State.FAILED):
+            self.changes.dead_letters[letter.delivery_id] = letter
+
+    def replayed(self, delivery_ids: Sequence[bytes], at_ms: Sequence[int]) -> None:
+        """Open dead deliveries again. One that is not dead stays as it is."""
+        for id_, when_ms in zip(delivery_ids, at_ms, strict=True):
+            row = self._current(id_)
+            if row is None or (row.state, Event.REPLAYED) not in TRANSITIONS:
+                continue
+            row.reason, row.detail, row.retry_ms = 0, "", None
+            self._move(row, Event.REPLAYED)
+            self._count(when_ms, row.tenant, row.channel, Event.REPLAYED, 0)
+            letter = self.changes.dead_letters.get(id_)
+            if letter is None:
+                self.changes.replays.append((when_ms, row.tenant, id_))
+            else:
+                letter.replayed_ms = when_ms
+
+    def cancelled(self, tenants: Sequence[str], subject_ids: Sequence[bytes], at_ms: Sequence[int]) -> None:
+        """Note cancellations. Deliveries end as `cancelled` when the stage that holds them says so, not before: one
+        that is being sent may still become `sent`."""
+        self.changes.cancellations.extend(zip(tenants, subject_ids, at_ms, strict=True))
+
+    def _current(self, delivery_id: bytes) -> Delivery | None:
+        row = self._deliveries.get(delivery_id)
+        if row is not None and row.chunk_id is not None:
+            chunk = self._chunks.get(row.chunk_id)
+            if chunk is not None:
+                row.state = State(chunk.states[row.chunk_index])
+        return row
+
+    def _accept(self, row: Delivery, told: Attempt) -> None:
+        if row.accepted_attempt:  # accepted, bounced, replayed, accepted again: the first story moves to its own row
+            self.changes.attempts.append(acceptance(row))
+        row.provider, row.vendor, row.vendor_message_id = told.provider, told.vendor, told.vendor_message_id
+        row.started_ms, row.accepted_ms, row.accepted_attempt = told.started_ms, told.finished_ms, told.attempt
+
+    def _tell(self, row: Delivery, told: Attempt) -> None:
+        told.repeats = row.repeats if told.attempt == row.attempt else 0
+        self.changes.attempts.append(told)
+        if not row.accepted_attempt and told.provider:
+            row.provider, row.vendor, row.started_ms = told.provider, told.vendor, told.started_ms
+
+    def _move(self, row: Delivery, event: Event) -> None:
+        chunk = self._chunks.get(row.chunk_id) if row.chunk_id is not None else None
+        row.state = next_state(row.state, event)
+        self.changes.deliveries[row.id] = row
+        if chunk is not None:
+            index = row.chunk_index
+            self._splice(chunk, index, bytes((row.state,)), bytes((row.reason,)))
+
+    def _splice(self, chunk: ChunkState, first: int, states: bytes, reasons: bytes | None = None) -> None:
+        end = first + len(states)
+        self._retotal(chunk, chunk.states[first:end], chunk.reasons[first:end], -1)
+        chunk.states = chunk.states[:first] + states + chunk.states[end:]
+        if reasons is not None:
+            chunk.reasons = chunk.reasons[:first] + reasons + chunk.reasons[end:]
+        self._retotal(chunk, states, chunk.reasons[first:end], +1)
+        self.changes.chunk_states[chunk.chunk_id] = chunk
+
+    def _retotal(self, chunk: ChunkState, states: bytes, reasons: bytes, sign: int) -> None:
+        broadcast = notification_of(chunk.chunk_id)
+        for (byte, reason), count in chunk_bytes.tally(states, reasons).items():
+            self._total(chunk.tenant, broadcast, chunk.channel, byte, reason, sign * count)
+
+    def _total(self, tenant: str, broadcast: bytes, channel: str, state: int, reason: int, count: int) -> None:
+        key = (tenant, broadcast, channel, state, reason)
+        self.changes.totals[key] = self.changes.totals.get(key, 0) + count
+
+    def _count(self, at_ms: int, tenant: str, channel: str, what: str, reason: int, count: int = 1) -> None:
+        key = (at_ms - at_ms % MINUTE_MS, tenant, channel, what, reason)
+        self.changes.counters[key] = self.changes.counters.get(key, 0) + count
+
+
+def acceptance(row: Delivery) -> Attempt:
+    """Return the accepted attempt that a delivery's own row tells of."""
+    accepted_ms = row.accepted_ms or 0
+    repeats = row.repeats if row.attempt == row.accepted_attempt else 0
+    return Attempt(
+        row.id, row.tenant, row.accepted_attempt, accepted_ms, row.started_ms or accepted_ms, Event.ACCEPTED, "accepted",
+        0, "", row.provider, row.vendor, row.vendor_message_id, None, repeats,
+    )  # fmt: skip

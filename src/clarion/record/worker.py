@@ -1,0 +1,156 @@
+"""The record worker: reads `outcomes` of the partitions it leases, folds and stores them batch by batch.
+
+Positions live in the state store, in the transaction of the fold, so every frame is folded exactly once. The journal is
+told of them about once a second, only so that it can let go of frames. Folding and storing happen on a thread of their
+own: the loop never waits for a disk.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final
+
+from clarion.domain.errors import StaleLease
+from clarion.domain.limits import (
+    CAPTURE_AGE_MS_MAX,
+    CAPTURES_PER_TENANT_MAX,
+    RECORD_BATCH_EVENTS_MAX,
+    RECORD_COMMIT_MS,
+    RECORD_LINGER_MS,
+)
+from clarion.journal.consumer import LeasedPartitions
+from clarion.journal.topics import OUTCOMES
+from clarion.ports.clock import Clock
+from clarion.ports.journal import Append, Commit, Journal, Lease, StoredFrame
+from clarion.ports.state import Advance, Ledger
+from clarion.record.columns import fold_batch
+
+Batch = list[tuple[Lease, list[StoredFrame]]]
+
+_PRUNE_MS: Final = 60_000
+_STALE_PAUSE_S: Final = 0.1
+_log = logging.getLogger(__name__)
+
+
+class RecordWorker:
+    """Folds the partitions that `leases` (of group `record`) holds until told to stop. `folded` counts events."""
+
+    def __init__(self, journal: Journal, state: Ledger, leases: LeasedPartitions, clock: Clock) -> None:
+        self._journal = journal
+        self._state = state
+        self._leases = leases
+        self._clock = clock
+        self._offsets: dict[Lease, int] = {}
+        self._committed: dict[Lease, int] = {}
+        self._turn = 0
+        self._began_ms = self._committed_ms = self._pruned_ms = clock.monotonic_ms() - _PRUNE_MS
+        self.folded = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; the batch under way is finished and committed. Raises `DurabilityError`."""
+        release = asyncio.Event()
+        watch = self._journal.watch()
+        with ThreadPoolExecutor(1, thread_name_prefix="record") as thread:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._leases.run(release))
+                try:
+                    while not stop.is_set():
+                        if not await self.step(thread):
+                            await _first(watch.wait(RECORD_COMMIT_MS), stop.wait())
+                    await self._commit()
+                finally:
+                    release.set()
+
+    async def step(self, thread: ThreadPoolExecutor) -> bool:
+        """Fold one batch; return whether there was one."""
+        leases = list(self._leases.held().values())
+        await self._find_positions(thread, leases)
+        await self._housekeep(thread, leases)
+        batch = self._read(leases)
+        linger_ms = self._began_ms + RECORD_LINGER_MS - self._clock.monotonic_ms()
+        if batch and linger_ms > 0 and _events(batch) < RECORD_BATCH_EVENTS_MAX:
+            # The last batch has only just begun, so there is load: wait for a fuller one.
+            await asyncio.sleep(linger_ms / 1000)
+            batch = self._read(leases)
+        if not batch:
+            return False
+        self._began_ms = self._clock.monotonic_ms()
+        try:
+            await asyncio.get_running_loop().run_in_executor(thread, self._fold, batch)
+        except StaleLease as stale:
+            _log.warning("%s; reading positions again", stale)
+            self._offsets.clear()
+            await asyncio.sleep(_STALE_PAUSE_S)
+        return True
+
+    async def _find_positions(self, thread: ThreadPoolExecutor, leases: Collection[Lease]) -> None:
+        known = self._offsets
+        if known.keys() == set(leases):
+            return
+        stored = await asyncio.get_running_loop().run_in_executor(thread, self._state.positions)
+        self._offsets = {lease: known.get(lease, stored.get(lease.partition, 0)) for lease in leases}
+
+    def _read(self, leases: list[Lease]) -> Batch:
+        batch: Batch = []
+        room = RECORD_BATCH_EVENTS_MAX
+        self._turn += 1  # another partition comes first each time, so that none starves behind a busy one
+        for i in range(len(leases)):
+            lease = leases[(i + self._turn) % len(leases)]
+            taken = []
+            for frame in self._journal.read(OUTCOMES, lease.partition, self._offsets[lease]) if room > 0 else ():
+                taken.append(frame)
+                room -= frame.count
+                if room <= 0:
+                    break
+            if taken:
+                batch.append((lease, taken))
+        return batch
+
+    def _fold(self, batch: Batch) -> None:
+        changes = fold_batch([frame for _, frames in batch for frame in frames], self._state)
+        advances = [
+            Advance(lease.partition, self._offsets[lease], frames[-1].offset, lease.fence) for lease, frames in batch
+        ]
+        self._state.apply(changes, advances)
+        self._offsets.update((lease, frames[-1].offset) for lease, frames in batch)
+        self.folded += _events(batch)
+
+    async def _housekeep(self, thread: ThreadPoolExecutor, leases: list[Lease]) -> None:
+        now_ms = self._clock.monotonic_ms()
+        if now_ms - self._committed_ms >= RECORD_COMMIT_MS:
+            await self._commit()
+        if now_ms - self._pruned_ms >= _PRUNE_MS and any(lease.partition == 0 for lease in leases):
+            self._pruned_ms = now_ms
+            before_ms = self._clock.now_ms() - CAPTURE_AGE_MS_MAX
+            await asyncio.get_running_loop().run_in_executor(
+                thread, self._state.prune_captures, before_ms, CAPTURES_PER_TENANT_MAX
+            )
+
+    async def _commit(self) -> None:
+        self._committed_ms = self._clock.monotonic_ms()
+        for lease, offset in self._offsets.items():
+            if offset == self._committed.get(lease, 0):
+                continue
+            with suppress(StaleLease):  # whoever holds it now folds on from the same position and commits it
+                await self._journal.append(Append(commits=[Commit(lease, OUTCOMES, offset)]))
+                self._committed[lease] = offset
+        self._committed = {lease: offset for lease, offset in self._committed.items() if lease in self._offsets}
+
+
+def _events(batch: Batch) -> int:
+    return sum(frame.count for _, frames in batch for frame in frames)
+
+
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait for the first of these and drop the others. Raises what that one raised."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
