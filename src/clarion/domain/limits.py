@@ -49,6 +49,7 @@ EGRESS_CONNECTIONS_MAX: Final = 64
 
 USER_TOKEN_TTL_S_MAX: Final = 24 * 3600
 USER_TOKEN_TTL_S_DEFAULT: Final = 3600
+USER_TOKEN_CHARS_MAX: Final = 4_096
 
 LEASE_TTL_MS_DEFAULT: Final = 10_000
 LEASE_STEP_MS: Final = 1_000
@@ -124,6 +125,8 @@ REPLAY_CLAIM_MS: Final = 60_000
 """How long a dead letter claimed for replay is closed to other replays when the claimant dies on the way."""
 RECORD_BATCH_EVENTS_MAX: Final = 2_000
 RECORD_LINGER_MS: Final = 50
+RECORD_OPEN_ROWS_MAX: Final = 20_000
+"""Open deliveries a record worker remembers between batches."""
 RECORD_COMMIT_MS: Final = 1_000
 """How often the journal is told what has been folded, so that it can let go of it."""
 CAPTURES_PER_TENANT_MAX: Final = 10_000
@@ -137,3 +140,10 @@ INBOX_COUNT_MAX: Final = 1_000
 COUNTER_ROWS_MAX: Final = 10_000
 JOURNAL_LOOK_BACK_MS: Final = 5_000
 """How far before an id's time the journal is searched for its frame: clocks of processes differ a little."""
+
+BACKLOG_CHECK_MS: Final = 200
+"""How old the figure may be by which a request is refused for overload."""
+
+CRASHES_IN_A_ROW_MAX: Final = 6
+"""Starts of a process that may fail one after the other before `clarion up` gives up."""
+RESTART_PAUSE_S_MAX: Final = 5.0

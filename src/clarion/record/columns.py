@@ -25,7 +25,7 @@ from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
 from clarion.domain.outcome import Accepted, Outcome, Refused
 from clarion.journal import codec, events
 from clarion.ports.journal import StoredFrame
-from clarion.ports.state import Ledger
+from clarion.record.recent import RecentRows
 from clarion.record.rules.fold import Fold
 
 INAPP: Final = "inapp"
@@ -37,10 +37,10 @@ _log = logging.getLogger(__name__)
 _JSON: Final = msgspec.json.Encoder().encode
 
 
-def fold_batch(stored: Iterable[StoredFrame], state: Ledger) -> Changes:
+def fold_batch(stored: Iterable[StoredFrame], rows: RecentRows) -> Changes:
     """Return what folding frames of `outcomes`, in order, changes in the state store."""
     frames = [frame for record in stored if (frame := _decoded(record)) is not None]
-    fold = Fold(*state.load(*touched(frames)))
+    fold = Fold(*rows.load(*touched(frames)))
     for frame in frames:
         fold_frame(fold, frame)
     return fold.changes

@@ -26,6 +26,7 @@ from clarion.ports.clock import Clock
 from clarion.ports.journal import Append, Commit, Journal, Lease, StoredFrame
 from clarion.ports.state import Advance, Ledger
 from clarion.record.columns import fold_batch
+from clarion.record.recent import RecentRows
 
 Batch = list[tuple[Lease, list[StoredFrame]]]
 
@@ -40,6 +41,7 @@ class RecordWorker:
     def __init__(self, journal: Journal, state: Ledger, leases: LeasedPartitions, clock: Clock) -> None:
         self._journal = journal
         self._state = state
+        self._recent = RecentRows(state)
         self._leases = leases
         self._clock = clock
         self._offsets: dict[Lease, int] = {}
@@ -82,6 +84,7 @@ class RecordWorker:
         except StaleLease as stale:
             _log.warning("%s; reading positions again", stale)
             self._offsets.clear()
+            self._recent.forget()
             await asyncio.sleep(_STALE_PAUSE_S)
         return True
 
@@ -89,6 +92,7 @@ class RecordWorker:
         known = self._offsets
         if known.keys() == set(leases):
             return
+        self._recent.forget()
         stored = await asyncio.get_running_loop().run_in_executor(thread, self._state.positions)
         self._offsets = {lease: known.get(lease, stored.get(lease.partition, 0)) for lease in leases}
 
@@ -109,11 +113,12 @@ class RecordWorker:
         return batch
 
     def _fold(self, batch: Batch) -> None:
-        changes = fold_batch([frame for _, frames in batch for frame in frames], self._state)
+        changes = fold_batch([frame for _, frames in batch for frame in frames], self._recent)
         advances = [
             Advance(lease.partition, self._offsets[lease], frames[-1].offset, lease.fence) for lease, frames in batch
         ]
         self._state.apply(changes, advances)
+        self._recent.keep(changes)
         self._offsets.update((lease, frames[-1].offset) for lease, frames in batch)
         self.folded += _events(batch)
 
