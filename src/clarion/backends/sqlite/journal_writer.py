@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import apsw
 
+from clarion.backends.sqlite.courtesy import Courtesy
 from clarion.domain.errors import ClarionError, DurabilityError, Overloaded
 from clarion.domain.limits import JOURNAL_QUEUE_JOBS_MAX
 from clarion.ports.journal import StaleCursor
@@ -57,6 +58,7 @@ class GroupCommit(Generic[Tx]):
         self._closing: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._following = False
+        self._courtesy = Courtesy()
         self._version = db.pragma("data_version")
         self._thread = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
         self._thread.start()
@@ -78,6 +80,7 @@ class GroupCommit(Generic[Tx]):
         with self._wake:
             self._queue.append(_Job(work, future))
             self._wake.notify()
+        self._courtesy.began()
         return await future
 
     def follow(self) -> None:
@@ -126,6 +129,7 @@ class GroupCommit(Generic[Tx]):
         try:
             self._db.execute("BEGIN IMMEDIATE")
             results = self._run_all(jobs)
+            self._courtesy.let_go()
             self._db.execute("COMMIT")
         except _TRY_AGAIN as error:
             self._roll_back()
@@ -171,9 +175,11 @@ class GroupCommit(Generic[Tx]):
 
     def _tell(self, results: list[_Result]) -> None:
         self._call(self._settle, results)
+        self._courtesy.let_go()
 
     def _settle(self, results: list[_Result]) -> None:
         self._committed()
+        self._courtesy.ended(len(results))
         for future, value, error in results:
             if future.done():  # its caller was cancelled
                 continue
