@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
+from clarion.app.load.receipts import Receipt
+
 TERMINAL: Final = frozenset({"sent", "delivered", "failed", "dead", "expired", "skipped", "cancelled", "merged"})
 CLAIMED: Final = frozenset({"sent", "delivered"})
 """States by which the product says that the provider has the message."""
-RECEIVED: Final = frozenset({"accepted", "dropped"})
-"""What a provider did when it took the message: answered yes, or took it and cut the line before answering."""
 EXAMPLES_MAX: Final = 5
 
 
@@ -23,13 +23,6 @@ class Acked(msgspec.Struct, frozen=True):
 
     notification: str
     deliveries: int
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """One call the provider got: the delivery's 48 hex digits and what it did (`accepted`, `dropped`, `refused`)."""
-
-    delivery: str
-    did: str
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -81,7 +74,7 @@ class Verdict(msgspec.Struct, frozen=True):
 def judge(evidence: Evidence) -> Verdict:
     """Return the verdict on the evidence."""
     accounts = {account.delivery: account for account in evidence.accounts}
-    received = Counter(receipt.delivery for receipt in evidence.receipts if receipt.did in RECEIVED)
+    received = Counter(receipt.delivery for receipt in evidence.receipts if receipt.taken)
     extra = {delivery: times - 1 for delivery, times in received.items() if times > 1}
     unexplained = {
         delivery: times - _unsure(accounts.get(delivery))

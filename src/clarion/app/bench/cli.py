@@ -1,0 +1,50 @@
+"""`clarion bench`: the options of a measurement run as a command."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from clarion.app.bench.cases import chosen
+from clarion.app.bench.figures import Figures
+from clarion.app.bench.run import Run
+from clarion.app.load.programs import RunError
+
+
+def bench(
+    case: Annotated[str, typer.Argument(help="accept-single, accept-batch, push, email, inapp-broadcast, ...")],
+    n: Annotated[int | None, typer.Option(min=1, help="how many notifications, or users of a broadcast")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.1, help="requests a second, sent on time")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
+    keep: Annotated[bool, typer.Option("--keep", help="keep data and logs of the run")] = False,
+) -> None:
+    """Measure a case on real processes over loopback. The last line is one JSON object; exit 1 if anything was lost."""
+    what = chosen(case, n, rate)
+    console = Console(stderr=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"clarion-bench-{case}-"))
+    figures: Figures | None = None
+    try:
+        with _progress(console) as progress:
+            figures = Run(what, folder, workers, progress).run()
+        console.print(figures.table())
+        for error in figures.errors[:5]:
+            console.print(f"[red]error:[/] {error}", highlight=False)
+        typer.echo(figures.line())
+    except RunError as error:
+        console.print(f"[red]{error}[/]", highlight=False)
+    passed = figures is not None and figures.passed
+    if keep or not passed:
+        console.print(f"data and logs are in {folder}", highlight=False)
+    else:
+        shutil.rmtree(folder)
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console)

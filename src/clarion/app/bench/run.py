@@ -1,0 +1,231 @@
+"""One run: start everything, furnish it, load it, wait until all came to rest, reconcile."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from rich.progress import Progress
+
+from clarion.app.bench.cases import Case
+from clarion.app.bench.figures import Figures
+from clarion.app.bench.reconcile import TERMINAL, Balance, balance, notification_of, percentile_ms
+from clarion.app.load import furnish, people, receipts
+from clarion.app.load.accounting import split_us
+from clarion.app.load.client import Client
+from clarion.app.load.generator import LoadResult, LoadSpec
+from clarion.app.load.growth import LineCount
+from clarion.app.load.programs import HOST, RunError, Simulator, System, running, wait_for
+
+DRAIN_TIMEOUT_S: Final = 300.0
+TAIL: Final = 16
+"""Notifications looked at, one by one, to see that the end is reached."""
+DISTINCT_REQUESTS_MAX: Final = 1_000
+NS_A_MS: Final = 1_000_000
+
+
+class Run:
+    """One case in one folder. `run` returns its figures; raises `RunError` when it could not be measured."""
+
+    def __init__(self, case: Case, folder: Path, workers: int, progress: Progress) -> None:
+        self._case = case
+        self._folder = folder
+        self._workers = workers
+        self._progress = progress
+
+    def run(self) -> Figures:
+        """Measure."""
+        simulator = Simulator(self._folder / "simulator")
+        try:
+            system = System(self._folder, furnish.environment(simulator.ready, self._workers))
+            with running(system):
+                secret = self._furnish(system, simulator)
+                measure = self._broadcast if self._case.items == 0 else self._requests
+                return measure(system, simulator, secret)
+        finally:
+            simulator.stop()
+
+    def _furnish(self, system: System, simulator: Simulator) -> str:
+        case = self._case
+        secret = furnish.tenant(system)
+        with system.client(secret) as client:
+            furnish.definitions(client, [case.channel])
+            furnish.provider(client, case.channel, simulator.ready)
+            task = self._progress.add_task("users", total=case.users)
+            furnish.users(
+                client,
+                case.users,
+                profiles=case.profiles,
+                progress=lambda done: self._progress.update(task, completed=done),
+            )
+        return secret
+
+    def _requests(self, system: System, simulator: Simulator, secret: str) -> Figures:
+        """Measure notifications sent request by request."""
+        case = self._case
+        spec = self._spec(system, simulator, secret)
+        with system.client(secret) as client:
+            before, simulator_before = system.reading(), simulator.cpu_s()
+            loaded = self._load(spec, simulator.ready.receipts_file)
+            ids = [id_ for ack in loaded.acks for id_ in ack.ids]
+            self._settle(client, ids, simulator.ready.receipts_file)
+            after, simulator_after, ended_ns = system.reading(), simulator.cpu_s(), time.time_ns()
+            states = {item["id"]: [d["state"] for d in item["deliveries"]] for item in self._listed(client, ids)}
+        got = receipts.read(simulator.ready.receipts_file)
+        if case.provider:
+            ended_ns = max((receipt.at_ms for receipt in got), default=0) * NS_A_MS
+        elif case.name.startswith("accept"):
+            ended_ns = loaded.ended_ns
+        waits_ns = _waits_ns(loaded, got if case.provider else None)
+        received = [f"dlv_{receipt.delivery}" for receipt in got] if case.provider else None
+        missing = case.n - len(ids)
+        found = balance(ids, received, states)
+        return Figures(
+            case=case.name,
+            n=case.n,
+            seconds=(ended_ns - loaded.started_ns) / 1e9,
+            cpu_us=split_us(before, after, case.n),
+            simulator_cpu_us=(simulator_after - simulator_before) * 1e6 / case.n,
+            p50_ms=percentile_ms(waits_ns, 0.5),
+            p99_ms=percentile_ms(waits_ns, 0.99),
+            rss_mb=after.peak_mb,
+            balance=found,
+            generator_cpu_us=loaded.cpu_s * 1e6 / case.n,
+            held=loaded.held,
+            errors=loaded.errors + ([f"{missing} notifications were never acknowledged"] if missing else []),
+        )
+
+    def _broadcast(self, system: System, simulator: Simulator, secret: str) -> Figures:
+        """Measure one broadcast to everyone."""
+        case = self._case
+        skipped = sum(map(people.opted_out, range(case.users))) if case.channel == "inapp" else 0
+        due = case.users - skipped
+        body = {
+            "audience": {"all": True},
+            "template": people.TEMPLATE,
+            "channels": [case.channel],
+            "category": people.BROADCAST_CATEGORY,
+            "data": people.data(1),
+        }
+        with system.client(secret) as client:
+            before, simulator_before, started_ns = system.reading(), simulator.cpu_s(), time.time_ns()
+            made = client.post("/v1/broadcasts", body)
+            counts = self._follow(client, made["id"], case.users)
+            ended_ns, after, simulator_after = time.time_ns(), system.reading(), simulator.cpu_s()
+        got = [receipt.delivery for receipt in receipts.read(simulator.ready.receipts_file)]
+        arrived = len(set(got)) if case.provider else counts["sent"]
+        found = Balance(
+            lost=max(due - min(arrived, counts["sent"]), 0),
+            duplicates=len(got) - len(set(got)),
+            unfinished=counts["open"],
+            failed=counts["failed"] + abs(counts["skipped"] - skipped),
+        )
+        return Figures(
+            case=case.name,
+            n=due,
+            seconds=(ended_ns - started_ns) / 1e9,
+            cpu_us=split_us(before, after, due),
+            simulator_cpu_us=(simulator_after - simulator_before) * 1e6 / due,
+            p50_ms=None,
+            p99_ms=None,
+            rss_mb=after.peak_mb,
+            balance=found,
+        )
+
+    def _spec(self, system: System, simulator: Simulator, secret: str) -> LoadSpec:
+        case = self._case
+        bodies = self._folder / "bodies.ndjson"
+        distinct = min(case.requests, DISTINCT_REQUESTS_MAX)
+        bodies.write_bytes(b"\n".join(people.bodies(distinct, case.items, case.users, case.channel)))
+        return LoadSpec(
+            host=HOST,
+            port=system.port,
+            path="/v1/notifications" if case.items == 1 else "/v1/notifications/batch",
+            secret=secret,
+            bodies=str(bodies),
+            items=case.items,
+            requests=case.requests,
+            connections=case.connections,
+            out=str(self._folder / "load.json"),
+            rate=case.rate,
+            receipts=str(simulator.ready.receipts_file) if case.provider else None,
+        )
+
+    def _load(self, spec: LoadSpec, receipts_file: Path) -> LoadResult:
+        """Run the load generator to its end."""
+        spec_file = self._folder / "load-spec.json"
+        spec_file.write_bytes(msgspec.json.encode(spec))
+        command = [sys.executable, "-m", "clarion.app.load.generator", str(spec_file)]
+        task = self._progress.add_task("sent" if self._case.provider else "load", total=self._case.n)
+        lines = LineCount(receipts_file)
+        with subprocess.Popen(command) as process:  # noqa: S603
+            while process.poll() is None:
+                self._progress.update(task, completed=lines.read())
+                time.sleep(0.25)
+        if process.returncode:
+            raise RunError(f"the load generator ended with {process.returncode}")
+        return msgspec.json.decode(Path(spec.out).read_bytes(), type=LoadResult)
+
+    def _settle(self, client: Client, ids: list[str], receipts_file: Path) -> None:
+        """Wait until the provider has everything and the last notifications are recorded as finished."""
+        if self._case.provider:
+            lines = LineCount(receipts_file)
+            wait_for("everything reached the provider", lambda: lines.read() >= len(ids), DRAIN_TIMEOUT_S)
+        open_ = ids[-TAIL:]
+
+        def ended() -> bool:
+            while open_ and _rests(client, open_[-1]):
+                open_.pop()
+            return not open_
+
+        wait_for("the last notifications came to their end", ended, DRAIN_TIMEOUT_S)
+
+    def _listed(self, client: Client, ids: list[str]) -> Iterator[dict[str, Any]]:
+        """Yield every notification the API lists that was acknowledged."""
+        wanted = {notification_of(id_) for id_ in ids}
+        task = self._progress.add_task("reconciled", total=len(wanted))
+        for item in client.pages("/v1/notifications"):
+            if notification_of(item["id"]) in wanted:
+                self._progress.advance(task)
+                yield item
+
+    def _follow(self, client: Client, id_: str, total: int) -> dict[str, int]:
+        """Wait until a broadcast is done and folded; return its deliveries by how they ended."""
+        task = self._progress.add_task("broadcast", total=total)
+        counts: dict[str, int] = {}
+
+        def done() -> bool:
+            nonlocal counts
+            progress = client.get(f"/v1/broadcasts/{id_}")
+            counts = _by_end(progress)
+            self._progress.update(task, completed=sum(counts.values()) - counts["open"])
+            return progress["status"] == "done" and counts["open"] == 0 and sum(counts.values()) >= total
+
+        wait_for("the broadcast is done", done, DRAIN_TIMEOUT_S, poll_s=0.1)
+        return counts
+
+
+def _rests(client: Client, id_: str) -> bool:
+    deliveries = client.get(f"/v1/notifications/{id_}")["deliveries"]
+    return bool(deliveries) and all(delivery["state"] in TERMINAL for delivery in deliveries)
+
+
+def _by_end(progress: dict[str, Any]) -> dict[str, int]:
+    """Return the deliveries of a broadcast as `sent`, `skipped`, `failed` (any other end) and `open`."""
+    counts = {"sent": 0, "skipped": 0, "failed": 0, "open": 0}
+    for state, count in progress["states"].items():
+        name = {"sent": "sent", "delivered": "sent", "skipped": "skipped"}.get(state)
+        counts[name or ("failed" if state in TERMINAL else "open")] += count
+    return counts
+
+
+def _waits_ns(loaded: LoadResult, got: list[receipts.Receipt] | None) -> list[int]:
+    """Return how long each notification took from its intended time: to the provider, or to the API's answer."""
+    if got is None:
+        return [ack.answered_ns - ack.intended_ns for ack in loaded.acks for _ in ack.ids]
+    arrived = {receipt.delivery[:32]: receipt.at_ms * NS_A_MS for receipt in reversed(got)}
+    intended = {notification_of(id_): ack.intended_ns for ack in loaded.acks for id_ in ack.ids}
+    return [max(0, arrived[id_] - at_ns) for id_, at_ns in intended.items() if id_ in arrived]

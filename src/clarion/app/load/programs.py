@@ -1,0 +1,191 @@
+"""Real processes for a run: the simulator, the load generator, and Clarion itself under its supervisor."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psutil
+
+from clarion.app.load.accounting import Reading, facts, stage_cpu_s, tree
+from clarion.app.load.client import ApiError, Client
+
+HOST: Final = "127.0.0.1"
+READY_TIMEOUT_S: Final = 60.0
+STOP_TIMEOUT_S: Final = 20.0
+POLL_S: Final = 0.05
+
+
+class RunError(Exception):
+    """The run cannot go on: a process did not start, or something that had to happen did not in time."""
+
+
+def wait_for(what: str, done: Callable[[], bool], timeout_s: float, poll_s: float = POLL_S) -> None:
+    """Return as soon as `done`; raise `RunError` naming `what` after the time-out."""
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        if time.monotonic() > deadline:
+            raise RunError(f"{what}: not within {timeout_s:g} s")
+        time.sleep(poll_s)
+
+
+def free_port() -> int:
+    """Return a TCP port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def clarion(*words: str) -> list[str]:
+    """Return the command line of our own program, run by this interpreter."""
+    return [sys.executable, "-m", "clarion", *words]
+
+
+class SimulatorReady(msgspec.Struct, frozen=True):
+    """What the simulator prints once it listens."""
+
+    base_url: str
+    token_url: str
+    smtp_host: str
+    smtp_port: int
+    ca_file: Path
+    service_account_file: Path
+    receipts_file: Path
+
+
+class Simulator:
+    """A running simulator; `ready` says where it is."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._log = (folder.parent / "simulator.log").open("ab")
+        command = clarion("simulate", "--folder", str(folder), *options)
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log)  # noqa: S603
+        assert self._process.stdout is not None  # noqa: S101
+        line = self._process.stdout.readline()
+        if not line:
+            raise RunError(f"the simulator did not start: see {self._log.name}")
+        self.ready = msgspec.json.decode(line, type=SimulatorReady)
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds it has used."""
+        found = facts(psutil.Process(self._process.pid))
+        return found.cpu_s if found else 0.0
+
+    def stop(self) -> None:
+        """Stop it and wait until it has written everything."""
+        _end(self._process)
+        self._log.close()
+
+
+class System:
+    """`clarion up` on a data folder of its own. `environment` overrides its configuration."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.port = free_port()
+        own = {"CLARION_DATA_DIR": str(folder / "data"), "CLARION_API_PORT": str(self.port), "CLARION_API_HOST": HOST}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")}
+        self._environment = inherited | own | dict(environment)
+        self._log = (folder / "clarion.log").open("ab")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._seen: dict[int, psutil.Process] = {}
+
+    def run(self, *words: str) -> str:
+        """Run another command of ours on the same configuration and return what it prints."""
+        done = subprocess.run(  # noqa: S603
+            clarion(*words), env=self._environment, capture_output=True, text=True, timeout=READY_TIMEOUT_S, check=False
+        )
+        if done.returncode:
+            raise RunError(f"clarion {' '.join(words)}: exit {done.returncode}: {done.stderr.strip()[-800:]}")
+        return done.stdout
+
+    def start(self) -> None:
+        """Start the supervisor."""
+        self._process = subprocess.Popen(  # noqa: S603
+            clarion("up"), env=self._environment, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
+        )
+
+    def client(self, secret: str = "", timeout_s: float = 120.0) -> Client:
+        """Return a client of its API."""
+        return Client(HOST, self.port, secret, timeout_s)
+
+    def wait_ready(self) -> None:
+        """Return when `/readyz` says yes."""
+        client = self.client(timeout_s=2.0)
+
+        def ready() -> bool:
+            if self._process is not None and self._process.poll() is not None:
+                raise RunError(f"clarion up ended with {self._process.returncode}: see {self._log.name}")
+            try:
+                client.text("/readyz")
+            except (ApiError, OSError):
+                return False
+            return True
+
+        wait_for("clarion up is ready", ready, READY_TIMEOUT_S)
+        client.close()
+
+    def processes(self) -> dict[str, list[psutil.Process]]:
+        """Return the living processes by role."""
+        found: dict[str, list[psutil.Process]] = {}
+        if self._process is not None and self._process.poll() is None:
+            for fact in tree(self._process.pid):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process = self._seen.setdefault(fact.pid, psutil.Process(fact.pid))
+                    found.setdefault(fact.role, []).append(process)
+        return found
+
+    def kill_supervisor(self) -> None:
+        """SIGKILL the supervisor alone; its children are left to notice."""
+        self.processes()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def reading(self) -> Reading:
+        """Return what the processes have cost so far."""
+        client = self.client()
+        stages = stage_cpu_s(client.text("/metrics"))
+        client.close()
+        return Reading(tree(self._process.pid) if self._process else [], stages)
+
+    def stop(self) -> None:
+        """End the supervisor in its own time, then whatever of it is still there."""
+        self.processes()
+        if self._process is not None:
+            _end(self._process)
+        for process in self._seen.values():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._log.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, insist after a while, and wait for it."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+@contextlib.contextmanager
+def running(system: System) -> Iterator[System]:
+    """Start a system, wait until it is ready, and stop it at the end whatever happens."""
+    system.start()
+    try:
+        system.wait_ready()
+        yield system
+    finally:
+        system.stop()
