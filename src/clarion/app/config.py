@@ -18,7 +18,7 @@ from clarion.domain.errors import OperatorError
 from clarion.domain.limits import PARTITIONS_MAX
 
 ENV_PREFIX: Final = "CLARION_"
-ENV_OF_THE_CLI: Final = frozenset({"CLARION_URL", "CLARION_KEY", "CLARION_CONFIG"})
+ENV_OF_THE_CLI: Final = frozenset({"CLARION_URL", "CLARION_KEY", "CLARION_CONFIG", "CLARION_SUPERVISOR_PID"})
 """Variables the command line reads itself; they are no settings."""
 DEFAULT_FILE: Final = Path("clarion.toml")
 
