@@ -1,6 +1,6 @@
 """What tenants define once and deliveries refer to: templates, categories and provider accounts."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -20,6 +20,65 @@ class Template(msgspec.Struct, frozen=True):
     parts: dict[Channel, dict[str, Any]]
     variables: tuple[str, ...] = ()
     uses_user: bool = False
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A part of a channel's content: `kind` is `text`, `line` (one line: it becomes a header) or `tree` (JSON with Liquid
+    in its strings, or text); `html` output is escaped."""
+
+    kind: str = "text"
+    html: bool = False
+
+
+PARTS: Final[dict[Channel, dict[str, Part]]] = {
+    Channel.EMAIL: {
+        "subject": Part("line"),
+        "text": Part(),
+        "html": Part(html=True),
+        "from_name": Part("line"),
+        "reply_to": Part("line"),
+    },
+    Channel.SMS: {"body": Part()},
+    Channel.PUSH: {
+        "title": Part("line"),
+        "body": Part(),
+        "image": Part("line"),
+        "url": Part("line"),
+        "data": Part("tree"),
+        "collapse_key": Part("line"),
+    },
+    Channel.WEBPUSH: {
+        "title": Part("line"),
+        "body": Part(),
+        "icon": Part("line"),
+        "image": Part("line"),
+        "url": Part("line"),
+        "data": Part("tree"),
+    },
+    Channel.WHATSAPP: {"body": Part(), "template": Part("tree")},
+    Channel.CHAT: {"text": Part(), "blocks": Part("tree")},
+    Channel.INAPP: {
+        "title": Part("line"),
+        "body": Part(),
+        "url": Part("line"),
+        "image": Part("line"),
+        "data": Part("tree"),
+    },
+    Channel.WEBHOOK: {"type": Part("line"), "data": Part("tree")},
+}
+"""The parts a template may have, per channel."""
+
+REQUIRED_PARTS: Final[dict[Channel, tuple[tuple[str, ...], ...]]] = {
+    Channel.EMAIL: (("subject",), ("text", "html")),
+    Channel.SMS: (("body",),),
+    Channel.PUSH: (("title", "body", "data"),),
+    Channel.WEBPUSH: (("title", "body", "data"),),
+    Channel.WHATSAPP: (("body", "template"),),
+    Channel.CHAT: (("text", "blocks"),),
+    Channel.INAPP: (("title", "body"),),
+    Channel.WEBHOOK: (("data",),),
+}
+"""Of each group at least one part has to be there."""
 
 
 class Category(msgspec.Struct, frozen=True):

@@ -147,3 +147,5 @@ BACKLOG_CHECK_MS: Final = 200
 CRASHES_IN_A_ROW_MAX: Final = 6
 """Starts of a process that may fail one after the other before `clarion up` gives up."""
 RESTART_PAUSE_S_MAX: Final = 5.0
+CREDENTIAL_CHARS_MAX: Final = 64 * 1024
+"""Characters of one credential; a private key in PEM is the longest there is."""

@@ -5,28 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from clarion.domain.user import Device
-
-
-class UserWrite(msgspec.Struct, frozen=True):
-    """A user to store: contacts, locale, zone and attributes replace what is there.
-
-    `attributes` is JSON text, `preferences` canonical JSON (`canonical` in control/users/rules.py). None leaves
-    attributes empty, but preferences and devices as they are. `topics` are joined, none is left.
-    """
-
-    user_id: str
-    email: str | None = None
-    phone: str | None = None
-    whatsapp: str | None = None
-    chat: str | None = None
-    webhook: str | None = None
-    locale: str = ""
-    zone: str = ""
-    attributes: str | None = None
-    preferences: str | None = None
-    devices: tuple[Device, ...] | None = None
-    topics: tuple[str, ...] = ()
+from clarion.domain.user import Device, UserWrite
 
 
 class UserRecord(msgspec.Struct, frozen=True):

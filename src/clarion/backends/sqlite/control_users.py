@@ -12,9 +12,9 @@ from clarion.backends.sqlite.control_tables import PROFILES, TOPIC_MEMBERS, USER
 from clarion.backends.sqlite.control_topics import require_topics
 from clarion.domain.errors import Conflict
 from clarion.domain.limits import DEVICES_PER_USER_MAX, PROFILE_CACHE_MAX
-from clarion.domain.user import Device
+from clarion.domain.user import Device, UserWrite
 from clarion.ports.clock import Clock
-from clarion.ports.control_users import UserRecord, UserWrite
+from clarion.ports.control_users import UserRecord
 
 _NO_PREFERENCES: Final = "{}"
 _PREFERENCES: Final = """

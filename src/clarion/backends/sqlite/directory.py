@@ -94,13 +94,13 @@ class SqliteDirectory:
     def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
         """Return the known users among up to 1,000 ids, in one query."""
         found = {}
-        for row in self._rows(_USERS, (_json(user_ids), tenant)):
-            devices, attributes = row[10], row[11]
-            found[row[0]] = User(
-                *row[:10],
+        for *head, devices, attributes in self._rows(_USERS, (_json(user_ids), tenant)):
+            extra = (
                 _DEVICES.decode(devices) if devices else (),
                 _ATTRIBUTES.decode(attributes) if attributes else _NO_ATTRIBUTES,
             )
+            user = User(*head, *extra)
+            found[user.user_id] = user
         return found
 
     def profiles(self, profile_ids: Iterable[int]) -> dict[int, Profile]:

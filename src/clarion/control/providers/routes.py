@@ -1,0 +1,119 @@
+"""Provider accounts over HTTP. Credentials go in and never come out."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from clarion.control.paging import QUERIES, page_of, page_reply
+from clarion.control.providers.fields import check_fields
+from clarion.control.times import shown
+from clarion.domain.address import key
+from clarion.domain.channel import Channel
+from clarion.domain.errors import InvalidField, NotFound
+from clarion.ports.control_accounts import ProviderRecord, Providers, ProviderWrite
+from clarion.ports.vendor import Traits
+from clarion.ports.web import Call, Reply, Route
+
+Vendors = Mapping[tuple[Channel, str], Traits]
+
+
+class ProviderBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account at a vendor. Lower `priority` is preferred. Leaving `credentials` out keeps those stored."""
+
+    channel: Channel
+    vendor: str
+    settings: dict[str, Any] = {}
+    credentials: dict[str, Any] | None = None
+    priority: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 100
+    enabled: bool = True
+
+    def __repr__(self) -> str:
+        return f"ProviderBody(channel={self.channel.value!r}, vendor={self.vendor!r})"
+
+
+class ProviderView(msgspec.Struct, frozen=True):
+    """An account as the API shows it: of the credentials only which are set."""
+
+    name: str
+    channel: Channel
+    vendor: str
+    priority: int
+    enabled: bool
+    settings: dict[str, Any]
+    credentials_set: tuple[str, ...]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class _Handlers:
+    def __init__(self, providers: Providers, vendors: Vendors) -> None:
+        self._providers = providers
+        self._vendors = vendors
+
+    async def put(self, call: Call) -> Reply:
+        tenant, body, name = call.caller.tenant, call.body, key(call.path["name"], "name")
+        traits = self._traits(body)
+        credentials = body.credentials
+        if credentials is None and not await self._stored(tenant, name, body):
+            credentials = {}
+        if credentials is not None:
+            credentials = check_fields(traits.credentials, credentials, "credentials", secret=True)
+        settings = check_fields(traits.settings, body.settings, "settings", secret=False)
+        write = ProviderWrite(
+            name, body.channel, body.vendor, body.priority, body.enabled, settings, credentials
+        )  # fmt: skip
+        return Reply(_view(await self._providers.put(tenant, write)))
+
+    async def get(self, call: Call) -> Reply:
+        provider = await self._providers.get(call.caller.tenant, call.path["name"])
+        if provider is None:
+            raise NotFound("no such provider")
+        return Reply(_view(provider))
+
+    async def page(self, call: Call) -> Reply:
+        (after,), limit = page_of(call.query)
+        providers = await self._providers.page(call.caller.tenant, after, limit + 1)
+        return page_reply(providers, limit, lambda provider: [provider.name], _view)
+
+    async def remove(self, call: Call) -> Reply:
+        if not await self._providers.remove(call.caller.tenant, call.path["name"]):
+            raise NotFound("no such provider")
+        return Reply(status=204)
+
+    def _traits(self, body: ProviderBody) -> Traits:
+        traits = self._vendors.get((body.channel, body.vendor))
+        if traits is None:
+            known = ", ".join(sorted(vendor for channel, vendor in self._vendors if channel == body.channel))
+            raise InvalidField(
+                f"no such vendor for {body.channel} (there is {known or 'none'})", field="vendor", code="unknown_vendor"
+            )
+        return traits
+
+    async def _stored(self, tenant: str, name: str, body: ProviderBody) -> bool:
+        """Return whether this account is there already, at the same vendor, so that its credentials can stay."""
+        stored = await self._providers.get(tenant, name)
+        return stored is not None and (stored.channel, stored.vendor) == (body.channel, body.vendor)
+
+
+def _view(provider: ProviderRecord) -> ProviderView:
+    values = msgspec.structs.asdict(provider)
+    values["credentials_set"] = values.pop("credential_names")
+    values["created_at"] = shown(values.pop("created_ms"))
+    values["updated_at"] = shown(values.pop("updated_ms"))
+    return ProviderView(**values)
+
+
+def routes(providers: Providers, vendors: Vendors) -> list[Route]:
+    """Return the endpoints of this area; `vendors` are the declarations of every vendor there is."""
+    do = _Handlers(providers, vendors)
+    write, read, tag, one = "providers:write", "providers:read", "providers", "/v1/providers/{name}"
+    return [
+        Route("GET", "/v1/providers", do.page, read, "List provider accounts", queries=QUERIES, tag=tag),
+        Route("PUT", one, do.put, write, "Create or replace a provider account",
+              body=ProviderBody, reply=ProviderView, tag=tag),
+        Route("GET", one, do.get, read, "Get a provider account", reply=ProviderView, tag=tag),
+        Route("DELETE", one, do.remove, write, "Remove a provider account", status=204, tag=tag),
+    ]  # fmt: skip

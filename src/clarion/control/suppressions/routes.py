@@ -1,0 +1,95 @@
+"""Suppressed addresses over HTTP."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from clarion.control.paging import QUERIES, page_of, page_reply
+from clarion.control.suppressions.rules import check_address, check_reason
+from clarion.control.times import Time, shown, stored
+from clarion.domain.address import suppression_key
+from clarion.domain.channel import CHANNELS, Channel
+from clarion.domain.errors import InvalidField, NotFound
+from clarion.domain.limits import ADDRESS_CHARS_MAX
+from clarion.ports.clock import Clock
+from clarion.ports.control_accounts import Suppression, Suppressions
+from clarion.ports.web import Call, Query, Reply, Route
+
+_WHICH = (Query("channel", "Only this channel"), Query("address", "Only this address"))
+
+
+class SuppressionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An address nothing may be sent to any more on a channel, until `expires_at` if that is given."""
+
+    channel: Channel
+    address: Annotated[str, msgspec.Meta(min_length=1, max_length=ADDRESS_CHARS_MAX)]
+    reason: str = "manual"
+    expires_at: Time | None = None
+
+
+class SuppressionView(msgspec.Struct, frozen=True):
+    """A suppression as the API shows it."""
+
+    channel: Channel
+    address: str
+    reason: str
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class _Handlers:
+    def __init__(self, suppressions: Suppressions, clock: Clock) -> None:
+        self._suppressions = suppressions
+        self._clock = clock
+
+    async def add(self, call: Call) -> Reply:
+        body, now = call.body, self._clock.now_ms()
+        expires_ms = stored(body.expires_at)
+        if expires_ms is not None and expires_ms <= now:
+            raise InvalidField("must lie in the future", field="expires_at")
+        place = suppression_key(body.channel, check_address(body.channel, body.address))
+        entry = Suppression(body.channel, place, check_reason(body.reason), now, expires_ms)
+        await self._suppressions.add(call.caller.tenant, [entry])
+        return Reply(_view(entry), status=201)
+
+    async def page(self, call: Call) -> Reply:
+        (channel, address), limit = page_of(call.query, keys=2)
+        wanted = call.query.get("channel")
+        if wanted is not None:
+            wanted = _channel(wanted)
+        found = await self._suppressions.page(
+            call.caller.tenant, wanted, call.query.get("address"), (channel, address), limit + 1
+        )
+        return page_reply(found, limit, lambda entry: [entry.channel, entry.address], _view)
+
+    async def remove(self, call: Call) -> Reply:
+        channel = _channel(call.query.get("channel", ""))
+        address = check_address(channel, call.query.get("address", ""))
+        if not await self._suppressions.remove(call.caller.tenant, channel, address):
+            raise NotFound("no such suppression")
+        return Reply(status=204)
+
+
+def _channel(name: str) -> Channel:
+    if name not in CHANNELS:
+        raise InvalidField(f"no such channel: {name[:100]}", field="channel", code="unknown_channel")
+    return Channel(name)
+
+
+def _view(entry: Suppression) -> SuppressionView:
+    return SuppressionView(
+        entry.channel, entry.address, entry.reason, shown(entry.created_ms), shown(entry.expires_ms)
+    )  # fmt: skip
+
+
+def routes(suppressions: Suppressions, clock: Clock) -> list[Route]:
+    """Return the endpoints of this area."""
+    do = _Handlers(suppressions, clock)
+    write, read, tag, path = "suppressions:write", "suppressions:read", "suppressions", "/v1/suppressions"
+    return [
+        Route("GET", path, do.page, read, "List suppressed addresses", queries=(*_WHICH, *QUERIES), tag=tag),
+        Route("POST", path, do.add, write, "Suppress an address",
+              body=SuppressionBody, reply=SuppressionView, status=201, tag=tag),
+        Route("DELETE", path, do.remove, write, "Lift a suppression", status=204, queries=_WHICH, tag=tag),
+    ]  # fmt: skip

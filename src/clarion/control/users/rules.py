@@ -1,0 +1,176 @@
+"""Checks of users, preferences and devices: from what a request says to what may be stored."""
+
+from collections.abc import Container
+from functools import lru_cache
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from clarion.domain import address
+from clarion.domain.channel import CHANNELS
+from clarion.domain.errors import InvalidField
+from clarion.domain.limits import (
+    ADDRESS_CACHE_MAX,
+    ADDRESS_CHARS_MAX,
+    ATTRIBUTES_BYTES_MAX,
+    DEVICES_PER_USER_MAX,
+    PREFERENCE_RULES_MAX,
+    TOPICS_PER_LINE_MAX,
+)
+from clarion.domain.user import Device, UserWrite
+
+Preferences = dict[str, dict[str, bool]]
+"""Category (or `*`) to channel (or `*`) to whether sending is allowed."""
+
+_CHANNELS: Final = frozenset({"*", *CHANNELS})
+_Address = Annotated[str, Meta(min_length=1, max_length=ADDRESS_CHARS_MAX)]
+
+
+class SubscriptionKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The keys of a web-push subscription, base64url, as the browser gave them."""
+
+    p256dh: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_=-]{80,100}$")]
+    auth: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_=-]{20,30}$")]
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """A web-push subscription, as `PushSubscription.toJSON()` writes it; what else a browser adds is left out."""
+
+    endpoint: str
+    keys: SubscriptionKeys
+
+
+class DeviceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A device: a token of a push service, or a web-push subscription."""
+
+    channel: Literal["push", "webpush"]
+    token: _Address | None = None
+    subscription: Subscription | None = None
+
+
+class DeviceEntry(DeviceBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A device inside a user."""
+
+    id: str
+
+
+class UserBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A user. Contacts, locale, zone and attributes are replaced as a whole; preferences and devices only when given;
+    topics are joined."""
+
+    email: str | None = None
+    phone: str | None = None
+    whatsapp: str | None = None
+    chat: _Address | None = None
+    webhook: str | None = None
+    locale: str = ""
+    zone: str = ""
+    attributes: dict[str, Any] = {}
+    preferences: Preferences | None = None
+    devices: Annotated[list[DeviceEntry], Meta(max_length=DEVICES_PER_USER_MAX)] | None = None
+    topics: Annotated[list[str], Meta(max_length=TOPICS_PER_LINE_MAX)] = []
+
+
+class Places(msgspec.Struct, frozen=True):
+    """What a locale and a zone may be made of: IANA zones, ISO languages with scripts (`zh_Hant`), territories."""
+
+    zones: frozenset[str]
+    languages: frozenset[str]
+    territories: frozenset[str]
+
+
+class Known(msgspec.Struct, frozen=True):
+    """Keys of what the tenant has defined."""
+
+    categories: Container[str]
+    topics: Container[str]
+
+
+def check_user(user_id: str, body: UserBody, places: Places, known: Known) -> UserWrite:
+    """Return the user to store. Raises `InvalidField` naming the first field that is wrong."""
+    if body.zone and body.zone not in places.zones:
+        raise InvalidField("is not an IANA time zone", field="zone")
+    for topic in body.topics:
+        if topic not in known.topics:
+            raise InvalidField(f"no such topic: {topic[:100]}", field="topics", code="unknown_topic")
+    return UserWrite(
+        address.identifier(user_id, "id"),
+        email=address.email(body.email, "email") if body.email is not None else None,
+        phone=address.phone(body.phone, "phone") if body.phone is not None else None,
+        whatsapp=address.phone(body.whatsapp, "whatsapp") if body.whatsapp is not None else None,
+        chat=address.single_line(body.chat, "chat", ADDRESS_CHARS_MAX) if body.chat is not None else None,
+        webhook=address.url(body.webhook, "webhook") if body.webhook is not None else None,
+        locale=locale(body.locale, places.languages, places.territories) if body.locale else "",
+        zone=body.zone,
+        attributes=_attributes(body.attributes) if body.attributes else None,
+        preferences=None if body.preferences is None else canonical(body.preferences, known.categories),
+        devices=None if body.devices is None else _devices(body.devices),
+        topics=tuple(body.topics),
+    )
+
+
+@lru_cache(maxsize=ADDRESS_CACHE_MAX)
+def locale(text: str, languages: frozenset[str], territories: frozenset[str]) -> str:
+    """Return a locale in BCP 47 form (`pt-BR`, `zh-Hant-TW`): a known language, then script and territory if given."""
+    language, *rest = text.replace("_", "-").split("-")
+    parts = [language.lower()]
+    if rest and len(rest[0]) == 4:
+        parts.append(rest.pop(0).title())
+    good = "_".join(parts) in languages
+    if rest:
+        parts.append(rest.pop(0).upper())
+        good = good and parts[-1] in territories
+    if not good or rest:
+        raise InvalidField("is not a known locale such as en, pt-BR or zh-Hant-TW", field="locale")
+    return "-".join(parts)
+
+
+def canonical(preferences: Preferences, categories: Container[str], field: str = "preferences") -> str:
+    """Return preferences as sorted JSON without empty rows, so that equal ones are equal text.
+
+    Raises `InvalidField` for an unknown channel or category.
+    """
+    for category, row in preferences.items():
+        if category != "*" and category not in categories:
+            raise InvalidField(
+                f"no such category: {category[:100]}", field=f"{field}.{category[:100]}", code="unknown_category"
+            )
+        unknown = row.keys() - _CHANNELS
+        if unknown:
+            name = min(unknown)[:100]
+            raise InvalidField(f"no such channel: {name}", field=f"{field}.{category}.{name}", code="unknown_channel")
+    if sum(map(len, preferences.values())) > PREFERENCE_RULES_MAX:
+        raise InvalidField(f"has more than {PREFERENCE_RULES_MAX} entries", field=field)
+    rows = {category: row for category, row in preferences.items() if row}
+    return msgspec.json.encode(rows, order="sorted").decode()
+
+
+def check_device(device_id: str, body: DeviceBody, path: str = "") -> Device:
+    """Return the device to store; a subscription becomes its token, as JSON text."""
+    address.identifier(device_id, f"{path}id")
+    if body.channel == "webpush":
+        if body.subscription is None or body.token is not None:
+            raise InvalidField("a webpush device takes a subscription and no token", field=f"{path}subscription")
+        address.url(body.subscription.endpoint, f"{path}subscription.endpoint")
+        return Device(device_id, "webpush", msgspec.json.encode(body.subscription).decode())
+    if body.token is None or body.subscription is not None:
+        raise InvalidField("a push device takes a token and no subscription", field=f"{path}token")
+    return Device(device_id, "push", address.single_line(body.token, f"{path}token", ADDRESS_CHARS_MAX))
+
+
+def _devices(entries: list[DeviceEntry]) -> tuple[Device, ...]:
+    devices = tuple(check_device(entry.id, entry, f"devices[{index}].") for index, entry in enumerate(entries))
+    if len({device.device_id for device in devices}) < len(devices):
+        raise InvalidField("has the same id twice", field="devices")
+    return devices
+
+
+def _attributes(attributes: dict[str, Any]) -> str:
+    try:
+        text = msgspec.json.encode(attributes)
+    except (OverflowError, RecursionError) as error:
+        raise InvalidField(f"cannot be stored: {error}", field="attributes") from None
+    if len(text) > ATTRIBUTES_BYTES_MAX:
+        raise InvalidField(f"is longer than {ATTRIBUTES_BYTES_MAX} bytes of JSON", field="attributes")
+    return text.decode()
