@@ -60,7 +60,6 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     **{(state, Event.CONFIRMED): State.DELIVERED for state in _OPEN},
     (State.SENT, Event.CONFIRMED): State.DELIVERED,
     (State.SENT, Event.BOUNCED): State.FAILED,
-    (State.DELIVERED, Event.BOUNCED): State.FAILED,
     (State.DEAD, Event.REPLAYED): State.PLANNED,
     (State.FAILED, Event.REPLAYED): State.PLANNED,
 }

@@ -1,20 +1,20 @@
 """The error tree. Drivers' and vendors' exceptions are translated into it at the edge.
 
-    ClarionError
-    |- CallerError            the caller can mend it; its text is shown (a 4xx problem document)
-    |  |- InvalidField        a field of the request is wrong (400/422)
-    |  |- NotFound            unknown, or another tenant's (404)
-    |  |- Conflict            clashes with what is stored or still running (409)
-    |  |- KeyReused           idempotency key seen with another body (422)
-    |  |- Unauthorized        no key, or a wrong or revoked one (401)
-    |  |- Forbidden           the key lacks the scope (403)
-    |  |- TooLarge            body or list over its bound (413)
-    |  `- Overloaded          cannot be held now, come back after `retry_after_s` (429/503)
-    |- OperatorError          the operator can mend it: one clear sentence, non-zero exit
-    |- StaleLease             the fence moved on: this holder may not write
-    |- DurabilityError        a commit or fsync failed: stop the process, acknowledge nothing
-    |- CorruptFrame           a journal frame failed its checksum or version
-    `- EgressError            an outbound call failed; says whether the request can have been sent
+ClarionError
+|- CallerError            the caller can mend it; its text is shown (a 4xx problem document)
+|  |- InvalidField        a field of the request is wrong (400/422)
+|  |- NotFound            unknown, or another tenant's (404)
+|  |- Conflict            clashes with what is stored or still running (409)
+|  |- KeyReused           idempotency key seen with another body (422)
+|  |- Unauthorized        no key, or a wrong or revoked one (401)
+|  |- Forbidden           the key lacks the scope (403)
+|  |- TooLarge            body or list over its bound (413)
+|  `- Overloaded          cannot be held now, come back after `retry_after_s` (429/503)
+|- OperatorError          the operator can mend it: one clear sentence, non-zero exit
+|- StaleLease             the fence moved on: this holder may not write
+|- DurabilityError        a commit or fsync failed: stop the process, acknowledge nothing
+|- CorruptFrame           a journal frame failed its checksum or version
+`- EgressError            an outbound call failed; says whether the request can have been sent
 """
 
 from enum import StrEnum

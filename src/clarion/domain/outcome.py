@@ -1,12 +1,12 @@
 """What a vendor may answer to one attempt: a closed set, matched exhaustively.
 
-    Accepted         the provider took responsibility for the message
-    Throttled        asked to slow down; try again after a stated time
-    Transient        surely not sent, may work later
-    Ambiguous        the body went out and no answer came: it may have been sent
-    Refused          this message will never be taken
-    InvalidRecipient the address is dead: suppress it
-    Misconfigured    the account is at fault, not the message
+Accepted         the provider took responsibility for the message
+Throttled        asked to slow down; try again after a stated time
+Transient        surely not sent, may work later
+Ambiguous        the body went out and no answer came: it may have been sent
+Refused          this message will never be taken
+InvalidRecipient the address is dead: suppress it
+Misconfigured    the account is at fault, not the message
 """
 
 from typing import Any, TypeAlias

@@ -33,9 +33,17 @@ class Metrics:
         self._finished = Counter("clarion_finished_total", "Deliveries that reached a terminal state", ["state"], **own)
         self._timers = Counter("clarion_timers_total", "Timers fired", **own)
         self._refused = Counter("clarion_refused_total", "Requests refused", ["code"], **own)
+        self._counters = {
+            "accepted": self._accepted,
+            "planned": self._planned,
+            "attempts": self._attempts,
+            "timers": self._timers,
+            "refused": self._refused,
+        }
         self._backlog = Gauge(
             "clarion_backlog_events", "Events not yet worked off", ["group"], multiprocess_mode="mostrecent", **own
         )
+        self._cpu = Counter("clarion_stage_cpu_seconds_total", "CPU time spent in a stage", ["stage"], **own)
         self._stage = Histogram("clarion_stage_seconds", "Time one batch took", ["stage"], buckets=_SECONDS, **own)
 
     def accepted(self, lane: str, count: int) -> None:
@@ -70,6 +78,15 @@ class Metrics:
     def stage(self, stage: str, seconds: float) -> None:
         """Observe how long a stage took over one batch."""
         self._stage.labels(stage).observe(seconds)
+
+    def count(self, name: str, amount: int, **labels: str) -> None:
+        """Add to a counter by its short name (`accepted`, `planned`, `attempts`, `timers`, `refused`)."""
+        counter = self._counters[name]
+        (counter.labels(**labels) if labels else counter).inc(amount)
+
+    def cpu(self, stage: str, seconds: float) -> None:
+        """Add CPU time one thread spent in a stage."""
+        self._cpu.labels(stage).inc(seconds)
 
     def exposition(self) -> bytes:
         """Return the sum over all processes in Prometheus' text format (`CONTENT_TYPE`)."""

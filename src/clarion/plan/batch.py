@@ -16,7 +16,6 @@ from clarion.journal.rows import DeliverRow, cut_frames
 from clarion.plan.rules.decide import Gate, Planned, Setting, channels_of, decide, gate, wanted_addresses
 from clarion.ports.directory import Directory
 from clarion.ports.journal import Frame, Timer
-from clarion.ports.telemetry import Telemetry
 
 _NOBODY: Final = 0
 """Profile id of inline recipients: no preferences of their own."""
@@ -37,8 +36,8 @@ class Plan(NamedTuple):
 
     frames: list[Frame]
     timers: list[Timer]
-    deliveries: int
-    skipped: int
+    counts: dict[tuple[str, str], int]
+    """How many deliveries per (channel, `send` or `skip`)."""
 
 
 def unpack(lane: Lane, frame: AcceptedFrame) -> Iterable[Accepted]:
@@ -50,9 +49,8 @@ def unpack(lane: Lane, frame: AcceptedFrame) -> Iterable[Accepted]:
 class BatchPlanner:
     """Plans batches for one process; keeps settings and profile verdicts until a definition changes."""
 
-    def __init__(self, directory: Directory, telemetry: Telemetry) -> None:
+    def __init__(self, directory: Directory) -> None:
         self._directory = directory
-        self._telemetry = telemetry
         self._revision = -1
         self._settings: dict[tuple[Any, ...], Setting | None] = {}
         self._gates: dict[tuple[int, int], Gate] = {}
@@ -85,7 +83,7 @@ class BatchPlanner:
         if batch:
             frames.append(Frame(topics.OUTCOMES, partition, len(batch), encode(builder.frame(), len(batch))))
         timers = [_timer(item, partition) for item in scheduled]
-        return Plan(frames, timers, sum(map(len, rows.values())), builder.skipped)
+        return Plan(frames, timers, builder.counts)
 
     def fresh_setting(self, tenant: str, request: Request) -> Setting | None:
         """Return the setting of a request as of now; the same object until a definition changes."""
@@ -156,10 +154,7 @@ class BatchPlanner:
                 found = self._directory.users(tenant, listed[start : start + RECIPIENTS_MAX])
                 known.update({(tenant, name): user for name, user in found.items()})
         return [
-            [
-                known.get((item.tenant, to.user_id), to) if to.user_id else _inline(to)
-                for to in item.request.to
-            ]
+            [known.get((item.tenant, to.user_id), to) if to.user_id else _inline(to) for to in item.request.to]
             for item in batch
         ]
 
@@ -267,19 +262,18 @@ class _PlannedBuilder:
         self._now_ms = now_ms
         self._notifications: list[tuple[bytes, str, int, Request, int | None]] = []
         self._deliveries: list[tuple[int, bytes, str, str, str, int, str]] = []
-        self.skipped = 0
+        self.counts: dict[tuple[str, str], int] = {}
 
     def notification(self, item: Accepted, scheduled_ms: int | None) -> int:
-        self._notifications.append(
-            (item.notification_id, item.tenant, item.accepted_ms, item.request, scheduled_ms)
-        )
+        self._notifications.append((item.notification_id, item.tenant, item.accepted_ms, item.request, scheduled_ms))
         return len(self._notifications) - 1
 
     def delivery(self, index: int, row: DeliverRow, planned: Planned) -> None:
-        reason, detail = 0, ""
+        reason, detail, verdict = 0, "", "send"
         if isinstance(planned.decision, Skip):
-            reason, detail = int(planned.decision.reason), planned.decision.detail
-            self.skipped += 1
+            reason, detail, verdict = int(planned.decision.reason), planned.decision.detail, "skip"
+        key = (planned.channel.value, verdict)
+        self.counts[key] = self.counts.get(key, 0) + 1
         self._deliveries.append(
             (index, row.delivery_id, row.user_id, planned.channel.value, row.address, reason, detail)
         )

@@ -35,7 +35,7 @@ class PlanWorker:
         self._leases = leases
         self._clock = clock
         self._telemetry = telemetry
-        self._planner = BatchPlanner(directory, telemetry)
+        self._planner = BatchPlanner(directory)
         self._batch_events = batch_events
         self._linger_ms = linger_ms
         self._positions: dict[int, tuple[int, dict[str, int]]] = {}
@@ -66,8 +66,8 @@ class PlanWorker:
             commits = [Commit(lease, topic, offset) for topic, offset in read.items()]
         await self._journal.append(Append(frames=plan.frames, timers=plan.timers, commits=commits, lease=lease))
         positions.update(read)
-        self._telemetry.count("planned", plan.deliveries)
-        self._telemetry.count("skipped", plan.skipped)
+        for (channel, decision), number in plan.counts.items():
+            self._telemetry.count("planned", number, channel=channel, decision=decision)
         return len(batch)
 
     def _position(self, partition: int, lease: Lease) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """What planning and delivery read of users and definitions: batched, cached by revision, never one row at a time."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -32,7 +32,7 @@ class Directory(Protocol):
 
     def page(
         self, tenant: str, topic: str | None, after_ordinal: int, limit: int, columns: Sequence[str] = ()
-    ) -> list[tuple[object, ...]]:
+    ) -> list[tuple[Any, ...]]:
         """Return up to `limit` users of the tenant (of the topic, if given) with ordinals above `after_ordinal`,
         ascending, as tuples (ordinal, user_id, profile_id, locale, *columns). Columns are names out of `email`,
         `phone`, `whatsapp`, `chat`, `webhook`, `devices` (MessagePack of a list of Device, or None) and `attributes`

@@ -3,11 +3,13 @@
 `app/http` turns the routes of all stages into one ASGI application and into the OpenAPI document.
 """
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from clarion.domain.errors import InvalidField
 from clarion.domain.limits import BODY_BYTES_MAX
 
 
@@ -77,3 +79,21 @@ class Route(msgspec.Struct, frozen=True):
     stream: bool = False
     queries: tuple[Query, ...] = ()
     tag: str = ""
+
+
+_AT = re.compile(r" - at `(.+)`$")
+
+
+def invalid_field(error: msgspec.ValidationError) -> InvalidField:
+    """Return the error that names the field a decoder stumbled over (`to[0].email`)."""
+    text = str(error)
+    found = _AT.search(text)
+    if found is None:
+        # msgspec names a missing or unknown field of the top level in the text only.
+        named = re.search(r"field `([^`]+)`", text)
+        return InvalidField(text, field=named.group(1) if named else None)
+    path = found.group(1).removeprefix("$").removeprefix(".")
+    named = re.search(r"field `([^`]+)`", text[: found.start()])
+    if named is not None:
+        path = f"{path}.{named.group(1)}" if path else named.group(1)
+    return InvalidField(text[: found.start()], field=path.replace("[...]", "") or None)

@@ -68,7 +68,9 @@ class Sender:
             return Answer(Misconfigured(f"no provider for {channel}"), "", "", "retry")
         vendor = self._vendors.get((channel, account.vendor))
         if vendor is None:
-            return Answer(Misconfigured(f"no vendor {account.vendor} for {channel}"), account.name, account.vendor, "retry")
+            return Answer(
+                Misconfigured(f"no vendor {account.vendor} for {channel}"), account.name, account.vendor, "retry"
+            )
         try:
             outcome = await self._send(channel, row, account, vendor)
         except RenderError as error:

@@ -37,6 +37,8 @@ class Page(NamedTuple):
     planned: int
     skipped: int
     done: bool
+    counts: dict[tuple[str, str], int]
+    """How many deliveries per (channel, `send` or `skip`)."""
 
 
 class PagePlanner:
@@ -56,28 +58,28 @@ class PagePlanner:
         """Return the plan of the page after the cursor's position, at a time (Unix ms)."""
         setting = self._planner.fresh_setting(cursor.tenant, job.request)
         if setting is None:
-            return Page([], cursor.position, 0, 0, 0, True)
+            return Page([], cursor.position, 0, 0, 0, True, {})
         columns = self._columns(setting)
-        rows = self._directory.page(
-            cursor.tenant, job.audience.topic, cursor.position, self._page_users, columns
-        )
+        rows = self._directory.page(cursor.tenant, job.audience.topic, cursor.position, self._page_users, columns)
         if not rows:
-            return Page([], cursor.position, 0, 0, 0, True)
+            return Page([], cursor.position, 0, 0, 0, True, {})
         profiles = {row[2] for row in rows}
         gates = self._planner.gates(setting, profiles)
         frames: list[Frame] = []
-        planned = skipped = 0
+        counts: dict[tuple[str, str], int] = {}
         for channel in setting.channels:
             verdicts = {profile: gates[profile][channel] for profile in profiles}
             by_locale = self._channel_columns(cursor.tenant, channel, rows, verdicts, columns)
             for locale, wide in by_locale.items():
                 for part in wide.cut():
                     skips = part.states.count(int(State.SKIPPED))
-                    skipped += skips
-                    planned += len(part.ordinals) - skips
+                    for key, number in (((channel, "skip"), skips), ((channel, "send"), len(part.ordinals) - skips)):
+                        counts[key] = counts.get(key, 0) + number
                     frames += self._frames(cursor, job, setting, channel, locale, part, columns, now_ms)
         done = len(rows) < self._page_users
-        return Page(frames, int(rows[-1][0]), len(rows), planned, skipped, done)
+        planned = sum(number for (_, verdict), number in counts.items() if verdict == "send")
+        skipped = sum(counts.values()) - planned
+        return Page(frames, int(rows[-1][0]), len(rows), planned, skipped, done, counts)
 
     def _columns(self, setting: Setting) -> tuple[str, ...]:
         names = {name: None for channel in setting.channels for name in CONTACT_COLUMNS[channel]}

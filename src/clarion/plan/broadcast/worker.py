@@ -64,7 +64,14 @@ class BroadcastWorker:
                 return False
             page = self._pages.plan(cursor, _JOB.decode(cursor.payload), self._clock.now_ms())
             move = CursorMove(
-                lease, cursor.cursor_id, cursor.position, page.position, page.planned, page.skipped, page.users, page.done
+                lease,
+                cursor.cursor_id,
+                cursor.position,
+                page.position,
+                page.planned,
+                page.skipped,
+                page.users,
+                page.done,
             )
         try:
             await self._journal.append(Append(frames=page.frames, moves=[move], lease=lease))
@@ -75,8 +82,8 @@ class BroadcastWorker:
 
     def _count(self, tenant: str, page: Page) -> None:
         self._turns.pay(tenant, page.planned + page.skipped)
-        self._telemetry.count("planned", page.planned)
-        self._telemetry.count("skipped", page.skipped)
+        for (channel, decision), number in page.counts.items():
+            self._telemetry.count("planned", number, channel=channel, decision=decision)
 
     def _runnable(self) -> dict[str, Cursor]:
         """Return the oldest running broadcast of each tenant whose time has come."""
@@ -95,4 +102,6 @@ class BroadcastWorker:
         return max(self._journal.backlog(group) for group in _DELIVER_GROUPS)
 
 
-_DELIVER_GROUPS = tuple(f"deliver.{name}" for name in ("email", "sms", "push", "webpush", "whatsapp", "chat", "webhook"))
+_DELIVER_GROUPS = tuple(
+    f"deliver.{name}" for name in ("email", "sms", "push", "webpush", "whatsapp", "chat", "webhook")
+)

@@ -52,7 +52,9 @@ def inapp_columns(page: Sequence[Row], verdicts: Mapping[int, Skip | None]) -> d
 
     `verdicts` maps a profile id to what its users share.
     """
-    codes = {profile: (_SENT, 0) if skip is None else (_SKIPPED, int(skip.reason)) for profile, skip in verdicts.items()}
+    codes = {
+        profile: (_SENT, 0) if skip is None else (_SKIPPED, int(skip.reason)) for profile, skip in verdicts.items()
+    }
     by_locale: dict[str, list[Row]] = {}
     for row in page:
         rows = by_locale.get(row[3])

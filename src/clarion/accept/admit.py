@@ -1,0 +1,124 @@
+"""From a decoded body to a `Request`: looks up what the rules need to know and applies them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from clarion.accept.rules import check
+from clarion.accept.shapes import BroadcastIn, NotificationIn, To
+from clarion.domain import address
+from clarion.domain.content import Category, Template
+from clarion.domain.errors import InvalidField
+from clarion.domain.limits import KEY_CHARS_MAX, ORDERING_KEY_CHARS_MAX, RECIPIENTS_MAX
+from clarion.journal.events import Audience, BroadcastJob, Recipient, Request
+from clarion.ports.directory import Directory
+
+
+class Admission:
+    """Checks the bodies of one tenant's request. Raises `InvalidField` naming the field."""
+
+    def __init__(self, directory: Directory, tenant: str, now_ms: int) -> None:
+        self._directory = directory
+        self._tenant = tenant
+        self._now_ms = now_ms
+
+    def notification(self, body: NotificationIn) -> Request:
+        """Return the request of a notification; users are checked by `unknown_users` for many at once."""
+        recipients = self._recipients(body.to)
+        check.header_text(body.ordering_key, "ordering_key", ORDERING_KEY_CHARS_MAX)
+        if body.ordering_key is not None and len(recipients) > 1:
+            raise InvalidField("takes a single recipient", field="ordering_key")
+        return self._request(body, recipients, body.ordering_key)
+
+    def broadcast(self, body: BroadcastIn) -> BroadcastJob:
+        """Return the job of a broadcast."""
+        topic = body.audience.topic
+        if body.audience.all == (topic is not None):
+            raise InvalidField("needs exactly one of 'all': true and 'topic'", field="audience")
+        if topic is not None and not self._directory.topic_exists(self._tenant, topic):
+            raise InvalidField(f"unknown topic {topic!r}", field="audience.topic", code="unknown_topic")
+        return BroadcastJob(Audience(topic), self._request(body, [], None))
+
+    def unknown_users(self, requests: Sequence[Request]) -> set[str]:
+        """Return the user ids in these requests that the tenant does not have, asked for in few queries."""
+        wanted = list({to.user_id for request in requests for to in request.to if to.user_id})
+        known: set[str] = set()
+        for start in range(0, len(wanted), RECIPIENTS_MAX):
+            known.update(self._directory.ordinals(self._tenant, wanted[start : start + RECIPIENTS_MAX]))
+        return set(wanted) - known
+
+    def _request(
+        self, body: NotificationIn | BroadcastIn, recipients: list[Recipient], ordering_key: str | None
+    ) -> Request:
+        template = self._template(body)
+        category = self._category(body.category, template)
+        check.data(template, body.data)
+        check.metadata(body.metadata)
+        when = check.times(body.send_at, body.expires_at, self._now_ms)
+        return Request(
+            to=recipients,
+            template=template.key,
+            category=category.key if category else None,
+            channels=check.channels(template, body.channels),
+            lane=check.lane(category, body.priority),
+            data=body.data,
+            send_at_ms=when.send_at_ms,
+            expires_ms=when.expires_ms,
+            ordering_key=ordering_key,
+            metadata=body.metadata,
+        )
+
+    def _template(self, body: NotificationIn | BroadcastIn) -> Template:
+        if body.workflow is not None:
+            raise InvalidField(f"unknown workflow {body.workflow!r}", field="workflow", code="unknown_workflow")
+        if body.template is None:
+            raise InvalidField("is required", field="template")
+        template = self._directory.template(self._tenant, body.template)
+        if template is None:
+            raise InvalidField(f"unknown template {body.template!r}", field="template", code="unknown_template")
+        return template
+
+    def _category(self, named: str | None, template: Template) -> Category | None:
+        key = named or template.category
+        if not key:
+            return None
+        category = self._directory.category(self._tenant, key)
+        if category is None:
+            raise InvalidField(f"unknown category {key!r}", field="category", code="unknown_category")
+        return category
+
+    def _recipients(self, to: str | To | list[str | To]) -> list[Recipient]:
+        if not isinstance(to, list):
+            return [_recipient(to, "to")]
+        if not 1 <= len(to) <= RECIPIENTS_MAX:
+            raise InvalidField(f"takes 1 to {RECIPIENTS_MAX} recipients", field="to")
+        listed = [_recipient(one, f"to[{index}]") for index, one in enumerate(to)]
+        unique = {one.user_id or msgspec.msgpack.encode(one.contacts): one for one in listed}
+        return list(unique.values())
+
+
+def _recipient(to: str | To, field: str) -> Recipient:
+    if isinstance(to, str):
+        return Recipient(user_id=address.identifier(to, field))
+    given = {name: getattr(to, name) for name in check.CONTACTS}
+    if to.user_id is not None:
+        if any(value is not None for value in given.values()):
+            raise InvalidField("takes either a user_id or contacts", field=field)
+        return Recipient(user_id=address.identifier(to.user_id, f"{field}.user_id"))
+    address.single_line(to.locale, f"{field}.locale", KEY_CHARS_MAX)
+    address.single_line(to.timezone, f"{field}.timezone", KEY_CHARS_MAX)
+    return Recipient(contacts=check.contacts(given, field), locale=to.locale, zone=to.timezone)
+
+
+def owner_of(request: Request) -> str:
+    """Return what decides the journal partition: the first recipient's user id or first address."""
+    first = request.to[0]
+    return first.user_id or next(iter((first.contacts or {}).values()))
+
+
+def field_of_user(request: Request, unknown: set[str]) -> str | None:
+    """Return the field path of the first unknown user, or None when all are known."""
+    for index, to in enumerate(request.to):
+        if to.user_id in unknown:
+            return "to" if len(request.to) == 1 else f"to[{index}]"
+    return None

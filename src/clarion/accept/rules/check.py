@@ -1,0 +1,105 @@
+"""Checks of a request against what the tenant has defined. Everything here is pure; facts come in as arguments."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from clarion.domain import address
+from clarion.domain.channel import LANES, Channel, Lane
+from clarion.domain.content import Category, Template
+from clarion.domain.errors import InvalidField
+from clarion.domain.limits import ADDRESS_CHARS_MAX, JSON_DEPTH_MAX, SCHEDULE_AHEAD_MS_MAX
+
+CONTACTS: Final[Mapping[str, Callable[[str, str], str]]] = {
+    "email": address.email,
+    "phone": address.phone,
+    "whatsapp": address.phone,
+    "chat": lambda text, field: address.single_line(text, field, ADDRESS_CHARS_MAX),
+    "webhook": address.url,
+    "push": lambda text, field: address.single_line(text, field, ADDRESS_CHARS_MAX),
+    "webpush": lambda text, field: address.single_line(text, field, ADDRESS_CHARS_MAX),
+}
+"""How each inline contact is checked and brought to its canonical form."""
+
+
+class Times(NamedTuple):
+    """When to send and until when it is of use, Unix milliseconds."""
+
+    send_at_ms: int | None
+    expires_ms: int | None
+
+
+def contacts(given: Mapping[str, str | None], field: str) -> dict[str, str]:
+    """Return the canonical contacts of an inline recipient. Raises `InvalidField`."""
+    checked = {
+        name: check(value, f"{field}.{name}")
+        for name, check in CONTACTS.items()
+        if (value := given.get(name)) is not None
+    }
+    if not checked:
+        raise InvalidField("needs a user_id or at least one contact", field=field)
+    return checked
+
+
+def lane(category: Category | None, priority: Lane | None) -> Lane:
+    """Return the lane: the category's, which a request may lower but not raise."""
+    if category is None or priority is None:
+        return priority or (category.lane if category else Lane.NORMAL)
+    return max(category.lane, priority, key=LANES.index)
+
+
+def channels(template: Template, wanted: Sequence[Channel] | None) -> list[str] | None:
+    """Return the channels asked for, each once. Raises `InvalidField` when the template serves none of them."""
+    if wanted is None:
+        return None
+    if not any(channel in template.parts for channel in wanted):
+        names = ", ".join(template.parts)
+        raise InvalidField(f"template {template.key!r} has content for {names} only", field="channels")
+    return list(dict.fromkeys(channel.value for channel in wanted))
+
+
+def data(template: Template, given: Mapping[str, Any]) -> None:
+    """Check that every variable the template reads is there and that nothing is nested too deeply."""
+    for name in template.variables:
+        if name not in given:
+            raise InvalidField(f"template {template.key!r} needs this variable", field=f"data.{name}")
+    for name, value in given.items():
+        if isinstance(value, (dict, list)) and _deeper(value, JSON_DEPTH_MAX):
+            raise InvalidField(f"is nested deeper than {JSON_DEPTH_MAX} levels", field=f"data.{name}")
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    if levels == 0:
+        return True
+    members = value.values() if isinstance(value, dict) else value
+    return any(isinstance(member, (dict, list)) and _deeper(member, levels - 1) for member in members)
+
+
+def metadata(given: Mapping[str, str] | None) -> None:
+    """Check that names and values are single lines: providers carry them in headers."""
+    for name, value in (given or {}).items():
+        address.single_line(name, f"metadata.{name}", ADDRESS_CHARS_MAX)
+        address.single_line(value, f"metadata.{name}", ADDRESS_CHARS_MAX)
+
+
+def times(send_at: datetime | None, expires_at: datetime | None, now_ms: int) -> Times:
+    """Return both instants in Unix milliseconds. A past `send_at` means now; a past `expires_at` is refused."""
+    send_at_ms = _ms(send_at)
+    expires_ms = _ms(expires_at)
+    if send_at_ms is not None and send_at_ms > now_ms + SCHEDULE_AHEAD_MS_MAX:
+        raise InvalidField("is more than a year ahead", field="send_at")
+    if send_at_ms is not None and send_at_ms <= now_ms:
+        send_at_ms = None
+    if expires_ms is not None and expires_ms <= (send_at_ms or now_ms):
+        raise InvalidField("is not after the time of sending", field="expires_at")
+    return Times(send_at_ms, expires_ms)
+
+
+def _ms(instant: datetime | None) -> int | None:
+    return None if instant is None else int(instant.timestamp() * 1000)
+
+
+def header_text(value: str | None, field: str, limit_chars: int) -> None:
+    """Check an optional text that may end up in a header."""
+    if value is not None:
+        address.single_line(value, field, limit_chars)

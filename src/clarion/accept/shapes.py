@@ -1,0 +1,124 @@
+"""Bodies and answers of the endpoints that take notifications and broadcasts."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from clarion.domain.channel import Channel, Lane
+from clarion.domain.limits import (
+    BATCH_ITEMS_MAX,
+    IDEMPOTENCY_KEY_CHARS_MAX,
+    KEY_CHARS_MAX,
+    METADATA_KEYS_MAX,
+    METADATA_VALUE_CHARS_MAX,
+    ORDERING_KEY_CHARS_MAX,
+)
+
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_CHARS_MAX)]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+Metadata = Annotated[
+    dict[Key, Annotated[str, msgspec.Meta(max_length=METADATA_VALUE_CHARS_MAX)]],
+    msgspec.Meta(max_length=METADATA_KEYS_MAX),
+]
+IdempotencyKey = Annotated[str, msgspec.Meta(min_length=1, max_length=IDEMPOTENCY_KEY_CHARS_MAX)]
+
+
+class To(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A recipient: a user by `user_id`, or whoever is behind the contacts given."""
+
+    user_id: Key | None = None
+    email: str | None = None
+    phone: str | None = None
+    whatsapp: str | None = None
+    chat: str | None = None
+    webhook: str | None = None
+    push: str | None = None
+    webpush: str | None = None
+    locale: Annotated[str, msgspec.Meta(max_length=35)] = ""
+    timezone: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
+class _Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    template: Key | None = None
+    workflow: Key | None = None
+    data: dict[str, Any] = {}
+    channels: Annotated[list[Channel], msgspec.Meta(min_length=1, max_length=8)] | None = None
+    category: Key | None = None
+    priority: Lane | None = None
+    send_at: Instant | None = None
+    expires_at: Instant | None = None
+    metadata: Metadata | None = None
+    idempotency_key: IdempotencyKey | None = None
+
+
+class NotificationIn(_Content, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One notification. `to` is a user id, an inline recipient, or a list of up to 1,000 of them."""
+
+    to: str | To | list[str | To]
+    ordering_key: Annotated[str, msgspec.Meta(min_length=1, max_length=ORDERING_KEY_CHARS_MAX)] | None = None
+
+
+class BatchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Up to 1,000 notifications, each accepted or refused on its own."""
+
+    notifications: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1, max_length=BATCH_ITEMS_MAX)]
+
+
+class AudienceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Exactly one of: everyone of the tenant, or the members of a topic."""
+
+    all: bool = False
+    topic: Key | None = None
+
+
+class BroadcastIn(_Content, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A notification to an audience."""
+
+    audience: AudienceIn
+
+
+class NotificationOut(msgspec.Struct, frozen=True):
+    """The answer to an accepted notification; `status` is `accepted` or `scheduled`."""
+
+    id: str
+    status: str
+    accepted_at: datetime
+
+
+class ProblemOut(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why one item of a batch was refused; `field` is its path inside the item."""
+
+    code: str
+    detail: str
+    field: str | None = None
+
+
+class BatchResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One item of a batch, in the order of the request; `status` is `accepted`, `scheduled` or `refused`."""
+
+    status: str
+    id: str | None = None
+    accepted_at: datetime | None = None
+    error: ProblemOut | None = None
+    replayed: bool = False
+
+
+class BatchOut(msgspec.Struct, frozen=True):
+    """The answer to a batch."""
+
+    results: list[BatchResult]
+
+
+class BroadcastOut(msgspec.Struct, frozen=True):
+    """The answer to a broadcast call; `status` is `running`, `paused`, `cancelled` or `done`."""
+
+    id: str
+    status: str
+
+
+class CancelOut(msgspec.Struct, frozen=True):
+    """Cancellation is durable: what was not on its way to a provider will not go."""
+
+    id: str
+    status: str

@@ -1,0 +1,91 @@
+"""Group commit at the door: requests that arrive together share frames and one durable append."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from clarion.domain.channel import Lane
+from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.journal import topics
+from clarion.journal.codec import encode
+from clarion.journal.events import AcceptedFrame, Request
+from clarion.ports.clock import Clock
+from clarion.ports.journal import Append, Frame, IdempotencyEntry, Journal
+from clarion.ports.telemetry import Telemetry
+
+
+class Taken(NamedTuple):
+    """A checked notification on its way to the journal."""
+
+    notification_id: bytes
+    tenant: str
+    accepted_ms: int
+    lane: Lane
+    partition: int
+    request: Request
+
+
+class AcceptWriter:
+    """Collects what is taken and appends it: at once when idle, at most every `linger_ms` under load."""
+
+    def __init__(self, journal: Journal, clock: Clock, telemetry: Telemetry, *, linger_ms: int) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._telemetry = telemetry
+        self._linger_ms = linger_ms
+        self._taken: list[Taken] = []
+        self._entries: list[IdempotencyEntry] = []
+        self._next: asyncio.Future[None] | None = None
+        self._last_ms = 0
+        self._flushes: set[asyncio.Task[None]] = set()
+
+    async def take(self, items: Sequence[Taken], entries: Sequence[IdempotencyEntry] = ()) -> None:
+        """Return when everything given is durable, together or not at all. Raises what the journal raises."""
+        self._taken += items
+        self._entries += entries
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+            flush = asyncio.create_task(self._flush())
+            self._flushes.add(flush)
+            flush.add_done_callback(self._flushes.discard)
+        # Shielded: a client that hangs up must not cancel what others wait for.
+        await asyncio.shield(self._next)
+
+    async def _flush(self) -> None:
+        pause_ms = self._last_ms + self._linger_ms - self._clock.monotonic_ms()
+        # Even when idle, whatever arrived in the same turn of the loop goes along.
+        await asyncio.sleep(max(pause_ms, 0) / 1000)
+        self._last_ms = self._clock.monotonic_ms()
+        taken, self._taken = self._taken, []
+        entries, self._entries = self._entries, []
+        waiting, self._next = self._next, None
+        if waiting is None:
+            return
+        try:
+            await self._journal.append(Append(frames=_frames(taken), idempotency=entries))
+        except Exception as error:  # noqa: BLE001 - every waiter gets the error, whatever it is
+            waiting.set_exception(error)
+            waiting.exception()  # nobody may be waiting any more
+            return
+        waiting.set_result(None)
+        for lane, number in Counter(item.lane for item in taken).items():
+            self._telemetry.count("accepted", number, lane=lane)
+
+
+def _frames(taken: Sequence[Taken]) -> list[Frame]:
+    groups: dict[tuple[Lane, int], list[Taken]] = {}
+    for item in taken:
+        groups.setdefault((item.lane, item.partition), []).append(item)
+    frames = []
+    for (lane, partition), members in groups.items():
+        for start in range(0, len(members), FRAME_RECORDS_MAX):
+            part = members[start : start + FRAME_RECORDS_MAX]
+            frame = AcceptedFrame(
+                [item.notification_id for item in part],
+                [item.tenant for item in part],
+                [item.accepted_ms for item in part],
+                [item.request for item in part],
+            )
+            frames.append(Frame(topics.accepted(lane), partition, len(part), encode(frame, len(part))))
+    return frames

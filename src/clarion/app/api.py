@@ -1,0 +1,126 @@
+"""The API process: HTTP in, journal and stores behind it."""
+
+import asyncio
+import signal
+
+import uvicorn
+import uvloop
+
+from clarion.accept import routes as accept_routes
+from clarion.accept import routes_broadcasts
+from clarion.accept.routes import Door
+from clarion.accept.worker import AcceptWriter
+from clarion.app.config import Config
+from clarion.app.http.application import application
+from clarion.app.wiring import Identity, Parts, operator_key
+from clarion.control import routes as control_routes
+from clarion.domain.errors import OperatorError
+from clarion.journal import topics
+from clarion.ops import health
+from clarion.ops.metrics import CONTENT_TYPE
+from clarion.ports.web import PUBLIC, Call, Reply, Route
+from clarion.realtime import routes as realtime_routes
+from clarion.record import routes as record_routes
+from clarion.record.find import find
+
+KEEP_ALIVE_S = 75
+BACKLOG_GAUGE_S = 5
+
+
+def run(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT. Raises `OperatorError` when the port is taken."""
+    uvloop.run(_serve(config))
+
+
+async def _serve(config: Config) -> None:
+    parts = Parts(config, "api")
+    failed = asyncio.Event()
+    app = application(
+        _routes(parts),
+        Identity(parts, operator_key(config)),
+        parts.telemetry,
+        requests_max=config.api.max_requests,
+        on_durability_lost=failed.set,
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=config.api.host,
+            port=config.api.port,
+            http="httptools",
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=config.workers.drain_timeout_ms // 1000,
+        )
+    )
+    gauge = asyncio.create_task(_gauge(parts))
+    fatal = asyncio.create_task(_stop_on(failed, server))
+    try:
+        await server.serve()
+    except SystemExit:
+        raise OperatorError(f"Cannot listen on {config.api.host}:{config.api.port}: is it taken?") from None
+    finally:
+        gauge.cancel()
+        fatal.cancel()
+        await parts.close()
+    if failed.is_set():
+        raise OperatorError("A commit failed, so nothing more was acknowledged; check the disk.")
+
+
+async def _stop_on(failed: asyncio.Event, server: uvicorn.Server) -> None:
+    await failed.wait()
+    server.handle_exit(signal.SIGTERM, None)
+
+
+async def _gauge(parts: Parts) -> None:
+    while True:
+        for group in topics.GROUP_TOPICS:
+            parts.telemetry.metrics.backlog(group, parts.journal.backlog(group))
+        await asyncio.sleep(BACKLOG_GAUGE_S)
+
+
+def _routes(parts: Parts) -> list[Route]:
+    config = parts.config
+    writer = AcceptWriter(parts.journal, parts.clock, parts.telemetry, linger_ms=config.api.linger_ms)
+    door = Door(
+        parts.journal,
+        parts.directory,
+        writer,
+        parts.clock,
+        lambda tenant, id_: find(parts.state, parts.journal, tenant, id_) is not None,
+        backlog_max=config.api.max_backlog_events,
+    )
+    traits = {key: vendor.TRAITS for key, vendor in parts.vendors.items()}
+    return [
+        *accept_routes.routes(door),
+        *routes_broadcasts.routes(door),
+        *record_routes.routes(parts.state, parts.journal, parts.directory, parts.clock),
+        *realtime_routes.routes(parts.state, parts.directory, parts.clock),
+        *control_routes.routes(parts.control, parts.vault, parts.renderer, traits, parts.clock),
+        *_ops(parts),
+    ]
+
+
+def _ops(parts: Parts) -> list[Route]:
+    async def healthz(_call: Call) -> Reply:
+        return Reply({"status": "ok"})
+
+    async def readyz(_call: Call) -> Reply:
+        backlog = parts.journal.backlog(topics.GROUP_PLAN)
+        report = health.report(
+            [health.disk(parts.config.data_dir), health.backlog(backlog, parts.config.api.max_backlog_events)]
+        )
+        return Reply(report, 200 if report.ready else 503)
+
+    async def metrics(_call: Call) -> Reply:
+        return Reply(raw=parts.telemetry.metrics.exposition(), content_type=CONTENT_TYPE)
+
+    return [
+        Route("GET", "/healthz", healthz, PUBLIC, "Whether the process lives", tag="about"),
+        Route("GET", "/readyz", readyz, PUBLIC, "Whether it can take work", reply=health.Report, tag="about"),
+        Route("GET", "/metrics", metrics, PUBLIC, "Metrics of all processes (Prometheus)", tag="about"),
+    ]

@@ -1,0 +1,199 @@
+"""One path of the API as an ASGI endpoint: authenticate, read, decode, call the handler, answer.
+
+Errors of the caller become RFC 9457 problem documents; anything else is a blank 500 with a log line.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from clarion.domain.errors import (
+    CallerError,
+    ClarionError,
+    DurabilityError,
+    Forbidden,
+    Malformed,
+    Overloaded,
+    TooLarge,
+    Unauthorized,
+)
+from clarion.ports.telemetry import Telemetry
+from clarion.ports.web import PUBLIC, Call, Caller, Reply, Route, invalid_field
+
+_JSON: Final = msgspec.json.Encoder()
+
+_PROBLEM_TYPE: Final = b"application/problem+json"
+_ANYONE: Final = Caller(tenant="", key_id="", scopes=frozenset())
+
+Identify = Callable[[str], Caller | None]
+"""Returns whose bearer credential a text is."""
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An RFC 9457 problem document; `code` is stable, `field` the path of the offending field."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | None = None
+
+
+class Endpoint:
+    """All methods of one path."""
+
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        identify: Identify,
+        telemetry: Telemetry,
+        on_durability_lost: Callable[[], None],
+    ) -> None:
+        self._routes = routes
+        self._on_durability_lost = on_durability_lost
+        self._identify = identify
+        self._telemetry = telemetry
+        self._decoders = {
+            method: msgspec.json.Decoder(route.body) for method, route in routes.items() if route.body is not None
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        method = scope["method"]
+        route = self._routes.get("GET" if method == "HEAD" else method)
+        if route is None:
+            allowed = {"allow": ", ".join(self._routes)}
+            await problem(send, CallerError("method not allowed", code="method_not_allowed"), 405, allowed)
+            return
+        try:
+            reply = await self._answer(route, scope, receive)
+        except CallerError as error:
+            self._telemetry.count("refused", 1, code=error.code)
+            await problem(send, error)
+        except ClarionError as error:
+            await self._fail(send, route, error)
+        except Exception as error:  # noqa: BLE001 - the last line before the server; the caller learns nothing of it
+            await self._fail(send, route, error)
+        else:
+            await _reply(send, reply)
+
+    async def _answer(self, route: Route, scope: Scope, receive: Receive) -> Reply:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        call = Call(
+            caller=self._caller(route, headers),
+            path=scope.get("path_params", {}),
+            query=_query(scope["query_string"]),
+            headers=headers,
+            raw=b"",
+        )
+        if route.stream:
+            call.stream = _pieces(receive)
+        elif route.body is not None:
+            call.raw = await _read(receive, headers, route.limit_bytes)
+            call.body = self._decode(route.method, call.raw)
+        return await route.handler(call)
+
+    def _caller(self, route: Route, headers: Mapping[str, str]) -> Caller:
+        if route.scope == PUBLIC:
+            return _ANYONE
+        kind, _, secret = headers.get("authorization", "").partition(" ")
+        caller = self._identify(secret.strip()) if kind.lower() == "bearer" and secret else None
+        if caller is None:
+            raise Unauthorized("needs 'Authorization: Bearer <key>' with a valid key", field="Authorization")
+        if route.scope not in caller.scopes and ("*" not in caller.scopes or route.scope in _NEVER_BY_WILDCARD):
+            raise Forbidden(f"the key lacks the scope {route.scope!r}", field="Authorization")
+        return caller
+
+    def _decode(self, method: str, raw: bytes) -> Any:
+        try:
+            return self._decoders[method].decode(raw)
+        except msgspec.ValidationError as error:
+            raise invalid_field(error) from None
+        except RecursionError:
+            raise Malformed("the body is nested too deeply") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Malformed(f"the body is not valid JSON: {error}") from None
+
+    async def _fail(self, send: Send, route: Route, error: Exception) -> None:
+        self._telemetry.log("error", "request_failed", path=route.path, error=f"{type(error).__name__}: {error}")
+        if isinstance(error, DurabilityError):
+            self._on_durability_lost()
+            await problem(send, Overloaded("nothing can be stored now", retry_after_s=5))
+            return
+        await problem(send, CallerError("internal error", code="internal"), 500)
+
+
+_NEVER_BY_WILDCARD: Final = frozenset({"operator", "inbox"})
+
+
+async def _read(receive: Receive, headers: Mapping[str, str], limit_bytes: int) -> bytes:
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit_bytes:
+        raise TooLarge(f"the body is larger than {limit_bytes} bytes")
+    first = await receive()
+    body: bytes = first.get("body", b"")
+    if first.get("more_body"):
+        parts, size = [body], len(body)
+        async for part in _pieces(receive):
+            parts.append(part)
+            size += len(part)
+            if size > limit_bytes:
+                raise TooLarge(f"the body is larger than {limit_bytes} bytes")
+        body = b"".join(parts)
+    if len(body) > limit_bytes:
+        raise TooLarge(f"the body is larger than {limit_bytes} bytes")
+    return body
+
+
+async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Malformed("the body ended early")
+        if message.get("body"):
+            yield message["body"]
+        if not message.get("more_body"):
+            return
+
+
+def _query(raw: bytes) -> dict[str, str]:
+    if not raw:
+        return {}
+
+    return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True))
+
+
+async def _reply(send: Send, reply: Reply) -> None:
+    raw = reply.raw
+    content_type = reply.content_type.encode()
+    if raw is None:
+        raw = b"" if reply.body is None else _JSON.encode(reply.body)
+    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(raw))]
+    if reply.headers:
+        headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": raw})
+
+
+async def problem(
+    send: Send, error: CallerError, status: int | None = None, extra: Mapping[str, str] | None = None
+) -> None:
+    """Send an error of the caller as a problem document."""
+    code = status or error.status
+    document = Problem(
+        f"urn:clarion:{error.code}", error.code.replace("_", " "), code, error.code, error.detail, error.field
+    )
+    raw = _JSON.encode(document)
+    headers = [(b"content-type", _PROBLEM_TYPE), (b"content-length", b"%d" % len(raw))]
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % retry_after_s))
+    if code == Unauthorized.status:
+        headers.append((b"www-authenticate", b"Bearer"))
+    headers += [(name.encode(), value.encode()) for name, value in (extra or {}).items()]
+    await send({"type": "http.response.start", "status": code, "headers": headers})
+    await send({"type": "http.response.body", "body": raw})

@@ -1,0 +1,104 @@
+"""The OpenAPI 3.1 document and a page to read it, both made from the route table."""
+
+import re
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import msgspec
+
+from clarion import __version__
+from clarion.app.http.endpoint import Problem
+from clarion.ports.web import PUBLIC, Route
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
+h2{margin-top:2rem;text-transform:capitalize}summary{cursor:pointer;padding:.3rem 0}pre{background:#f4f6f9;padding:.8rem;
+overflow:auto;border-radius:6px}b{display:inline-block;min-width:4.5rem;color:#2456c4}small{color:#667}
+@media(prefers-color-scheme:dark){body{background:#14181f;color:#dde3ec}pre{background:#1e242e}b{color:#8ab0ff}}"""
+
+
+def document(routes: Sequence[Route]) -> bytes:
+    """Return the OpenAPI document as JSON."""
+    types = [t for route in routes for t in (route.body, route.reply) if t is not None]
+    schemas, components = msgspec.json.schema_components([*types, Problem], ref_template="#/components/schemas/{name}")
+    by_type = {id(t): schema for t, schema in zip([*types, Problem], schemas, strict=True)}
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "Clarion", "version": __version__},
+            "paths": paths,
+            "components": {
+                "schemas": components,
+                "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            },
+        }
+    )
+
+
+def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(route.path)
+    ]
+    parameters += [
+        {"name": query.name, "in": "query", "description": query.about, "schema": {"type": query.kind}}
+        for query in route.queries
+    ]
+    reply: dict[str, Any] = {"description": "Done"}
+    if route.reply is not None:
+        reply["content"] = {"application/json": {"schema": by_type[id(route.reply)]}}
+    operation: dict[str, Any] = {
+        "operationId": f"{route.method} {route.path}",
+        "summary": route.summary,
+        "tags": [route.tag or "about"],
+        "parameters": parameters,
+        "responses": {
+            str(route.status): reply,
+            "default": {
+                "description": "A problem document",
+                "content": {"application/problem+json": {"schema": by_type[id(Problem)]}},
+            },
+        },
+    }
+    if route.scope != PUBLIC:
+        operation["security"] = [{"key": [route.scope]}]
+    if route.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": by_type[id(route.body)]}},
+        }
+    elif route.stream:
+        operation["requestBody"] = {"required": True, "content": {"application/x-ndjson": {"schema": {}}}}
+    return operation
+
+
+def page(routes: Sequence[Route]) -> bytes:
+    """Return the description as one HTML page that needs nothing from elsewhere."""
+    groups: dict[str, list[Route]] = {}
+    for route in routes:
+        groups.setdefault(route.tag or "about", []).append(route)
+    sections = "".join(
+        f"<h2>{escape(tag)}</h2>" + "".join(_entry(route) for route in members) for tag, members in groups.items()
+    )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Clarion API</title><style>{_STYLE}</style><h1>Clarion API</h1>"
+        f'<p>Machine-readable: <a href="/openapi.json">/openapi.json</a>. Version {escape(__version__)}.</p>{sections}'
+    ).encode()
+
+
+def _entry(route: Route) -> str:
+    details = [f"<p>Scope: <code>{escape(route.scope or 'none')}</code></p>"]
+    details += [f"<p><code>?{escape(q.name)}</code> {escape(q.about)}</p>" for q in route.queries]
+    for label, kind in (("Body", route.body), ("Answer", route.reply)):
+        if kind is not None:
+            schema = msgspec.json.format(msgspec.json.encode(msgspec.json.schema(kind)), indent=2).decode()
+            details.append(f"<p>{label}</p><pre>{escape(schema)}</pre>")
+    return (
+        f"<details><summary><b>{route.method}</b> <code>{escape(route.path)}</code> "
+        f"<small>{escape(route.summary)}</small></summary>{''.join(details)}</details>"
+    )

@@ -1,0 +1,30 @@
+"""The scheduler process: timers back on the journal when they fall due, old frames out."""
+
+import asyncio
+import signal
+
+import uvloop
+
+from clarion.app.config import Config
+from clarion.app.wiring import Parts
+from clarion.wait.worker import TimerWorker
+
+HOUR_MS = 3_600_000
+
+
+def run(config: Config) -> None:
+    """Run until SIGTERM or SIGINT."""
+    uvloop.run(_run(config))
+
+
+async def _run(config: Config) -> None:
+    parts = Parts(config, "scheduler")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    retention_ms = config.journal.retention_hours * HOUR_MS
+    try:
+        await TimerWorker(parts.journal, parts.clock, parts.telemetry, retention_ms=retention_ms).run(stop)
+    finally:
+        await parts.close()

@@ -1,0 +1,107 @@
+"""Puts the parts together for one process. Nothing here decides anything."""
+
+import hmac
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from clarion.app.config import Config
+from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.backends.net.http import GuardedHttp
+from clarion.backends.net.smtp import GuardedSmtp
+from clarion.backends.sqlite.control import SqliteControl
+from clarion.backends.sqlite.directory import SqliteDirectory
+from clarion.backends.sqlite.journal import SqliteJournal
+from clarion.backends.sqlite.migrate import upgrade_all
+from clarion.backends.sqlite.state import SqliteState
+from clarion.control.auth.tokens import UserTokens
+from clarion.deliver.rules.retry import Policy
+from clarion.domain.channel import Channel
+from clarion.domain.errors import OperatorError
+from clarion.ops import logging
+from clarion.ops.clock import SystemClock
+from clarion.ops.metrics import Metrics
+from clarion.ops.telemetry import ProcessTelemetry
+from clarion.ops.vault import FileVault
+from clarion.ports.vendor import Vendor
+from clarion.ports.web import OPERATOR, Caller
+from clarion.providers import catalogue
+
+OPERATOR_KEY_FILE = "operator.key"
+_OPERATOR = Caller(tenant="", key_id="operator", scopes=frozenset({OPERATOR}))
+
+
+class Parts:
+    """The parts every role shares: stores opened, schema up to date, clock, telemetry and vendors."""
+
+    def __init__(self, config: Config, role: str) -> None:
+        logging.configure(config.log.level, config.log.format, role=role)
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        upgrade_all(config.data_dir)
+        self.config = config
+        self.role = role
+        self.clock = SystemClock()
+        self.telemetry = ProcessTelemetry(Metrics(config.run_dir / "metrics", role), role)
+        self.vault = FileVault.load(config.data_dir, config.master_key or None)
+        self.journal = SqliteJournal(config.data_dir, self.clock, config.journal.partitions or config.worker_count)
+        self.control = SqliteControl(config.data_dir, self.vault, self.clock)
+        self.directory = SqliteDirectory(config.data_dir, self.vault, self.clock)
+        self.state = SqliteState(config.data_dir, self.clock)
+        self.renderer = LiquidRenderer()
+        self.vendors: Mapping[tuple[Channel, str], Vendor] = catalogue.load()
+
+    def http(self) -> GuardedHttp:
+        """Return the HTTP client all vendors share."""
+        egress = self.config.egress
+        return GuardedHttp(egress.allow_private, egress.ca_file or None, allow_plain=egress.allow_http)
+
+    def smtp(self) -> GuardedSmtp:
+        """Return the SMTP sessions all vendors share."""
+        egress = self.config.egress
+        return GuardedSmtp(egress.allow_private, egress.ca_file or None, allow_plain=egress.allow_http)
+
+    def policy(self) -> Policy:
+        """Return the retry policy."""
+        deliver = self.config.deliver
+        return Policy(deliver.attempts_max, deliver.retry_base_ms, deliver.retry_cap_ms)
+
+    async def close(self) -> None:
+        """Close what holds files, writers first."""
+        await self.journal.close()
+        await self.control.close()
+        self.state.close()
+
+
+class Identity:
+    """Tells whose a bearer credential is: the operator's, a tenant's API key or a user's token."""
+
+    def __init__(self, parts: Parts, operator_key: str) -> None:
+        self._directory = parts.directory
+        self._clock = parts.clock
+        self._tokens = UserTokens(parts.vault)
+        self._operator = operator_key.encode()
+
+    def __call__(self, secret: str) -> Caller | None:
+        """Return the caller, or None for a credential that is wrong, expired or revoked."""
+        if hmac.compare_digest(secret.encode(), self._operator):
+            return _OPERATOR
+        if secret.count(".") == 2:
+            return self._tokens.verify(secret, self._clock.now_ms() // 1000)
+        return self._directory.caller(secret, self._clock.now_ms())
+
+
+def operator_key(config: Config) -> str:
+    """Return the operator's key, making its file (mode 0600) at the first start. Raises `OperatorError`."""
+    if config.operator_key:
+        return config.operator_key
+    path: Path = config.data_dir / OPERATOR_KEY_FILE
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w") as file:
+            file.write(f"clo_{secrets.token_urlsafe(32)}\n")
+    if path.stat().st_mode & 0o077:
+        raise OperatorError(f"{path} can be read by others; run: chmod 600 {path}.")
+    return path.read_text().strip()

@@ -1,0 +1,37 @@
+"""Metrics and log lines of one process behind `ports.telemetry.Telemetry`."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+from clarion.ops.metrics import Metrics
+
+
+class ProcessTelemetry:
+    """Counts into `Metrics` and logs through structlog."""
+
+    def __init__(self, metrics: Metrics, role: str) -> None:
+        self.metrics = metrics
+        self._logger = structlog.get_logger().bind(process=role)
+
+    @contextmanager
+    def cpu(self, stage: str) -> Iterator[None]:
+        """Attribute the CPU time this thread spends inside the block (which must not await) to a stage."""
+        began_ns = time.thread_time_ns()
+        try:
+            yield
+        finally:
+            self.metrics.cpu(stage, (time.thread_time_ns() - began_ns) / 1e9)
+
+    def count(self, name: str, amount: int, **labels: str) -> None:
+        """Add to a counter: `accepted` (lane), `planned` (channel, decision), `attempts` (channel, outcome), `timers`,
+        `refused` (code)."""
+        if amount:
+            self.metrics.count(name, amount, **labels)
+
+    def log(self, level: str, event: str, **fields: Any) -> None:
+        """Write a structured log line; `level` is `info`, `warning` or `error`."""
+        getattr(self._logger, level)(event, **fields)
