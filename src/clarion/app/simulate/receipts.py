@@ -64,10 +64,3 @@ class Receipts:
         """Write what is left and close the file."""
         self.flush()
         os.close(self._fd)
-
-
-def read(path: Path) -> list[Receipt]:
-    """Return the receipts of a file; a last line cut short by a kill is left out."""
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    decoder = msgspec.json.Decoder(Receipt)
-    return [decoder.decode(line) for line in lines]

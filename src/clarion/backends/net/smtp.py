@@ -73,13 +73,16 @@ class GuardedSmtp:
                     reply = await self._try(session, request)
                     if reply is not None:
                         return self._done(pool, session, reply)
-                session = SmtpSession()
-                if refusal := await self._connect(session, request):
+                session = await self._connect(request)
+                if refusal := await session.greet(request, self._tls):
                     return refusal
                 return self._done(pool, session, await session.send(request))
         except TimeoutError:
             sent = Sent.MAYBE if session is not None and session.payload_out else Sent.NO
             raise EgressError("the mail server took too long", sent=sent) from None
+        except OSError as error:
+            # Only the TLS handshake raises here: a lost connection comes out of the session as `EgressError`.
+            raise EgressError(f"TLS with {request.host} failed: {error}", sent=Sent.NO) from None
         finally:
             pool.users -= 1
             if session is not None and session.idle is None and not session.closed:
@@ -105,28 +108,25 @@ class GuardedSmtp:
             return None
         return reply
 
-    async def _connect(self, session: SmtpSession, request: SmtpRequest) -> SmtpReply | None:
-        """Connect to a checked address and log in; return the reply that refused, if any."""
+    async def _connect(self, request: SmtpRequest) -> SmtpSession:
+        """Return a session connected to the first checked address that answers."""
         addresses = await self._resolver.addresses(request.host.strip("[]"), request.port, self._ports)
         loop = asyncio.get_running_loop()
         tls = request.security == "tls"
-        failure: OSError | None = None
+        why = ""
         for address in addresses:
             try:
                 async with asyncio.timeout(EGRESS_CONNECT_TIMEOUT_MS_DEFAULT / 1000):
-                    await loop.create_connection(
-                        lambda: session,
+                    _, session = await loop.create_connection(
+                        SmtpSession,
                         address,
                         request.port,
                         ssl=self._tls if tls else None,
                         server_hostname=request.host if tls else None,
                     )
-                    return await session.greet(request, self._tls)
-            except (OSError, TimeoutError) as error:
-                failure = error if isinstance(error, OSError) else None
-                if isinstance(error, ssl.SSLError):
-                    break
-        why = failure.strerror if failure is not None else "no answer in time"
+                    return session
+            except OSError as error:  # a time-out is one too
+                why = error.strerror or "no answer in time"
         raise EgressError(f"cannot connect to {request.host}: {why}", sent=Sent.NO)
 
     def _reusable(self, pool: _Pool) -> SmtpSession | None:

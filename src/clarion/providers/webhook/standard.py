@@ -48,7 +48,9 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
     body = msgspec.json.encode(
         {
             "type": parts.get("type") or TYPE_DEFAULT,
-            "timestamp": datetime.fromtimestamp(message.created_ms / 1000, UTC).isoformat(timespec="milliseconds"),
+            "timestamp": datetime.fromtimestamp(message.created_ms / 1000, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z"),
             "data": parts["data"] if "data" in parts else {k: v for k, v in parts.items() if k != "type"},
         }
     )

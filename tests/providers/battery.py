@@ -1,0 +1,180 @@
+"""What every vendor has to do, run from one table a vendor: tests/providers/tables/<channel>_<vendor>.toml.
+
+A table holds an account, a message, the request they make, and answers with what each of them means. `$RSA_KEY` stands
+for a fresh private key. The rest, from truncated bodies to secrets in a repr, is the same for all and is checked here.
+"""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.limits import RESPONSE_BYTES_MAX
+from clarion.domain.message import HttpRequest, HttpResponse, LocalReply, Message, Request, SmtpReply, SmtpRequest
+from clarion.domain.outcome import Accepted, Outcome, Refused, Throttled, Transient
+from clarion.ports.vendor import Vendor
+
+TABLES = Path(__file__).parent / "tables"
+NOW_MS = 1_790_000_000_000
+DELIVERY = "dlv_" + "0190" * 12
+UNICODE = "Grüße 🎉 \u05e9\u05dc\u05d5\u05dd \x7e"
+BODIES = (b"", b"{", b"null", b"[]", b'"x"', b"\xff\xfe\x00", b'{"error": 1}', b'{"error": {"details": [1, {}]}}')
+OVERSIZE = b'{"error": {"message": "' + b"x" * (RESPONSE_BYTES_MAX - 23)
+
+
+def tables(folder: Path = TABLES) -> dict[str, dict[str, Any]]:
+    """Return all tables by file name."""
+    return {path.stem: tomllib.loads(path.read_text()) for path in sorted(folder.glob("*.toml"))}
+
+
+@cache
+def rsa_key() -> str:
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def account(table: dict[str, Any]) -> Account:
+    given = table.get("account", {})
+    credentials = {
+        name: rsa_key() if value == "$RSA_KEY" else value for name, value in given.get("credentials", {}).items()
+    }
+    settings = given.get("settings", {})
+    return Account("acme", "primary", Channel(table["channel"]), table["vendor"], 0, settings, credentials)
+
+
+def message(table: dict[str, Any], **changes: Any) -> Message:
+    given = {
+        "delivery_id": DELIVERY,
+        "notification_id": "ntf_" + "0190" * 8,
+        "tenant": "acme",
+        "channel": table["channel"],
+        "user_id": "ada",
+        "attempt": 1,
+        "created_ms": NOW_MS - 1000,
+        **table["message"],
+        **changes,
+    }
+    return msgspec.convert(given, Message)
+
+
+def build(vendor: Vendor, table: dict[str, Any], **changes: Any) -> Request:
+    return vendor.build(message(table, **changes), account(table), now_ms=NOW_MS, token=table.get("token"))
+
+
+def check_request(vendor: Vendor, table: dict[str, Any]) -> None:
+    """The request is the one in the table; nothing of it changes when it is built again."""
+    request, expected = build(vendor, table), table["request"]
+    assert request == build(vendor, table)
+    got = msgspec.structs.asdict(request)
+    for name, value in expected.items():
+        if name == "json":
+            assert msgspec.json.decode(got["body"]) == msgspec.json.decode(value)
+        elif name == "lines":
+            assert set(value) <= set(got["payload"].decode().split("\r\n"))
+        else:
+            assert got[name] == value, name
+
+
+def answer(vendor: Vendor, table: dict[str, Any], row: dict[str, Any]) -> Outcome:
+    """Return what the vendor reads in a row's answer."""
+    sent = message(table, **row.get("message", {}))
+    owner = account({**table, **row.get("override", {})})
+    if vendor.TRAITS.transport == "http":
+        headers, body = row.get("headers", {}), row.get("body", "").encode()
+        response: Any = HttpResponse(row["status"], headers, body)
+    elif vendor.TRAITS.transport == "smtp":
+        response = SmtpReply(row["stage"], row["code"], row["text"])
+    else:
+        request = vendor.build(sent, owner, now_ms=NOW_MS, token=None)
+        response = LocalReply(request.content)  # type: ignore[union-attr]
+    return vendor.read(response, sent, owner, now_ms=NOW_MS)
+
+
+def check_row(vendor: Vendor, table: dict[str, Any], row: dict[str, Any]) -> None:
+    """An answer means what its row says."""
+    outcome = answer(vendor, table, row)
+    assert type(outcome).__name__ == row["outcome"], outcome
+    for name in ("after_ms", "reason", "vendor_message_id", "content", "detail"):
+        if name in row:
+            assert getattr(outcome, name) == row[name]
+
+
+def check_hostile_answers(vendor: Vendor, table: dict[str, Any]) -> None:
+    """No status with no body whatever raises; failures stay failures and their words stay short."""
+    for status in (200, 201, 204, 301, 302, 400, 401, 403, 404, 408, 409, 410, 413, 418, 425, 429, 500, 502, 503, 504):
+        for body in (*BODIES, OVERSIZE):
+            response = HttpResponse(status, {}, body)
+            outcome = vendor.read(response, message(table), account(table), now_ms=NOW_MS)
+            assert not (isinstance(outcome, Accepted) and status >= 300)
+            assert len(getattr(outcome, "detail", "")) <= 500
+            if status >= 500:
+                assert isinstance(outcome, Transient | Throttled)
+
+
+def check_retry_after(vendor: Vendor, table: dict[str, Any]) -> None:
+    """429 is a pause: of the seconds or until the date it names, of no stated length otherwise, never a failure."""
+    dates = {"Mon, 21 Sep 2026 14:14:20 GMT": 60_000, "Mon, 21 Sep 2026 14:13:00 GMT": 0}
+    for text, expected in {"7": 7_000, "0": 0, **dates}.items():
+        outcome = _throttled(vendor, table, {"retry-after": text})
+        assert outcome.after_ms == expected or (expected == 0 and outcome.after_ms), text
+    for text in (None, "soon", "-1", "1e3", "99999999999999999999", "Mon, 99 Foo 2026 99:99:99 GMT"):
+        outcome = _throttled(vendor, table, {"retry-after": text} if text else {})
+        assert outcome.after_ms is None or 0 <= outcome.after_ms <= 24 * 3600 * 1000
+
+
+def _throttled(vendor: Vendor, table: dict[str, Any], headers: dict[str, str]) -> Throttled:
+    outcome = vendor.read(HttpResponse(429, headers, b""), message(table), account(table), now_ms=NOW_MS)
+    assert isinstance(outcome, Throttled)
+    return outcome
+
+
+def check_unicode(vendor: Vendor, table: dict[str, Any]) -> None:
+    """Text in any script goes through."""
+    parts = {k: UNICODE if isinstance(v, str) else v for k, v in table["message"]["parts"].items()}
+    request = build(vendor, table, parts=parts)
+    if isinstance(request, HttpRequest):
+        assert "🎉" in request.body.decode()
+    elif isinstance(request, SmtpRequest):
+        assert request.payload.isascii()
+
+
+def check_secrets(vendor: Vendor, table: dict[str, Any]) -> None:
+    """No credential and no access token shows in the repr of anything that could be logged."""
+    owner = account(table)
+    secrets = [value for value in owner.credentials.values() if value != owner.credentials.get("client_email")]
+    seen = [repr(owner), repr(build(vendor, table))]
+    seen += [repr(answer(vendor, table, row)) for row in table["rows"]]
+    for secret in [*secrets, table.get("token") or "-----"]:
+        assert not any(secret in text for text in seen)
+
+
+def check_traits(vendor: Vendor, table: dict[str, Any]) -> None:
+    """The declaration holds what the table uses, and required fields are in it."""
+    for fields, used in ((vendor.TRAITS.settings, "settings"), (vendor.TRAITS.credentials, "credentials")):
+        given = table.get("account", {}).get(used, {})
+        assert set(given) <= {field.name for field in fields}
+        assert {field.name for field in fields if field.required} <= set(given)
+    if vendor.TRAITS.parts:
+        assert set(table["message"]["parts"]) <= set(vendor.TRAITS.parts)
+
+
+def run(vendor: Vendor, table: dict[str, Any]) -> None:
+    """Run the whole battery."""
+    check_traits(vendor, table)
+    check_request(vendor, table)
+    for row in table["rows"]:
+        check_row(vendor, table, row)
+    check_unicode(vendor, table)
+    check_secrets(vendor, table)
+    if vendor.TRAITS.transport == "http":
+        check_hostile_answers(vendor, table)
+        check_retry_after(vendor, table)
+    outcomes = {row["outcome"] for row in table["rows"]}
+    assert Accepted.__name__ in outcomes
+    assert vendor.TRAITS.transport == "local" or {Refused.__name__, Transient.__name__} & outcomes

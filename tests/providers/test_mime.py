@@ -1,0 +1,130 @@
+"""Messages from skeletons, read back by the standard library's parser."""
+
+import re
+from email import message_from_bytes, policy
+from email.header import decode_header, make_header
+from email.utils import parsedate_to_datetime
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from clarion.providers import mime
+
+GIVEN = {
+    "delivery_id": "dlv_" + "0190" * 12,
+    "created_ms": 1_790_000_000_000,
+    "sender": "news@shop.example",
+    "sender_name": "",
+    "reply_to": "",
+    "recipient": "ada@example.org",
+    "subject": "Your order",
+    "text": "text",
+    "html": "<p>html</p>",
+    "list_unsubscribe": "",
+}
+ALWAYS = ["From", "MIME-Version", "To", "Subject", "Message-ID", "Date"]
+BREAKS = ["\r", "\n", "\r\n", "\0", "\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1e", "\ud800"]
+header_text = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=150)
+body_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=2000)
+
+
+def written(text):
+    """A body as it goes over the wire: CRLF line ends."""
+    return re.sub(r"\r\n|\r|\n", "\r\n", text)
+
+
+def read_header(raw):
+    return str(make_header(decode_header(re.sub(r"\r?\n(?=[ \t])", "", raw))))
+
+
+@given(subject=header_text, name=header_text, text=body_text, html=body_text)
+@example(subject="=?utf-8?q?spoof?=", name='a "b" \\ c', text=".\r\n.", html="--=_dlv_\n")
+@example(subject=" lead and trail ", name=" x ", text="\r", html="")
+@example(subject="ascii " * 160, name="ß" * 150, text="", html="x")
+def test_the_parser_reads_back_what_was_written(subject, name, text, html):
+    text = text or "-"
+    payload = mime.build(**{**GIVEN, "subject": subject, "sender_name": name, "text": text, "html": html})
+    parsed = message_from_bytes(payload)
+    assert parsed.keys() == [*ALWAYS, "Content-Type", *([] if html else ["Content-Transfer-Encoding"])]
+    assert read_header(parsed["Subject"]) == subject
+    modern = message_from_bytes(payload, policy=policy.default)
+    assert modern["From"].addresses[0].addr_spec == "news@shop.example"
+    assert len(modern["From"].addresses) == len(modern["To"].addresses) == 1
+    assert not modern.defects
+    kinds = [
+        (part.get_content_type(), part.get_payload(decode=True)) for part in parsed.walk() if not part.is_multipart()
+    ]
+    expected = [("text/plain", text)] + ([("text/html", html)] if html else [])
+    assert kinds == [(kind, written(body).encode()) for kind, body in expected]
+
+
+@given(subject=st.text(max_size=900).filter(lambda t: not re.search("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]", t)))
+def test_lines_stay_within_rfc_5322(subject):
+    try:
+        payload = mime.build(**{**GIVEN, "subject": subject})
+    except ValueError:
+        assert re.search("[\ud800-\udfff]", subject)
+        return
+    lines = payload.split(b"\r\n")
+    assert max(map(len, lines)) <= 998
+    assert b"\n" not in payload.replace(b"\r\n", b"")
+    assert b"\r" not in payload.replace(b"\r\n", b"")
+    assert payload.isascii()
+    assert all(len(line) <= 76 for line in lines if b"=?utf-8?b?" in line)
+
+
+@pytest.mark.parametrize("junk", BREAKS)
+@pytest.mark.parametrize(
+    "field", ["subject", "sender", "sender_name", "reply_to", "recipient", "list_unsubscribe", "delivery_id"]
+)
+def test_nothing_can_add_a_header(field, junk):
+    value = (GIVEN[field] or "https://x.example/") + junk + "Bcc: mallory@evil.example"
+    with pytest.raises(ValueError, match=r".+"):
+        mime.build(**{**GIVEN, field: value})
+
+
+@given(junk=st.sampled_from(BREAKS), at=st.integers(0, 10), field=st.sampled_from(["subject", "sender_name"]))
+def test_no_break_passes_wherever_it_stands(junk, at, field):
+    value = "0123456789"[:at] + junk + "0123456789"[at:]
+    with pytest.raises(ValueError, match="line break"):
+        mime.build(**{**GIVEN, field: value})
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["", "ada", "@x.example", "a@", "a b@x.example", "a@x.example>", "<a@x.example", "a@x..example", "a@-x.example",
+     "a,b@x.example", "a@x.example, b@x.example", '"a b"@x.example', "ä@x.example", "a@[127.0.0.1]", "a" * 250 + "@x.example"],
+)  # fmt: skip
+def test_addresses_that_cannot_be_mailed_to(bad):
+    with pytest.raises(ValueError, match="not an e-mail address"):
+        mime.address(bad, "address")
+
+
+def test_an_international_domain_becomes_ascii():
+    assert mime.address("ada@bücher.example", "address") == "ada@xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize(
+    "bad", ["http://x.example/", "javascript:alert(1)", "https://x.example/>", "https://x y", "https://", "x"]
+)
+def test_list_unsubscribe_takes_https_and_mailto_only(bad):
+    with pytest.raises(ValueError, match="list_unsubscribe"):
+        mime.build(**{**GIVEN, "list_unsubscribe": bad})
+
+
+def test_list_unsubscribe_is_there_only_when_given():
+    assert b"List-Unsubscribe" not in mime.build(**GIVEN)
+    payload = mime.build(**{**GIVEN, "list_unsubscribe": "mailto:leave@shop.example?subject=1"})
+    assert b"\r\nList-Unsubscribe: <mailto:leave@shop.example?subject=1>\r\n" in payload
+
+
+@given(at_ms=st.integers(0, 4_102_444_800_000))
+@example(at_ms=951_782_400_000)
+def test_dates_agree_with_the_library(at_ms):
+    assert parsedate_to_datetime(mime.date(at_ms)).timestamp() == at_ms // 1000
+
+
+def test_a_message_without_text_and_html_is_refused():
+    with pytest.raises(ValueError, match="text or an html"):
+        mime.build(**{**GIVEN, "text": "", "html": ""})
