@@ -106,8 +106,8 @@ def _recipient(to: str | To, field: str) -> Recipient:
             raise InvalidField("takes either a user_id or contacts", field=field)
         return Recipient(user_id=address.identifier(to.user_id, f"{field}.user_id"))
     address.single_line(to.locale, f"{field}.locale", KEY_CHARS_MAX)
-    address.single_line(to.timezone, f"{field}.timezone", KEY_CHARS_MAX)
-    return Recipient(contacts=check.contacts(given, field), locale=to.locale, zone=to.timezone)
+    address.single_line(to.zone, f"{field}.zone", KEY_CHARS_MAX)
+    return Recipient(contacts=check.contacts(given, field), locale=to.locale, zone=to.zone)
 
 
 def owner_of(request: Request) -> str:

@@ -36,7 +36,7 @@ class To(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     push: str | None = None
     webpush: str | None = None
     locale: Annotated[str, msgspec.Meta(max_length=35)] = ""
-    timezone: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    zone: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 class _Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

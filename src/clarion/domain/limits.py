@@ -138,7 +138,7 @@ INBOX_SCAN_MAX: Final = 200
 INBOX_COUNT_MAX: Final = 1_000
 """Items looked at, newest first, for the counts of an inbox."""
 COUNTER_ROWS_MAX: Final = 10_000
-JOURNAL_LOOK_BACK_MS: Final = 5_000
+JOURNAL_LOOK_BACK_MS: Final = 1_000
 """How far before an id's time the journal is searched for its frame: clocks of processes differ a little."""
 
 BACKLOG_CHECK_MS: Final = 200

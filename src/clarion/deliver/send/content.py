@@ -3,7 +3,7 @@
 from typing import Any
 
 from clarion.domain.channel import Channel
-from clarion.domain.content import HTML_PARTS, Template
+from clarion.domain.content import PARTS, Template
 from clarion.domain.limits import COMPILED_TEMPLATES_MAX
 from clarion.ports.directory import Directory
 from clarion.ports.renderer import Render, Renderer, RenderError
@@ -43,6 +43,8 @@ class Contents:
         return {part: render(context) for part, render in renders.items()}
 
     def _compile(self, template: Template, channel: Channel) -> dict[str, Render]:
-        html = HTML_PARTS.get(channel, frozenset())
-        parts = template.parts[channel]
-        return {part: self._renderer.compile(source, html=part in html) for part, source in parts.items()}
+        declared = PARTS[channel]
+        return {
+            part: self._renderer.compile(source, html=part in declared and declared[part].html)
+            for part, source in template.parts[channel].items()
+        }
