@@ -10,11 +10,12 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-from clarion.backends.sqlite.connection import connect
+from clarion.backends.sqlite.connection import connect, fetch_one
 
 NAMES: Final = ("control", "journal", "state")
 _ROOT: Final = Path(__file__).parent / "migrations"
@@ -26,23 +27,18 @@ def path_of(data_dir: Path, name: str) -> Path:
 
 
 def upgrade(data_dir: Path, name: str) -> Path:
-    """Bring one file to the newest revision, creating it if needed, and return its path."""
+    """Bring one file to the newest revision, creating it if needed, and return its path.
+
+    Call it before this process opens the file. Alembic's driver brings its own copy of SQLite, and when that one closes
+    the file it drops the POSIX locks this process holds on it. A file that is up to date is left to ours alone.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)
     path = path_of(data_dir, name)
     with (data_dir / ".migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        connect(path).close()  # page size and WAL are fixed before the first table
-        engine = _engine(path)
-        config = Config()
-        config.set_main_option("script_location", _escaped(_ROOT))
-        config.set_main_option("version_locations", _escaped(_ROOT / name))
-        config.set_main_option("path_separator", "newline")  # paths may hold spaces and colons
-        try:
-            with engine.begin() as connection:
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-        finally:
-            engine.dispose()
+        config = _config(name)
+        if _current(path) != ScriptDirectory.from_config(config).get_current_head():
+            _run(path, config)
     return path
 
 
@@ -50,6 +46,35 @@ def upgrade_all(data_dir: Path) -> None:
     """Bring every file to its newest revision."""
     for name in NAMES:
         upgrade(data_dir, name)
+
+
+def _config(name: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", _escaped(_ROOT))
+    config.set_main_option("version_locations", _escaped(_ROOT / name))
+    config.set_main_option("path_separator", "newline")  # paths may hold spaces and colons
+    return config
+
+
+def _current(path: Path) -> str | None:
+    db = connect(path)  # also fixes page size and WAL before the first table
+    try:
+        if fetch_one(db, "SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'") is None:
+            return None
+        row = fetch_one(db, "SELECT version_num FROM alembic_version")
+        return None if row is None else str(row[0])
+    finally:
+        db.close()
+
+
+def _run(path: Path, config: Config) -> None:
+    engine = _engine(path)
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
 
 
 def _engine(path: Path) -> Engine:

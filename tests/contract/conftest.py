@@ -1,0 +1,17 @@
+"""Fixtures of the contract suites."""
+
+import pytest
+
+from tests.contract.journals import BACKENDS, VirtualClock
+
+
+@pytest.fixture
+def clock():
+    return VirtualClock()
+
+
+@pytest.fixture(params=BACKENDS)
+async def journal(request, tmp_path, clock):
+    opened = BACKENDS[request.param](tmp_path, clock)
+    yield opened
+    await opened.close()

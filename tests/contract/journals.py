@@ -1,0 +1,78 @@
+"""What the journal suites share: a clock that tests turn by hand, the backends, and short ways to build appends."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.sqlite.journal import SqliteJournal, open_journal
+from clarion.ports.journal import Append, Cursor, Frame, Journal, Lease, Timer
+
+PARTITIONS = 4
+START_MS = 1_700_000_000_000
+TTL_MS = 10_000
+
+
+class VirtualClock:
+    """Stands still until it is moved; wall and monotonic time move apart on request."""
+
+    def __init__(self) -> None:
+        self.wall_ms = START_MS
+        self.machine_ms = 50_000
+
+    def now_ms(self) -> int:
+        return self.wall_ms
+
+    def monotonic_ms(self) -> int:
+        return self.machine_ms
+
+    def entropy(self, size: int) -> bytes:
+        return bytes(size)
+
+    def jitter(self) -> float:
+        return 0.5
+
+    def pass_ms(self, ms: int) -> None:
+        self.wall_ms += ms
+        self.machine_ms += ms
+
+
+def memory(_data_dir: Path, clock: VirtualClock) -> Journal:
+    return MemoryJournal(clock, PARTITIONS)
+
+
+def sqlite(data_dir: Path, clock: VirtualClock) -> SqliteJournal:
+    return open_journal(data_dir, clock, PARTITIONS)
+
+
+BACKENDS: dict[str, Callable[[Path, VirtualClock], Journal]] = {"memory": memory, "sqlite": sqlite}
+
+
+def frame(topic: str = "t", partition: int = 0, payload: bytes = b"x", count: int = 1) -> Frame:
+    return Frame(topic, partition, count, payload)
+
+
+def frames(*payloads: bytes, topic: str = "t", partition: int = 0) -> Append:
+    return Append(frames=[frame(topic, partition, payload) for payload in payloads])
+
+
+def timer(name: bytes, due_ms: int, topic: str = "t", partition: int = 0) -> Timer:
+    return Timer(name, due_ms, topic, partition, b"timer " + name)
+
+
+def cursor(name: bytes = b"c", partition: int = 0, created_ms: int = START_MS, status: str = "running") -> Cursor:
+    return Cursor(name, "acme", partition, status, 0, 0, 0, 0, created_ms, created_ms, b"job")
+
+
+async def held(journal: Journal, group: str = "g", partition: int = 0, owner: str = "me") -> Lease:
+    """Return a lease that has to be free."""
+    lease = await journal.acquire(group, partition, owner, TTL_MS)
+    assert lease is not None
+    return lease
+
+
+def offsets(journal: Journal, topic: str = "t", partition: int = 0) -> list[int]:
+    return [stored.offset for stored in journal.read(topic, partition, 0)]
+
+
+def payloads(journal: Journal, topic: str = "t", partition: int = 0) -> list[bytes]:
+    return [stored.payload for stored in journal.read(topic, partition, 0)]

@@ -1,0 +1,121 @@
+"""Two journals on one SQLite file, as two processes have them: nothing doubled, nothing missed, one number of partitions."""
+
+import asyncio
+
+import pytest
+
+from clarion.backends.sqlite.journal import SqliteJournal, open_journal
+from clarion.domain.errors import StaleLease
+from clarion.ports.journal import Append, Commit
+from tests.contract.journals import PARTITIONS, START_MS, TTL_MS, frame, frames, held, offsets, sqlite, timer
+
+
+@pytest.fixture
+async def pair(tmp_path, clock):
+    journals = sqlite(tmp_path, clock), sqlite(tmp_path, clock)
+    yield journals
+    for journal in journals:
+        await journal.close()
+
+
+async def test_each_sees_what_the_other_appended_at_once(pair):
+    one, two = pair
+    await one.append(frames(b"1"))
+    await two.append(frames(b"2"))
+    await one.append(frames(b"3"))
+    assert one.read("t", 0, 0) == two.read("t", 0, 0)
+    assert [stored.payload for stored in two.read("t", 0, 0)] == [b"1", b"2", b"3"]
+
+
+async def test_each_is_woken_by_the_other(pair):
+    one, two = pair
+    watches = [two.watch() for _ in range(20)]
+    waits = asyncio.gather(*(watch.wait(10_000) for watch in watches))
+    await asyncio.sleep(0)
+    await one.append(frames(b"1"))
+    assert await waits == [True] * 20
+
+
+async def test_an_append_of_the_other_between_read_and_wait_is_not_missed(pair):
+    one, two = pair
+    watch = two.watch()
+    for n in range(50):
+        assert len(two.read("t", 0, n)) == 0
+        await one.append(frames(b"x"))
+        while not two.read("t", 0, n):
+            assert await watch.wait(10_000)
+
+
+async def test_concurrent_appends_of_both_leave_no_gap(pair):
+    batches = [pair[n % 2].append(Append(frames=[frame(), frame("u")])) for n in range(200)]
+    acknowledged = await asyncio.gather(*batches)
+    assert sorted(offset for offset, _ in acknowledged) == list(range(1, 201))
+    assert [f.offset for f in pair[0].read("u", 0, 0, 1_000)] == list(range(1, 201))
+
+
+async def test_a_timer_fires_once_however_many_fire(pair):
+    timers = [timer(b"%d" % n, n % 7, partition=n % PARTITIONS) for n in range(300)]
+    await pair[0].append(Append(timers=timers))
+    fired = await asyncio.gather(*(pair[n % 2].fire(100, 20) for n in range(40)))
+    assert sum(fired) == 300
+    found = [f.payload for p in range(PARTITIONS) for f in pair[1].read("t", p, 0, 1_000)]
+    assert sorted(found) == sorted(one.payload for one in timers)
+
+
+async def test_a_lease_taken_over_in_one_process_is_stale_in_the_other(pair, clock):
+    one, two = pair
+    zombie = await held(one, owner="one")
+    assert await two.acquire("g", 0, "two", TTL_MS) is None
+    clock.pass_ms(TTL_MS)
+    heir = await held(two, owner="two")
+    with pytest.raises(StaleLease):
+        await one.append(Append(frames=[frame()], commits=[Commit(zombie, "t", 1)]))
+    assert await two.append(Append(frames=[frame()], commits=[Commit(heir, "t", 1)])) == [1]
+
+
+async def test_of_many_who_reach_for_a_lease_one_gets_it(pair):
+    leases = await asyncio.gather(*(pair[n % 2].acquire("g", 0, f"owner {n}", TTL_MS) for n in range(20)))
+    assert len([lease for lease in leases if lease is not None]) == 1
+
+
+async def test_a_lease_from_before_a_reboot_is_free(pair, clock):
+    await held(pair[0], owner="one")
+    clock.machine_ms += 10_000_000
+    await held(pair[0], owner="one")
+    clock.machine_ms = 5_000  # the machine's clock starts again
+    assert (await held(pair[1], owner="two")).fence == 3
+
+
+async def test_trimming_under_a_reader_disturbs_nobody(pair, clock):
+    one, two = pair
+    lease = await held(one)
+    await one.append(Append(frames=[frame() for _ in range(400)], commits=[Commit(lease, "t", 300)]))
+    clock.pass_ms(1)
+    assert sum(await asyncio.gather(one.trim(clock.now_ms()), two.trim(clock.now_ms()))) == 300
+    assert [f.offset for f in two.since("t", 0, START_MS, 1_000)] == list(range(301, 401))
+
+
+async def test_everything_is_there_after_reopening(tmp_path, clock):
+    first = sqlite(tmp_path, clock)
+    lease = await held(first)
+    await first.append(Append(frames=[frame(), frame()], commits=[Commit(lease, "t", 1)], timers=[timer(b"1", 5)]))
+    await first.close()
+    second = sqlite(tmp_path, clock)
+    assert (offsets(second), second.next_due_ms(), second.committed("g", 0)["t"].offset) == ([1, 2], 5, 1)
+    assert await second.append(Append(frames=[frame()], lease=lease)) == [3]
+    await second.close()
+
+
+async def test_the_first_start_fixes_the_number_of_partitions(tmp_path, clock):
+    for partitions in (3, 7):
+        journal = open_journal(tmp_path, clock, partitions)
+        assert journal.partitions == 3
+        await journal.close()
+
+
+async def test_appends_under_way_are_finished_by_close(tmp_path, clock):
+    journal: SqliteJournal = sqlite(tmp_path, clock)
+    appends = [asyncio.ensure_future(journal.append(frames(b"%d" % n))) for n in range(50)]
+    await asyncio.sleep(0)
+    await journal.close()
+    assert await asyncio.gather(*appends) == [[n] for n in range(1, 51)]
