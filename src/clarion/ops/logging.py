@@ -16,6 +16,8 @@ PERSONAL_KEYS: Final = frozenset({"address", "email", "phone", "recipient", "to"
 """Fields that are written as their first two characters only."""
 MASK: Final = "***"
 _DEPTH_MAX: Final = 6
+_QUIET: Final = ("alembic", "asyncio", "uvicorn")
+"""Libraries whose lines matter only from `warning` upwards."""
 
 
 def mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -72,6 +74,8 @@ def configure(level: str, output: str, *, role: str = "", stream: TextIO | None 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
 
 
 def _with_role(role: str) -> Any:

@@ -44,6 +44,7 @@ class Metrics:
             "clarion_backlog_events", "Events not yet worked off", ["group"], multiprocess_mode="mostrecent", **own
         )
         self._cpu = Counter("clarion_stage_cpu_seconds_total", "CPU time spent in a stage", ["stage"], **own)
+        self._cpu = Counter("clarion_stage_cpu_seconds", "CPU time of a stage in its thread", ["stage"], **own)
         self._stage = Histogram("clarion_stage_seconds", "Time one batch took", ["stage"], buckets=_SECONDS, **own)
 
     def accepted(self, lane: str, count: int) -> None:
@@ -75,9 +76,10 @@ class Metrics:
         """Set how many events a group has not worked off."""
         self._backlog.labels(group).set(events)
 
-    def stage(self, stage: str, seconds: float) -> None:
-        """Observe how long a stage took over one batch."""
+    def stage(self, stage: str, seconds: float, cpu_seconds: float = 0.0) -> None:
+        """Observe how long a stage took over one batch, and what it cost."""
         self._stage.labels(stage).observe(seconds)
+        self._cpu.labels(stage).inc(cpu_seconds)
 
     def count(self, name: str, amount: int, **labels: str) -> None:
         """Add to a counter by its short name (`accepted`, `planned`, `attempts`, `timers`, `refused`)."""

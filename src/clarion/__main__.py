@@ -1,0 +1,5 @@
+"""`python -m clarion`: the command line."""
+
+from clarion.app.cli import main
+
+main()

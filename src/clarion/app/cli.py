@@ -1,0 +1,78 @@
+"""The command line. Commands are named here and imported when they are called, so that each starts quickly."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+import typer
+import typer.core
+from typer.main import get_command
+
+from clarion.domain.errors import CallerError, OperatorError
+
+EXIT_OPERATOR: Final = 2
+
+COMMANDS: Final = {
+    "init": "clarion.app.commands.running:init",
+    "up": "clarion.app.commands.running:up",
+    "demo": "clarion.app.demo.cli:demo",
+    "send": "clarion.app.commands.sending:send",
+    "status": "clarion.app.commands.sending:status",
+    "users": "clarion.app.commands.users:app",
+    "keys": "clarion.app.commands.keys:app",
+    "providers": "clarion.app.commands.providers:app",
+    "config": "clarion.app.commands.running:config",
+    "api": "clarion.app.commands.running:api",
+    "worker": "clarion.app.commands.running:worker",
+    "scheduler": "clarion.app.commands.running:scheduler",
+    "simulate": "clarion.app.simulate.cli:simulate",
+    "bench": "clarion.app.bench.cli:bench",
+    "chaos": "clarion.app.chaos.cli:chaos",
+}
+"""Command to where it is: a function, or a `typer.Typer` of further commands."""
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands of `COMMANDS`, in that order."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order of the help text."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        return _command(cmd_name, getattr(importlib.import_module(module), attribute))
+
+
+def _command(name: str, target: typer.Typer | Callable[..., Any]) -> Any:
+    if not isinstance(target, typer.Typer):
+        function, target = target, typer.Typer(add_completion=False)
+        target.command(name)(function)
+    command = get_command(target)
+    command.name = name
+    return command
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.callback()
+def clarion() -> None:
+    """Clarion: one API decides who is notified, when, where and through whom, and can say afterwards why."""
+
+
+def main() -> NoReturn:
+    """Run the command line. What an operator can mend is one sentence and exit code 2, never a traceback."""
+    try:
+        app()
+    except (OperatorError, CallerError) as error:
+        sys.stderr.write(f"clarion: {error}\n")
+    sys.exit(EXIT_OPERATOR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Options that several commands share, and what they stand for."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clarion.app.commands.remote import Remote
+from clarion.app.config import Config, load
+from clarion.domain.errors import OperatorError
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", envvar="CLARION_CONFIG", help="TOML file; default: ./clarion.toml if any")
+]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="where everything durable lives; wins over the file")]
+Url = Annotated[str | None, typer.Option("--url", envvar="CLARION_URL", help="base URL of a running Clarion")]
+Key = Annotated[str | None, typer.Option("--key", envvar="CLARION_KEY", help="API key", show_default=False)]
+
+
+def configuration(config_file: Path | None, data_dir: Path | None) -> Config:
+    """Return the configuration of this call."""
+    env = dict(os.environ)
+    if data_dir is not None:
+        env["CLARION_DATA_DIR"] = str(data_dir)
+    return load(config_file, env)
+
+
+def remote(url: str | None, key: str | None) -> Remote:
+    """Return a client of the API named by the options, else of the one configured here with the operator's key."""
+    if url is not None and key is not None:
+        return Remote(url, key)
+    config = configuration(None, None)
+    secret = key or (_operator_key(config) if url is None else None)
+    if secret is None:
+        raise OperatorError("No API key: give --key or set CLARION_KEY.")
+    return Remote(url or f"http://{_reachable(config.api.host)}:{config.api.port}", secret)
+
+
+def _operator_key(config: Config) -> str | None:
+    path = config.data_dir / "operator.key"
+    try:
+        return config.operator_key or (path.read_text().strip() if path.exists() else None)
+    except OSError as error:
+        raise OperatorError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def _reachable(host: str) -> str:
+    """Return an address to connect to for one that is listened on."""
+    if host in ("0.0.0.0", "::", ""):  # noqa: S104
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,115 @@
+"""`init`, `up`, `api`, `worker`, `scheduler` and `config`: what runs on this machine."""
+
+import asyncio
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from clarion.app.commands.options import ConfigFile, DataDir, configuration
+from clarion.app.config import Config, defaults_text
+from clarion.app.supervisor import Role, Supervisor, die_with_parent, only_one
+from clarion.ops import logging
+
+METRICS_DIR = "metrics"
+Stages = Annotated[str, typer.Option(help="only these stages, separated by commas")]
+
+
+def init(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Make the data directory with its keys and databases. `up` does this too."""
+    config = configuration(config_file, data_dir)
+    prepare(config)
+    Console().print(
+        f"Ready in {escape(str(config.data_dir))}. The operator's key is in operator.key there; start with: clarion up",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Run everything on this machine: API, workers and scheduler, restarted when they die."""
+    config = configuration(config_file, data_dir)
+    logging.configure(config.log.level, config.log.format, role="up")
+    with only_one(config.run_dir):
+        shutil.rmtree(config.run_dir / METRICS_DIR, ignore_errors=True)
+        prepare(config)
+        supervisor = Supervisor(
+            roles(config, config_file),
+            config.run_dir,
+            drain_timeout_ms=config.workers.drain_timeout_ms,
+            env=_env(config),
+        )
+        code = asyncio.run(supervisor.run())
+    raise typer.Exit(code)
+
+
+def api(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Run the HTTP API alone."""
+    config = _start("api", config_file, data_dir)
+    from clarion.app.api import run
+
+    run(config)
+
+
+def worker(
+    index: Annotated[int, typer.Option(min=0, help="number of this worker, from 0")] = 0,
+    stages: Stages = "",
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run one worker alone."""
+    config = _start(f"worker-{index}", config_file, data_dir)
+    from clarion.app.workers import STAGES, run
+
+    run(config, index, stages.split(",") if stages else STAGES)
+
+
+def scheduler(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Run the scheduler alone."""
+    config = _start("scheduler", config_file, data_dir)
+    from clarion.app.scheduler import run
+
+    run(config)
+
+
+def config() -> None:
+    """Print every setting with its default and what it means. The output is a valid configuration file."""
+    typer.echo(defaults_text(), nl=False)
+
+
+def prepare(config: Config) -> None:
+    """Make keys and databases in the data directory, or bring them up to date."""
+    from clarion.app.wiring import operator_key
+    from clarion.backends.sqlite.migrate import upgrade_all
+    from clarion.ops.vault import FileVault
+
+    operator_key(config)
+    FileVault.load(config.data_dir, config.master_key or None)
+    upgrade_all(config.data_dir)
+
+
+def roles(config: Config, config_file: Path | None) -> list[Role]:
+    """Return the processes of an installation, in the order they are started."""
+    command = [sys.executable, "-m", "clarion"]
+    options = ["--config", str(config_file)] if config_file is not None else []
+    workers = [
+        Role(f"worker-{index}", [*command, "worker", "--index", str(index), *options])
+        for index in range(config.worker_count)
+    ]
+    return [Role("api", [*command, "api", *options]), *workers, Role("scheduler", [*command, "scheduler", *options])]
+
+
+def _env(config: Config) -> dict[str, str]:
+    return {**os.environ, "CLARION_DATA_DIR": str(config.data_dir)}
+
+
+def _start(role: str, config_file: Path | None, data_dir: Path | None) -> Config:
+    die_with_parent(os.environ)
+    config = configuration(config_file, data_dir)
+    logging.configure(config.log.level, config.log.format, role=role)
+    return config
