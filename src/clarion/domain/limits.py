@@ -149,3 +149,5 @@ CRASHES_IN_A_ROW_MAX: Final = 6
 RESTART_PAUSE_S_MAX: Final = 5.0
 CREDENTIAL_CHARS_MAX: Final = 64 * 1024
 """Characters of one credential; a private key in PEM is the longest there is."""
+BROADCAST_CHUNKS_PER_PAGE_MAX: Final = 50
+"""Chunks looked at for one page of a broadcast's deliveries."""

@@ -1,0 +1,173 @@
+"""Endpoints that tell what happened to notifications, and the list of every endpoint that reads history."""
+
+from collections import defaultdict
+from typing import Final
+
+from clarion.domain import ids
+from clarion.domain.channel import CHANNELS, LANES, Channel
+from clarion.domain.delivery_state import NAMES
+from clarion.domain.errors import InvalidField, NotFound
+from clarion.domain.history import Attempt, Delivery, Notification
+from clarion.domain.limits import HISTORY_SCAN_MAX, JOURNAL_LOOK_BACK_MS
+from clarion.journal.codec import decode
+from clarion.journal.events import AcceptedFrame
+from clarion.journal.topics import accepted
+from clarion.ports.clock import Clock
+from clarion.ports.directory import Directory
+from clarion.ports.history import History, Window
+from clarion.ports.journal import Journal
+from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page, shown, time_of
+from clarion.ports.web import Call, Query, Reply, Route
+from clarion.record.routes_broadcasts import broadcast_routes
+from clarion.record.routes_dead_letters import dead_letter_routes
+from clarion.record.routes_watch import watch_routes
+from clarion.record.rules.timeline import moments, status
+from clarion.record.shapes import NotificationOut, delivery_brief, delivery_out, notification_out
+
+READ: Final = "notifications:read"
+_STATES: Final = {name: state for state, name in NAMES.items()}
+_LIST_QUERIES: Final = (
+    Query("state", "Only with a delivery in this state"),
+    Query("channel", "Only with a delivery on this channel"),
+    Query("user_id", "Only with a delivery to this user"),
+    Query("category", "Only of this category"),
+    Query("created_from", "Accepted at or after this time"),
+    Query("created_to", "Accepted before this time"),
+    *PAGE_QUERIES,
+)
+
+
+def routes(state: History, journal: Journal, directory: Directory, clock: Clock) -> list[Route]:
+    """Return all endpoints that read history, and the replay of dead letters."""
+    handlers = _Notifications(state, journal)
+    return [
+        Route(
+            "GET", "/v1/notifications/{id}", handlers.get, READ, "What became of a notification",
+            reply=NotificationOut, tag="notifications",
+        ),
+        Route(
+            "GET", "/v1/notifications", handlers.listed, READ,
+            "Notifications, newest first; a page of a filtered list may hold fewer items than asked for",
+            queries=_LIST_QUERIES, tag="notifications",
+        ),
+        *broadcast_routes(state, journal, directory),
+        *dead_letter_routes(state, journal, clock),
+        *watch_routes(state, clock),
+    ]  # fmt: skip
+
+
+class _Notifications:
+    def __init__(self, state: History, journal: Journal) -> None:
+        self._state = state
+        self._journal = journal
+
+    async def get(self, call: Call) -> Reply:
+        tenant, text = call.caller.tenant, call.path["id"]
+        id_ = ids.read(ids.NOTIFICATION_PREFIX, text)
+        row = None if id_ is None else self._state.notification(tenant, id_)
+        if id_ is None or row is None:
+            found = None if id_ is None else self._not_folded(tenant, id_)
+            if found is None:
+                raise NotFound(f"unknown notification {text!r}", field="id")
+            return Reply(found)
+        rows = self._state.deliveries_of(tenant, id_)
+        told = self._state.attempts_of(tenant, [row.id for row in rows])
+        by_delivery: dict[bytes, list[Attempt]] = defaultdict(list)
+        for attempt in told:
+            by_delivery[attempt.delivery_id].append(attempt)
+        cancelled_ms = self._state.cancelled_ms(tenant, id_)
+        deliveries = [delivery_out(delivery, by_delivery[delivery.id]) for delivery in rows]
+        story = moments(row, rows, told, cancelled_ms)
+        return Reply(notification_out(row, status(row, rows, cancelled_ms), deliveries, story))
+
+    async def listed(self, call: Call) -> Reply:
+        """Look through notifications, newest first, until the page is full or enough was looked at."""
+        tenant, limit, only = call.caller.tenant, limit_of(call.query), _Filter(call)
+        before = cursor_of(call.query, ids.NOTIFICATION_ID_BYTES)
+        items: list[NotificationOut] = []
+        looked_at = 0
+        while True:
+            step = min(HISTORY_SCAN_MAX - looked_at, limit + 1 if only.open else HISTORY_SCAN_MAX // 10)
+            rows = self._state.notifications(tenant, Window(step, before, only.from_ms, only.to_ms))
+            for row in rows:
+                if len(items) == limit:
+                    return page(items, before)
+                before = row.id
+                if (item := self._item(tenant, row, only)) is not None:
+                    items.append(item)
+            looked_at += len(rows)
+            if len(rows) < step:
+                return page(items, None)
+            if looked_at >= HISTORY_SCAN_MAX:
+                return page(items, before)
+
+    def _item(self, tenant: str, row: Notification, only: "_Filter") -> NotificationOut | None:
+        if only.category is not None and row.category != only.category:
+            return None
+        rows = self._state.deliveries_of(tenant, row.id)
+        if not only.holds(rows):
+            return None
+        state = status(row, rows, None if rows else self._state.cancelled_ms(tenant, row.id))
+        return notification_out(row, state, [delivery_brief(delivery) for delivery in rows])
+
+    def _not_folded(self, tenant: str, id_: bytes) -> NotificationOut | None:
+        """Look in the journal for a request that was accepted but has not come through yet."""
+        partition, from_ms = ids.partition_of(id_), ids.created_ms(id_) - JOURNAL_LOOK_BACK_MS
+        if partition >= self._journal.partitions:
+            return None
+        for lane in LANES:
+            for frame in self._journal.since(accepted(lane), partition, from_ms):
+                if id_ not in frame.payload:
+                    continue
+                event = decode(frame.payload)
+                if isinstance(event, AcceptedFrame) and id_ in event.notification_ids:
+                    return _accepted_out(event, event.notification_ids.index(id_), tenant)
+        return None
+
+
+class _Filter:
+    """The filters of the list. Raises `InvalidField` for an unknown state or channel."""
+
+    def __init__(self, call: Call) -> None:
+        query = call.query
+        self.state = query.get("state")
+        self.channel = query.get("channel")
+        self.user_id = query.get("user_id")
+        self.category = query.get("category")
+        self.from_ms = time_of(query, "created_from")
+        self.to_ms = time_of(query, "created_to")
+        if self.state is not None and self.state not in _STATES:
+            raise InvalidField(f"must be one of {', '.join(_STATES)}", field="state")
+        if self.channel is not None and self.channel not in CHANNELS:
+            raise InvalidField(f"must be one of {', '.join(Channel)}", field="channel")
+        self._any_delivery = self.state is None and self.channel is None and self.user_id is None
+        self.open = self._any_delivery and self.category is None
+
+    def holds(self, rows: list[Delivery]) -> bool:
+        """Return whether one delivery meets all filters on deliveries."""
+        return self._any_delivery or any(
+            (self.state is None or NAMES[row.state] == self.state)
+            and (self.channel is None or row.channel == self.channel)
+            and (self.user_id is None or row.user_id == self.user_id)
+            for row in rows
+        )
+
+
+def _accepted_out(event: AcceptedFrame, index: int, tenant: str) -> NotificationOut | None:
+    if event.tenants[index] != tenant:
+        return None
+    request = event.requests[index]
+    return NotificationOut(
+        id=ids.write(ids.NOTIFICATION_PREFIX, event.notification_ids[index]),
+        status="accepted",
+        created_at=shown(event.accepted_ms[index]),
+        lane=request.lane,
+        template=request.template,
+        category=request.category,
+        scheduled_at=shown(request.send_at_ms),
+        states={},
+        deliveries=[],
+        timeline=[],
+        data=request.data,
+        metadata=request.metadata,
+    )

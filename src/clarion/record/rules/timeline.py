@@ -1,0 +1,77 @@
+"""The story of a notification: its status, the attempts of its deliveries, and everything that happened in order."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from clarion.domain.delivery_state import TERMINAL, Event, State
+from clarion.domain.history import Attempt, Delivery, Notification
+from clarion.record.rules.fold import acceptance
+
+_NO_CALL: Final = frozenset({Event.EXPIRED, Event.CANCELLED, Event.CONFIRMED, Event.BOUNCED})
+"""Events that are no attempt: nothing went out to a provider."""
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """One thing that happened, at a time in Unix milliseconds; `delivery` is None for the notification itself."""
+
+    at_ms: int
+    event: str
+    delivery: Delivery | None = None
+    attempt: int = 0
+    reason: int = 0
+    detail: str = ""
+    provider: str = ""
+
+
+def attempts(row: Delivery, told: Iterable[Attempt]) -> list[Attempt]:
+    """Return the attempts of a delivery in order: those told of apart, the accepted one and the one under way."""
+    made = [attempt for attempt in told if attempt.event not in _NO_CALL]
+    if row.accepted_attempt:
+        made.append(acceptance(row))
+    if row.attempt > max((attempt.attempt for attempt in made), default=0) and row.state is State.SENDING:
+        started_ms = row.started_ms or row.planned_ms
+        made.append(
+            Attempt(
+                row.id, row.tenant, row.attempt, 0, started_ms, Event.INTENT, "", 0, "", row.provider, row.vendor, "",
+                None, row.repeats,
+            )
+        )  # fmt: skip
+    return sorted(made, key=lambda attempt: (attempt.attempt, attempt.finished_ms))
+
+
+def status(notification: Notification | None, rows: Sequence[Delivery], cancelled_ms: int | None) -> str:
+    """Return `accepted`, `scheduled`, `in_progress`, `completed` or `cancelled`."""
+    if rows and any(row.state not in TERMINAL for row in rows):
+        return "in_progress"
+    if cancelled_ms is not None and all(row.state is State.CANCELLED for row in rows):
+        return "cancelled"
+    if rows or (notification is not None and notification.planned_ms is not None):
+        return "completed"
+    return "scheduled" if notification is not None else "accepted"
+
+
+def moments(
+    notification: Notification, rows: Sequence[Delivery], told: Iterable[Attempt], cancelled_ms: int | None
+) -> list[Moment]:
+    """Return everything that happened to a notification and its deliveries, in order of time."""
+    story = [Moment(notification.accepted_ms, "accepted")]
+    if notification.scheduled_ms is not None:
+        story.append(Moment(notification.accepted_ms, "scheduled"))
+    if cancelled_ms is not None:
+        story.append(Moment(cancelled_ms, "cancel_requested"))
+    by_id = {row.id: row for row in rows}
+    for row in rows:
+        skipped = row.state is State.SKIPPED
+        what, reason, detail = ("skipped", row.reason, row.detail) if skipped else ("planned", 0, "")
+        story.append(Moment(row.planned_ms, what, row, 0, reason, detail))
+        if row.accepted_attempt:
+            story.append(_moment(row, acceptance(row)))
+    story += [_moment(by_id[attempt.delivery_id], attempt) for attempt in told if attempt.delivery_id in by_id]
+    return sorted(story, key=lambda moment: moment.at_ms)
+
+
+def _moment(row: Delivery, told: Attempt) -> Moment:
+    event = told.event if told.applied else f"late_{told.event}"
+    return Moment(told.finished_ms, event, row, told.attempt, told.reason, told.detail, told.provider)

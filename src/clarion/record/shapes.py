@@ -1,0 +1,234 @@
+"""What the read endpoints answer with, and how rows become it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from clarion.domain import ids
+from clarion.domain.decision import REASON_NAMES
+from clarion.domain.delivery_state import NAMES
+from clarion.domain.history import REASONS, Attempt, Capture, DeadLetter, Delivery, Notification
+from clarion.journal.events import Request
+from clarion.ports.pages import shown
+from clarion.record.rules.timeline import Moment, attempts
+
+_REQUEST = msgspec.msgpack.Decoder(Request)
+
+
+class AttemptOut(msgspec.Struct, frozen=True):
+    """One call to a provider. `repeated` counts how often it was begun again after a crash: each may be a duplicate at
+    the provider. `outcome` is None while it is under way."""
+
+    attempt: int
+    provider: str
+    vendor: str
+    outcome: str | None
+    event: str
+    reason: str | None
+    detail: str
+    vendor_message_id: str
+    started_at: datetime
+    finished_at: datetime | None
+    retry_at: datetime | None
+    repeated: int
+
+
+class DeliveryOut(msgspec.Struct, frozen=True):
+    """One notification to one user on one channel, with its attempts."""
+
+    id: str
+    channel: str
+    user_id: str | None
+    address: str
+    state: str
+    reason: str | None
+    detail: str
+    provider: str | None
+    planned_at: datetime
+    finished_at: datetime | None
+    retry_at: datetime | None
+    attempts: list[AttemptOut]
+
+
+class DeliveryBrief(msgspec.Struct, frozen=True):
+    """A delivery in a list of notifications."""
+
+    id: str
+    channel: str
+    user_id: str | None
+    state: str
+    reason: str | None
+
+
+class MomentOut(msgspec.Struct, frozen=True):
+    """One line of the timeline."""
+
+    at: datetime
+    event: str
+    delivery_id: str | None
+    channel: str | None
+    attempt: int | None
+    reason: str | None
+    detail: str
+    provider: str | None
+
+
+class NotificationOut(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An accepted request and what became of it. `states` counts deliveries; a list shows `deliveries` in brief and no
+    timeline."""
+
+    id: str
+    status: str
+    created_at: datetime
+    lane: str
+    template: str | None
+    category: str | None
+    scheduled_at: datetime | None
+    states: dict[str, int]
+    deliveries: Sequence[DeliveryOut | DeliveryBrief]
+    timeline: list[MomentOut] | None = None
+    data: dict[str, Any] | None = None
+    metadata: dict[str, str] | None = None
+
+
+class DeadLetterOut(msgspec.Struct, frozen=True):
+    """A delivery given up, kept for replay."""
+
+    id: str
+    notification_id: str
+    channel: str
+    user_id: str | None
+    reason: str | None
+    detail: str
+    attempts: int
+    dead_at: datetime
+    replayed_at: datetime | None
+
+
+class CaptureOut(msgspec.Struct, frozen=True):
+    """A message that a sandbox provider kept instead of sending it."""
+
+    delivery_id: str
+    channel: str
+    user_id: str | None
+    address: str
+    provider: str
+    attempt: int
+    captured_at: datetime
+    content: msgspec.Raw
+
+
+def reason_name(reason: int) -> str | None:
+    """Return the stable name of a reason, None for 'no reason'."""
+    return REASON_NAMES[REASONS[reason]] if reason else None
+
+
+def delivery_text(id_: bytes) -> str:
+    """Return the public form of a delivery id."""
+    return ids.write(ids.DELIVERY_PREFIX, id_)
+
+
+def notification_out(
+    row: Notification, status: str, deliveries: Sequence[DeliveryOut | DeliveryBrief], story: list[Moment] | None = None
+) -> NotificationOut:
+    """Return a notification; with a story also its timeline, data and metadata."""
+    states: dict[str, int] = defaultdict(int)
+    for delivery in deliveries:
+        states[delivery.state] += 1
+    request = _REQUEST.decode(row.request) if story is not None else None
+    return NotificationOut(
+        id=ids.write(ids.NOTIFICATION_PREFIX, row.id),
+        status=status,
+        created_at=shown(row.accepted_ms),
+        lane=row.lane,
+        template=row.template or None,
+        category=row.category or None,
+        scheduled_at=shown(row.scheduled_ms),
+        states=dict(states),
+        deliveries=deliveries,
+        timeline=None if story is None else [_moment_out(moment) for moment in story],
+        data=None if request is None else request.data,
+        metadata=None if request is None else request.metadata,
+    )
+
+
+def delivery_brief(row: Delivery) -> DeliveryBrief:
+    """Return a delivery for a list."""
+    return DeliveryBrief(
+        delivery_text(row.id), row.channel, row.user_id or None, NAMES[row.state], reason_name(row.reason)
+    )
+
+
+def delivery_out(row: Delivery, told: Iterable[Attempt]) -> DeliveryOut:
+    """Return a delivery with its attempts."""
+    return DeliveryOut(
+        id=delivery_text(row.id),
+        channel=row.channel,
+        user_id=row.user_id or None,
+        address=row.address,
+        state=NAMES[row.state],
+        reason=reason_name(row.reason),
+        detail=row.detail,
+        provider=row.provider or None,
+        planned_at=shown(row.planned_ms),
+        finished_at=shown(row.finished_ms),
+        retry_at=shown(row.retry_ms),
+        attempts=[_attempt_out(attempt) for attempt in attempts(row, told)],
+    )
+
+
+def dead_letter_out(row: DeadLetter) -> DeadLetterOut:
+    """Return a dead letter."""
+    return DeadLetterOut(
+        id=delivery_text(row.delivery_id),
+        notification_id=ids.write(ids.NOTIFICATION_PREFIX, ids.notification_of(row.delivery_id)),
+        channel=row.channel,
+        user_id=row.user_id or None,
+        reason=reason_name(row.reason),
+        detail=row.detail,
+        attempts=row.attempt,
+        dead_at=shown(row.dead_ms),
+        replayed_at=shown(row.replayed_ms),
+    )
+
+
+def capture_out(row: Capture) -> CaptureOut:
+    """Return a captured message."""
+    return CaptureOut(
+        delivery_text(row.delivery_id), row.channel, row.user_id or None, row.address, row.provider, row.attempt,
+        shown(row.captured_ms), msgspec.Raw(row.content),
+    )  # fmt: skip
+
+
+def _attempt_out(row: Attempt) -> AttemptOut:
+    return AttemptOut(
+        attempt=row.attempt,
+        provider=row.provider,
+        vendor=row.vendor,
+        outcome=row.outcome or None,
+        event=row.event,
+        reason=reason_name(row.reason),
+        detail=row.detail,
+        vendor_message_id=row.vendor_message_id,
+        started_at=shown(row.started_ms),
+        finished_at=shown(row.finished_ms or None),
+        retry_at=shown(row.retry_ms),
+        repeated=row.repeats,
+    )
+
+
+def _moment_out(moment: Moment) -> MomentOut:
+    row = moment.delivery
+    return MomentOut(
+        at=shown(moment.at_ms),
+        event=moment.event,
+        delivery_id=None if row is None else delivery_text(row.id),
+        channel=None if row is None else row.channel,
+        attempt=moment.attempt or None,
+        reason=reason_name(moment.reason),
+        detail=moment.detail,
+        provider=moment.provider or None,
+    )
