@@ -13,9 +13,9 @@ from rich.progress import Progress
 from clarion.app.bench.cases import Case
 from clarion.app.bench.figures import Figures
 from clarion.app.bench.reconcile import TERMINAL, Balance, balance, notification_of, percentile_ms
+from clarion.app.commands.remote import Remote
 from clarion.app.load import furnish, people, receipts
 from clarion.app.load.accounting import split_us
-from clarion.app.load.client import Client
 from clarion.app.load.generator import LoadResult, LoadSpec
 from clarion.app.load.growth import LineCount
 from clarion.app.load.programs import HOST, RunError, Simulator, System, running, wait_for
@@ -51,29 +51,29 @@ class Run:
     def _furnish(self, system: System, simulator: Simulator) -> str:
         case = self._case
         secret = furnish.tenant(system)
-        with system.client(secret) as client:
-            furnish.definitions(client, [case.channel])
-            furnish.provider(client, case.channel, simulator.ready)
-            task = self._progress.add_task("users", total=case.users)
-            furnish.users(
-                client,
-                case.users,
-                profiles=case.profiles,
-                progress=lambda done: self._progress.update(task, completed=done),
-            )
+        client = system.client(secret)
+        furnish.definitions(client, [case.channel])
+        furnish.provider(client, case.channel, simulator.ready)
+        task = self._progress.add_task("users", total=case.users)
+        furnish.users(
+            client,
+            case.users,
+            profiles=case.profiles,
+            progress=lambda done: self._progress.update(task, completed=done),
+        )
         return secret
 
     def _requests(self, system: System, simulator: Simulator, secret: str) -> Figures:
         """Measure notifications sent request by request."""
         case = self._case
         spec = self._spec(system, simulator, secret)
-        with system.client(secret) as client:
-            before, simulator_before = system.reading(), simulator.cpu_s()
-            loaded = self._load(spec, simulator.ready.receipts_file)
-            ids = [id_ for ack in loaded.acks for id_ in ack.ids]
-            self._settle(client, ids, simulator.ready.receipts_file)
-            after, simulator_after, ended_ns = system.reading(), simulator.cpu_s(), time.time_ns()
-            states = {item["id"]: [d["state"] for d in item["deliveries"]] for item in self._listed(client, ids)}
+        client = system.client(secret)
+        before, simulator_before = system.reading(), simulator.cpu_s()
+        loaded = self._load(spec, simulator.ready.receipts_file)
+        ids = [id_ for ack in loaded.acks for id_ in ack.ids]
+        self._settle(client, ids, simulator.ready.receipts_file)
+        after, simulator_after, ended_ns = system.reading(), simulator.cpu_s(), time.time_ns()
+        states = {item["id"]: [d["state"] for d in item["deliveries"]] for item in self._listed(client, ids)}
         got = receipts.read(simulator.ready.receipts_file)
         if case.provider:
             ended_ns = max((receipt.at_ms for receipt in got), default=0) * NS_A_MS
@@ -110,11 +110,11 @@ class Run:
             "category": people.BROADCAST_CATEGORY,
             "data": people.data(1),
         }
-        with system.client(secret) as client:
-            before, simulator_before, started_ns = system.reading(), simulator.cpu_s(), time.time_ns()
-            made = client.post("/v1/broadcasts", body)
-            counts = self._follow(client, made["id"], case.users)
-            ended_ns, after, simulator_after = time.time_ns(), system.reading(), simulator.cpu_s()
+        client = system.client(secret)
+        before, simulator_before, started_ns = system.reading(), simulator.cpu_s(), time.time_ns()
+        made = client.post("/v1/broadcasts", body)
+        counts = self._follow(client, made["id"], case.users)
+        ended_ns, after, simulator_after = time.time_ns(), system.reading(), simulator.cpu_s()
         got = [receipt.delivery for receipt in receipts.read(simulator.ready.receipts_file)]
         arrived = len(set(got)) if case.provider else counts["sent"]
         found = Balance(
@@ -169,7 +169,7 @@ class Run:
             raise RunError(f"the load generator ended with {process.returncode}")
         return msgspec.json.decode(Path(spec.out).read_bytes(), type=LoadResult)
 
-    def _settle(self, client: Client, ids: list[str], receipts_file: Path) -> None:
+    def _settle(self, client: Remote, ids: list[str], receipts_file: Path) -> None:
         """Wait until the provider has everything and the last notifications are recorded as finished."""
         if self._case.provider:
             lines = LineCount(receipts_file)
@@ -183,7 +183,7 @@ class Run:
 
         wait_for("the last notifications came to their end", ended, DRAIN_TIMEOUT_S)
 
-    def _listed(self, client: Client, ids: list[str]) -> Iterator[dict[str, Any]]:
+    def _listed(self, client: Remote, ids: list[str]) -> Iterator[dict[str, Any]]:
         """Yield every notification the API lists that was acknowledged."""
         wanted = {notification_of(id_) for id_ in ids}
         task = self._progress.add_task("reconciled", total=len(wanted))
@@ -192,7 +192,7 @@ class Run:
                 self._progress.advance(task)
                 yield item
 
-    def _follow(self, client: Client, id_: str, total: int) -> dict[str, int]:
+    def _follow(self, client: Remote, id_: str, total: int) -> dict[str, int]:
         """Wait until a broadcast is done and folded; return its deliveries by how they ended."""
         task = self._progress.add_task("broadcast", total=total)
         counts: dict[str, int] = {}
@@ -208,7 +208,7 @@ class Run:
         return counts
 
 
-def _rests(client: Client, id_: str) -> bool:
+def _rests(client: Remote, id_: str) -> bool:
     deliveries = client.get(f"/v1/notifications/{id_}")["deliveries"]
     return bool(deliveries) and all(delivery["state"] in TERMINAL for delivery in deliveries)
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
+from clarion.app.commands.remote import Remote
 from clarion.app.load import people
-from clarion.app.load.client import Client
 from clarion.app.load.programs import RunError, SimulatorReady, System
 
 OPERATOR_KEY: Final = "clop_" + "0" * 40
@@ -19,21 +19,21 @@ Progress = Callable[[int], None]
 
 def tenant(system: System) -> str:
     """Create the tenant and return the secret of a key that may do everything in it."""
-    with system.client(OPERATOR_KEY) as operator:
-        operator.put(f"/v1/tenants/{TENANT}", {"name": "Bench"})
-        made = operator.post(f"/v1/tenants/{TENANT}/keys", {"name": "bench"})
-    return str(made["secret"])
+    operator = system.client(OPERATOR_KEY)
+    operator.put(f"/v1/tenants/{TENANT}", {"name": "Bench"})
+    made = operator.post(f"/v1/tenants/{TENANT}/keys", {"name": "bench", "scopes": ["*"]})
+    return str(made["key"])
 
 
-def definitions(client: Client, channels: list[str]) -> None:
+def definitions(client: Remote, channels: list[str]) -> None:
     """Create the categories that preferences name, and one template for the channels."""
     for category in people.CATEGORIES:
         client.put(f"/v1/categories/{category}", {})
-    parts = {channel: people.PARTS[channel] for channel in channels}
-    client.put(f"/v1/templates/{people.TEMPLATE}", {"category": people.BROADCAST_CATEGORY, "parts": parts})
+    content = {channel: people.PARTS[channel] for channel in channels}
+    client.put(f"/v1/templates/{people.TEMPLATE}", {"category": people.BROADCAST_CATEGORY, "channels": content})
 
 
-def provider(client: Client, channel: str, simulator: SimulatorReady) -> None:
+def provider(client: Remote, channel: str, simulator: SimulatorReady) -> None:
     """Create the account that sends a channel to the simulator; in-app needs none."""
     if channel == "push":
         account = msgspec.json.decode(simulator.service_account_file.read_bytes())
@@ -56,7 +56,7 @@ def provider(client: Client, channel: str, simulator: SimulatorReady) -> None:
                 "host": simulator.smtp_host,
                 "port": simulator.smtp_port,
                 "security": "starttls",
-                "sender": "bench@example.com",
+                "from_email": "bench@example.com",
             },
         }
     else:
@@ -64,12 +64,12 @@ def provider(client: Client, channel: str, simulator: SimulatorReady) -> None:
     client.put(f"/v1/providers/simulator-{channel}", body)
 
 
-def users(client: Client, count: int, *, profiles: bool, progress: Progress) -> None:
+def users(client: Remote, count: int, *, profiles: bool, progress: Progress) -> None:
     """Import users as NDJSON; every one of them has to be stored."""
     for first in range(0, count, USERS_A_CALL):
         numbers = range(first, min(first + USERS_A_CALL, count))
         lines = people.user_lines(numbers, profiles=profiles)
-        report = client.call("POST", "/v1/users/bulk", lines, "application/x-ndjson")
+        report = msgspec.json.decode(client.call("POST", "/v1/users/bulk", lines, "application/x-ndjson"))
         if report["stored"] != len(numbers):
             raise RunError(f"{report['failed']} of {len(numbers)} users were refused: {report['errors'][:3]}")
         progress(numbers.stop)

@@ -14,12 +14,13 @@ from typing import Final
 import msgspec
 import psutil
 
+from clarion.app.commands.remote import Refused, Remote, Unreachable
 from clarion.app.load.accounting import Reading, facts, stage_cpu_s, tree
-from clarion.app.load.client import ApiError, Client
 
 HOST: Final = "127.0.0.1"
 READY_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
+CALL_TIMEOUT_S: Final = 120.0
 POLL_S: Final = 0.05
 
 
@@ -97,24 +98,15 @@ class System:
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: dict[int, psutil.Process] = {}
 
-    def run(self, *words: str) -> str:
-        """Run another command of ours on the same configuration and return what it prints."""
-        done = subprocess.run(  # noqa: S603
-            clarion(*words), env=self._environment, capture_output=True, text=True, timeout=READY_TIMEOUT_S, check=False
-        )
-        if done.returncode:
-            raise RunError(f"clarion {' '.join(words)}: exit {done.returncode}: {done.stderr.strip()[-800:]}")
-        return done.stdout
-
     def start(self) -> None:
         """Start the supervisor."""
         self._process = subprocess.Popen(  # noqa: S603
             clarion("up"), env=self._environment, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
         )
 
-    def client(self, secret: str = "", timeout_s: float = 120.0) -> Client:
+    def client(self, secret: str = "", timeout_s: float = CALL_TIMEOUT_S) -> Remote:
         """Return a client of its API."""
-        return Client(HOST, self.port, secret, timeout_s)
+        return Remote(f"http://{HOST}:{self.port}", secret, timeout_s)
 
     def wait_ready(self) -> None:
         """Return when `/readyz` says yes."""
@@ -124,13 +116,12 @@ class System:
             if self._process is not None and self._process.poll() is not None:
                 raise RunError(f"clarion up ended with {self._process.returncode}: see {self._log.name}")
             try:
-                client.text("/readyz")
-            except (ApiError, OSError):
+                client.get("/readyz")
+            except (Refused, Unreachable):
                 return False
             return True
 
         wait_for("clarion up is ready", ready, READY_TIMEOUT_S)
-        client.close()
 
     def processes(self) -> dict[str, list[psutil.Process]]:
         """Return the living processes by role."""
@@ -151,9 +142,7 @@ class System:
 
     def reading(self) -> Reading:
         """Return what the processes have cost so far."""
-        client = self.client()
-        stages = stage_cpu_s(client.text("/metrics"))
-        client.close()
+        stages = stage_cpu_s(self.client().call("GET", "/metrics").decode())
         return Reading(tree(self._process.pid) if self._process else [], stages)
 
     def stop(self) -> None:

@@ -1,0 +1,53 @@
+"""`clarion chaos`: the options of a chaos run as a command."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import typer
+from rich.console import Console
+
+from clarion.app.chaos.oracle import Verdict
+from clarion.app.chaos.run import ChaosRun, line
+from clarion.app.load.programs import RunError
+from clarion.domain.errors import OperatorError
+
+CASES: Final = ("kill9",)
+SEED_DEFAULT: Final = 1
+
+
+def chaos(
+    case: Annotated[str, typer.Argument(help="kill9: SIGKILL any process at random moments")] = "kill9",
+    kills: Annotated[int, typer.Option(min=0, help="how often")] = 50,
+    seed: Annotated[int, typer.Option(help="same seed, same kills, requests and provider faults")] = SEED_DEFAULT,
+    workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
+    keep: Annotated[bool, typer.Option("--keep", help="keep data, ledger and receipts of the run")] = False,
+) -> None:
+    """Break a running system on purpose and judge what it promised. The last line is one JSON object; exit 1 on a fault."""
+    if case not in CASES:
+        raise OperatorError(f"There is no chaos case {case!r}; there is {', '.join(CASES)}.")
+    console = Console(stderr=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"clarion-chaos-{case}-"))
+    verdict: Verdict | None = None
+    with console.status("starting") as status:
+        run = ChaosRun(folder, kills, seed, workers, status.update)
+        try:
+            verdict = run.run()
+        except RunError as error:
+            console.print(f"[red]{error}[/]", highlight=False)
+    passed = verdict is not None and verdict.passed
+    if verdict is not None and not passed:
+        for name, examples in verdict.examples.items():
+            console.print(f"[red]{name}[/]: {getattr(verdict, name, len(examples))}, such as {', '.join(examples)}")
+    if not passed:
+        console.print(f"seed {seed}; again: make chaos CASE={case} KILLS={kills} SEED={seed}", highlight=False)
+    if keep or not passed:
+        console.print(f"data, ledger and receipts are in {folder}", highlight=False)
+    else:
+        shutil.rmtree(folder)
+    if verdict is not None:
+        typer.echo(msgspec.json.encode(line(verdict, kills, seed)).decode())
+    if not passed:
+        raise typer.Exit(1)

@@ -1,0 +1,151 @@
+"""One chaos run: load and kills side by side, then heal, drain, and hand all evidence to the oracle."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import psutil
+
+from clarion.app.chaos import ledger as ledgers
+from clarion.app.chaos import store
+from clarion.app.chaos.drive import Driver
+from clarion.app.chaos.observe import Observer
+from clarion.app.chaos.oracle import Account, Acked, Evidence, Verdict, judge
+from clarion.app.chaos.schedule import Kill, kills
+from clarion.app.chaos.workload import CHANNELS, USERS, plans
+from clarion.app.load import furnish, people, receipts
+from clarion.app.load.programs import HOST, RunError, Simulator, System, wait_for
+
+LANES: Final = 8
+REQUESTS_A_SECOND: Final = 60.0
+SETTLE_TIMEOUT_S: Final = 120.0
+DRAIN_TIMEOUT_S: Final = 180.0
+FAULTS: Final = (
+    "--latency-ms", "20", "--throttle", "0.02", "--error-500", "0.03", "--accept-then-drop", "0.01", "--fsync",
+)  # fmt: skip
+QUICK: Final = {
+    "CLARION_DELIVER_RETRY_BASE_MS": "50",
+    "CLARION_DELIVER_RETRY_CAP_MS": "1000",
+    "CLARION_DELIVER_ATTEMPTS_MAX": "20",
+    "CLARION_DELIVER_TIMEOUT_MS": "3000",
+    "CLARION_LEASE_TTL_MS": "1500",
+}
+"""Settings that make a drain quick; what is promised does not depend on them."""
+
+
+class ChaosRun:
+    """Kills processes by seed while a client keeps asking. `run` returns the verdict."""
+
+    def __init__(self, folder: Path, kill_count: int, seed: int, workers: int, tell: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._kill_count = kill_count
+        self._seed = seed
+        self._workers = workers
+        self._tell = tell
+        self._ledger_file = folder / "ledger.ndjson"
+        self.killed: dict[str, int] = {}
+
+    def run(self) -> Verdict:
+        """Run to the verdict. Raises `RunError` when the system did not even come up or never settled."""
+        simulator = Simulator(self._folder / "simulator", "--seed", str(self._seed), *FAULTS)
+        system = System(self._folder, furnish.environment(simulator.ready, self._workers, **QUICK))
+        try:
+            system.start()
+            system.wait_ready()
+            secret = self._furnish(system, simulator)
+            self._break(system, secret)
+            account = ledgers.add_up(ledgers.read(self._ledger_file))
+            self._tell(f"{len(account.owed)} acknowledged, {account.refused} refused; draining")
+            observer = Observer(system.client(secret), account.owed)
+            if not observer.drain(DRAIN_TIMEOUT_S):
+                self._tell(f"still not drained after {DRAIN_TIMEOUT_S:g} s")
+            observed = observer.observe(map(people.user_id, range(USERS)))
+        finally:
+            system.stop()
+            simulator.stop()
+        if account.refused or account.unsettled or account.contradictions:
+            raise RunError(
+                f"the ledger does not add up: {account.refused} refused, {len(account.unsettled)} never settled, "
+                f"{account.contradictions[:3]} answered with different ids"
+            )
+        stories = store.read(self._folder / "data" / "state.db")
+        return judge(
+            Evidence(
+                acked=[Acked(id_.partition("_")[2], owed) for id_, owed in account.owed.items()],
+                receipts=receipts.read(simulator.ready.receipts_file),
+                accounts=[_with_store(account, stories) for account in observed.accounts],
+                stored={delivery: story.state for delivery, story in stories.items()},
+                listed=observed.listed,
+                inbox=observed.inbox,
+            )
+        )
+
+    def _furnish(self, system: System, simulator: Simulator) -> str:
+        secret = furnish.tenant(system)
+        client = system.client(secret)
+        furnish.definitions(client, list(CHANNELS))
+        furnish.provider(client, "push", simulator.ready)
+        furnish.users(client, USERS, profiles=False, progress=lambda done: None)
+        return secret
+
+    def _break(self, system: System, secret: str) -> None:
+        """Load and kill at once; return when all kills are done and every request is settled."""
+        ledger = ledgers.Ledger(self._ledger_file)
+        driver = Driver(HOST, system.port, secret, ledger, plans(self._seed))
+        failure: list[BaseException] = []
+
+        def drive() -> None:
+            try:
+                asyncio.run(driver.run(LANES, REQUESTS_A_SECOND))
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+                failure.append(error)
+
+        client = threading.Thread(target=drive, daemon=True)
+        client.start()
+        for number, kill in enumerate(kills(self._seed, self._kill_count), 1):
+            time.sleep(kill.pause_ms / 1000)
+            self._kill(system, kill)
+            self._tell(f"kill {number}/{self._kill_count}: {kill.role}, {driver.settled} requests settled")
+        driver.stop()
+        system.wait_ready()
+        client.join(SETTLE_TIMEOUT_S)
+        ledger.close()
+        if failure:
+            raise failure[0]
+        if client.is_alive():
+            raise RunError(f"requests under way were not settled within {SETTLE_TIMEOUT_S:g} s of the last kill")
+
+    def _kill(self, system: System, kill: Kill) -> None:
+        """Kill a process of the role, waiting for one to be there."""
+        if kill.role == "supervisor":
+            system.kill_supervisor()
+            system.start()
+        else:
+            victims: list[psutil.Process] = []
+
+            def found() -> bool:
+                victims[:] = sorted(system.processes().get(kill.role, []), key=lambda process: process.pid)
+                return bool(victims)
+
+            wait_for(f"a process of role {kill.role} lives", found, 30.0)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victims[int(kill.pick * len(victims))].kill()
+        self.killed[kill.role] = self.killed.get(kill.role, 0) + 1
+
+
+def _with_store(account: Account, stories: Mapping[str, store.Story]) -> Account:
+    """Return an account with the ends the store knows, if those are more than the API told."""
+    story = stories.get(account.delivery)
+    ends = max(account.terminal_events, story.endings if story else 0)
+    return msgspec.structs.replace(account, terminal_events=ends)
+
+
+def line(verdict: Verdict, kill_count: int, seed: int) -> dict[str, Any]:
+    """Return the figures of a run in their order."""
+    names = ("acked", "lost", "non_terminal", "double_terminal", "false_success", "duplicates", "duplicates_explained")
+    return {name: getattr(verdict, name) for name in names} | {"kills": kill_count, "seed": seed}
