@@ -1,0 +1,151 @@
+"""Endpoints of the inbox, for a user's own token: list, counts, and marking what was seen, read and put away."""
+
+import asyncio
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from clarion.domain import ids
+from clarion.domain.errors import Forbidden, InvalidField, NotFound
+from clarion.domain.limits import INBOX_COUNT_MAX
+from clarion.ports.clock import Clock
+from clarion.ports.directory import Directory
+from clarion.ports.inbox import Horizon, Inbox, Mark
+from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page, shown
+from clarion.ports.web import USER, Call, Handler, Query, Reply, Route
+from clarion.realtime.reading import Reader
+from clarion.realtime.rules.inbox import ALL, ARCHIVED, UNREAD, Item, counts, wanted
+
+_ACTIVE: Final = "active"
+_SHOWN: Final = (_ACTIVE, UNREAD, ARCHIVED, ALL)
+_VERBS: Final = {
+    "seen": "Mark an item as seen",
+    "read": "Mark an item as read",
+    "unread": "Mark an item as not read",
+    "archive": "Put an item away",
+    "unarchive": "Bring an item back",
+}
+
+
+class InboxItemOut(msgspec.Struct, frozen=True):
+    """A message in the inbox."""
+
+    id: str
+    created_at: datetime
+    content: msgspec.Raw
+    seen_at: datetime | None
+    read_at: datetime | None
+    archived_at: datetime | None
+
+
+class InboxCounts(msgspec.Struct, frozen=True):
+    """Items that are not archived, out of the newest 1,000; `more` says that there are older ones."""
+
+    total: int
+    unseen: int
+    unread: int
+    more: bool
+
+
+def routes(inbox: Inbox, directory: Directory, clock: Clock) -> list[Route]:
+    """Return the endpoints of the inbox."""
+    handlers = _Inbox(inbox, directory, clock)
+    queries = (Query("show", f"One of {', '.join(_SHOWN)}; {_ACTIVE} by default"), *PAGE_QUERIES)
+    return [
+        Route(
+            "GET", "/v1/inbox", handlers.listed, USER, "The user's inbox, newest first", queries=queries, tag="inbox"
+        ),
+        Route("GET", "/v1/inbox/counts", handlers.counts, USER, "Unseen and unread", reply=InboxCounts, tag="inbox"),
+        Route(
+            "POST", "/v1/inbox/read-all", handlers.read_all, USER, "Mark everything as read", status=204, tag="inbox"
+        ),
+        *(
+            Route("POST", f"/v1/inbox/{{id}}/{verb}", handlers.marking(verb), USER, summary, status=204, tag="inbox")
+            for verb, summary in _VERBS.items()
+        ),
+    ]
+
+
+class _Inbox:
+    def __init__(self, inbox: Inbox, directory: Directory, clock: Clock) -> None:
+        self._inbox = inbox
+        self._directory = directory
+        self._clock = clock
+
+    async def listed(self, call: Call) -> Reply:
+        """Return a page; one of a filtered list may hold fewer items than asked for."""
+        show, limit = call.query.get("show", _ACTIVE), limit_of(call.query)
+        if show not in _SHOWN:
+            raise InvalidField(f"must be one of {', '.join(_SHOWN)}", field="show")
+        items = self._reader(call).items(cursor_of(call.query, ids.DELIVERY_ID_BYTES), limit + 1)
+        found: list[Item] = []
+        last: Item | None = None
+        for looked_at, item in enumerate(items):
+            if len(found) == limit or looked_at == INBOX_COUNT_MAX:
+                return page([_out(item) for item in found], None if last is None else last.item_id)
+            last = item
+            if wanted(item, show):
+                found.append(item)
+        return page([_out(item) for item in found], None)
+
+    async def counts(self, call: Call) -> Reply:
+        items = self._reader(call).items(None, INBOX_COUNT_MAX)
+        total, unseen, unread = counts(islice(items, INBOX_COUNT_MAX))
+        return Reply(InboxCounts(total, unseen, unread, next(items, None) is not None))
+
+    async def read_all(self, call: Call) -> Reply:
+        newest = next(self._reader(call).items(None, 1), None)
+        if newest is not None:
+            horizon = Horizon(newest.item_id, self._clock.now_ms())
+            await asyncio.to_thread(self._inbox.read_all, call.caller.tenant, _user(call), horizon)
+        return Reply(status=204)
+
+    def marking(self, verb: str) -> Handler:
+        """Return the handler of one verb."""
+
+        async def mark(call: Call) -> Reply:
+            tenant, user_id, text = call.caller.tenant, _user(call), call.path["id"]
+            id_ = ids.read(ids.DELIVERY_PREFIX, text, ids.DELIVERY_ID_BYTES)
+            if id_ is None or not self._inbox.item(tenant, user_id, self._ordinal(call), id_):
+                raise NotFound(f"unknown inbox item {text!r}", field="id")
+            await asyncio.to_thread(self._inbox.mark, tenant, user_id, _mark(id_, verb, self._clock.now_ms()))
+            return Reply(status=204)
+
+        return mark
+
+    def _reader(self, call: Call) -> Reader:
+        return Reader(self._inbox, call.caller.tenant, _user(call), self._ordinal(call))
+
+    def _ordinal(self, call: Call) -> int | None:
+        user_id = _user(call)
+        return self._directory.ordinals(call.caller.tenant, [user_id]).get(user_id)
+
+
+def _user(call: Call) -> str:
+    """Return whose inbox it is. Raises `Forbidden` without a user's own token."""
+    if call.caller.user_id is None:
+        raise Forbidden("the inbox is open to a user's own token only")
+    return call.caller.user_id
+
+
+def _mark(id_: bytes, verb: str, now_ms: int) -> Mark:
+    match verb:
+        case "seen":
+            return Mark(id_, seen_ms=now_ms)
+        case "read":
+            return Mark(id_, seen_ms=now_ms, read_ms=now_ms)
+        case "unread":
+            return Mark(id_, read_ms=0)
+        case "archive":
+            return Mark(id_, archived_ms=now_ms)
+        case _:
+            return Mark(id_, archived_ms=0)
+
+
+def _out(item: Item) -> InboxItemOut:
+    return InboxItemOut(
+        ids.write(ids.DELIVERY_PREFIX, item.item_id), shown(item.created_ms), msgspec.Raw(item.content),
+        shown(item.seen_ms), shown(item.read_ms), shown(item.archived_ms),
+    )  # fmt: skip
