@@ -1,6 +1,7 @@
 """Frame encoding: 12 bytes of header, then the MessagePack columns of one event kind.
 
-Header, big-endian: magic `CF` (2 bytes), codec version (1), event kind (1), event count (4), CRC-32 of the body (4).
+Header, big-endian: magic `CF` (2 bytes), codec version (1), event kind (1), event count (4), CRC-32 of the eight bytes before
+it and of the body (4).
 A reader refuses a version it does not know; columns may only be added at the end, so an older frame stays readable.
 """
 
@@ -27,6 +28,8 @@ from clarion.journal.events import (
 VERSION: Final = 1
 _MAGIC: Final = b"CF"
 _HEADER: Final = struct.Struct(">2sBBII")
+_HEAD: Final = struct.Struct(">2sBBI")
+_CHECKSUM: Final = struct.Struct(">I")
 
 _KINDS: Final[dict[int, type[Event]]] = {
     1: AcceptedFrame,
@@ -47,7 +50,8 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 def encode(event: Event, count: int) -> bytes:
     """Return the bytes of a frame of `count` events."""
     body = _ENCODER.encode(event)
-    return _HEADER.pack(_MAGIC, VERSION, _CODES[type(event)], count, crc32(body)) + body
+    head = _HEAD.pack(_MAGIC, VERSION, _CODES[type(event)], count)
+    return b"".join((head, _CHECKSUM.pack(crc32(body, crc32(head))), body))
 
 
 def count_of(payload: bytes) -> int:
@@ -70,7 +74,7 @@ def decode(payload: bytes) -> Event:
     if version > VERSION:
         raise CorruptFrame(f"frame version {version} is newer than this build reads ({VERSION})")
     body = memoryview(payload)[_HEADER.size :]
-    if crc32(body) != checksum:
+    if crc32(body, crc32(payload[: _HEAD.size])) != checksum:
         raise CorruptFrame("frame checksum does not match")
     try:
         return _DECODERS[kind].decode(body)

@@ -149,8 +149,8 @@ class SqliteJournal:
 
     async def close(self) -> None:
         """Finish appends under way and close."""
+        self._reader.close()  # first: the last writer to leave folds the write-ahead log into the file
         await self._writer.close()
-        self._reader.close()
 
     def _begin(self, db: apsw.Connection) -> Transaction:
         return Transaction(db, self._clock.now_ms(), self._clock.monotonic_ms())

@@ -1,0 +1,57 @@
+"""Child of the crash test: appends for ever and writes down each acknowledgement after it came.
+
+Usage: crash_writer.py DATA_DIR NAME. Each line is `partition offset payload-hash`; the parent kills this process at any
+moment and holds the journal to every whole line it read.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+
+from clarion.backends.sqlite.journal import open_journal
+from clarion.ports.journal import Append, Frame
+
+PARTITIONS = 2
+TASKS = 4
+
+
+class MachineClock:
+    """The machine's own clock."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+    def entropy(self, size: int) -> bytes:
+        return os.urandom(size)
+
+    def jitter(self) -> float:
+        return 0.5
+
+
+def payload(name: str, task: int, number: int) -> bytes:
+    """Return bytes that differ per append and span several pages now and then."""
+    return f"{name}/{task}/{number}/".encode() * (1 + number % 7 * 300)
+
+
+async def main(data_dir: Path, name: str) -> None:
+    journal = open_journal(data_dir, MachineClock(), PARTITIONS)
+
+    async def append(task: int) -> None:
+        for number in range(1_000_000):
+            blobs = [payload(name, task, number + 1_000_000 * p) for p in range(PARTITIONS)]
+            batch = Append(frames=[Frame("t", p, 1, blob) for p, blob in enumerate(blobs)])
+            offsets = await journal.append(batch)
+            lines = [f"{p} {offsets[p]} {sha256(blobs[p]).hexdigest()}\n" for p in range(PARTITIONS)]
+            os.write(sys.stdout.fileno(), "".join(lines).encode())
+
+    await asyncio.gather(*(append(task) for task in range(TASKS)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
