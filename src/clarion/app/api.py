@@ -16,12 +16,12 @@ from clarion.app.wiring import Identity, Parts, operator_key
 from clarion.control import routes as control_routes
 from clarion.domain.errors import OperatorError
 from clarion.journal import topics
+from clarion.journal.find import find_accepted
 from clarion.ops import health
 from clarion.ops.metrics import CONTENT_TYPE
 from clarion.ports.web import PUBLIC, Call, Reply, Route
 from clarion.realtime import routes as realtime_routes
 from clarion.record import routes as record_routes
-from clarion.record.find import find
 
 KEEP_ALIVE_S = 75
 BACKLOG_GAUGE_S = 5
@@ -91,7 +91,9 @@ def _routes(parts: Parts) -> list[Route]:
         parts.directory,
         writer,
         parts.clock,
-        lambda tenant, id_: find(parts.state, parts.journal, tenant, id_) is not None,
+        lambda tenant, id_: (
+            parts.state.notification(tenant, id_) is not None or find_accepted(parts.journal, id_, tenant) is not None
+        ),
         backlog_max=config.api.max_backlog_events,
     )
     traits = {key: vendor.TRAITS for key, vendor in parts.vendors.items()}

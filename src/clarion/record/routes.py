@@ -4,14 +4,13 @@ from collections import defaultdict
 from typing import Final
 
 from clarion.domain import ids
-from clarion.domain.channel import CHANNELS, LANES, Channel
+from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.delivery_state import NAMES
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.history import Attempt, Delivery, Notification
-from clarion.domain.limits import HISTORY_SCAN_MAX, JOURNAL_LOOK_BACK_MS
-from clarion.journal.codec import decode
+from clarion.domain.limits import HISTORY_SCAN_MAX
 from clarion.journal.events import AcceptedFrame
-from clarion.journal.topics import accepted
+from clarion.journal.find import find_accepted
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.history import History, Window
@@ -22,7 +21,14 @@ from clarion.record.routes_broadcasts import broadcast_routes
 from clarion.record.routes_dead_letters import dead_letter_routes
 from clarion.record.routes_watch import watch_routes
 from clarion.record.rules.timeline import moments, status
-from clarion.record.shapes import NotificationOut, delivery_brief, delivery_out, notification_out
+from clarion.record.shapes import (
+    NotificationBrief,
+    NotificationOut,
+    delivery_brief,
+    delivery_out,
+    notification_brief,
+    notification_out,
+)
 
 READ: Final = "notifications:read"
 _STATES: Final = {name: state for state, name in NAMES.items()}
@@ -66,10 +72,10 @@ class _Notifications:
         id_ = ids.read(ids.NOTIFICATION_PREFIX, text)
         row = None if id_ is None else self._state.notification(tenant, id_)
         if id_ is None or row is None:
-            found = None if id_ is None else self._not_folded(tenant, id_)
+            found = None if id_ is None else find_accepted(self._journal, id_, tenant)
             if found is None:
                 raise NotFound(f"unknown notification {text!r}", field="id")
-            return Reply(found)
+            return Reply(_accepted_out(*found))
         rows = self._state.deliveries_of(tenant, id_)
         told = self._state.attempts_of(tenant, [row.id for row in rows])
         by_delivery: dict[bytes, list[Attempt]] = defaultdict(list)
@@ -84,7 +90,7 @@ class _Notifications:
         """Look through notifications, newest first, until the page is full or enough was looked at."""
         tenant, limit, only = call.caller.tenant, limit_of(call.query), _Filter(call)
         before = cursor_of(call.query, ids.NOTIFICATION_ID_BYTES)
-        items: list[NotificationOut] = []
+        items: list[NotificationBrief] = []
         looked_at = 0
         while True:
             step = min(HISTORY_SCAN_MAX - looked_at, limit + 1 if only.open else HISTORY_SCAN_MAX // 10)
@@ -101,28 +107,14 @@ class _Notifications:
             if looked_at >= HISTORY_SCAN_MAX:
                 return page(items, before)
 
-    def _item(self, tenant: str, row: Notification, only: "_Filter") -> NotificationOut | None:
+    def _item(self, tenant: str, row: Notification, only: "_Filter") -> NotificationBrief | None:
         if only.category is not None and row.category != only.category:
             return None
         rows = self._state.deliveries_of(tenant, row.id)
         if not only.holds(rows):
             return None
         state = status(row, rows, None if rows else self._state.cancelled_ms(tenant, row.id))
-        return notification_out(row, state, [delivery_brief(delivery) for delivery in rows])
-
-    def _not_folded(self, tenant: str, id_: bytes) -> NotificationOut | None:
-        """Look in the journal for a request that was accepted but has not come through yet."""
-        partition, from_ms = ids.partition_of(id_), ids.created_ms(id_) - JOURNAL_LOOK_BACK_MS
-        if partition >= self._journal.partitions:
-            return None
-        for lane in LANES:
-            for frame in self._journal.since(accepted(lane), partition, from_ms):
-                if id_ not in frame.payload:
-                    continue
-                event = decode(frame.payload)
-                if isinstance(event, AcceptedFrame) and id_ in event.notification_ids:
-                    return _accepted_out(event, event.notification_ids.index(id_), tenant)
-        return None
+        return notification_brief(row, state, [delivery_brief(delivery) for delivery in rows])
 
 
 class _Filter:
@@ -153,9 +145,7 @@ class _Filter:
         )
 
 
-def _accepted_out(event: AcceptedFrame, index: int, tenant: str) -> NotificationOut | None:
-    if event.tenants[index] != tenant:
-        return None
+def _accepted_out(event: AcceptedFrame, index: int) -> NotificationOut:
     request = event.requests[index]
     return NotificationOut(
         id=ids.write(ids.NOTIFICATION_PREFIX, event.notification_ids[index]),

@@ -1,6 +1,6 @@
 """What the read endpoints answer with, and how rows become it."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -76,10 +76,7 @@ class MomentOut(msgspec.Struct, frozen=True):
     provider: str | None
 
 
-class NotificationOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An accepted request and what became of it. `states` counts deliveries; a list shows `deliveries` in brief and no
-    timeline."""
-
+class _Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     status: str
     created_at: datetime
@@ -88,7 +85,18 @@ class NotificationOut(msgspec.Struct, frozen=True, omit_defaults=True):
     category: str | None
     scheduled_at: datetime | None
     states: dict[str, int]
-    deliveries: Sequence[DeliveryOut | DeliveryBrief]
+
+
+class NotificationBrief(_Notification, frozen=True, kw_only=True, omit_defaults=True):
+    """A notification in a list. `states` counts deliveries."""
+
+    deliveries: Sequence[DeliveryBrief]
+
+
+class NotificationOut(_Notification, frozen=True, kw_only=True, omit_defaults=True):
+    """An accepted request and what became of it. `states` counts deliveries."""
+
+    deliveries: Sequence[DeliveryOut]
     timeline: list[MomentOut] | None = None
     data: dict[str, Any] | None = None
     metadata: dict[str, str] | None = None
@@ -132,27 +140,36 @@ def delivery_text(id_: bytes) -> str:
 
 
 def notification_out(
-    row: Notification, status: str, deliveries: Sequence[DeliveryOut | DeliveryBrief], story: list[Moment] | None = None
+    row: Notification, status: str, deliveries: Sequence[DeliveryOut], story: list[Moment]
 ) -> NotificationOut:
-    """Return a notification; with a story also its timeline, data and metadata."""
-    states: dict[str, int] = defaultdict(int)
-    for delivery in deliveries:
-        states[delivery.state] += 1
-    request = _REQUEST.decode(row.request) if story is not None else None
+    """Return a notification with its timeline, data and metadata."""
+    request = _REQUEST.decode(row.request)
     return NotificationOut(
-        id=ids.write(ids.NOTIFICATION_PREFIX, row.id),
-        status=status,
-        created_at=shown(row.accepted_ms),
-        lane=row.lane,
-        template=row.template or None,
-        category=row.category or None,
-        scheduled_at=shown(row.scheduled_ms),
-        states=dict(states),
+        **_shared(row, status, [delivery.state for delivery in deliveries]),
         deliveries=deliveries,
-        timeline=None if story is None else [_moment_out(moment) for moment in story],
-        data=None if request is None else request.data,
-        metadata=None if request is None else request.metadata,
+        timeline=[_moment_out(moment) for moment in story],
+        data=request.data,
+        metadata=request.metadata,
     )
+
+
+def notification_brief(row: Notification, status: str, deliveries: Sequence[DeliveryBrief]) -> NotificationBrief:
+    """Return a notification for a list."""
+    shared = _shared(row, status, [delivery.state for delivery in deliveries])
+    return NotificationBrief(**shared, deliveries=deliveries)
+
+
+def _shared(row: Notification, status: str, states: Iterable[str]) -> dict[str, Any]:
+    return {
+        "id": ids.write(ids.NOTIFICATION_PREFIX, row.id),
+        "status": status,
+        "created_at": shown(row.accepted_ms),
+        "lane": row.lane,
+        "template": row.template or None,
+        "category": row.category or None,
+        "scheduled_at": shown(row.scheduled_ms),
+        "states": dict(Counter(states)),
+    }
 
 
 def delivery_brief(row: Delivery) -> DeliveryBrief:
