@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clarion.app.commands.options import Key, Url, remote
+from clarion.app.commands.sending import pair
 from clarion.domain.errors import OperatorError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Accounts at vendors.")
@@ -40,24 +41,15 @@ def set_provider(
         "channel": channel,
         "vendor": vendor,
         "priority": priority,
-        "settings": dict(map(_setting, setting or [])),
-        "credentials": _credentials(credentials),
+        "settings": dict(pair("--setting", text) for text in setting or []),
+        "credentials": read_credentials(credentials),
     }
     remote(url, key).put(f"/v1/providers/{name}", body)
     typer.echo(f"{name}: {channel} through {vendor}")
 
 
-def _setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise OperatorError(f"--setting {text}: write it as NAME=VALUE.")
-    try:
-        return name, msgspec.json.decode(value)
-    except msgspec.DecodeError:
-        return name, value
-
-
-def _credentials(path: Path | None) -> dict[str, Any]:
+def read_credentials(path: Path | None) -> dict[str, Any]:
+    """Return the JSON object in a file, or on standard input for `-`. Raises `OperatorError`."""
     if path is None:
         return {}
     try:

@@ -33,7 +33,7 @@ class Remote:
 
     def __init__(self, url: str, key: str = "", timeout_s: float = TIMEOUT_S) -> None:
         self.url = url.rstrip("/")
-        self._key = key
+        self.key = key
         self._timeout_s = timeout_s
         self._client = SyncClientBuilder().timeout(timedelta(seconds=timeout_s)).follow_redirects(False).build()
 
@@ -79,8 +79,8 @@ class Remote:
     ) -> bytes:
         """Return the body of the answer."""
         request = self._client.request(method, self.url + path).headers(dict(headers or {}))
-        if self._key:
-            request = request.bearer_auth(self._key)
+        if self.key:
+            request = request.bearer_auth(self.key)
         if body is not None:
             request = request.body_bytes(body).header("content-type", content_type)
         try:

@@ -24,7 +24,7 @@ def send(
     body: dict[str, Any] = {
         "to": [{"email": name} if "@" in name else name for name in to],
         "template": template,
-        "data": dict(map(_pair, data or [])),
+        "data": dict(pair("--data", text) for text in data or []),
     }
     if channel:
         body["channels"] = channel
@@ -52,10 +52,11 @@ def status(
     console.print(table)
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def pair(option: str, text: str) -> tuple[str, Any]:
+    """Return name and value of `NAME=VALUE`; the value may be JSON. Raises `OperatorError`."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise OperatorError(f"--data {text}: write it as NAME=VALUE.")
+        raise OperatorError(f"{option} {text}: write it as NAME=VALUE.")
     try:
         return name, msgspec.json.decode(value)
     except msgspec.DecodeError:
