@@ -94,6 +94,11 @@ class Http2Protocol(asyncio.Protocol):
             else:
                 self._answer(answers)
 
+    def abort(self) -> None:
+        """Cut the connection."""
+        if hasattr(self, "_transport"):
+            self._transport.abort()
+
     def _frames(self) -> tuple[list[Request], bytes]:
         """Return the requests completed by what is buffered, and what the peer gets at once."""
         data, at = bytes(self._buffer), 0

@@ -51,6 +51,11 @@ class MailProtocol(asyncio.Protocol):
         elif out:
             self._transport.write(b"".join(out))
 
+    def abort(self) -> None:
+        """Cut the connection."""
+        if hasattr(self, "_transport"):
+            self._transport.abort()
+
     def _line(self, out: list[bytes]) -> bool:
         """Handle one command; return whether there was a whole one."""
         end = self._buffer.find(b"\r\n")

@@ -6,6 +6,7 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from weakref import WeakSet
 
 import msgspec
 import uvloop
@@ -52,22 +53,17 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
     receipts = Receipts(config.folder / RECEIPTS_FILE, chooser, fsync=config.fsync)
     account = msgspec.json.decode(files.service_account_file.read_bytes(), type=dict[str, str])
     services = Services(receipts, account, files.webhook_secret_file.read_text(), config.retry_after_s)
-    loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(receipts.close)
 
-        async def listen(
-            protocol: Callable[[], asyncio.Protocol], port: int, context: ssl.SSLContext | None = None
-        ) -> int:
-            try:
-                server = await loop.create_server(protocol, config.host, port, ssl=context, backlog=1024)
-            except OSError as error:
-                raise OperatorError(f"cannot listen on {config.host}:{port}: {error}") from error
-            await stack.enter_async_context(contextlib.aclosing(_Listening(server)))
-            return int(server.sockets[0].getsockname()[1])
+        def http_peer() -> Http2Protocol:
+            return Http2Protocol(services.handle, config.latency_ms)
 
-        http_port = await listen(lambda: Http2Protocol(services.handle, config.latency_ms), config.http_port, http_tls)
-        smtp_port = await listen(lambda: MailProtocol(receipts, tls, config.latency_ms), config.smtp_port)
+        def mail_peer() -> MailProtocol:
+            return MailProtocol(receipts, tls, config.latency_ms)
+
+        http_port = await _listen(stack, http_peer, config.host, config.http_port, http_tls)
+        smtp_port = await _listen(stack, mail_peer, config.host, config.smtp_port)
         host = f"[{config.host}]" if ":" in config.host else config.host
         base_url = f"https://{host}:{http_port}"
         yield Started(
@@ -83,14 +79,32 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
         )
 
 
-class _Listening:
-    """A server that is closed without waiting for its connections, which a hanging one would hold up for ever."""
+async def _listen(
+    stack: contextlib.AsyncExitStack,
+    make: Callable[[], Http2Protocol] | Callable[[], MailProtocol],
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+) -> int:
+    """Listen until the stack unwinds, which cuts open connections too: a hanging one would hold it up for ever."""
+    peers: WeakSet[Http2Protocol | MailProtocol] = WeakSet()
 
-    def __init__(self, server: asyncio.Server) -> None:
-        self._server = server
+    def connected() -> Http2Protocol | MailProtocol:
+        peer = make()
+        peers.add(peer)
+        return peer
 
-    async def aclose(self) -> None:
-        self._server.close()
+    def cut() -> None:
+        server.close()
+        for peer in list(peers):
+            peer.abort()
+
+    try:
+        server = await asyncio.get_running_loop().create_server(connected, host, port, ssl=tls, backlog=1024)
+    except OSError as error:
+        raise OperatorError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    stack.callback(cut)
+    return int(server.sockets[0].getsockname()[1])
 
 
 def run_simulator(config: SimulatorConfig, ready: Callable[[Started], None]) -> None:
