@@ -6,14 +6,13 @@ import apsw
 import msgspec
 
 from clarion.backends.sqlite import journal_leases as leases
-from clarion.backends.sqlite.connection import fetch_all, fetch_one
+from clarion.backends.sqlite.connection import fetch_all
 from clarion.backends.sqlite.journal_streams import Stream, find, frame_id
-from clarion.ports.journal import Append, Commit, CursorMove, Frame, StaleCursor
+from clarion.ports.journal import Append, CursorMove, Frame, StaleCursor
 
 _FRAME = "INSERT INTO frames (frame_id, appended_ms, count, total, payload) VALUES (?, ?, ?, ?, ?)"
-_TOTAL_AT = "SELECT total FROM frames WHERE frame_id > ? AND frame_id <= ? ORDER BY frame_id DESC LIMIT 1"
-_COMMIT = """INSERT INTO commits ("group", partition, topic, "offset", mark, total) VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET "offset" = excluded."offset", mark = excluded.mark, total = excluded.total
+_COMMIT = """INSERT INTO commits ("group", partition, topic, "offset", mark) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET "offset" = excluded."offset", mark = excluded.mark
     WHERE excluded."offset" >= commits."offset" """
 _TIMER = "INSERT OR IGNORE INTO timers (timer_id, due_ms, topic, partition, payload) VALUES (?, ?, ?, ?, ?)"
 _IDEMPOTENCY = """INSERT INTO idempotency (tenant, key, body_hash, answer, expires_ms) VALUES (?, ?, ?, ?, ?)
@@ -45,8 +44,9 @@ class Transaction:
         for move in batch.moves:
             self._move(move)
         offsets = self.put(batch.frames)
-        for commit in batch.commits:
-            self._commit(commit)
+        if batch.commits:
+            rows = [(c.lease.group, c.lease.partition, c.topic, c.offset, c.mark) for c in batch.commits]
+            self.db.executemany(_COMMIT, rows)
         if batch.timers:
             self.db.executemany(_TIMER, [msgspec.structs.astuple(timer) for timer in batch.timers])
         if batch.idempotency:
@@ -90,14 +90,6 @@ class Transaction:
         values = (move.position, move.planned, move.skipped, move.users, move.done, self.now_ms)
         if not fetch_all(self.db, _MOVE, (*values, move.cursor_id, move.from_position)):
             raise StaleCursor(f"cursor {move.cursor_id.hex()} is not running at {move.from_position}")
-
-    def _commit(self, commit: Commit) -> None:
-        lease = commit.lease
-        stream = self._stream(commit.topic, lease.partition)
-        span = frame_id(stream.stream_id, 0), frame_id(stream.stream_id, commit.offset)
-        row = fetch_one(self.db, _TOTAL_AT, span)
-        total = stream.trimmed_total if row is None else row[0]
-        self.db.execute(_COMMIT, (lease.group, lease.partition, commit.topic, commit.offset, commit.mark, total))
 
     def _stream(self, topic: str, partition: int) -> Stream:
         key = (topic, partition)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import apsw
 
 from clarion.backends.sqlite.connection import fetch_all, fetch_one
-from clarion.backends.sqlite.journal_streams import Stream, find, first_since, frame_id, offset_of
+from clarion.backends.sqlite.journal_streams import find, first_since, frame_id, offset_of
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX
 from clarion.journal.topics import GROUP_TOPICS
 from clarion.ports.journal import Cursor, IdempotencyEntry, Position, StoredFrame
@@ -16,7 +16,8 @@ _FRAMES: Final = """SELECT frame_id, count, appended_ms, payload FROM frames
     WHERE frame_id > ? AND frame_id < ? ORDER BY frame_id LIMIT ?"""
 _STREAM_ID: Final = "SELECT stream_id FROM streams WHERE topic = ? AND partition = ?"
 _COMMITTED: Final = 'SELECT topic, "offset", mark FROM commits WHERE "group" = ? AND partition = ?'
-_COMMITTED_TOTALS: Final = 'SELECT topic, partition, total FROM commits WHERE "group" = ?'
+_COMMITTED_OFFSETS: Final = 'SELECT topic, partition, "offset" FROM commits WHERE "group" = ?'
+_TOTAL_AT: Final = "SELECT total FROM frames WHERE frame_id = ?"
 _CANCELLED: Final = "SELECT sequence, subject_id FROM cancellations WHERE sequence > ? ORDER BY sequence LIMIT ?"
 _IDEMPOTENCY: Final = "SELECT * FROM idempotency WHERE tenant = ? AND key = ? AND expires_ms > ?"
 _CURSORS: Final = """SELECT * FROM cursors WHERE (?1 IS NULL OR partition = ?1) AND (?2 IS NULL OR status = ?2)
@@ -66,11 +67,10 @@ class Reader:
     def backlog(self, group: str, partitions: int) -> int:
         """Return how many events the group has not committed, from running totals: no frame is counted."""
         with self._snapshot():
-            rows = fetch_all(self._db, _COMMITTED_TOTALS, (group,))
-            totals = {(topic, partition): total for topic, partition, total in rows}
-            keys = totals.keys() | {(topic, p) for topic in GROUP_TOPICS.get(group, ()) for p in range(partitions)}
-            streams = ((key, find(self._db, *key)) for key in keys)
-            return sum(_waiting(stream, totals.get(key, 0)) for key, stream in streams if stream is not None)
+            rows = fetch_all(self._db, _COMMITTED_OFFSETS, (group,))
+            offsets = {(topic, partition): offset for topic, partition, offset in rows}
+            keys = offsets.keys() | {(topic, p) for topic in GROUP_TOPICS.get(group, ()) for p in range(partitions)}
+            return sum(self._waiting(key, offsets.get(key, 0)) for key in keys)
 
     def next_due_ms(self) -> int | None:
         """Return when the earliest timer is due."""
@@ -100,6 +100,13 @@ class Reader:
         """Close the connection."""
         self._db.close()
 
+    def _waiting(self, key: tuple[str, int], committed: int) -> int:
+        stream = find(self._db, *key)
+        if stream is None or committed >= stream.offset:
+            return 0
+        row = fetch_one(self._db, _TOTAL_AT, (frame_id(stream.stream_id, committed),))
+        return stream.total - (stream.trimmed_total if row is None else int(row[0]))
+
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
         with self._db:
@@ -115,7 +122,3 @@ class Reader:
             # Safe to keep: what a reader sees is committed, and streams are never deleted.
             stream_id = self._stream_ids[key] = int(row[0])
         return stream_id
-
-
-def _waiting(stream: Stream, committed_total: int) -> int:
-    return stream.total - max(committed_total, stream.trimmed_total)

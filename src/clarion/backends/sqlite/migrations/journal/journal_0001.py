@@ -22,7 +22,7 @@ _TABLES = (
         payload BLOB NOT NULL)""",
     """CREATE TABLE commits (
         "group" TEXT NOT NULL, partition INTEGER NOT NULL, topic TEXT NOT NULL, "offset" INTEGER NOT NULL,
-        mark INTEGER NOT NULL, total INTEGER NOT NULL, PRIMARY KEY ("group", partition, topic)) WITHOUT ROWID""",
+        mark INTEGER NOT NULL, PRIMARY KEY ("group", partition, topic)) WITHOUT ROWID""",
     """CREATE TABLE leases (
         "group" TEXT NOT NULL, partition INTEGER NOT NULL, owner TEXT NOT NULL, fence INTEGER NOT NULL,
         expires_monotonic_ms INTEGER NOT NULL, PRIMARY KEY ("group", partition)) WITHOUT ROWID""",

@@ -1,0 +1,162 @@
+"""Random histories, run by SQLite and by the referee: every answer and every state in between has to be the same."""
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.sqlite.journal import SqliteJournal, open_journal
+from clarion.domain.errors import StaleLease
+from clarion.ports.journal import (
+    Append,
+    Cancellation,
+    Commit,
+    CursorMove,
+    Frame,
+    IdempotencyEntry,
+    Lease,
+    StaleCursor,
+    Timer,
+)
+from tests.contract.journals import START_MS, VirtualClock, cursor
+
+TOPICS = ("accepted.bulk", "outcomes")
+GROUPS = ("plan", "record")
+PARTITIONS = 2
+TTL_MS = 100
+
+topics = st.sampled_from(TOPICS)
+groups = st.sampled_from(GROUPS)
+partitions = st.integers(0, PARTITIONS - 1)
+owners = st.sampled_from(["one", "two"])
+small = st.integers(0, 6)
+ids = st.sampled_from([b"a", b"b", b"c"])
+# Fences are guessed, so that right, stale and never-given ones all come up.
+leases = st.builds(Lease, groups, partitions, owners, st.integers(1, 4))
+frames = st.lists(st.builds(Frame, topics, partitions, small, st.binary(max_size=4)), max_size=3)
+commits = st.lists(st.builds(Commit, leases, topics, small, small), max_size=2)
+timers = st.lists(st.builds(Timer, ids, small.map(lambda n: START_MS + 20 * n), topics, partitions, ids), max_size=2)
+keys = st.builds(
+    IdempotencyEntry, st.just("acme"), st.sampled_from("kl"), ids, ids, small.map(lambda n: START_MS + n * 30)
+)
+cancellations = st.lists(
+    st.builds(Cancellation, st.just("acme"), ids, small.map(lambda n: START_MS + n * 30)), max_size=2
+)
+cursors = st.lists(st.builds(cursor, ids, partitions, small), max_size=1)
+moves = st.lists(st.builds(CursorMove, leases, ids, small, small, small, small, small, st.booleans()), max_size=1)
+
+
+class TwoJournals(RuleBasedStateMachine):
+    """Does everything twice, once with each backend, under one clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.clock = VirtualClock()
+        self.data_dir = Path(tempfile.mkdtemp(prefix="journal-machine-"))
+        self.model = MemoryJournal(self.clock, PARTITIONS)
+        self.real = self.open()
+
+    def open(self) -> SqliteJournal:
+        return open_journal(self.data_dir, self.clock, PARTITIONS)
+
+    def both(self, name: str, *arguments: Any) -> Any:
+        """Call one method of both and return their common answer, which may be a refusal."""
+        answers = [self.runner.run(self.answer(journal, name, arguments)) for journal in (self.model, self.real)]
+        assert answers[0] == answers[1]
+        return answers[0]
+
+    async def answer(self, journal: Any, name: str, arguments: Any) -> Any:
+        try:
+            return await getattr(journal, name)(*arguments)
+        except (StaleLease, StaleCursor) as refusal:
+            return type(refusal)
+
+    @initialize()
+    def hold_something(self) -> None:
+        for group in GROUPS:
+            self.both("acquire", group, 0, "one", TTL_MS)
+        self.both("append", Append(cursors=[cursor(b"a")]))
+
+    @rule(ms=st.integers(1, 60))
+    def pass_time(self, ms: int) -> None:
+        self.clock.pass_ms(ms)
+
+    @rule(ms=st.integers(-500, 500))
+    def step_the_wall_clock(self, ms: int) -> None:
+        self.clock.wall_ms += ms
+
+    @rule(group=groups, partition=partitions, owner=owners)
+    def acquire(self, group: str, partition: int, owner: str) -> None:
+        self.both("acquire", group, partition, owner, TTL_MS)
+
+    @rule(asked=st.lists(leases, max_size=3))
+    def renew(self, asked: list[Lease]) -> None:
+        self.both("renew", asked, TTL_MS)
+
+    @rule(asked=st.lists(leases, max_size=2))
+    def release(self, asked: list[Lease]) -> None:
+        self.both("release", asked)
+
+    @rule(new=frames)
+    def append_frames(self, new: list[Frame]) -> None:
+        self.both("append", Append(frames=new))
+
+    @rule(batch=st.builds(Append, frames, commits, timers, st.lists(keys, max_size=2), cancellations, cursors))
+    def append_and_commit(self, batch: Append) -> None:
+        self.both("append", batch)
+
+    @rule(new=frames, lease=leases, added=timers, steps=moves)
+    def append_under_a_lease(self, new: list[Frame], lease: Lease, added: list[Timer], steps: list[CursorMove]) -> None:
+        self.both("append", Append(frames=new, timers=added, moves=steps, lease=lease))
+
+    @rule(limit=st.integers(1, 3))
+    def fire(self, limit: int) -> None:
+        self.both("fire", self.clock.now_ms(), limit)
+
+    @rule(name=ids, status=st.sampled_from(["running", "paused", "cancelled"]))
+    def set_cursor_status(self, name: bytes, status: str) -> None:
+        self.both("set_cursor_status", name, status, ["running", "paused"], self.clock.now_ms())
+
+    @rule(age_ms=st.integers(-10, 200))
+    def trim(self, age_ms: int) -> None:
+        self.both("trim", self.clock.now_ms() - age_ms)
+
+    @rule()
+    def reopen(self) -> None:
+        self.runner.run(self.real.close())
+        self.real = self.open()
+
+    @invariant()
+    def everything_reads_the_same(self) -> None:
+        assert self.seen(self.model) == self.seen(self.real)
+
+    def seen(self, journal: Any) -> list[Any]:
+        """Return all that the port lets anyone see."""
+        streams = [(topic, partition) for topic in TOPICS for partition in range(PARTITIONS)]
+        return [
+            [journal.read(*stream, after, 2) for stream in streams for after in (0, 3)],
+            [journal.since(*stream, self.clock.now_ms() - 40) for stream in streams],
+            [journal.head(*stream) for stream in streams],
+            [journal.committed(group, partition) for group in GROUPS for partition in range(PARTITIONS)],
+            [journal.backlog(group) for group in GROUPS],
+            [journal.idempotency("acme", key, self.clock.now_ms()) for key in "kl"],
+            [journal.cursors(0), journal.cursors(status="running"), journal.cursor(b"a")],
+            [journal.cancelled_since(0), journal.cancelled_since(2), journal.next_due_ms()],
+        ]
+
+    def teardown(self) -> None:
+        self.runner.run(self.real.close())
+        self.runner.close()
+        shutil.rmtree(self.data_dir)
+
+
+TwoJournals.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
+test_sqlite_does_what_the_referee_does = pytest.mark.slow(TwoJournals.TestCase)

@@ -1,0 +1,131 @@
+"""The group-commit thread when the disk refuses, the queue is full or a caller is gone."""
+
+import asyncio
+import subprocess
+import sys
+
+import apsw
+import pytest
+
+from clarion.backends.sqlite.connection import connect
+from clarion.backends.sqlite.journal_writer import GroupCommit
+from clarion.domain.errors import DurabilityError, Overloaded
+from clarion.domain.limits import JOURNAL_QUEUE_JOBS_MAX
+
+DISK_FAILS = """
+import asyncio, resource, signal, sys
+from pathlib import Path
+from clarion.backends.sqlite.journal import open_journal
+from clarion.domain.errors import DurabilityError
+from tests.contract.journals import VirtualClock, frames
+
+async def main():
+    journal = open_journal(Path(sys.argv[1]), VirtualClock(), 1)
+    await journal.append(frames(b"kept"))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    for size in (200_000, 1):
+        try:
+            await journal.append(frames(b"x" * size))
+        except DurabilityError:
+            print("refused")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    try:
+        await journal.append(frames(b"after the disk came back"))
+    except DurabilityError:
+        print("still refused")
+    print([frame.payload for frame in journal.read("t", 0, 0)])
+    await journal.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def db(tmp_path):
+    db = connect(tmp_path / "x.db")
+    db.execute("CREATE TABLE rows (body)")
+    return db
+
+
+@pytest.fixture
+async def writer(db):
+    writer = GroupCommit(db, lambda connection: connection, lambda: None)
+    yield writer
+    await writer.close()
+
+
+def insert(size: int = 1):
+    return lambda db: db.execute("INSERT INTO rows VALUES (zeroblob(?))", (size,)).fetchall()
+
+
+def count(db: apsw.Connection) -> int:
+    return db.execute("SELECT count(*) FROM rows").fetchone()[0]
+
+
+def test_after_a_write_error_nothing_is_acknowledged_any_more(tmp_path):
+    child = [sys.executable, "-c", DISK_FAILS, tmp_path]
+    done = subprocess.run(child, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.splitlines() == ["refused", "refused", "still refused", "[b'kept']"], done.stderr
+
+
+async def test_a_full_disk_refuses_and_later_takes_again(writer):
+    await writer.run(lambda db: db.execute("PRAGMA max_page_count = 10").fetchall())
+    with pytest.raises(Overloaded, match="full"):
+        await writer.run(insert(1_000_000))
+    await writer.run(insert())
+    await writer.run(lambda db: db.execute("PRAGMA max_page_count = 10000").fetchall())
+    await writer.run(insert(1_000_000))
+    assert await writer.run(count) == 2
+
+
+async def test_what_one_caller_did_wrong_spares_the_others(writer):
+    def wrong(db):
+        insert()(db)
+        raise ValueError("mine alone")
+
+    results = await asyncio.gather(
+        writer.run(insert()), writer.run(wrong), writer.run(insert()), return_exceptions=True
+    )
+    assert isinstance(results[1], ValueError)
+    assert await writer.run(count) == 2
+
+
+async def test_an_error_nobody_foresaw_stops_the_writer_and_stores_nothing(db):
+    writer = GroupCommit(db, lambda connection: connection, lambda: None)
+
+    def broken(db):
+        insert()(db)
+        raise RuntimeError("a bug")
+
+    results = await asyncio.gather(writer.run(insert()), writer.run(broken), return_exceptions=True)
+    assert [type(result) for result in results] == [DurabilityError, DurabilityError]
+    with pytest.raises(DurabilityError, match="a bug"):
+        await writer.run(count)
+    await writer.close()
+
+
+async def test_the_queue_is_bounded(writer):
+    appends = [asyncio.ensure_future(writer.run(insert())) for _ in range(3 * JOURNAL_QUEUE_JOBS_MAX)]
+    results = await asyncio.gather(*appends, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, Overloaded)]
+    assert await writer.run(count) == len(results) - len(refused)
+    assert len(results) - len(refused) >= JOURNAL_QUEUE_JOBS_MAX
+
+
+async def test_a_caller_that_left_is_not_told(writer):
+    gone = asyncio.ensure_future(writer.run(insert()))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await writer.run(insert())
+    assert gone.cancelled()
+    assert await writer.run(count) == 2
+
+
+async def test_a_commit_is_announced_before_its_callers_go_on(db):
+    told = []
+    writer = GroupCommit(db, lambda connection: connection, lambda: told.append("committed"))
+    await writer.run(insert())
+    told.append("returned")
+    await writer.close()
+    assert told == ["committed", "returned"]
