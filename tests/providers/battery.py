@@ -28,6 +28,7 @@ BODIES = (b"", b"{", b"null", b"[]", b'"x"', b"\xff\xfe\x00", b'{"error": 1}', b
 OVERSIZE = b'{"error": {"message": "' + b"x" * (RESPONSE_BYTES_MAX - 23)
 
 
+@cache
 def tables(folder: Path = TABLES) -> dict[str, dict[str, Any]]:
     """Return all tables by file name."""
     return {path.stem: tomllib.loads(path.read_text()) for path in sorted(folder.glob("*.toml"))}

@@ -33,7 +33,7 @@ class GuardedSmtp:
     """The `SmtpEgress` port. A server's certificate has to be for the host's name, whatever address it was found at.
 
     `ca_file` is a PEM file of a CA to trust besides the well-known ones; `allow_plain` permits sessions without TLS, and
-    AUTH over them.
+    AUTH over them; `hello_name` is this machine's name in EHLO, which strict servers want to resolve.
     """
 
     def __init__(
@@ -44,10 +44,12 @@ class GuardedSmtp:
         allow_plain: bool = False,
         ports: Iterable[range] = SMTP_PORTS,
         resolver: Resolver | None = None,
+        hello_name: str = "localhost",
     ) -> None:
         self._resolver = resolver or Resolver(allow_private)
         self._allow_plain = allow_plain
         self._ports = tuple(ports)
+        self._hello_name = hello_name
         self._tls = ssl.create_default_context()
         if ca_file:
             self._tls.load_verify_locations(ca_file)
@@ -118,7 +120,7 @@ class GuardedSmtp:
             try:
                 async with asyncio.timeout(EGRESS_CONNECT_TIMEOUT_MS_DEFAULT / 1000):
                     _, session = await loop.create_connection(
-                        SmtpSession,
+                        lambda: SmtpSession(self._hello_name),
                         address,
                         request.port,
                         ssl=self._tls if tls else None,

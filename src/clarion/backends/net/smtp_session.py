@@ -16,7 +16,6 @@ from clarion.domain.message import SmtpReply, SmtpRequest
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f<>]|[^\x00-\x7f]")
-HELLO_NAME: Final = "localhost"
 
 
 def wire_form(payload: bytes) -> bytes:
@@ -31,13 +30,15 @@ def wire_form(payload: bytes) -> bytes:
 
 
 class SmtpSession(asyncio.Protocol):
-    """A connection. Its user calls `greet`, then `send` for one message after another, then `quit`.
+    """A connection. Its user calls `greet`, then `send` for one message after another, then `quit`. `hello_name` is what
+    it calls itself in EHLO.
 
     `payload_out` tells whether the final dot of the message under way has been written: a connection lost before that
     has surely sent nothing, one lost after it may have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hello_name: str) -> None:
+        self._hello_name = hello_name
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._lines: list[str] = []
@@ -127,7 +128,7 @@ class SmtpSession(asyncio.Protocol):
         self._transport, self.secure = transport, True
 
     async def _hello(self) -> SmtpReply | None:
-        code, text = await self._ask(f"EHLO {HELLO_NAME}")
+        code, text = await self._ask(f"EHLO {self._hello_name}")
         if code != 250:
             return SmtpReply("connect", code, text)
         words = (line.partition(" ") for line in text.split("\n")[1:])
