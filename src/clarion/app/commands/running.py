@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -33,6 +34,7 @@ def init(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
 
 def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Run everything on this machine: API, workers and scheduler, restarted when they die."""
+    die_with_parent(os.environ)
     config = configuration(config_file, data_dir)
     logging.configure(config.log.level, config.log.format, role="up")
     with only_one(config.run_dir):
@@ -43,6 +45,12 @@ def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
             config.run_dir,
             drain_timeout_ms=config.workers.drain_timeout_ms,
             env=_env(config),
+        )
+        structlog.get_logger().info(
+            "starting",
+            api=f"http://{config.api.host}:{config.api.port}",
+            workers=config.worker_count,
+            data=str(config.data_dir),
         )
         code = asyncio.run(supervisor.run())
     raise typer.Exit(code)

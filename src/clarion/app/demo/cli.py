@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from clarion.app.commands.remote import Refused, Remote, Unreachable
 from clarion.app.demo import furniture, report, story
 from clarion.app.demo.mailbox import HOST, Mailbox, free_port
+from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError
 
 READY_TIMEOUT_S: Final = 60.0
@@ -33,6 +34,7 @@ def demo(
     ),
 ) -> None:
     """Start Clarion with sample data, send on every channel, show what became of it, and keep serving."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that everything is ended in order
     folder = data_dir.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     console = Console()
@@ -102,6 +104,7 @@ def _installation(folder: Path, port: int, mailbox: Mailbox) -> Iterator[tuple[s
         "CLARION_EGRESS_ALLOW_PRIVATE": "127.0.0.0/8",
         "CLARION_EGRESS_CA_FILE": str(mailbox.ca_file),
         "CLARION_WORKERS_COUNT": "2",
+        PARENT_VARIABLE: str(os.getpid()),
     }
     with (folder / LOG_FILE).open("ab") as log:
         command = [sys.executable, "-m", "clarion", "up"]

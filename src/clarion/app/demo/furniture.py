@@ -9,6 +9,7 @@ import msgspec
 from clarion.app.commands.remote import Remote
 from clarion.app.demo.mailbox import HOST, USER, Mailbox
 from clarion.domain.channel import Channel
+from clarion.domain.errors import OperatorError
 
 TENANT: Final = "demo"
 TOPIC: Final = "runners"
@@ -86,7 +87,7 @@ def furnish(demo: Remote, mailbox: Mailbox) -> None:
     lines = b"\n".join(msgspec.json.encode(_user(number)) for number in range(1, USERS + 1))
     report = msgspec.json.decode(demo.call("POST", "/v1/users/bulk", lines, "application/x-ndjson"))
     if report["failed"]:
-        raise AssertionError(f"the demo's own users were refused: {report['errors'][:3]}")
+        raise OperatorError(f"the demo's own users were refused: {report['errors'][:3]}")
     demo.post("/v1/suppressions", {"channel": "email", "address": email_of(SUPPRESSED), "reason": "complaint"})
     _providers(demo, mailbox)
 

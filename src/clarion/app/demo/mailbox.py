@@ -2,6 +2,7 @@
 
 import email
 import hmac
+import logging
 import secrets
 import socket
 import ssl
@@ -32,6 +33,7 @@ class Mailbox:
         self.port = free_port()
         self.password = secrets.token_urlsafe(16)
         self.received: dict[str, str] = {}
+        logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd warns of its own deprecations at every login
         self._controller = Controller(
             self,
             hostname=HOST,

@@ -86,9 +86,22 @@ def figures(deliveries: Sequence[Delivery]) -> Figures:
 
 def table(summary: Summary, ending: Ending) -> Table:
     """Return the outcomes per channel, with the reasons of what was not sent."""
-    shown = Table("channel", "deliveries", "sent", "skipped", "failed", "retried", "p50 ms", "p99 ms", "reasons")
-    for column in shown.columns[1:8]:
-        column.justify = "right"
+    shown = Table(
+        "channel",
+        "all",
+        "sent",
+        "skipped",
+        "failed",
+        "retried",
+        "p50 ms",
+        "p99 ms",
+        "why not",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    for column in shown.columns[:8]:
+        column.no_wrap = True
+        column.justify = "left" if column is shown.columns[0] else "right"
     for channel, one in summary.channels.items():
         reasons = Counter(row.reason for row in ending.deliveries if row.channel == channel and row.reason)
         why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))

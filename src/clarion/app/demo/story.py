@@ -11,6 +11,7 @@ from clarion.app.commands.remote import Refused, Remote
 from clarion.app.demo import furniture
 from clarion.domain.channel import Channel
 from clarion.domain.delivery_state import NAMES, TERMINAL
+from clarion.domain.errors import OperatorError
 
 DEADLINE_S: Final = 60.0
 _POLL_S: Final = 0.2
@@ -118,7 +119,7 @@ def _delivery(row: dict[str, Any], accepted_at: str) -> Delivery:
 
 def _accepted(result: dict[str, Any]) -> str:
     if "error" in result:
-        raise AssertionError(f"the demo's own request was refused: {result['error']}")
+        raise OperatorError(f"the demo's own request was refused: {result['error']}")
     return str(result["id"])
 
 

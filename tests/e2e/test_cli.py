@@ -1,0 +1,145 @@
+"""The command line against a running installation."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from clarion.app.commands.remote import Refused, Remote
+from clarion.app.load.programs import System, running, wait_for
+
+pytestmark = pytest.mark.slow
+TIMEOUT_S = 60
+
+
+class Shell:
+    """Runs `clarion` as a person would, in a folder of its own."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        self._folder = folder
+        self._env = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")} | env
+
+    def __call__(self, *words: str, code: int = 0, stdin: str | None = None) -> str:
+        """Run a command that has to end with `code`; return what it says there: output, or the error."""
+        command = [sys.executable, "-m", "clarion", *words]
+        done = subprocess.run(
+            command, cwd=self._folder, env=self._env, capture_output=True, text=True, timeout=TIMEOUT_S, input=stdin
+        )
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr if code else done.stdout
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    with running(System(tmp_path_factory.mktemp("up"), {"CLARION_WORKERS_COUNT": "1"})) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def operator(system, tmp_path_factory):
+    key = (system.folder / "data" / "operator.key").read_text().strip()
+    return Shell(tmp_path_factory.mktemp("op"), CLARION_URL=f"http://127.0.0.1:{system.port}", CLARION_KEY=key)
+
+
+@pytest.fixture(scope="module")
+def key(operator):
+    return operator("keys", "create", "acme").strip()
+
+
+@pytest.fixture(scope="module")
+def acme(system, key, tmp_path_factory):
+    return Shell(tmp_path_factory.mktemp("acme"), CLARION_URL=f"http://127.0.0.1:{system.port}", CLARION_KEY=key)
+
+
+@pytest.fixture
+def shell(tmp_path):
+    return Shell(tmp_path)
+
+
+def test_from_an_empty_tenant_to_a_status(system, key, acme, tmp_path):
+    assert "sms through sandbox" in acme("providers", "set", "texts", "--channel", "sms", "--vendor", "sandbox")
+    assert "texts" in acme("providers", "list")
+    remote = Remote(f"http://127.0.0.1:{system.port}", key)
+    remote.put("/v1/templates/hello", {"channels": {"sms": {"body": "Hello {{ name }}"}}})
+    file = tmp_path / "users.ndjson"
+    file.write_text('{"id": "ada", "phone": "+14155550100"}\n{"id": "bob", "phone": "nonsense"}\n{"id": "cy"}\n')
+    assert acme("users", "import", str(file), code=1).count("line 2: phone") == 1
+    sent = acme("send", "--to", "ada", "--template", "hello", "--data", "name=Ada").strip()
+    again = [acme("send", "--to", "ada", "--template", "hello", "--data", "name=Ada", "--idempotency-key", "k1")] * 2
+    assert sent.startswith("ntf_")
+    assert again[0] == again[1] != sent
+    assert sent in acme("status", sent)
+
+
+def test_a_refusal_is_one_sentence_that_names_the_field(acme):
+    error = acme("send", "--to", "nobody", "--template", "nope", code=2)
+    assert error.startswith("clarion: POST /v1/notifications: 422")
+    assert error.count("\n") == 1
+
+
+def test_a_key_does_what_its_scopes_say_until_it_is_revoked(operator, system, tmp_path):
+    url = f"http://127.0.0.1:{system.port}"
+    secret = operator("keys", "create", "acme", "--name", "short-lived", "--scope", "users:read").strip()
+    assert "403" in Shell(tmp_path, CLARION_URL=url, CLARION_KEY=secret)("providers", "list", code=2)
+    rows = Remote(url, (system.folder / "data" / "operator.key").read_text().strip()).pages("/v1/tenants/acme/keys")
+    operator("keys", "revoke", "acme", next(row["id"] for row in rows if row["name"] == "short-lived"))
+    reader = Remote(url, secret)
+
+    def refused() -> bool:
+        try:
+            reader.get("/v1/users")
+        except Refused as problem:
+            return problem.status == 401
+        return False
+
+    wait_for("the revoked key is refused", refused, 5)
+
+
+def test_a_second_installation_on_the_same_data_is_refused(system, shell):
+    error = shell("up", "--data-dir", str(system.folder / "data"), code=2)
+    assert "already runs on" in error
+    assert error.count("\n") == 1
+
+
+def test_metrics_of_all_processes_are_added_up(system):
+    text = system.client().call("GET", "/metrics").decode()
+    assert "# TYPE clarion_accepted_total counter" in text
+    assert 'clarion_backlog_events{group="plan"}' in text
+
+
+def test_nobody_listening_is_one_sentence(shell):
+    error = shell("status", "ntf_1", "--url", "http://127.0.0.1:1", "--key", "k", code=2)
+    assert error == "clarion: No answer from http://127.0.0.1:1: is `clarion up` running there?\n"
+
+
+def test_a_wrong_setting_is_one_sentence(tmp_path):
+    assert "there is no setting api.prot" in Shell(tmp_path)("init", "--config", str(_toml(tmp_path)), code=2)
+
+
+def _toml(folder: Path) -> Path:
+    path = folder / "wrong.toml"
+    path.write_text("[api]\nprot = 1\n")
+    return path
+
+
+def test_config_prints_a_file_that_can_be_used(shell, tmp_path):
+    (tmp_path / "clarion.toml").write_text(shell("config"))
+    assert "clarion up" in shell("init")
+    assert (tmp_path / "clarion-data" / "operator.key").exists()
+
+
+def test_the_demo_runs_and_runs_again_on_its_own_data(shell, tmp_path):
+    for _ in range(2):
+        last = shell("demo", "--once", "--data-dir", str(tmp_path / "demo")).splitlines()[-1]
+        summary = msgspec.json.decode(last)
+        assert summary["lost"] == summary["failed"] == 0
+        assert summary["accepted"] == 23
+        assert set(summary["channels"]) == {
+            "email", "sms", "push", "webpush", "whatsapp", "chat", "inapp", "webhook"
+        }  # fmt: skip
+        assert summary["channels"]["sms"]["retried"] == 2
+    assert len(list((tmp_path / "demo" / "mail").glob("*.eml"))) == 2 * summary["channels"]["email"]["sent"]
