@@ -149,8 +149,10 @@ class Fold:
         row = self._deliveries.get(delivery_id)
         if row is not None and row.chunk_id is not None:
             chunk = self._chunks.get(row.chunk_id)
-            if chunk is not None:
+            if chunk is not None and row.state != chunk.states[row.chunk_index]:
+                # The byte is the truth: a slice accepted at once is told of the chunk alone.
                 row.state = State(chunk.states[row.chunk_index])
+                self.changes.deliveries[row.id] = row
         return row
 
     def _accept(self, row: Delivery, told: Attempt) -> None:

@@ -1,0 +1,150 @@
+"""The state store over SQLite holds what the referee ledger holds, moves only under its fence, and answers by tenant."""
+
+import random
+
+import apsw
+import pytest
+
+from clarion.backends.sqlite.connection import connect
+from clarion.backends.sqlite.migrate import path_of
+from clarion.backends.sqlite.state import SqliteState
+from clarion.domain.delivery_state import Event, State
+from clarion.domain.errors import StaleLease
+from clarion.domain.history import Changes
+from clarion.ports.history import DeadLetterFilter, Window
+from clarion.ports.state import Advance
+from tests.contract import ledgers as world
+
+SEED = 7
+
+
+@pytest.fixture
+def state(tmp_path, clock):
+    opened = SqliteState(tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+def story(seed: int, frames: int = 200) -> list:
+    """A long, disorderly stream of the small world, after everything in it was planned."""
+    chance = random.Random(seed)
+    made = [*(world.planned(n) for n in range(world.SINGLES)), world.chunk()]
+    events = sorted(set(Event) - {Event.INTENT, Event.REPLAYED})
+    for number in range(frames):
+        at_ms = world.AT_MS + 1000 * number
+        person, attempt, first = (
+            chance.randrange(world.PEOPLE),
+            chance.randint(1, 4),
+            chance.randrange(world.CHUNK_SIZE),
+        )
+        choices = (
+            world.intent(person, attempt, at_ms),
+            world.attempted(person, chance.choice(events), attempt, at_ms=at_ms),
+            world.attempted(person, Event.EXHAUSTED, attempt, at_ms=at_ms),
+            world.replayed(person, at_ms),
+            world.chunk_intent(first, world.CHUNK_SIZE - first),
+            world.chunk_attempted(first, bytes([chance.choice([0, 10])])),
+            world.cancelled(person % world.SINGLES),
+        )
+        made.append(chance.choice(choices))
+    return world.stored(made)
+
+
+def test_folding_into_the_file_gives_the_referees_rows(tmp_path, state):
+    frames = story(SEED)
+    referee = world.MemoryLedger()
+    world.fold_all(referee, [frames])
+    world.fold_all(state, [frames[n : n + 7] for n in range(0, len(frames), 7)])
+    found = world.dump(connect(path_of(tmp_path, "state"), readonly=True))
+    assert world.plain(found) == world.plain(referee.dump())
+    assert all(
+        found[name] for name in ("deliveries", "attempts", "dead_letters", "totals", "counters", "cancellations")
+    )
+
+
+def test_a_position_moves_only_from_where_it_is(state):
+    state.apply(Changes(), [Advance(0, 0, 5, fence=1), Advance(3, 0, 2, fence=1)])
+    with pytest.raises(StaleLease):
+        state.apply(Changes(), [Advance(0, 4, 6, fence=1)])
+    assert state.positions() == {0: 5, 3: 2}
+
+
+def test_an_older_fence_stores_nothing(state):
+    state.apply(Changes(), [Advance(0, 0, 5, fence=2)])
+    changes = Changes(cancellations=[(world.TENANT, b"n" * 16, 1)])
+    with pytest.raises(StaleLease):
+        state.apply(changes, [Advance(1, 0, 9, fence=9), Advance(0, 5, 6, fence=1)])
+    assert state.positions() == {0: 5}
+    assert state.cancelled_ms(world.TENANT, b"n" * 16) is None
+
+
+def test_another_tenant_sees_nothing(state):
+    world.fold_all(state, [story(SEED)])
+    id_, other = world.NOTIFICATIONS[0], "other"
+    assert state.notification(world.TENANT, id_) is not None
+    assert state.notification(other, id_) is None
+    assert state.deliveries_of(other, id_) == []
+    assert state.deliveries(other, world.SINGLE_IDS) == {}
+    assert state.attempts_of(other, world.SINGLE_IDS) == []
+    assert state.cancelled_ms(other, id_) is None
+    assert state.totals(other, world.BROADCAST) == []
+    assert state.chunks(other, world.BROADCAST, None, 10) == []
+    assert state.dead_letters(other, Window(10), DeadLetterFilter()) == []
+    assert state.claim_replays(other, world.SINGLE_IDS, world.AT_MS) == set()
+
+
+def test_lists_are_newest_first_and_keep_to_their_window(state):
+    world.fold_all(state, [world.stored([world.planned(n) for n in range(world.SINGLES)])])
+    newest = world.NOTIFICATIONS[::-1]
+    assert [row.id for row in state.notifications(world.TENANT, Window(3))] == newest[:3]
+    assert [row.id for row in state.notifications(world.TENANT, Window(3, before=newest[1]))] == newest[2:]
+    inside = Window(9, from_ms=world.AT_MS + 1, to_ms=world.AT_MS + 3)
+    assert [row.id for row in state.notifications(world.TENANT, inside)] == newest[1:3]
+
+
+def test_a_dead_letter_is_claimed_once_until_it_is_dead_again(state):
+    dead = [world.planned(0), world.attempted(0, Event.EXHAUSTED)]
+    world.fold_all(state, [world.stored(dead)])
+    mine = world.SINGLE_IDS[:1]
+    assert state.claim_replays(world.TENANT, mine, world.AT_MS) == {mine[0]}
+    assert state.claim_replays(world.TENANT, mine, world.AT_MS + 59_999) == set()
+    assert state.claim_replays(world.TENANT, mine, world.AT_MS + 60_000) == {mine[0]}
+    world.fold_all(state, [world.stored([world.replayed(0)])])
+    assert state.claim_replays(world.TENANT, mine, world.AT_MS + 999_999) == set()
+    assert state.states(mine) == {mine[0]: (State.PLANNED, 1)}
+    world.fold_all(state, [world.stored([world.attempted(0, Event.EXHAUSTED, 2)])])
+    assert state.claim_replays(world.TENANT, mine, world.AT_MS + 999_999) == {mine[0]}
+
+
+def test_captures_are_bounded_by_age_and_number(state):
+    frames = [
+        frame
+        for n in range(world.SINGLES)
+        for frame in (
+            world.planned(n),
+            world.attempted(n, Event.ACCEPTED, vendor="sandbox", content={"title": f"hi {n}"}),
+        )
+    ]
+    world.fold_all(state, [world.stored(frames)])
+    listed = state.captures(world.TENANT, Window(10), None, None)
+    assert [capture.content for capture in listed] == [b'{"title":"hi %d"}' % n for n in (3, 2, 1, 0)]
+    assert state.prune_captures(world.AT_MS + 1, 10) == 1
+    assert state.prune_captures(0, 2) == 1
+    assert [c.delivery_id for c in state.captures(world.TENANT, Window(10), None, None)] == world.SINGLE_IDS[:1:-1]
+
+
+def test_states_tell_the_deliver_stage_what_was_done(state):
+    frames = [world.planned(0), world.planned(1), world.intent(1), world.attempted(1, Event.RETRY), world.chunk()]
+    world.fold_all(state, [world.stored([*frames, world.chunk_attempted(1, bytes([10, 10]))])])
+    assert state.states(world.SINGLE_IDS) == {
+        world.SINGLE_IDS[0]: (State.PLANNED, 0),
+        world.SINGLE_IDS[1]: (State.RETRYING, 1),
+    }
+    assert state.chunk_states(world.CHUNK) == bytes([1, 10, 10, 1, 1])
+    assert state.chunk_states(b"?" * 24) is None
+
+
+def test_readers_cannot_write(tmp_path, state):
+    db = connect(path_of(tmp_path, "state"), readonly=True)
+    with pytest.raises(apsw.ReadOnlyError):
+        db.execute("DELETE FROM deliveries")

@@ -1,0 +1,115 @@
+"""The fold: the same rows however a stream is cut, one terminal state, and nothing late or repeated turns it back."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clarion.domain.delivery_state import TERMINAL, TRANSITIONS, Event, State
+from clarion.domain.history import STATES
+from tests.contract import ledgers as world
+
+PERSON = st.integers(0, world.PEOPLE - 1)
+SINGLE = st.integers(0, world.SINGLES - 1)
+ATTEMPT = st.integers(1, 3)
+TIME = st.integers(0, 3).map(lambda n: world.AT_MS + 40_000 * n)
+FRAMES = st.one_of(
+    st.builds(world.planned, SINGLE, st.sampled_from([0, 0, 2]), TIME),
+    st.builds(world.planned, SINGLE, scheduled_ms=st.just(world.AT_MS + 99)),
+    st.builds(
+        world.chunk,
+        st.lists(
+            st.sampled_from([State.PLANNED, State.SKIPPED]), min_size=world.CHUNK_SIZE, max_size=world.CHUNK_SIZE
+        ).map(bytes),
+    ),
+    st.builds(world.intent, PERSON, ATTEMPT, TIME),
+    st.integers(0, world.CHUNK_SIZE - 1).flatmap(
+        lambda first: st.builds(world.chunk_intent, st.just(first), st.integers(1, world.CHUNK_SIZE - first))
+    ),
+    st.integers(0, world.CHUNK_SIZE - 1).flatmap(
+        lambda first: st.builds(
+            world.chunk_attempted,
+            st.just(first),
+            st.lists(st.sampled_from([0, 10, 10]), min_size=1, max_size=world.CHUNK_SIZE - first).map(bytes),
+        )
+    ),
+    st.builds(world.attempted, PERSON, st.sampled_from(sorted(set(Event) - {Event.INTENT, Event.REPLAYED})), ATTEMPT),
+    st.builds(world.attempted, PERSON, st.sampled_from([Event.ACCEPTED, Event.EXHAUSTED]), ATTEMPT, at_ms=TIME),
+    st.builds(world.replayed, PERSON),
+    st.builds(world.cancelled, SINGLE),
+)
+STREAMS = st.lists(FRAMES, max_size=25)
+
+
+@given(STREAMS, st.data())
+def test_a_stream_folds_to_the_same_rows_in_any_split(stream, data):
+    frames = world.stored(stream)
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(frames)))))
+    edges = [0, *cuts, len(frames)]
+    whole, split = world.MemoryLedger(), world.MemoryLedger()
+    world.fold_all(whole, [frames])
+    world.fold_all(split, [frames[a:b] for a, b in itertools.pairwise(edges)])
+    assert split.dump() == whole.dump()
+
+
+@given(STREAMS)
+def test_states_move_only_as_the_law_says(stream):
+    ledger = world.MemoryLedger()
+    before: dict[bytes, int] = {}
+    for frame in world.stored(stream):
+        world.fold_all(ledger, [[frame]])
+        after = states(ledger)
+        for id_, state in after.items():
+            old = before.get(id_)
+            assert old is None or state == old or state in reachable(old)
+        before = after
+
+
+@given(STREAMS)
+def test_a_terminal_state_changes_only_by_receipt_or_replay(stream):
+    ledger = world.MemoryLedger()
+    harmless = [
+        f for f in stream if not isinstance(f, type(world.replayed(0))) and "bounced" not in getattr(f, "events", ())
+    ]
+    rested: dict[bytes, int] = {}
+    for frame in world.stored(harmless):
+        world.fold_all(ledger, [[frame]])
+        for id_, state in states(ledger).items():
+            if id_ in rested:
+                assert state in (rested[id_], State.DELIVERED if rested[id_] == State.SENT else rested[id_])
+            if state in TERMINAL:
+                rested[id_] = state
+
+
+@given(STREAMS)
+def test_totals_count_every_delivery_of_a_broadcast_once(stream):
+    ledger = world.MemoryLedger()
+    world.fold_all(ledger, [world.stored(stream)])
+    found = {}
+    for *_, state, _reason, count in ledger.dump()["totals"]:
+        found[state] = found.get(state, 0) + count
+    expected: dict[int, int] = {}
+    for row in ledger.tables["chunk_states"].values():
+        for state in row.states:
+            expected[state] = expected.get(state, 0) + 1
+    assert found == expected
+
+
+@given(STREAMS, SINGLE)
+def test_every_delivery_rests_once_a_terminal_event_was_seen(stream, person):
+    ledger = world.MemoryLedger()
+    world.fold_all(ledger, [world.stored([*stream, world.planned(person), world.attempted(person, Event.ACCEPTED)])])
+    assert ledger.tables["deliveries"][world.id_of(person)].state in TERMINAL
+
+
+def states(ledger) -> dict[bytes, int]:
+    """The state of every delivery: of a chunk's from its byte, of the others from their row."""
+    found = {id_: row.state for id_, row in ledger.tables["deliveries"].items() if row.chunk_id is None}
+    for row in ledger.tables["chunk_states"].values():
+        found.update(zip(world.CHUNK_IDS, row.states, strict=True))
+    return found
+
+
+def reachable(state: int) -> set[State]:
+    """States one frame can lead to: one event, or a chunk's slice told in one."""
+    return {new for (old, _), new in TRANSITIONS.items() if old == STATES[state]}
