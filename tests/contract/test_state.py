@@ -1,7 +1,5 @@
 """The state store over SQLite holds what the referee ledger holds, moves only under its fence, and answers by tenant."""
 
-import random
-
 import apsw
 import pytest
 
@@ -14,6 +12,7 @@ from clarion.domain.history import Changes
 from clarion.ports.history import DeadLetterFilter, Window
 from clarion.ports.state import Advance
 from tests.contract import ledgers as world
+from tests.contract.story import story
 
 SEED = 7
 
@@ -23,31 +22,6 @@ def state(tmp_path, clock):
     opened = SqliteState(tmp_path, clock)
     yield opened
     opened.close()
-
-
-def story(seed: int, frames: int = 200) -> list:
-    """A long, disorderly stream of the small world, after everything in it was planned."""
-    chance = random.Random(seed)
-    made = [*(world.planned(n) for n in range(world.SINGLES)), world.chunk()]
-    events = sorted(set(Event) - {Event.INTENT, Event.REPLAYED})
-    for number in range(frames):
-        at_ms = world.AT_MS + 1000 * number
-        person, attempt, first = (
-            chance.randrange(world.PEOPLE),
-            chance.randint(1, 4),
-            chance.randrange(world.CHUNK_SIZE),
-        )
-        choices = (
-            world.intent(person, attempt, at_ms),
-            world.attempted(person, chance.choice(events), attempt, at_ms=at_ms),
-            world.attempted(person, Event.EXHAUSTED, attempt, at_ms=at_ms),
-            world.replayed(person, at_ms),
-            world.chunk_intent(first, world.CHUNK_SIZE - first),
-            world.chunk_attempted(first, bytes([chance.choice([0, 10])])),
-            world.cancelled(person % world.SINGLES),
-        )
-        made.append(chance.choice(choices))
-    return world.stored(made)
 
 
 def test_folding_into_the_file_gives_the_referees_rows(tmp_path, state):

@@ -1,0 +1,35 @@
+"""Child of the crash test: folds a stream into `state.db` again and again in small batches, until it is killed.
+
+Usage: crash_folder.py DATA_DIR SEED FRAMES. It prints one line per stored batch.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from clarion.backends.sqlite.state import SqliteState
+from clarion.ports.state import Advance
+from clarion.record.columns import fold_batch
+from clarion.record.recent import RecentRows
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.contract.crash_writer import MachineClock
+from tests.contract.story import story
+
+
+def main(data_dir: Path, seed: int, frames: int) -> None:
+    """Fold from wherever the file says on."""
+    stream = story(seed, frames)
+    state = SqliteState(data_dir, MachineClock())
+    rows = RecentRows(state)
+    offset = state.positions().get(0, 0)
+    while batch := stream[offset : offset + 3]:
+        changes = fold_batch(batch, rows)
+        state.apply(changes, [Advance(0, offset, batch[-1].offset, fence=1)])
+        rows.keep(changes)
+        offset = batch[-1].offset
+        os.write(sys.stdout.fileno(), b"stored\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,32 @@
+"""A long, disorderly stream of the small world, the same for the same seed."""
+
+import random
+
+from clarion.domain.delivery_state import Event
+from clarion.ports.journal import StoredFrame
+from tests.contract import ledgers as world
+
+
+def story(seed: int, frames: int = 200) -> list[StoredFrame]:
+    """Return about that many frames that follow the planning of everything in the world."""
+    chance = random.Random(seed)
+    made = [*(world.planned(n) for n in range(world.SINGLES)), world.chunk()]
+    events = sorted(set(Event) - {Event.INTENT, Event.REPLAYED})
+    for number in range(frames):
+        at_ms = world.AT_MS + 1000 * number
+        person, attempt, first = (
+            chance.randrange(world.PEOPLE),
+            chance.randint(1, 4),
+            chance.randrange(world.CHUNK_SIZE),
+        )
+        choices = (
+            world.intent(person, attempt, at_ms),
+            world.attempted(person, chance.choice(events), attempt, at_ms=at_ms),
+            world.attempted(person, Event.EXHAUSTED, attempt, at_ms=at_ms),
+            world.replayed(person, at_ms),
+            world.chunk_intent(first, world.CHUNK_SIZE - first),
+            world.chunk_attempted(first, bytes([chance.choice([0, 10])])),
+            world.cancelled(person % world.SINGLES),
+        )
+        made.append(chance.choice(choices))
+    return world.stored(made)

@@ -1,0 +1,48 @@
+"""SIGKILL at random moments of folding: every frame is folded exactly once, so the file holds the referee's rows."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clarion.backends.sqlite.connection import connect
+from clarion.backends.sqlite.migrate import path_of
+from tests.contract import ledgers as world
+from tests.contract.story import story
+
+SEED = 11
+FRAMES = 900
+BATCHES_BEFORE_KILL_MAX = 40
+
+
+def run_until_killed(data_dir: Path, batches: int) -> bool:
+    """Start a folder, kill it after that many batches; return whether it came to the end of the stream instead."""
+    script = Path(__file__).with_name("crash_folder.py")
+    command = [sys.executable, script, data_dir, str(SEED), str(FRAMES)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        stored = 0
+        while stored < batches:
+            piece = os.read(child.stdout.fileno(), 4096)
+            if not piece:
+                assert child.wait() == 0
+                return True
+            stored += piece.count(b"\n")
+        child.send_signal(signal.SIGKILL)
+        return False
+
+
+@pytest.mark.slow
+def test_kill_9_loses_and_repeats_nothing(tmp_path):
+    chance = random.Random(SEED)
+    kills = 0
+    while not run_until_killed(tmp_path, chance.randint(1, BATCHES_BEFORE_KILL_MAX)):
+        kills += 1
+    assert kills >= 5
+    referee = world.MemoryLedger()
+    world.fold_all(referee, [story(SEED, FRAMES)])
+    found = world.dump(connect(path_of(tmp_path, "state"), readonly=True))
+    assert world.plain(found) == world.plain(referee.dump())
