@@ -10,30 +10,30 @@ import sys
 from pathlib import Path
 from clarion.ops.metrics import Metrics
 metrics = Metrics(Path(sys.argv[1]), sys.argv[2])
-metrics.accepted("normal", 5)
+metrics.count("accepted", 5, lane="normal")
 metrics.backlog("plan", int(sys.argv[3]))
-metrics.stage("plan", 0.02)
+metrics.cpu("plan", 0.02)
 sys.stdout.write(metrics.exposition().decode())
 """
 
 
 def test_counters_of_one_process():
     metrics = Metrics()
-    metrics.accepted("high", 2)
-    metrics.planned("email", 3, 1)
-    metrics.attempts("email", "accepted", 3)
-    metrics.finished("sent", 3)
+    metrics.count("accepted", 2, lane="high")
+    metrics.count("planned", 1, channel="email", decision="skip")
+    metrics.count("attempts", 3, channel="email", outcome="accepted")
+    metrics.count("timers", 4)
+    metrics.count("refused", 1, code="overloaded")
     metrics.backlog("record", 7)
-    metrics.timers(4)
-    metrics.refused("overloaded")
+    metrics.cpu("plan", 0.5)
     text = metrics.exposition().decode()
     for line in (
         'clarion_accepted_total{lane="high"} 2.0',
         'clarion_planned_total{channel="email",decision="skip"} 1.0',
         'clarion_attempts_total{channel="email",outcome="accepted"} 3.0',
-        'clarion_finished_total{state="sent"} 3.0',
         'clarion_backlog_events{group="record"} 7.0',
         "clarion_timers_total 4.0",
+        'clarion_stage_cpu_seconds_total{stage="plan"} 0.5',
         'clarion_refused_total{code="overloaded"} 1.0',
     ):
         assert line in text
