@@ -24,7 +24,10 @@ TABLES = Path(__file__).parent / "tables"
 NOW_MS = 1_790_000_000_000
 DELIVERY = "dlv_" + "0190" * 12
 UNICODE = "Grüße 🎉 \u05e9\u05dc\u05d5\u05dd \x7e"
-BODIES = (b"", b"{", b"null", b"[]", b'"x"', b"\xff\xfe\x00", b'{"error": 1}', b'{"error": {"details": [1, {}]}}')
+BODIES = (
+    b"", b"{", b"null", b"[]", b'"x"', b"\xff\xfe\x00", b"[" * 5_000, b'{"error": 1}', b'{"error": {"details": [1, {}]}}',
+    b'{"error": {"details": 5, "status": [], "message": {}}}', b'{"error": {"details": [{"@type": 1, "errorCode": []}]}}',
+)  # fmt: skip
 OVERSIZE = b'{"error": {"message": "' + b"x" * (RESPONSE_BYTES_MAX - 23)
 
 

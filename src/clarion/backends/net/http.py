@@ -48,6 +48,7 @@ class _Route(msgspec.Struct, eq=False):
     client: Client
     address: str
     expires_ms: int
+    alternatives: int = 0
 
 
 class GuardedHttp:
@@ -89,8 +90,10 @@ class GuardedHttp:
             return await self._call(route.client, request)
         except (PyreqwestError, ValueError) as error:
             failure = _translated(error)
-            if failure.sent is Sent.NO and self._routes.get(key) is route:
+            if failure.sent is Sent.NO and route.alternatives and self._routes.get(key) is route:
                 # The next call resolves again and tries the next of the name's addresses.
+                if len(self._turns) >= EGRESS_CLIENTS_MAX:
+                    self._turns.clear()
                 self._turns[key] = self._turns.get(key, 0) + 1
                 del self._routes[key]
             raise failure from None
@@ -138,9 +141,9 @@ class GuardedHttp:
             self._routes.move_to_end(key)
             return route
         address = addresses[self._turns.get(key, 0) % len(addresses)]
-        fresh = self._routes[key] = _Route(self._client(host, address, port), address, expires_ms)
+        fresh = self._routes[key] = _Route(self._client(host, address, port), address, expires_ms, len(addresses) - 1)
         while len(self._routes) > EGRESS_CLIENTS_MAX:
-            self._turns.pop(self._routes.popitem(last=False)[0], None)
+            self._routes.popitem(last=False)
         return fresh
 
     def _client(self, host: str, address: str, port: int) -> Client:

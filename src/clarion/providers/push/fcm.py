@@ -58,7 +58,7 @@ OUTCOMES: Final[dict[str, str]] = {
     "SENDER_ID_MISMATCH": "dead",
     "THIRD_PARTY_AUTH_ERROR": "account",
     "PERMISSION_DENIED": "account",
-    "UNAUTHENTICATED": "token",
+    "UNAUTHENTICATED": "account",
     "QUOTA_EXCEEDED": "later",
     "RESOURCE_EXHAUSTED": "later",
     "INTERNAL": "again",
@@ -66,7 +66,8 @@ OUTCOMES: Final[dict[str, str]] = {
     "NOT_FOUND": "account",
     "INVALID_ARGUMENT": "argument",
 }
-"""What FCM's `errorCode`, or else its `status`, means. `NOT_FOUND` alone is a wrong project, not a dead token."""
+"""What FCM's `errorCode`, or else its `status`, means. `NOT_FOUND` alone is a wrong project, not a dead token. An access
+token gone stale is `UNAUTHENTICATED`: the worker tries once with a fresh one before it believes that of the account."""
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
@@ -108,7 +109,8 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
         return Accepted(str(body.get("name", "")))
     error = body.get("error")
     error = error if isinstance(error, dict) else {}
-    details = [entry for entry in error.get("details") or () if isinstance(entry, dict)]
+    listed = error.get("details")
+    details = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     code = next((str(entry.get("errorCode")) for entry in details if _kind(entry) == "FcmError"), None)
     words = f"{code or error.get('status', '')} {error.get('message', '')}".strip()
     detail = said(response, words)
@@ -117,9 +119,6 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
             return InvalidRecipient(detail)
         case "account":
             return Misconfigured(detail)
-        case "token":
-            # The worker drops its access token on a 401: one more try gets a fresh one, a second 401 is the account.
-            return Transient(detail) if message.attempt == 1 else Misconfigured(detail)
         case "later":
             return Throttled(retry_after_ms(response.headers, now_ms) or THROTTLED_MS, detail)
         case "again":
