@@ -81,8 +81,9 @@ def attempted(
     }.get(event, Transient("503 come back later"))
     place = (CHUNK, person - SINGLES) if person >= SINGLES else None
     dead = b"payload" if event is Event.EXHAUSTED else None
+    number = person if place is None else place[1]
     return events.AttemptedFrame(
-        channel, [id_of(person)], [TENANT], [f"user-{person}"], [f"token-{person}"], [attempt], ["fcm-1"], [vendor],
+        channel, [id_of(person)], [TENANT], [f"user-{number}"], [f"token-{number}"], [attempt], ["fcm-1"], [vendor],
         [event], [22 if event is Event.EXHAUSTED else 0], [outcome], [at_ms - 4], [at_ms],
         [at_ms + 1000 if event is Event.RETRY else None], [dead], [place],
     )  # fmt: skip

@@ -1,0 +1,248 @@
+"""What the read endpoints say, over a real state file and the memory journal."""
+
+import msgspec
+import pytest
+
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.sqlite.state import SqliteState
+from clarion.domain import ids
+from clarion.domain.channel import Lane
+from clarion.domain.delivery_state import Event
+from clarion.domain.errors import Forbidden, InvalidField, NotFound
+from clarion.journal import events
+from clarion.journal.codec import decode, encode
+from clarion.journal.topics import OUTCOMES, accepted
+from clarion.ports.journal import Append, Cursor, Frame
+from clarion.ports.web import Call, Caller
+from clarion.realtime import routes as inbox_routes
+from clarion.record import routes as record_routes
+from tests.contract import ledgers as world
+from tests.contract.journals import PARTITIONS
+
+
+class Ordinals:
+    """The one thing of a directory these endpoints ask for: `user-N` has ordinal N."""
+
+    def ordinals(self, tenant, user_ids):
+        return {user: int(user[5:]) for user in user_ids if tenant == world.TENANT and user.startswith("user-")}
+
+
+class Api:
+    """Calls handlers as the server does and returns the body as a client sees it."""
+
+    def __init__(self, state, journal, clock):
+        directory = Ordinals()
+        found = [*record_routes.routes(state, journal, directory, clock), *inbox_routes.routes(state, directory, clock)]
+        self._routes = {(route.method, route.path): route for route in found}
+
+    async def __call__(self, verb, path, *, query=None, body=None, tenant=world.TENANT, user=None, **parts):
+        route = self._routes[verb, path]
+        decoded = None if body is None else msgspec.convert(body, route.body)
+        caller = Caller(tenant, "key", frozenset({route.scope}), user)
+        reply = await route.handler(Call(caller, parts, query or {}, {}, b"", decoded))
+        return None if reply.body is None else msgspec.json.decode(msgspec.json.encode(reply.body))
+
+
+@pytest.fixture
+def journal(clock):
+    return MemoryJournal(clock, PARTITIONS)
+
+
+@pytest.fixture
+def state(tmp_path, clock):
+    opened = SqliteState(tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def api(state, journal, clock):
+    return Api(state, journal, clock)
+
+
+def fold(state, *frames) -> None:
+    world.fold_all(state, [world.stored(frames)])
+
+
+def text(number: int) -> str:
+    return ids.write(ids.NOTIFICATION_PREFIX, world.NOTIFICATIONS[number])
+
+
+def delivery_text(person: int) -> str:
+    return ids.write(ids.DELIVERY_PREFIX, world.id_of(person))
+
+
+async def test_a_notification_tells_its_whole_story(api, state):
+    fold(
+        state,
+        world.planned(0),
+        world.intent(0),
+        world.intent(0),
+        world.attempted(0, Event.RETRY, at_ms=world.AT_MS + 20),
+        world.intent(0, 2, world.AT_MS + 30),
+        world.attempted(0, Event.ACCEPTED, 2, at_ms=world.AT_MS + 40),
+    )
+    found = await api("GET", "/v1/notifications/{id}", id=text(0))
+    assert (found["status"], found["states"], found["lane"], found["data"]) == (
+        "completed",
+        {"sent": 1},
+        "high",
+        {"n": 0},
+    )
+    (delivery,) = found["deliveries"]
+    assert (delivery["id"], delivery["state"], delivery["provider"]) == (delivery_text(0), "sent", "fcm-1")
+    told = [(a["attempt"], a["outcome"], a["detail"], a["repeated"]) for a in delivery["attempts"]]
+    assert told == [(1, "transient", "503 come back later", 1), (2, "accepted", "", 0)]
+    assert [line["event"] for line in found["timeline"]] == ["accepted", "planned", "retry", "accepted"]
+
+
+async def test_a_skip_says_why(api, state):
+    fold(state, world.planned(1, reason=2))
+    found = await api("GET", "/v1/notifications/{id}", id=text(1))
+    assert (found["deliveries"][0]["state"], found["deliveries"][0]["reason"]) == ("skipped", "opted_out")
+    assert [(line["event"], line["reason"]) for line in found["timeline"]][-1] == ("skipped", "opted_out")
+
+
+async def test_what_was_just_accepted_is_found_in_the_journal(api, journal):
+    request = events.Request([events.Recipient("user-0")], "hello", None, None, "high", {"a": 1})
+    frame = events.AcceptedFrame([world.NOTIFICATIONS[0]], [world.TENANT], [world.AT_MS], [request])
+    await journal.append(Append(frames=[Frame(accepted(Lane.HIGH), 0, 1, encode(frame, 1))]))
+    found = await api("GET", "/v1/notifications/{id}", id=text(0))
+    assert (found["status"], found["deliveries"], found["template"]) == ("accepted", [], "hello")
+    with pytest.raises(NotFound):
+        await api("GET", "/v1/notifications/{id}", id=text(0), tenant="other")
+    with pytest.raises(NotFound):
+        await api("GET", "/v1/notifications/{id}", id=text(1))
+
+
+@pytest.mark.parametrize("id_", ["ntf_", "ntf_zz", "x", "ntf_" + "ff" * 16])
+async def test_an_id_of_nothing_is_unknown(api, id_):
+    with pytest.raises(NotFound):
+        await api("GET", "/v1/notifications/{id}", id=id_)
+
+
+async def test_lists_filter_and_page(api, state):
+    fold(state, *(world.planned(n) for n in range(4)), world.attempted(2, Event.ACCEPTED))
+    first = await api("GET", "/v1/notifications", query={"limit": "3"})
+    assert [item["id"] for item in first["data"]] == [text(3), text(2), text(1)]
+    rest = await api("GET", "/v1/notifications", query={"limit": "3", "after": first["next"]})
+    assert ([item["id"] for item in rest["data"]], rest["next"]) == ([text(0)], None)
+    for query, expected in (
+        ({"state": "sent"}, [2]),
+        ({"user_id": "user-1"}, [1]),
+        ({"channel": "sms"}, []),
+        ({"category": "news", "state": "planned"}, [3, 1, 0]),
+        ({"created_from": "2023-11-14T22:13:20.003+00:00"}, [3]),
+    ):
+        found = await api("GET", "/v1/notifications", query=query)
+        assert [item["id"] for item in found["data"]] == [text(n) for n in expected], query
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"state": "gone"},
+        {"channel": "fax"},
+        {"limit": "0"},
+        {"limit": "201"},
+        {"after": "?"},
+        {"created_from": "today"},
+    ],
+)
+async def test_a_bad_filter_is_refused_by_name(api, query):
+    with pytest.raises(InvalidField) as refused:
+        await api("GET", "/v1/notifications", query=query)
+    assert refused.value.field == next(iter(query))
+
+
+async def test_a_dead_letter_is_replayed_once(api, state, journal):
+    payload = events.DeliverFrame(
+        [world.id_of(0)], [world.TENANT], ["user-0"], ["token-0"], ["en"], ["hello"], ["news"], [{}], [None], [6],
+        [None], [None], [None], [None],
+    )  # fmt: skip
+    dead = world.attempted(0, Event.EXHAUSTED, 6)
+    dead.dead = [encode(payload, 1)]
+    fold(state, world.planned(0), world.intent(0, 6), dead)
+    listed = await api("GET", "/v1/dead-letters", query={"reason": "attempts_exhausted"})
+    assert [(row["id"], row["attempts"]) for row in listed["data"]] == [(delivery_text(0), 6)]
+    asked = {"ids": [delivery_text(0), delivery_text(1), "nonsense"]}
+    first = await api("POST", "/v1/dead-letters/replay", body=asked)
+    second = await api("POST", "/v1/dead-letters/replay", body=asked)
+    assert [r["status"] for r in first["results"]] == ["replayed", "not_found", "not_found"]
+    assert [r["status"] for r in second["results"]] == ["already_replayed", "not_found", "not_found"]
+    (again,) = journal.read("deliver.push.high", 0, 0)
+    assert decode(again.payload).attempts == [7]
+    (told,) = journal.read(OUTCOMES, 0, 0)
+    fold(state, decode(told.payload))
+    assert (await api("GET", "/v1/notifications/{id}", id=text(0)))["status"] == "in_progress"
+    assert (await api("POST", "/v1/dead-letters/replay", body={"filter": {}}))["results"] == []
+    assert (await api("GET", "/v1/dead-letters", query={"replayed": "false"}))["data"] == []
+
+
+async def test_a_broadcast_tells_its_progress_and_its_deliveries(api, state, journal):
+    request = events.Request([], "hello", "news", None, "bulk", {})
+    job = msgspec.msgpack.encode(events.BroadcastJob(events.Audience("fans"), request))
+    cursor = Cursor(world.BROADCAST, world.TENANT, 0, "done", 99, 4, 1, 5, world.AT_MS, world.AT_MS, job)
+    await journal.append(Append(cursors=[cursor]))
+    fold(
+        state,
+        world.chunk(bytes([1, 1, 15, 1, 1])),
+        world.chunk_attempted(0, bytes([10, 10, 0, 10])),
+        world.attempted(world.SINGLES + 4, Event.REFUSED),
+    )
+    name = ids.write(ids.BROADCAST_PREFIX, world.BROADCAST)
+    found = await api("GET", "/v1/broadcasts/{id}", id=name)
+    assert (found["status"], found["users"], found["states"]) == ("done", 5, {"sent": 3, "skipped": 1, "failed": 1})
+    assert found["channels"]["push"]["reasons"] == {"opted_out": 1}
+    page = await api("GET", "/v1/broadcasts/{id}/deliveries", id=name, query={"limit": "3"})
+    rest = await api("GET", "/v1/broadcasts/{id}/deliveries", id=name, query={"after": page["next"]})
+    rows = page["data"] + rest["data"]
+    assert [row["id"] for row in rows] == [ids.write(ids.DELIVERY_PREFIX, id_) for id_ in world.CHUNK_IDS]
+    assert [row["state"] for row in rows] == ["sent", "sent", "skipped", "sent", "failed"]
+    assert rows[4]["attempts"][0]["detail"] == "too_long: body over 4096 bytes"
+    for query, users in (({"state": "failed"}, ["user-4"]), ({"user_id": "user-10"}, ["user-1"])):
+        only = await api("GET", "/v1/broadcasts/{id}/deliveries", id=name, query=query)
+        assert [row["user_id"] for row in only["data"]] == users
+    with pytest.raises(NotFound):
+        await api("GET", "/v1/broadcasts/{id}", id=name, tenant="other")
+
+
+async def test_counters_and_captured_messages_are_there_to_look_at(api, state):
+    content = {"title": "Hi"}
+    fold(state, world.planned(0), world.attempted(0, Event.ACCEPTED, vendor="sandbox", content=content))
+    messages = (await api("GET", "/v1/sandbox/messages"))["data"]
+    assert [(m["delivery_id"], m["content"]) for m in messages] == [(delivery_text(0), content)]
+    counters = (await api("GET", "/v1/counters", query={"from": "2023-11-14T22:00:00Z"}))["data"]
+    assert [(c["channel"], c["event"], c["count"]) for c in counters] == [
+        ("push", "accepted", 1),
+        ("push", "planned", 1),
+    ]
+
+
+async def test_the_inbox_of_a_user(api, state):
+    for n in (0, 1, 2):
+        inapp = world.attempted(n, Event.ACCEPTED, channel="inapp", vendor="inapp", content={"n": n})
+        inapp.user_ids = ["user-1"]
+        fold(state, world.planned(n), inapp)
+    sent = world.chunk(bytes([10]) * world.CHUNK_SIZE, channel="inapp")
+    sent.content, sent.addresses, sent.ordinals = {"title": "Everyone"}, [], list(range(world.CHUNK_SIZE))
+    fold(state, sent)
+    first = await api("GET", "/v1/inbox", user="user-1", query={"limit": "3"})
+    rest = await api("GET", "/v1/inbox", user="user-1", query={"after": first["next"]})
+    assert [i["content"] for i in first["data"] + rest["data"]] == [{"title": "Everyone"}, {"n": 2}, {"n": 1}, {"n": 0}]
+    assert rest["next"] is None
+    newest, oldest = first["data"][0]["id"], rest["data"][0]["id"]
+    await api("POST", "/v1/inbox/{id}/read", user="user-1", id=newest)
+    await api("POST", "/v1/inbox/{id}/archive", user="user-1", id=oldest)
+    counts = await api("GET", "/v1/inbox/counts", user="user-1")
+    assert counts == {"total": 3, "unseen": 2, "unread": 2, "more": False}
+    unread = await api("GET", "/v1/inbox", user="user-1", query={"show": "unread"})
+    assert [i["content"] for i in unread["data"]] == [{"n": 2}, {"n": 1}]
+    await api("POST", "/v1/inbox/read-all", user="user-1")
+    assert (await api("GET", "/v1/inbox/counts", user="user-1"))["unread"] == 0
+    await api("POST", "/v1/inbox/{id}/unread", user="user-1", id=newest)
+    assert (await api("GET", "/v1/inbox/counts", user="user-1"))["unread"] == 1
+    with pytest.raises(NotFound):
+        await api("POST", "/v1/inbox/{id}/read", user="user-2", id=oldest)
+    with pytest.raises(Forbidden):
+        await api("GET", "/v1/inbox")

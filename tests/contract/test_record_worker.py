@@ -1,0 +1,98 @@
+"""The record worker over a real state file: folds what comes, tells the journal, and gives way to a newer holder."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.sqlite.state import SqliteState
+from clarion.domain.delivery_state import Event, State
+from clarion.journal.codec import encode
+from clarion.journal.consumer import LeasedPartitions
+from clarion.journal.topics import GROUP_RECORD, OUTCOMES
+from clarion.ports.journal import Append, Frame
+from clarion.record.worker import RecordWorker
+from tests.contract import ledgers as world
+from tests.contract.crash_writer import MachineClock
+from tests.contract.journals import PARTITIONS
+
+
+@pytest.fixture
+def machine():
+    return MachineClock()
+
+
+@pytest.fixture
+def journal(machine):
+    return MemoryJournal(machine, PARTITIONS)
+
+
+@pytest.fixture
+def state(tmp_path, machine):
+    opened = SqliteState(tmp_path, machine)
+    yield opened
+    opened.close()
+
+
+def worker(journal, state, machine, owner="worker-0") -> tuple[RecordWorker, LeasedPartitions]:
+    leases = LeasedPartitions(journal, GROUP_RECORD, owner, machine)
+    return RecordWorker(journal, state, leases, machine), leases
+
+
+async def put(journal, *events, partition: int = 0) -> None:
+    await journal.append(Append(frames=[Frame(OUTCOMES, partition, 1, encode(event, 1)) for event in events]))
+
+
+async def test_it_folds_commits_and_stops_when_told(journal, state, machine):
+    await put(journal, world.planned(0), world.intent(0))
+    await put(journal, world.planned(1), partition=3)
+    record, _ = worker(journal, state, machine)
+    stop = asyncio.Event()
+    running = asyncio.create_task(record.run(stop))
+    watch = journal.watch()
+    while record.folded < 3:
+        await watch.wait(20)
+    await put(journal, world.attempted(0, Event.ACCEPTED))
+    while record.folded < 4:
+        await watch.wait(20)
+    stop.set()
+    await asyncio.wait_for(running, 5)
+    assert state.states(world.SINGLE_IDS) == {
+        world.SINGLE_IDS[0]: (State.SENT, 1),
+        world.SINGLE_IDS[1]: (State.PLANNED, 0),
+    }
+    assert journal.committed(GROUP_RECORD, 0)[OUTCOMES].offset == 3
+    assert journal.committed(GROUP_RECORD, 3)[OUTCOMES].offset == 1
+    assert await journal.acquire(GROUP_RECORD, 0, "next", 1_000) is not None
+
+
+async def test_a_holder_whose_fence_is_stale_folds_nothing_twice(journal, state, machine):
+    await put(journal, world.planned(0), world.attempted(0, Event.RETRY))
+    old, old_leases = worker(journal, state, machine)
+    new, new_leases = worker(journal, state, machine)
+    with ThreadPoolExecutor(1) as thread:
+        await old_leases.step()
+        assert await old.step(thread)
+        await new_leases.step()  # the same owner, started again: higher fences
+        await put(journal, world.attempted(0, Event.ACCEPTED, 2))
+        assert await new.step(thread)
+        await put(journal, world.replayed(0))
+        await old.step(thread)
+        assert old.folded == 2
+        assert await new.step(thread)
+    assert (new.folded, state.positions()[0]) == (2, 4)
+    assert len(state.attempts_of(world.TENANT, world.SINGLE_IDS[:1])) == 1
+
+
+async def test_a_damaged_frame_is_skipped_and_told(journal, state, machine, caplog):
+    good = encode(world.planned(0), 1)
+    frames = [Frame(OUTCOMES, 0, 1, good[:-1] + b"?"), Frame(OUTCOMES, 0, 1, good)]
+    await journal.append(Append(frames=frames))
+    record, leases = worker(journal, state, machine)
+    await leases.step()
+    with ThreadPoolExecutor(1) as thread:
+        assert await record.step(thread)
+    assert state.positions() == {0: 2}
+    assert world.SINGLE_IDS[0] in state.states(world.SINGLE_IDS)
+    assert "frame 1 skipped" in caplog.text
