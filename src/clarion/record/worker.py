@@ -54,16 +54,17 @@ class RecordWorker:
         """Work until `stop` is set; the batch under way is finished and committed. Raises `DurabilityError`."""
         release = asyncio.Event()
         watch = self._journal.watch()
-        with ThreadPoolExecutor(1, thread_name_prefix="record") as thread:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._leases.run(release))
-                try:
-                    while not stop.is_set():
-                        if not await self.step(thread):
-                            await _first(watch.wait(RECORD_COMMIT_MS), stop.wait())
-                    await self._commit()
-                finally:
-                    release.set()
+        await self._leases.step()
+        leasing = asyncio.create_task(self._leases.run(release))
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="record") as thread:
+                while not stop.is_set() and not leasing.done():
+                    if not await self.step(thread):
+                        await _first(watch.wait(RECORD_COMMIT_MS), stop.wait())
+            await self._commit()
+        finally:
+            release.set()
+            await leasing
 
     async def step(self, thread: ThreadPoolExecutor) -> bool:
         """Fold one batch; return whether there was one."""
