@@ -9,7 +9,7 @@ import uvloop
 
 from clarion.app.config import Config
 from clarion.app.wiring import Parts
-from clarion.deliver.partition.tools import Tools
+from clarion.deliver.partition.supplies import Supplies
 from clarion.deliver.send.content import Contents
 from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
@@ -117,7 +117,7 @@ def _deliver(parts: Parts, index: int, stop: asyncio.Event) -> list[Coroutine[An
     jobs: list[Coroutine[Any, Any, None]] = []
     for channel in CHANNELS:
         concurrency = getattr(parts.config.deliver.concurrency, channel.value)
-        tools = Tools(
+        tools = Supplies(
             channel=channel,
             journal=parts.journal,
             sender=sender,

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from clarion.deliver.partition.tools import Tools, Work
+from clarion.deliver.partition.supplies import Supplies, Work
 from clarion.deliver.partition.worker import PartitionConsumer
 from clarion.domain.errors import StaleLease
 from clarion.journal.consumer import LeasedPartitions
@@ -15,7 +15,7 @@ class ChannelPool:
     """Starts a consumer for every lease it is given and stops it when the lease goes. Channels share nothing, so a slow
     provider of one channel cannot hold another."""
 
-    def __init__(self, tools: Tools, leases: LeasedPartitions, *, concurrency: int) -> None:
+    def __init__(self, tools: Supplies, leases: LeasedPartitions, *, concurrency: int) -> None:
         self._tools = tools
         self._leases = leases
         self._concurrency = concurrency

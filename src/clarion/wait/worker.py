@@ -26,17 +26,17 @@ class TimerWorker:
         """Fire timers until `stop` is set."""
         watch = self._journal.watch()
         while not stop.is_set():
-            fired = await self._journal.fire(self._clock.now_ms(), FIRE_BATCH)
-            self._telemetry.count("timers", fired)
             await self._trim()
-            if not fired:
-                await watch.wait(self._pause_ms())
+            pause_ms = self._pause_ms()
+            if pause_ms > 0:
+                await watch.wait(max(pause_ms, WAIT_MS_MIN))
+                continue
+            self._telemetry.count("timers", await self._journal.fire(self._clock.now_ms(), FIRE_BATCH))
 
     def _pause_ms(self) -> int:
+        """Return how long nothing will be due, as far as is known; looking costs a read, firing a commit."""
         due_ms = self._journal.next_due_ms()
-        if due_ms is None:
-            return WAIT_MS_MAX
-        return min(max(due_ms - self._clock.now_ms(), WAIT_MS_MIN), WAIT_MS_MAX)
+        return WAIT_MS_MAX if due_ms is None else min(due_ms - self._clock.now_ms(), WAIT_MS_MAX)
 
     async def _trim(self) -> None:
         now_ms = self._clock.monotonic_ms()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from clarion.deliver.partition.intake import Legacy, rows_of
-from clarion.deliver.partition.tools import Tools, Work
+from clarion.deliver.partition.supplies import Supplies, Work
 from clarion.deliver.rules.window import Window
 from clarion.domain.channel import LANES
 from clarion.domain.errors import CorruptFrame
@@ -18,7 +18,7 @@ RECOVERY_MARGIN_MS = 60_000
 class Backlog:
     """The deliver topics of one channel and partition, read under one lease."""
 
-    def __init__(self, tools: Tools, lease: Lease) -> None:
+    def __init__(self, tools: Supplies, lease: Lease) -> None:
         self._t = tools
         self._lease = lease
         self._journal = tools.journal

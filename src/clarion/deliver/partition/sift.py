@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from clarion.deliver.partition.intake import Legacy
 from clarion.deliver.partition.results import Result
-from clarion.deliver.partition.tools import Tools, Work
+from clarion.deliver.partition.supplies import Supplies, Work
 from clarion.deliver.rules.loss import after_loss
 from clarion.deliver.rules.retry import Next
 from clarion.deliver.send.worker import Answer
@@ -28,7 +28,7 @@ def unsent(item: Work, event: Event, reason: Reason, now_ms: int) -> Result:
     return Result(item.row, Answer(Refused(reason.name.lower()), "", "", "retry"), Next(event, reason), now_ms, now_ms)
 
 
-def sift(tools: Tools, work: list[Work], legacy: Legacy | None) -> Sifted:
+def sift(tools: Supplies, work: list[Work], legacy: Legacy | None) -> Sifted:
     """Sort deliveries by what is known of them: settled, lost, expired or to be sent."""
     now_ms = tools.clock.now_ms()
     repeated = [item.row.delivery_id for item in work if item.row.attempt > 1 and item.row.chunk is None]
@@ -49,7 +49,7 @@ def sift(tools: Tools, work: list[Work], legacy: Legacy | None) -> Sifted:
     return sifted
 
 
-def _lose(tools: Tools, item: Work, legacy: Legacy, now_ms: int, sifted: Sifted) -> None:
+def _lose(tools: Supplies, item: Work, legacy: Legacy, now_ms: int, sifted: Sifted) -> None:
     """Record each attempt of the delivery that has an intent and no result, and go on behind the last of them."""
     traits = tools.sender.traits(item.row.tenant, tools.channel)
     on_ambiguous = traits.on_ambiguous if traits else "retry"

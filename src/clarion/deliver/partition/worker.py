@@ -7,7 +7,7 @@ from collections.abc import Callable
 from clarion.deliver.partition.backlog import Backlog
 from clarion.deliver.partition.results import Result, frames_of, intents_of, timers_of
 from clarion.deliver.partition.sift import sift, unsent
-from clarion.deliver.partition.tools import Tools, Work
+from clarion.deliver.partition.supplies import Supplies, Work
 from clarion.deliver.rules.retry import after
 from clarion.domain import ids
 from clarion.domain.decision import Reason
@@ -25,7 +25,7 @@ Submit = Callable[["PartitionConsumer", Work], None]
 class PartitionConsumer:
     """Consumes one partition. `submit` hands a delivery to the channel's senders, who call `send` with it."""
 
-    def __init__(self, tools: Tools, lease: Lease, submit: Submit) -> None:
+    def __init__(self, tools: Supplies, lease: Lease, submit: Submit) -> None:
         self._t = tools
         self._lease = lease
         self._submit = submit

@@ -124,6 +124,8 @@ class Sender:
         request = vendor.build(message, account, now_ms=self._clock.now_ms(), token=token)
         match request:
             case LocalRequest():
+                if request.latency_ms:
+                    await asyncio.sleep(request.latency_ms / 1000)
                 return vendor.read(LocalReply(request.content), message, account, now_ms=self._clock.now_ms())
             case HttpRequest():
                 return vendor.read(await self._http.send(request), message, account, now_ms=self._clock.now_ms())
@@ -161,6 +163,8 @@ class _Tokens:
     async def _fetch(self, key: tuple[str, str, int], account: Account, vendor: TokenVendor) -> Token | Outcome:
         try:
             response = await self._http.send(vendor.token_request(account, now_ms=self._clock.now_ms()))
+        except ValueError as error:
+            return Misconfigured(str(error))
         except EgressError as error:
             # A token call sends no message, so whatever happened to it the message surely did not go out.
             return Refused("egress_blocked", error.detail) if error.blocked else Transient(error.detail)

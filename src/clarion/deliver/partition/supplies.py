@@ -15,7 +15,7 @@ from clarion.ports.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class Supplies:
     """Ports and settings of one channel. `window` bounds the deliveries of a partition that are read but unrecorded."""
 
     channel: Channel
