@@ -166,7 +166,9 @@ def _words(outcome: Outcome) -> tuple[str, str, str, dict[str, Any] | None]:
     """Return what an answer meant, the provider's words, its message id and what a local vendor wants kept."""
     if isinstance(outcome, Accepted):
         return "accepted", "", outcome.vendor_message_id, outcome.content
-    detail = f"{outcome.reason}: {outcome.detail}" if isinstance(outcome, Refused) else outcome.detail
+    detail = outcome.detail
+    if isinstance(outcome, Refused):
+        detail = f"{outcome.reason}: {detail}" if detail else outcome.reason
     return type(outcome).__name__.lower(), detail[:ATTEMPT_DETAIL_CHARS_MAX], "", None
 
 
