@@ -36,8 +36,7 @@ def created_ms(id_: bytes) -> int:
 def delivery_id(notification: bytes, user: str, channel: str, address: str, step: str = "") -> bytes:
     """Return the 24-byte delivery id of one notification to one user on one channel and address."""
     # Length prefixes keep ("a", "bc") and ("ab", "c") apart.
-    parts = (user, channel, address, step)
-    text = "".join(f"{len(part)}:{part}" for part in parts)
+    text = f"{len(user)}:{user}{len(channel)}:{channel}{len(address)}:{address}{len(step)}:{step}"
     return notification + blake2b(text.encode(), key=notification, digest_size=8).digest()
 
 

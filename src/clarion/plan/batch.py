@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from clarion.domain import ids
-from clarion.domain.channel import Channel, Lane
+from clarion.domain.channel import CHANNELS, Channel, Lane
 from clarion.domain.content import Category
 from clarion.domain.decision import Reason, Send, Skip
 from clarion.domain.limits import FRAME_RECORDS_MAX, GATES_MAX, RECIPIENTS_MAX, SETTINGS_MAX
@@ -163,16 +163,17 @@ class BatchPlanner:
     ) -> dict[str, dict[tuple[str, str], str]]:
         found: dict[str, dict[tuple[str, str], str]] = {}
         wanted: dict[tuple[str, Channel], list[str]] = {}
-        for item, recipients in zip(batch, people, strict=True):
-            setting = self._setting(item.tenant, item.request)
-            users = [user for user in recipients if isinstance(user, User)]
-            if setting is None or not any(
-                self._directory.has_suppressions(item.tenant, channel) for channel in setting.channels
-            ):
+        for tenant in {item.tenant for item in batch}:
+            if not any(self._directory.has_suppressions(tenant, channel) for channel in CHANNELS):
                 continue
-            gates = [self._gate(setting, user.profile_id) for user in users]
-            for channel, addresses in wanted_addresses(users, gates).items():
-                wanted.setdefault((item.tenant, channel), []).extend(addresses)
+            for item, recipients in zip(batch, people, strict=True):
+                setting = self._setting(item.tenant, item.request)
+                if item.tenant != tenant or setting is None:
+                    continue
+                users = [user for user in recipients if isinstance(user, User)]
+                gates = [self._gate(setting, user.profile_id) for user in users]
+                for channel, addresses in wanted_addresses(users, gates).items():
+                    wanted.setdefault((tenant, channel), []).extend(addresses)
         for (tenant, channel), addresses in wanted.items():
             for address, why in self._directory.suppressed(tenant, channel, addresses).items():
                 found.setdefault(tenant, {})[channel, address] = why
@@ -198,7 +199,7 @@ class BatchPlanner:
         request = item.request
         reads = user_context(user) if setting is not None and setting.template.uses_user else None
         return DeliverRow(
-            delivery_id=ids.delivery_id(item.notification_id, user.user_id, planned.channel, planned.address),
+            delivery_id=ids.delivery_id(item.notification_id, user.user_id, planned.channel.value, planned.address),
             tenant=item.tenant,
             user_id=user.user_id,
             address=planned.address,
