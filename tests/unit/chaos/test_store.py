@@ -107,5 +107,5 @@ def test_a_damaged_store_is_not_read(state: SqliteState, tmp_path: Path) -> None
     content = bytearray(path.read_bytes())
     content[-40_000:-20_000] = bytes(20_000)
     path.write_bytes(content)
-    with pytest.raises(Exception, match="damaged|malformed"):
+    with pytest.raises(Exception, match=r"damaged|malformed"):
         read(path)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from clarion.app.bench.cases import chosen
 from clarion.app.bench.figures import Figures
 from clarion.app.bench.run import Run
-from clarion.app.load.programs import RunError
+from clarion.app.load.programs import RunError, end_in_order
 
 
 def bench(
@@ -24,6 +24,7 @@ def bench(
 ) -> None:
     """Measure a case on real processes over loopback. The last line is one JSON object; exit 1 if anything was lost."""
     what = chosen(case, n, rate)
+    end_in_order()
     console = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix=f"clarion-bench-{case}-"))
     figures: Figures | None = None

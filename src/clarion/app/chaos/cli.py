@@ -11,7 +11,7 @@ from rich.console import Console
 
 from clarion.app.chaos.oracle import Verdict
 from clarion.app.chaos.run import ChaosRun, line
-from clarion.app.load.programs import RunError
+from clarion.app.load.programs import RunError, end_in_order
 from clarion.domain.errors import OperatorError
 
 CASES: Final = ("kill9",)
@@ -28,6 +28,7 @@ def chaos(
     """Break a running system on purpose and judge what it promised. The last line is one JSON object; exit 1 on a fault."""
     if case not in CASES:
         raise OperatorError(f"There is no chaos case {case!r}; there is {', '.join(CASES)}.")
+    end_in_order()
     console = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix=f"clarion-chaos-{case}-"))
     verdict: Verdict | None = None

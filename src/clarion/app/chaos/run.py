@@ -64,6 +64,7 @@ class ChaosRun:
             observer = Observer(system.client(secret), account.owed)
             if not observer.drain(DRAIN_TIMEOUT_S):
                 self._tell(f"still not drained after {DRAIN_TIMEOUT_S:g} s")
+            simulator.check()
             observed = observer.observe(map(people.user_id, range(USERS)))
         finally:
             system.stop()

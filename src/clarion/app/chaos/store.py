@@ -52,7 +52,7 @@ def _of_chunks(db: sqlite3.Connection) -> Iterator[tuple[str, Story]]:
     )
     for chunk_id, channel, user_ids, addresses, states, intents in rows:
         users = msgspec.msgpack.decode(user_ids, type=list[str])
-        places = msgspec.msgpack.decode(addresses, type=list[str]) or [""] * len(users)
+        places = (msgspec.msgpack.decode(addresses, type=list[str]) if addresses else []) or [""] * len(users)
         begun = intents or bytes(len(users))
         for user, place, state, times in zip(users, places, states, begun, strict=True):
             sent = STATES[state] == "sent"

@@ -37,6 +37,23 @@ def wait_for(what: str, done: Callable[[], bool], timeout_s: float, poll_s: floa
         time.sleep(poll_s)
 
 
+def wait_while_growing(size: Callable[[], int], goal: int, stall_s: float) -> bool:
+    """Return True as soon as `size` reaches the goal, False when it has not grown for `stall_s`."""
+    best, since = -1, time.monotonic()
+    while (now := size()) < goal:
+        if now > best:
+            best, since = now, time.monotonic()
+        elif time.monotonic() - since > stall_s:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def end_in_order() -> None:
+    """Let SIGTERM end this process through its `finally` blocks, so that no process of the run is left behind."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
 def free_port() -> int:
     """Return a TCP port nobody listens on."""
     with socket.socket() as probe:
@@ -68,16 +85,20 @@ class Simulator:
         self._log = (folder.parent / "simulator.log").open("ab")
         command = clarion("simulate", "--folder", str(folder), *options)
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log)  # noqa: S603
-        assert self._process.stdout is not None  # noqa: S101
-        line = self._process.stdout.readline()
+        line = self._process.stdout.readline() if self._process.stdout else b""
         if not line:
             raise RunError(f"the simulator did not start: see {self._log.name}")
-        self.ready = msgspec.json.decode(line, type=SimulatorReady)
+        self.ready = msgspec.json.decode(line, type=SimulatorReady, dec_hook=lambda kind, text: kind(text))
 
     def cpu_s(self) -> float:
         """Return the CPU seconds it has used."""
         found = facts(psutil.Process(self._process.pid))
         return found.cpu_s if found else 0.0
+
+    def check(self) -> None:
+        """Raise `RunError` when it is gone: what came of the run would say nothing about Clarion."""
+        if self._process.poll() is not None:
+            raise RunError(f"the simulator ended with {self._process.returncode}: see {self._log.name}")
 
     def stop(self) -> None:
         """Stop it and wait until it has written everything."""
