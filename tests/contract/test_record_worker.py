@@ -11,6 +11,8 @@ from clarion.domain.delivery_state import Event, State
 from clarion.journal.codec import encode
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.topics import GROUP_RECORD, OUTCOMES
+from clarion.ops.metrics import Metrics
+from clarion.ops.telemetry import ProcessTelemetry
 from clarion.ports.journal import Append, Frame
 from clarion.record.worker import RecordWorker
 from tests.contract import ledgers as world
@@ -37,7 +39,7 @@ def state(tmp_path, machine):
 
 def worker(journal, state, machine, owner="worker-0") -> tuple[RecordWorker, LeasedPartitions]:
     leases = LeasedPartitions(journal, GROUP_RECORD, owner, machine)
-    return RecordWorker(journal, state, leases, machine), leases
+    return RecordWorker(journal, state, leases, machine, ProcessTelemetry(Metrics(), owner), linger_ms=50), leases
 
 
 async def put(journal, *events, partition: int = 0) -> None:

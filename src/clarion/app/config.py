@@ -81,13 +81,11 @@ class Concurrency(_Section, frozen=True):
 
 
 class Deliver(_Section, frozen=True):
-    """Attempts, retries and time-outs of the deliver stage."""
+    """Attempts and retries of the deliver stage."""
 
     attempts_max: Annotated[int, msgspec.Meta(ge=1, le=100)]
     retry_base_ms: Positive
     retry_cap_ms: Positive
-    timeout_ms: Positive
-    connect_timeout_ms: Positive
     concurrency: Concurrency
 
 

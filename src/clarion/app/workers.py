@@ -26,7 +26,8 @@ STAGES = ("plan", "deliver", "record")
 PAGE_USERS = 5_000
 WINDOW_FACTOR = 4
 """Deliveries read ahead per sender of a channel."""
-RECORD_LINGER_MS = 20
+OUTCOME_LINGER_MS = 20
+"""How long results of attempts wait for a fuller frame."""
 BROADCAST_BACKLOG_MAX = 200_000
 """Planned deliveries of a channel that may wait before broadcast planning pauses."""
 
@@ -86,7 +87,14 @@ async def _leased(leases: LeasedPartitions, work: Coroutine[Any, Any, None]) -> 
 
 
 def _record(parts: Parts, index: int) -> RecordWorker:
-    return RecordWorker(parts.journal, parts.state, _leases(parts, topics.GROUP_RECORD, index), parts.clock)
+    return RecordWorker(
+        parts.journal,
+        parts.state,
+        _leases(parts, topics.GROUP_RECORD, index),
+        parts.clock,
+        parts.telemetry,
+        linger_ms=parts.config.record.linger_ms,
+    )
 
 
 def _plan(parts: Parts, index: int, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
@@ -128,7 +136,7 @@ def _deliver(parts: Parts, index: int, stop: asyncio.Event) -> list[Coroutine[An
             policy=parts.policy(),
             worker=f"worker-{index}",
             window=concurrency * WINDOW_FACTOR,
-            linger_ms=RECORD_LINGER_MS,
+            linger_ms=OUTCOME_LINGER_MS,
         )
         leases = _leases(parts, topics.group_deliver(channel), index)
         jobs.append(_leased(leases, ChannelPool(tools, leases, concurrency=concurrency).run(stop)))

@@ -124,7 +124,6 @@ DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024
 REPLAY_CLAIM_MS: Final = 60_000
 """How long a dead letter claimed for replay is closed to other replays when the claimant dies on the way."""
 RECORD_BATCH_EVENTS_MAX: Final = 2_000
-RECORD_LINGER_MS: Final = 50
 RECORD_OPEN_ROWS_MAX: Final = 20_000
 """Open deliveries a record worker remembers between batches."""
 RECORD_COMMIT_MS: Final = 1_000

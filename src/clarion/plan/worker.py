@@ -8,6 +8,7 @@ from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import AcceptedFrame
+from clarion.journal.patience import append
 from clarion.plan.batch import Accepted, BatchPlanner, unpack
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
@@ -64,7 +65,8 @@ class PlanWorker:
                 return 0
             plan = self._planner.plan(batch, partition, self._clock.now_ms())
             commits = [Commit(lease, topic, offset) for topic, offset in read.items()]
-        await self._journal.append(Append(frames=plan.frames, timers=plan.timers, commits=commits, lease=lease))
+        batch_append = Append(frames=plan.frames, timers=plan.timers, commits=commits, lease=lease)
+        await append(self._journal, batch_append, self._telemetry)
         positions.update(read)
         for (channel, decision), number in plan.counts.items():
             self._telemetry.count("planned", number, channel=channel, decision=decision)

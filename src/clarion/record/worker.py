@@ -6,7 +6,6 @@ own: the loop never waits for a disk.
 """
 
 import asyncio
-import logging
 from collections.abc import Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,13 +17,14 @@ from clarion.domain.limits import (
     CAPTURES_PER_TENANT_MAX,
     RECORD_BATCH_EVENTS_MAX,
     RECORD_COMMIT_MS,
-    RECORD_LINGER_MS,
 )
 from clarion.journal.consumer import LeasedPartitions
+from clarion.journal.patience import append
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.clock import Clock
 from clarion.ports.journal import Append, Commit, Journal, Lease, StoredFrame
 from clarion.ports.state import Advance, Ledger
+from clarion.ports.telemetry import Telemetry
 from clarion.record.columns import fold_batch
 from clarion.record.recent import RecentRows
 
@@ -32,18 +32,28 @@ Batch = list[tuple[Lease, list[StoredFrame]]]
 
 _PRUNE_MS: Final = 60_000
 _STALE_PAUSE_S: Final = 0.1
-_log = logging.getLogger(__name__)
 
 
 class RecordWorker:
     """Folds the partitions that `leases` (of group `record`) holds until told to stop. `folded` counts events."""
 
-    def __init__(self, journal: Journal, state: Ledger, leases: LeasedPartitions, clock: Clock) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        state: Ledger,
+        leases: LeasedPartitions,
+        clock: Clock,
+        telemetry: Telemetry,
+        *,
+        linger_ms: int,
+    ) -> None:
         self._journal = journal
         self._state = state
         self._recent = RecentRows(state)
         self._leases = leases
         self._clock = clock
+        self._telemetry = telemetry
+        self._linger_ms = linger_ms
         self._offsets: dict[Lease, int] = {}
         self._committed: dict[Lease, int] = {}
         self._turn = 0
@@ -72,7 +82,7 @@ class RecordWorker:
         await self._find_positions(thread, leases)
         await self._housekeep(thread, leases)
         batch = self._read(leases)
-        linger_ms = self._began_ms + RECORD_LINGER_MS - self._clock.monotonic_ms()
+        linger_ms = self._began_ms + self._linger_ms - self._clock.monotonic_ms()
         if batch and linger_ms > 0 and _events(batch) < RECORD_BATCH_EVENTS_MAX:
             # The last batch has only just begun, so there is load: wait for a fuller one.
             await asyncio.sleep(linger_ms / 1000)
@@ -83,7 +93,7 @@ class RecordWorker:
         try:
             await asyncio.get_running_loop().run_in_executor(thread, self._fold, batch)
         except StaleLease as stale:
-            _log.warning("%s; reading positions again", stale)
+            self._telemetry.log("warning", "record_lease_lost", detail=str(stale))
             self._offsets.clear()
             self._recent.forget()
             await asyncio.sleep(_STALE_PAUSE_S)
@@ -114,6 +124,10 @@ class RecordWorker:
         return batch
 
     def _fold(self, batch: Batch) -> None:
+        with self._telemetry.cpu("record"):
+            self._fold_and_store(batch)
+
+    def _fold_and_store(self, batch: Batch) -> None:
         changes = fold_batch([frame for _, frames in batch for frame in frames], self._recent)
         advances = [
             Advance(lease.partition, self._offsets[lease], frames[-1].offset, lease.fence) for lease, frames in batch
@@ -140,7 +154,7 @@ class RecordWorker:
             if offset == self._committed.get(lease, 0):
                 continue
             with suppress(StaleLease):  # whoever holds it now folds on from the same position and commits it
-                await self._journal.append(Append(commits=[Commit(lease, OUTCOMES, offset)]))
+                await append(self._journal, Append(commits=[Commit(lease, OUTCOMES, offset)]), self._telemetry)
                 self._committed[lease] = offset
         self._committed = {lease: offset for lease, offset in self._committed.items() if lease in self._offsets}
 

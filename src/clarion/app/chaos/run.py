@@ -32,7 +32,6 @@ QUICK: Final = {
     "CLARION_DELIVER_RETRY_BASE_MS": "50",
     "CLARION_DELIVER_RETRY_CAP_MS": "1000",
     "CLARION_DELIVER_ATTEMPTS_MAX": "20",
-    "CLARION_DELIVER_TIMEOUT_MS": "3000",
     "CLARION_LEASE_TTL_MS": "1500",
 }
 """Settings that make a drain quick; what is promised does not depend on them."""

@@ -126,7 +126,8 @@ class StateFold:
 def _store(db: apsw.Connection, changes: Changes) -> None:
     """Write everything, each table in the order of its key: neighbours are then on one page."""
     if changes.notifications:
-        db.executemany(_NOTIFICATION, sorted(map(astuple, changes.notifications), key=lambda row: row[:2]))
+        rows: list[tuple[Any, ...]] = sorted(map(astuple, changes.notifications), key=lambda row: row[:2])
+        db.executemany(_NOTIFICATION, rows)
     if changes.deliveries:
         db.executemany(_DELIVERY, [astuple(row) for _, row in sorted(changes.deliveries.items())])
     db.executemany(_ATTEMPT, map(astuple, changes.attempts))

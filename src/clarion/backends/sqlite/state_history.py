@@ -90,7 +90,7 @@ class StateHistory:
     def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
         """Return what happened to deliveries beside their acceptance, by delivery and in order."""
         rows = self._threads.reader().executemany(_ATTEMPTS, [(id_, tenant) for id_ in delivery_ids])
-        return [Attempt(*row[:-1], bool(row[-1])) for row in rows]
+        return [_attempt(row) for row in rows]
 
     def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
         """Return when a notification or broadcast was cancelled."""
@@ -154,3 +154,7 @@ class StateHistory:
 
     def _rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
         return self._threads.reader().execute(statement, tuple(values)).fetchall()
+
+
+def _attempt(row: Any) -> Attempt:
+    return Attempt(*row[:-1], bool(row[-1]))

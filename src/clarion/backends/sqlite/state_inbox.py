@@ -8,6 +8,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
+from clarion.backends.sqlite.connection import fetch_all
 from clarion.backends.sqlite.state_threads import Threads
 from clarion.domain.delivery_state import State
 from clarion.domain.history import InboxItem
@@ -59,7 +60,7 @@ class StateInbox:
         first, and the id of the last one looked at when there are more."""
         db = self._threads.reader()
         top = (before or _TOP)[:NOTIFICATION_ID_BYTES]
-        spans = db.execute(_SPANS, (tenant, top, ordinal, ordinal, limit)).fetchall()
+        spans = fetch_all(db, _SPANS, (tenant, top, ordinal, ordinal, limit))
         found = (_find(db, tenant, user_id, ordinal, *span) for span in spans)
         held = [item for item in found if item is not None and (before is None or item.item_id < before)]
         return held, spans[-1][0] if len(spans) == limit else None
@@ -111,12 +112,12 @@ def _find(
     db: apsw.Connection, tenant: str, user_id: str, ordinal: int, broadcast_id: bytes, widest: int
 ) -> Broadcast | None:
     """Return a broadcast's in-app delivery to one user if there is one and it was sent."""
-    spans = db.execute(_CHUNKS, (tenant, broadcast_id, ordinal - widest, ordinal, ordinal)).fetchall()
+    spans = fetch_all(db, _CHUNKS, (tenant, broadcast_id, ordinal - widest, ordinal, ordinal))
     for (chunk_id,) in spans:
-        ordinals = array("Q", db.execute(_ORDINALS, (chunk_id, tenant)).fetchone()[0])
+        ordinals = array("Q", fetch_all(db, _ORDINALS, (chunk_id, tenant))[0][0])
         index = bisect_left(ordinals, ordinal)
         if index < len(ordinals) and ordinals[index] == ordinal:
-            body = db.execute(_BODY, (chunk_id, tenant)).fetchone()
+            body = fetch_all(db, _BODY, (chunk_id, tenant))[0]
             return _shown(body, index, user_id, broadcast_id)
     return None
 

@@ -13,6 +13,7 @@ from clarion.domain import ids
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event
 from clarion.domain.outcome import InvalidRecipient
+from clarion.journal.patience import append
 from clarion.ports.control_accounts import Suppression
 from clarion.ports.journal import Append, Lease
 
@@ -79,7 +80,7 @@ class PartitionConsumer:
             frames = frames_of(self._t.channel, partition, sifted.lost)
             frames += intents_of(self._t.channel, partition, self._t.worker, self._lease.fence, now_ms, rows)
         if frames:
-            await self._t.journal.append(Append(frames=frames, lease=self._lease))
+            await append(self._t.journal, Append(frames=frames, lease=self._lease), self._t.telemetry)
         # Asked after the intent is durable: whoever cancelled before that is obeyed.
         self._cancelled_seen, fresh = self._t.journal.cancelled_since(self._cancelled_seen)
         self._cancelled.update(fresh)
@@ -153,13 +154,13 @@ class PartitionConsumer:
             for item, _ in finished:
                 item.pending.left -= 1
             lanes = {item.row.delivery_id: item.lane for item, result in finished if result.next.retry_ms is not None}
-            append = Append(
+            batch = Append(
                 frames=frames_of(self._t.channel, self._lease.partition, results),
                 timers=timers_of(self._t.channel, lanes, self._lease.partition, results),
                 commits=self._backlog.commits(),
                 lease=self._lease,
             )
-        await self._t.journal.append(append)
+        await append(self._t.journal, batch, self._t.telemetry)
         self._under_way -= len(finished)
         self._room.set()
         await self._suppress(results)

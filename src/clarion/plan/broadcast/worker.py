@@ -7,6 +7,7 @@ import msgspec
 from clarion.domain.errors import StaleLease
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import BroadcastJob
+from clarion.journal.patience import append
 from clarion.plan.broadcast.pages import Page, PagePlanner
 from clarion.plan.rules.fairness import DeficitRoundRobin
 from clarion.ports.clock import Clock
@@ -74,7 +75,7 @@ class BroadcastWorker:
                 page.done,
             )
         try:
-            await self._journal.append(Append(frames=page.frames, moves=[move], lease=lease))
+            await append(self._journal, Append(frames=page.frames, moves=[move], lease=lease), self._telemetry)
         except (StaleCursor, StaleLease):
             return True
         self._count(tenant, page)
