@@ -157,4 +157,5 @@ class StateHistory:
 
 
 def _attempt(row: Any) -> Attempt:
-    return Attempt(*row[:-1], bool(row[-1]))
+    *told, applied = row
+    return Attempt(*told, applied=bool(applied))
