@@ -1,0 +1,45 @@
+"""Installations the end-to-end tests share: each is started once, and every test has a tenant of its own in it."""
+
+import contextlib
+
+import pytest
+
+from clarion.app.load.programs import System, running
+from tests.e2e.outside import Api, new_tenant
+
+QUICK = {"CLARION_DELIVER_RETRY_BASE_MS": "100", "CLARION_DELIVER_ATTEMPTS_MAX": "3"}
+
+FAILURES = ("request_failed", "attempt_crashed", "Traceback", "cannot stay up")
+"""What a log line of a process says when something went wrong in it that no caller is to blame for."""
+
+
+def operator_of(system):
+    """A client with the operator's key of a running system."""
+    return Api(system.port, (system.folder / "data" / "operator.key").read_text().strip())
+
+
+@contextlib.contextmanager
+def watched(system):
+    """Run a system; whatever the tests did to it, none of its processes may have failed inside."""
+    with running(system):
+        yield system
+    log = (system.folder / "clarion.log").read_text(errors="replace").splitlines()
+    assert not [line for line in log if any(word in line for word in FAILURES)]
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory):
+    """`clarion up` as it is by default, but that retries come sooner: nothing private may be called."""
+    with watched(System(tmp_path_factory.mktemp("plain"), QUICK)) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def operator(system):
+    return operator_of(system)
+
+
+@pytest.fixture
+def tenant(operator):
+    """A fresh tenant with nothing in it."""
+    return new_tenant(operator)
