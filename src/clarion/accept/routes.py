@@ -106,6 +106,7 @@ def routes(door: Door) -> list[Route]:
             reply=BatchOut,
             status=202,
             limit_bytes=BATCH_BODY_BYTES_MAX,
+            itemwise=True,
             tag="notifications",
         ),
         Route(

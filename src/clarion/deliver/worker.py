@@ -23,15 +23,19 @@ class ChannelPool:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; what was started is finished and recorded."""
-        senders = [asyncio.create_task(self._serve()) for _ in range(self._concurrency)]
         running: dict[int, tuple[Lease, asyncio.Task[None]]] = {}
         try:
-            while not stop.is_set():
-                self._follow(running, stop)
-                await asyncio.sleep(LEASE_CHECK_S)
-            await asyncio.gather(*(task for _, task in running.values()))
+            # A group, so that a sender that fails takes the pool down instead of leaving its work waiting for ever.
+            async with asyncio.TaskGroup() as group:
+                senders = [group.create_task(self._serve()) for _ in range(self._concurrency)]
+                while not stop.is_set():
+                    self._follow(running, stop)
+                    await asyncio.sleep(LEASE_CHECK_S)
+                await asyncio.gather(*(task for _, task in running.values()))
+                for sender in senders:
+                    sender.cancel()
         finally:
-            for task in (*senders, *(task for _, task in running.values())):
+            for _, task in running.values():
                 task.cancel()
 
     def _follow(self, running: dict[int, tuple[Lease, "asyncio.Task[None]"]], stop: asyncio.Event) -> None:

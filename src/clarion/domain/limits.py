@@ -150,3 +150,5 @@ CREDENTIAL_CHARS_MAX: Final = 64 * 1024
 """Characters of one credential; a private key in PEM is the longest there is."""
 BROADCAST_CHUNKS_PER_PAGE_MAX: Final = 50
 """Chunks looked at for one page of a broadcast's deliveries."""
+ITEM_DEPTH_MAX: Final = 4 * JSON_DEPTH_MAX
+"""Levels of a batch that are decoded at all; far enough over `JSON_DEPTH_MAX` that what was cut is still refused."""

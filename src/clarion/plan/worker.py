@@ -43,7 +43,7 @@ class PlanWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Plan until `stop` is set; a step under way is finished."""
-        watch = self._journal.watch()
+        watch = self._journal.watch(topics.GROUP_TOPICS[topics.GROUP_PLAN])
         while not stop.is_set():
             planned = 0
             for partition, lease in list(self._leases.held().items()):

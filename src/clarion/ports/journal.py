@@ -5,7 +5,7 @@ carry offsets 1, 2, 3, ... without gaps. A *group* (`plan`, `deliver.push`, `rec
 under a lease; the lease's fence grows with every new holder, and an append made under a stale fence stores nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import msgspec
@@ -192,8 +192,11 @@ class Journal(Protocol):
         to or that match the group's topics (an estimate: frames are counted whole)."""
         ...
 
-    def watch(self) -> Watch:
-        """Return a watch of its own for one consumer loop; what was appended before now is not reported by it."""
+    def watch(self, topics: Collection[str] = (), partition: int | None = None) -> Watch:
+        """Return a watch of its own for one consumer loop; what was appended before now is not reported by it.
+
+        With topics it is woken by frames of theirs only (in one partition, if given), otherwise by every append.
+        """
         ...
 
     async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:

@@ -65,7 +65,8 @@ class Query(msgspec.Struct, frozen=True):
 
 class Route(msgspec.Struct, frozen=True):
     """An endpoint. `scope` is what the credential must hold; `body` and `reply` are msgspec types; a `stream` route
-    reads its body piecewise and has no body limit."""
+    reads its body piecewise and has no body limit; the items of an `itemwise` body are judged one by one, so what is
+    nested too deeply to be decoded comes to the handler cut to `ITEM_DEPTH_MAX`, which it refuses."""
 
     method: str
     path: str
@@ -77,6 +78,7 @@ class Route(msgspec.Struct, frozen=True):
     status: int = 200
     limit_bytes: int = BODY_BYTES_MAX
     stream: bool = False
+    itemwise: bool = False
     queries: tuple[Query, ...] = ()
     tag: str = ""
 

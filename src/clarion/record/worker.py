@@ -63,7 +63,7 @@ class RecordWorker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; the batch under way is finished and committed. Raises `DurabilityError`."""
         release = asyncio.Event()
-        watch = self._journal.watch()
+        watch = self._journal.watch([OUTCOMES])
         await self._leases.step()
         leasing = asyncio.create_task(self._leases.run(release))
         try:

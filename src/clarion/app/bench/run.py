@@ -25,6 +25,8 @@ STALL_S: Final = 45.0
 TAIL: Final = 16
 """Notifications looked at, one by one, to see that the end is reached."""
 DISTINCT_REQUESTS_MAX: Final = 1_000
+SAMPLE: Final = 64
+"""Users whose inboxes are read after a broadcast."""
 NS_A_MS: Final = 1_000_000
 
 
@@ -119,8 +121,9 @@ class Run:
         ended_ns, after, simulator_after = time.time_ns(), system.reading(), simulator.cpu_s()
         got = [receipt.delivery for receipt in receipts.read(simulator.ready.receipts_file)]
         arrived = len(set(got)) if case.provider else counts["sent"]
+        unreadable = self._unreadable(client) if case.channel == "inapp" else 0
         found = Balance(
-            lost=max(due - min(arrived, counts["sent"]), 0),
+            lost=max(due - min(arrived, counts["sent"]), 0) + unreadable,
             duplicates=len(got) - len(set(got)),
             unfinished=counts["open"],
             failed=counts["failed"] + abs(counts["skipped"] - skipped),
@@ -174,7 +177,8 @@ class Run:
     def _settle(self, client: Remote, ids: list[str], receipts_file: Path) -> None:
         """Wait until the provider has everything and the last notifications are recorded as finished; if the provider
         gets nothing more, what is missing is for the reconciliation to say."""
-        if self._case.provider and not wait_while_growing(LineCount(receipts_file).read, len(ids), STALL_S):
+        lines = LineCount(receipts_file)
+        if self._case.provider and not wait_while_growing(lines.read, len(ids), STALL_S):
             return
         open_ = ids[-TAIL:]
 
@@ -208,6 +212,15 @@ class Run:
 
         wait_for("the broadcast is done", done, DRAIN_TIMEOUT_S, poll_s=0.1)
         return counts
+
+    def _unreadable(self, client: Remote) -> int:
+        """Return how many of a sample of users have no broadcast in their inbox though they should, or the reverse."""
+        wrong = 0
+        for number in range(0, self._case.users, max(1, self._case.users // SAMPLE)):
+            token = client.post(f"/v1/users/{people.user_id(number)}/tokens", {})["token"]
+            shown = client.with_key(token).get("/v1/inbox")["data"]
+            wrong += bool(shown) is people.opted_out(number)
+        return wrong
 
 
 def _rests(client: Remote, id_: str) -> bool:

@@ -38,6 +38,7 @@ def chaos(
             verdict = run.run()
         except RunError as error:
             console.print(f"[red]{error}[/]", highlight=False)
+    console.print("killed: " + ", ".join(f"{role} {times}" for role, times in run.killed.items()), highlight=False)
     passed = verdict is not None and verdict.passed
     if verdict is not None and not passed:
         for name, examples in verdict.examples.items():

@@ -22,7 +22,10 @@ from clarion.app.load import furnish, people, receipts
 from clarion.app.load.programs import HOST, RunError, Simulator, System, wait_for
 
 LANES: Final = 8
-REQUESTS_A_SECOND: Final = 60.0
+REQUESTS_A_SECOND: Final = 120.0
+AT_WORK_S: Final = 1.5
+"""A process this old has started and has taken its partitions."""
+VICTIM_TIMEOUT_S: Final = 30.0
 SETTLE_TIMEOUT_S: Final = 120.0
 DRAIN_TIMEOUT_S: Final = 180.0
 FAULTS: Final = (
@@ -121,18 +124,23 @@ class ChaosRun:
             raise RunError(f"requests under way were not settled within {SETTLE_TIMEOUT_S:g} s of the last kill")
 
     def _kill(self, system: System, kill: Kill) -> None:
-        """Kill a process of the role, waiting for one to be there."""
+        """Kill a process of the role, waiting for one to be there and, if so asked, at work."""
+        victims: list[psutil.Process] = []
+
+        def found() -> bool:
+            newest = time.time() - (AT_WORK_S if kill.working else 0.0)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                alive = [
+                    process for process in system.processes().get(kill.role, []) if process.create_time() <= newest
+                ]
+                victims[:] = sorted(alive, key=lambda process: process.pid)
+            return bool(victims)
+
+        wait_for(f"a process of role {kill.role} lives", found, VICTIM_TIMEOUT_S)
         if kill.role == "supervisor":
             system.kill_supervisor()
             system.start()
         else:
-            victims: list[psutil.Process] = []
-
-            def found() -> bool:
-                victims[:] = sorted(system.processes().get(kill.role, []), key=lambda process: process.pid)
-                return bool(victims)
-
-            wait_for(f"a process of role {kill.role} lives", found, 30.0)
             with contextlib.suppress(psutil.NoSuchProcess):
                 victims[int(kill.pick * len(victims))].kill()
         self.killed[kill.role] = self.killed.get(kill.role, 0) + 1

@@ -11,12 +11,18 @@ VICTIMS: Final = {"worker": 6, "api": 3, "scheduler": 2, "supervisor": 1}
 """Roles and their weights: whoever sends has most to lose."""
 
 
+WORKING: Final = 0.7
+"""Share of kills that wait for a victim at work; the others hit whatever is there, mostly processes still starting."""
+
+
 class Kill(msgspec.Struct, frozen=True):
-    """After `pause_ms`, kill a process of this role; `pick` (0 to 1) chooses among several of it."""
+    """After `pause_ms`, kill a process of this role; `pick` (0 to 1) chooses among several of it. When `working`, the
+    victim has to have lived long enough to be at work."""
 
     pause_ms: int
     role: str
     pick: float
+    working: bool
 
 
 def kills(seed: int, count: int) -> Iterator[Kill]:
@@ -25,4 +31,4 @@ def kills(seed: int, count: int) -> Iterator[Kill]:
     roles, weights = list(VICTIMS), list(VICTIMS.values())
     for _ in range(count):
         role = chance.choices(roles, weights)[0]
-        yield Kill(chance.randint(*PAUSE_MS), role, chance.random())
+        yield Kill(chance.randint(*PAUSE_MS), role, chance.random(), chance.random() < WORKING)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from clarion.domain.depth import pruned
 from clarion.domain.errors import (
     CallerError,
     ClarionError,
@@ -20,6 +21,7 @@ from clarion.domain.errors import (
     TooLarge,
     Unauthorized,
 )
+from clarion.domain.limits import ITEM_DEPTH_MAX
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import PUBLIC, Call, Caller, Reply, Route, invalid_field
 
@@ -94,7 +96,7 @@ class Endpoint:
             call.stream = _pieces(receive)
         elif route.body is not None:
             call.raw = await _read(receive, headers, route.limit_bytes)
-            call.body = self._decode(route.method, call.raw)
+            call.body = self._decode(route, call.raw)
         return await route.handler(call)
 
     def _caller(self, route: Route, headers: Mapping[str, str]) -> Caller:
@@ -108,12 +110,14 @@ class Endpoint:
             raise Forbidden(f"the key lacks the scope {route.scope!r}", field="Authorization")
         return caller
 
-    def _decode(self, method: str, raw: bytes) -> Any:
+    def _decode(self, route: Route, raw: bytes, *, whole: bool = True) -> Any:
         try:
-            return self._decoders[method].decode(raw)
+            return self._decoders[route.method].decode(raw)
         except msgspec.ValidationError as error:
             raise invalid_field(error) from None
         except RecursionError:
+            if route.itemwise and whole:
+                return self._decode(route, pruned(raw, ITEM_DEPTH_MAX), whole=False)
             raise Malformed("the body is nested too deeply") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"the body is not valid JSON: {error}") from None

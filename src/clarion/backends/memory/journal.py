@@ -4,14 +4,14 @@ An append checks first and changes afterwards, and nothing awaits in between, so
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from clarion.domain.errors import DurabilityError, StaleLease
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX, LEASE_TTL_MS_MAX, PARTITIONS_MAX
 from clarion.journal.topics import GROUP_TOPICS
-from clarion.journal.watch import Growth, GrowthWatch
+from clarion.journal.watch import Growth, GrowthWatch, streams_of
 from clarion.ports.clock import Clock
 from clarion.ports.journal import (
     Append,
@@ -65,7 +65,7 @@ class MemoryJournal:
             raise ValueError(f"a journal has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
         self.partitions = partitions
         self._clock = clock
-        self._growth = Growth()
+        self._growth = Growth(lambda: {key: stream.head for key, stream in self._streams.items()})
         self._closed = False
         self._streams: dict[tuple[str, int], _Stream] = defaultdict(_Stream)
         self._positions: dict[tuple[str, int, str], Position] = {}
@@ -131,9 +131,10 @@ class MemoryJournal:
         waiting = (self._streams[key].after(self._offset(group, *key)) for key in keys)
         return sum(frame.count for frames in waiting for frame in frames)
 
-    def watch(self) -> GrowthWatch:
+    def watch(self, topics: Collection[str] = (), partition: int | None = None) -> GrowthWatch:
         """Return a watch of its own for one consumer loop."""
-        return self._growth.watch()
+        partitions = range(self.partitions) if partition is None else (partition,)
+        return self._growth.watch(streams_of(topics, partitions) if topics else None)
 
     async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
         """Take a free or expired lease, or the owner's own, with a new fence; None while another owner holds it."""

@@ -94,13 +94,10 @@ class SqliteDirectory:
     def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
         """Return the known users among up to 1,000 ids, in one query."""
         found = {}
-        for *head, devices, attributes in self._rows(_USERS, (_json(user_ids), tenant)):
-            extra = (
-                _DEVICES.decode(devices) if devices else (),
-                _ATTRIBUTES.decode(attributes) if attributes else _NO_ATTRIBUTES,
-            )
-            user = User(*head, *extra)
-            found[user.user_id] = user
+        for *values, devices, attributes in self._rows(_USERS, (_json(user_ids), tenant)):
+            values.append(_DEVICES.decode(devices) if devices else ())
+            values.append(_ATTRIBUTES.decode(attributes) if attributes else _NO_ATTRIBUTES)
+            found[values[0]] = User(*values)
         return found
 
     def profiles(self, profile_ids: Iterable[int]) -> dict[int, Profile]:

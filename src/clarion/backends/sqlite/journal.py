@@ -4,7 +4,7 @@ Writes go through one group-commit thread per process, reads through a connectio
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from clarion.backends.sqlite.journal_reader import Reader
 from clarion.backends.sqlite.journal_writer import GroupCommit
 from clarion.backends.sqlite.migrate import path_of, upgrade
 from clarion.domain.limits import PARTITIONS_MAX
-from clarion.journal.watch import Growth, GrowthWatch
+from clarion.journal.watch import Growth, GrowthWatch, streams_of
 from clarion.ports.clock import Clock
 from clarion.ports.journal import (
     Append,
@@ -62,8 +62,8 @@ class SqliteJournal:
         writer = connect(path, cache_kib=_WRITER_CACHE_KIB)
         self.partitions = _fixed_partitions(writer, partitions)
         self._clock = clock
-        self._growth = Growth()
         self._reader = Reader(connect(path, readonly=True))
+        self._growth = Growth(self._reader.heads)
         self._writer = GroupCommit(writer, self._begin, self._growth.grew)
 
     async def append(self, batch: Append) -> list[int]:
@@ -90,10 +90,11 @@ class SqliteJournal:
         """Return how many events the group has not committed yet."""
         return self._reader.backlog(group, self.partitions)
 
-    def watch(self) -> GrowthWatch:
+    def watch(self, topics: Collection[str] = (), partition: int | None = None) -> GrowthWatch:
         """Return a watch of its own for one consumer loop."""
         self._writer.follow()
-        return self._growth.watch()
+        partitions = range(self.partitions) if partition is None else (partition,)
+        return self._growth.watch(streams_of(topics, partitions) if topics else None)
 
     async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
         """Take a free or expired lease, or the owner's own, with a new fence; None while another owner holds it."""

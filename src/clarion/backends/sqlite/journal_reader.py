@@ -7,13 +7,15 @@ from typing import Any, Final
 import apsw
 
 from clarion.backends.sqlite.connection import fetch_all, fetch_one
-from clarion.backends.sqlite.journal_streams import find, first_since, frame_id, offset_of
+from clarion.backends.sqlite.journal_streams import OFFSET_BITS, find, first_since, frame_id, offset_of
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX
 from clarion.journal.topics import GROUP_TOPICS
 from clarion.ports.journal import Cursor, IdempotencyEntry, Position, StoredFrame
 
 _FRAMES: Final = """SELECT frame_id, count, appended_ms, payload FROM frames
     WHERE frame_id > ? AND frame_id < ? ORDER BY frame_id LIMIT ?"""
+_HEADS: Final = f"""SELECT topic, partition, (SELECT max(frame_id) FROM frames
+    WHERE frame_id > stream_id << {OFFSET_BITS} AND frame_id < (stream_id + 1) << {OFFSET_BITS}) FROM streams"""  # noqa: S608 - a constant
 _STREAM_ID: Final = "SELECT stream_id FROM streams WHERE topic = ? AND partition = ?"
 _COMMITTED: Final = 'SELECT topic, "offset", mark FROM commits WHERE "group" = ? AND partition = ?'
 _COMMITTED_OFFSETS: Final = 'SELECT topic, partition, "offset" FROM commits WHERE "group" = ?'
@@ -29,6 +31,7 @@ class Reader:
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
+        self._closed = False
         self._stream_ids: dict[tuple[str, int], int] = {}
 
     def read(self, topic: str, partition: int, after: int, limit_frames: int) -> list[StoredFrame]:
@@ -58,6 +61,12 @@ class Reader:
         """Return the newest offset of a stream."""
         stream = find(self._db, topic, partition)
         return 0 if stream is None else stream.offset
+
+    def heads(self) -> dict[tuple[str, int], int]:
+        """Return the rowid of the newest frame of each stream that has any; empty once closed."""
+        if self._closed:
+            return {}
+        return {(topic, partition): rowid or 0 for topic, partition, rowid in fetch_all(self._db, _HEADS)}
 
     def committed(self, group: str, partition: int) -> dict[str, Position]:
         """Return the group's committed position per topic."""
@@ -98,6 +107,7 @@ class Reader:
 
     def close(self) -> None:
         """Close the connection."""
+        self._closed = True
         self._db.close()
 
     def _waiting(self, key: tuple[str, int], committed: int) -> int:

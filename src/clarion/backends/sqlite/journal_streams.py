@@ -6,13 +6,14 @@ import apsw
 
 from clarion.backends.sqlite.connection import fetch_all, fetch_one
 
-_OFFSET_BITS: Final = 40
-_OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
+OFFSET_BITS: Final = 40
+"""Low bits of a rowid that hold the offset."""
+_OFFSET_MASK: Final = (1 << OFFSET_BITS) - 1
 
 _FIND: Final = f"""SELECT s.stream_id, s.trimmed_offset, s.trimmed_total, f.frame_id, f.total, f.appended_ms
     FROM streams s LEFT JOIN frames f ON f.frame_id = (
         SELECT frame_id FROM frames
-        WHERE frame_id > s.stream_id << {_OFFSET_BITS} AND frame_id < (s.stream_id + 1) << {_OFFSET_BITS}
+        WHERE frame_id > s.stream_id << {OFFSET_BITS} AND frame_id < (s.stream_id + 1) << {OFFSET_BITS}
         ORDER BY frame_id DESC LIMIT 1)"""  # noqa: S608 - a constant
 _FIND_ONE: Final = f"{_FIND} WHERE s.topic = ? AND s.partition = ?"
 _FIND_ID: Final = f"{_FIND} WHERE s.stream_id = ?"
@@ -31,7 +32,7 @@ class Stream(NamedTuple):
 
 def frame_id(stream_id: int, offset: int) -> int:
     """Return a frame's rowid; offset 0 stands before the stream's first frame."""
-    return stream_id << _OFFSET_BITS | offset
+    return stream_id << OFFSET_BITS | offset
 
 
 def offset_of(rowid: int) -> int:

@@ -157,5 +157,6 @@ class StateHistory:
 
 
 def _attempt(row: Any) -> Attempt:
-    *told, applied = row
-    return Attempt(*told, applied=bool(applied))
+    attempt = Attempt(*row)
+    attempt.applied = bool(attempt.applied)  # SQLite has no booleans
+    return attempt

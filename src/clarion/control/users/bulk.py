@@ -10,8 +10,7 @@ from clarion.domain.depth import too_deep
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import BULK_ERRORS_MAX, BULK_LINE_BYTES_MAX
 from clarion.domain.user import UserWrite
-
-_PATH_MARK: Final = " - at `$"
+from clarion.ports.web import invalid_field
 
 
 class BulkLine(UserBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -86,8 +85,8 @@ def decode(lines: Sequence[Line]) -> tuple[list[tuple[int, BulkLine]], list[Line
                 raise InvalidField("is nested too deeply")
             good.append((number, _DECODER.decode(line)))
         except msgspec.ValidationError as error:
-            reason, _, path = str(error).partition(_PATH_MARK)
-            errors.append(LineError(number, path.strip("`.") or None, reason))
+            problem = invalid_field(error)
+            errors.append(LineError(number, problem.field, problem.detail))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             errors.append(LineError(number, None, f"is not JSON: {error}"))
         except InvalidField as error:

@@ -129,19 +129,20 @@ def locale(text: str, languages: frozenset[str], territories: frozenset[str]) ->
 def canonical(preferences: Preferences, categories: Container[str], field: str = "preferences") -> str:
     """Return preferences as sorted JSON without empty rows, so that equal ones are equal text.
 
-    Raises `InvalidField` for an unknown channel or category.
+    Raises `InvalidField` for an unknown channel or category; `field` is empty when they are the whole body.
     """
+    path = f"{field}." if field else ""
     for category, row in preferences.items():
         if category != "*" and category not in categories:
             raise InvalidField(
-                f"no such category: {category[:100]}", field=f"{field}.{category[:100]}", code="unknown_category"
+                f"no such category: {category[:100]}", field=f"{path}{category[:100]}", code="unknown_category"
             )
         unknown = row.keys() - _CHANNELS
         if unknown:
             name = min(unknown)[:100]
-            raise InvalidField(f"no such channel: {name}", field=f"{field}.{category}.{name}", code="unknown_channel")
+            raise InvalidField(f"no such channel: {name}", field=f"{path}{category}.{name}", code="unknown_channel")
     if sum(map(len, preferences.values())) > PREFERENCE_RULES_MAX:
-        raise InvalidField(f"has more than {PREFERENCE_RULES_MAX} entries", field=field)
+        raise InvalidField(f"has more than {PREFERENCE_RULES_MAX} entries", field=field or None)
     rows = {category: row for category, row in preferences.items() if row}
     return msgspec.json.encode(rows, order="sorted").decode()
 

@@ -8,7 +8,8 @@ from clarion.deliver.rules.window import Window
 from clarion.domain.channel import LANES
 from clarion.domain.errors import CorruptFrame
 from clarion.journal import topics
-from clarion.journal.codec import decode
+from clarion.journal.codec import decode, is_newer
+from clarion.journal.events import Event
 from clarion.ports.journal import Commit, Lease, StoredFrame
 
 RECOVERY_MARGIN_MS = 60_000
@@ -29,6 +30,7 @@ class Backlog:
             topic: Window(committed[topic].offset if topic in committed else 0) for topic in self._topics.values()
         }
         self._inherited = {topic: self._journal.head(topic, lease.partition) for topic in self._topics.values()}
+        self._recovered_from = 0
         self.legacy: Legacy | None = None
 
     def recover(self) -> Iterator[None]:
@@ -44,8 +46,9 @@ class Backlog:
         for stored in self._outcomes_since(min(oldest) - RECOVERY_MARGIN_MS):
             offset = max(offset, stored.offset - 1)
         legacy = Legacy()
+        self._recovered_from = offset
         while frames := self._journal.read(topics.OUTCOMES, self._lease.partition, offset):
-            legacy.learn(frames, self._t.channel)
+            legacy.learn(filter(None, map(self._decoded, frames)), self._t.channel)
             offset = frames[-1].offset
             yield
         self.legacy = legacy
@@ -58,19 +61,15 @@ class Backlog:
         if self.legacy is not None and all(w.read >= self._inherited[topic] for topic, w in self._windows.items()):
             self.legacy = None
         work: list[Work] = []
-        mark = self._journal.head(topics.OUTCOMES, self._lease.partition)
+        mark = self._mark()
         for lane, topic in self._topics.items():
             window = self._windows[topic]
             while len(work) < room:
                 frames = self._journal.read(topic, self._lease.partition, window.read, 1)
                 if not frames:
                     break
-                try:
-                    rows = rows_of(decode(frames[0].payload))
-                except CorruptFrame as error:
-                    offset = frames[0].offset
-                    self._t.telemetry.log("error", "frame_quarantined", topic=topic, offset=offset, detail=str(error))
-                    rows = []
+                event = self._decoded(frames[0])
+                rows = [] if event is None else rows_of(event)
                 pending = window.add(frames[0].offset, len(rows), mark)
                 work += [Work(row, lane, pending) for row in rows]
         return work
@@ -79,5 +78,22 @@ class Backlog:
         """Return commits up to the first unfinished frame of each topic, with the mark recovery starts from."""
         offsets = {topic: window.advance() for topic, window in self._windows.items()}
         marks = [mark for window in self._windows.values() if (mark := window.mark()) is not None]
-        mark = min(marks) if marks else self._journal.head(topics.OUTCOMES, self._lease.partition)
+        mark = min([*marks, self._mark()])
         return [Commit(self._lease, topic, offset, mark) for topic, offset in offsets.items()]
+
+    def _mark(self) -> int:
+        """Return where recovery of what is not read yet has to begin. As long as inherited frames wait to be read, that
+        is where our own recovery began: what our predecessors recorded of them stands there."""
+        if self.legacy is not None:
+            return self._recovered_from
+        return self._journal.head(topics.OUTCOMES, self._lease.partition)
+
+    def _decoded(self, stored: StoredFrame) -> Event | None:
+        try:
+            return decode(stored.payload)
+        except CorruptFrame as error:
+            if is_newer(stored.payload):
+                raise  # a newer build can read it; going on would drop what it holds
+            topic, offset = stored.topic, stored.offset
+            self._t.telemetry.log("error", "frame_quarantined", topic=topic, offset=offset, detail=str(error))
+            return None

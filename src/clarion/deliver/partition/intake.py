@@ -6,10 +6,8 @@ from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.delivery_state import Event as Happened
 from clarion.domain.delivery_state import State
-from clarion.journal.codec import decode
 from clarion.journal.events import AttemptedFrame, ChunkAttemptedFrame, ChunkFrame, DeliverFrame, Event, IntentFrame
 from clarion.journal.rows import DeliverRow, deliver_rows
-from clarion.ports.journal import StoredFrame
 
 
 def rows_of(event: Event) -> list[DeliverRow]:
@@ -55,10 +53,9 @@ class Legacy:
         self._lost: set[tuple[bytes, int]] = set()
         self._chunk_states: dict[bytes, dict[int, int]] = {}
 
-    def learn(self, frames: Iterable[StoredFrame], channel: Channel) -> None:
+    def learn(self, frames: Iterable[Event], channel: Channel) -> None:
         """Take in frames of the outcomes topic, in order."""
-        for stored in frames:
-            event = decode(stored.payload)
+        for event in frames:
             if isinstance(event, IntentFrame) and event.channel == channel:
                 self._intended.update(zip(event.delivery_ids, event.attempts, strict=True))
             elif isinstance(event, AttemptedFrame) and event.channel == channel:
@@ -77,8 +74,12 @@ class Legacy:
         return row.chunk is not None and row.attempt == 1 and row.chunk[1] in self._chunk_states.get(row.chunk[0], {})
 
     def was_intended(self, row: DeliverRow) -> bool:
-        """Return whether a worker said it was about to make this attempt."""
-        return (row.delivery_id, row.attempt) in self._intended
+        """Return whether a worker said it was about to make this attempt, or a later one said so for it."""
+        return (row.delivery_id, row.attempt) in self._intended or self.goes_on(row)
+
+    def is_recorded(self, row: DeliverRow) -> bool:
+        """Return whether anything is on the journal about this attempt's end, be it only that it was lost."""
+        return (row.delivery_id, row.attempt) in self._recorded or self.has_result(row)
 
     def goes_on(self, row: DeliverRow) -> bool:
         """Return whether this attempt was recorded as lost, so that the same frame owes another attempt."""

@@ -86,23 +86,26 @@ def frames_of(channel: Channel, partition: int, results: Sequence[Result]) -> li
 def intents_of(
     channel: Channel, partition: int, worker: str, fence: int, now_ms: int, rows: Sequence[DeliverRow]
 ) -> list[Frame]:
-    """Return the intent frames of deliveries about to be sent: one for singles, one for each chunk."""
-    groups: dict[bytes | None, list[DeliverRow]] = {}
+    """Return the intent frames of deliveries about to be sent: one for singles, one for each unbroken run of a chunk.
+
+    Later attempts of a chunk's deliveries count as singles: each has a row of its own by then.
+    """
+    singles: list[DeliverRow] = []
+    runs: list[tuple[bytes | None, int, list[DeliverRow]]] = []
     for row in rows:
-        groups.setdefault(row.chunk[0] if row.chunk else None, []).append(row)
+        if row.chunk is None or row.attempt > 1:
+            singles.append(row)
+        elif runs and runs[-1][0] == row.chunk[0] and runs[-1][1] + len(runs[-1][2]) == row.chunk[1]:
+            runs[-1][2].append(row)
+        else:
+            runs.append((*row.chunk, [row]))
+    if singles:
+        runs.append((None, 0, singles))
     frames = []
-    for chunk_id, members in groups.items():
-        first = members[0].chunk[1] if members[0].chunk else 0
-        frame = IntentFrame(
-            worker,
-            fence,
-            now_ms,
-            channel,
-            chunk_id,
-            first,
-            [row.delivery_id for row in members],
-            [row.attempt for row in members],
-        )
+    for chunk_id, first, members in runs:
+        delivery_ids = [row.delivery_id for row in members]
+        attempts = [row.attempt for row in members]
+        frame = IntentFrame(worker, fence, now_ms, channel, chunk_id, first, delivery_ids, attempts)
         frames.append(Frame(topics.OUTCOMES, partition, len(members), encode(frame, len(members))))
     return frames
 

@@ -40,30 +40,31 @@ def sift(tools: Supplies, work: list[Work], legacy: Legacy | None) -> Sifted:
             state is not None and state[0] in TERMINAL and state[1] >= item.row.attempt
         ):
             sifted.closed.append(item)
-        elif legacy is not None and legacy.was_intended(item.row):
-            _lose(tools, item, legacy, now_ms, sifted)
-        elif item.row.expires_ms is not None and item.row.expires_ms <= now_ms:
+            continue
+        if legacy is not None and legacy.was_intended(item.row) and not _goes_on(tools, item, legacy, now_ms, sifted):
+            continue
+        if item.row.expires_ms is not None and item.row.expires_ms <= now_ms:
             sifted.ended.append((item, unsent(item, Event.EXPIRED, Reason.EXPIRED, now_ms)))
         else:
             sifted.send.append(item)
     return sifted
 
 
-def _lose(tools: Supplies, item: Work, legacy: Legacy, now_ms: int, sifted: Sifted) -> None:
-    """Record each attempt of the delivery that has an intent and no result, and go on behind the last of them."""
+def _goes_on(tools: Supplies, item: Work, legacy: Legacy, now_ms: int, sifted: Sifted) -> bool:
+    """Record each attempt of the delivery that has an intent and no result; return whether another one follows them."""
     traits = tools.sender.traits(item.row.tenant, tools.channel)
     on_ambiguous = traits.on_ambiguous if traits else "retry"
     answer = Answer(Ambiguous("worker stopped between intent and record"), "", "", on_ambiguous)
     while legacy.was_intended(item.row):
-        if not legacy.has_result(item.row):
+        if not legacy.is_recorded(item.row):
             following = after_loss(item.row.attempt, tools.policy, on_ambiguous)
             result = Result(item.row, answer, following, now_ms, now_ms)
             if following.event is not Event.AMBIGUOUS:
                 sifted.ended.append((item, result))
-                return
+                return False
             sifted.lost.append(result)
         elif not legacy.goes_on(item.row):
             sifted.closed.append(item)
-            return
+            return False
         item.row = item.row._replace(attempt=item.row.attempt + 1)
-    sifted.send.append(item)
+    return True

@@ -12,7 +12,9 @@ from clarion.deliver.rules.retry import after
 from clarion.domain import ids
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event
+from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
 from clarion.domain.outcome import InvalidRecipient
+from clarion.journal import topics
 from clarion.journal.patience import append
 from clarion.ports.control_accounts import Suppression
 from clarion.ports.journal import Append, Lease
@@ -50,7 +52,7 @@ class PartitionConsumer:
             self._alive = False
 
     async def _read(self, stop: asyncio.Event) -> None:
-        watch = self._t.journal.watch()
+        watch = self._t.journal.watch(topics.GROUP_TOPICS[self._lease.group], self._lease.partition)
         for _ in self._backlog.recover():
             await asyncio.sleep(0)
         while not stop.is_set():
@@ -70,6 +72,7 @@ class PartitionConsumer:
         """Sort out what must not be sent, write intents for the rest, then hand it to the senders."""
         self._under_way += len(work)
         with self._t.telemetry.cpu("deliver"):
+            self._t.sender.refresh()
             sifted = sift(self._t, work, self._backlog.legacy)
             for item in sifted.closed:
                 self._close(item)
@@ -82,13 +85,19 @@ class PartitionConsumer:
         if frames:
             await append(self._t.journal, Append(frames=frames, lease=self._lease), self._t.telemetry)
         # Asked after the intent is durable: whoever cancelled before that is obeyed.
-        self._cancelled_seen, fresh = self._t.journal.cancelled_since(self._cancelled_seen)
-        self._cancelled.update(fresh)
+        self._learn_cancelled()
         for item in sifted.send:
             if self._cancelled and ids.notification_of(item.row.delivery_id) in self._cancelled:
                 self._finish(item, unsent(item, Event.CANCELLED, Reason.CANCELLED, now_ms))
             else:
                 self._order(item)
+
+    def _learn_cancelled(self) -> None:
+        fresh = True
+        while fresh:  # one read is bounded, and whoever takes over a partition starts at the first cancellation
+            self._cancelled_seen, subjects = self._t.journal.cancelled_since(self._cancelled_seen)
+            self._cancelled.update(subjects)
+            fresh = len(subjects) == CANCELLATIONS_PER_READ_MAX
 
     def _order(self, item: Work) -> None:
         """Submit a delivery, or let it wait behind the one before it with the same ordering key."""

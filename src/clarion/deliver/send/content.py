@@ -1,10 +1,13 @@
 """Compiled templates of this process, kept per version."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from clarion.domain.address import single_line
 from clarion.domain.channel import Channel
 from clarion.domain.content import PARTS, Template
-from clarion.domain.limits import COMPILED_TEMPLATES_MAX
+from clarion.domain.errors import InvalidField
+from clarion.domain.limits import COMPILED_TEMPLATES_MAX, RENDER_OUTPUT_BYTES_MAX
 from clarion.ports.directory import Directory
 from clarion.ports.renderer import Render, Renderer, RenderError
 
@@ -44,7 +47,21 @@ class Contents:
 
     def _compile(self, template: Template, channel: Channel) -> dict[str, Render]:
         declared = PARTS[channel]
-        return {
-            part: self._renderer.compile(source, html=part in declared and declared[part].html)
-            for part, source in template.parts[channel].items()
-        }
+        renders = {}
+        for part, source in template.parts[channel].items():
+            render = self._renderer.compile(source, html=part in declared and declared[part].html)
+            line = part in declared and declared[part].kind == "line"
+            renders[part] = _one_line(render, f"{channel}.{part}") if line else render
+        return renders
+
+
+def _one_line(render: Render, part: str) -> Render:
+    """Return the render function of what becomes a header: data must not bring further lines into it."""
+
+    def checked(context: Mapping[str, Any]) -> str:
+        try:
+            return single_line(render(context), part, RENDER_OUTPUT_BYTES_MAX)
+        except InvalidField as error:
+            raise RenderError(f"{part} {error.detail}") from None
+
+    return checked

@@ -55,6 +55,10 @@ class Sender:
         self._telemetry = telemetry
         self._tokens = _Tokens(http, clock)
 
+    def refresh(self) -> None:
+        """Take up changed definitions; called once a batch."""
+        self._contents.refresh()
+
     def traits(self, tenant: str, channel: Channel) -> Traits | None:
         """Return the traits of the vendor a tenant's channel sends through, or None when there is no provider."""
         account = self._account(tenant, channel)

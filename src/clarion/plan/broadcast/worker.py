@@ -14,7 +14,7 @@ from clarion.ports.clock import Clock
 from clarion.ports.journal import Append, Cursor, CursorMove, Journal, StaleCursor
 from clarion.ports.telemetry import Telemetry
 
-IDLE_WAIT_MS = 500
+IDLE_WAIT_S = 0.1
 TURN_DELIVERIES = 5_000
 """Credit of one round-robin turn."""
 
@@ -44,12 +44,10 @@ class BroadcastWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Plan pages until `stop` is set."""
-        watch = self._journal.watch()
         while not stop.is_set():
-            if not await self.turn():
-                await watch.wait(IDLE_WAIT_MS)
-            # Single notifications get the loop between any two pages.
-            await asyncio.sleep(0)
+            worked = await self.turn()
+            # Single notifications get the loop between any two pages; idle, a new broadcast is looked for now and then.
+            await asyncio.sleep(0 if worked else IDLE_WAIT_S)
 
     async def turn(self) -> bool:
         """Plan one page of whoever's turn it is; False when there is nothing to do."""
