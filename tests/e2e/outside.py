@@ -1,5 +1,6 @@
 """Clarion as the outside sees it: a small HTTP client that hides nothing, tenants furnished over the API, and waiting."""
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -58,10 +59,9 @@ class Api:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=CALL_TIMEOUT_S)
         target = f"{path}?{urlencode(query)}" if query else path
         try:
-            try:
+            # A body can be refused while it is still going out; the answer is there already then.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, target, body, sent | dict(headers or {}))
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # refused while the body was still going out: the answer may be there already
             response = connection.getresponse()
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         finally:
