@@ -39,6 +39,8 @@ def chaos(
         except RunError as error:
             console.print(f"[red]{error}[/]", highlight=False)
     console.print("killed: " + ", ".join(f"{role} {times}" for role, times in run.killed.items()), highlight=False)
+    for note in run.notes:
+        console.print(f"[yellow]{note}[/]", highlight=False)
     passed = verdict is not None and verdict.passed
     if verdict is not None and not passed:
         for name, examples in verdict.examples.items():

@@ -14,10 +14,11 @@ import psutil
 from clarion.app.chaos import ledger as ledgers
 from clarion.app.chaos import store
 from clarion.app.chaos.drive import Driver
-from clarion.app.chaos.observe import Observer
+from clarion.app.chaos.observe import Observed, Observer
 from clarion.app.chaos.oracle import Account, Acked, Evidence, Verdict, judge
 from clarion.app.chaos.schedule import Kill, kills
 from clarion.app.chaos.workload import CHANNELS, USERS, plans
+from clarion.app.commands.remote import Unreachable
 from clarion.app.load import furnish, people, receipts
 from clarion.app.load.programs import HOST, RunError, Simulator, System, wait_for
 
@@ -25,6 +26,7 @@ LANES: Final = 8
 REQUESTS_A_SECOND: Final = 120.0
 AT_WORK_S: Final = 1.5
 """A process this old has started and has taken its partitions."""
+OBSERVE_TRIES: Final = 3
 VICTIM_TIMEOUT_S: Final = 30.0
 SETTLE_TIMEOUT_S: Final = 120.0
 DRAIN_TIMEOUT_S: Final = 180.0
@@ -51,6 +53,7 @@ class ChaosRun:
         self._tell = tell
         self._ledger_file = folder / "ledger.ndjson"
         self.killed: dict[str, int] = {}
+        self.notes: list[str] = []
 
     def run(self) -> Verdict:
         """Run to the verdict. Raises `RunError` when the system did not even come up or never settled."""
@@ -67,7 +70,7 @@ class ChaosRun:
             if not observer.drain(DRAIN_TIMEOUT_S):
                 self._tell(f"still not drained after {DRAIN_TIMEOUT_S:g} s")
             simulator.check()
-            observed = observer.observe(map(people.user_id, range(USERS)))
+            observed = self._observe(observer)
         finally:
             system.stop()
             simulator.stop()
@@ -95,6 +98,15 @@ class ChaosRun:
         furnish.provider(client, "push", simulator.ready)
         furnish.users(client, USERS, profiles=False, progress=lambda done: None)
         return secret
+
+    def _observe(self, observer: Observer) -> Observed:
+        """Look at everything; nobody is killed any more, so an API that does not answer is worth a note."""
+        for _ in range(OBSERVE_TRIES):
+            try:
+                return observer.observe(map(people.user_id, range(USERS)))
+            except Unreachable as error:
+                self.notes.append(f"the API did not answer after the last kill: {error.__cause__!r}")
+        raise RunError("; ".join(self.notes))
 
     def _break(self, system: System, secret: str) -> None:
         """Load and kill at once; return when all kills are done and every request is settled."""
