@@ -3,6 +3,7 @@
 import hmac
 import os
 import secrets
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -60,7 +61,12 @@ class Parts:
     def smtp(self) -> GuardedSmtp:
         """Return the SMTP sessions all vendors share."""
         egress = self.config.egress
-        return GuardedSmtp(egress.allow_private, egress.ca_file or None, allow_plain=egress.allow_http)
+        return GuardedSmtp(
+            egress.allow_private,
+            egress.ca_file or None,
+            allow_plain=egress.allow_http,
+            hello_name=socket.gethostname(),
+        )
 
     def policy(self) -> Policy:
         """Return the retry policy."""
@@ -98,10 +104,19 @@ def operator_key(config: Config) -> str:
         return config.operator_key
     path: Path = config.data_dir / OPERATOR_KEY_FILE
     config.data_dir.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "w") as file:
-            file.write(f"clo_{secrets.token_urlsafe(32)}\n")
+    if not path.exists():
+        _make_operator_key(path)
     if path.stat().st_mode & 0o077:
         raise OperatorError(f"{path} can be read by others; run: chmod 600 {path}.")
     return path.read_text().strip()
+
+
+def _make_operator_key(path: Path) -> None:
+    """Write the file whole or not at all: several processes may start at once, and all have to read the same key."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w") as file:
+        file.write(f"clo_{secrets.token_urlsafe(32)}\n")
+    with suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()

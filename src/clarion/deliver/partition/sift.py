@@ -31,7 +31,7 @@ def unsent(item: Work, event: Event, reason: Reason, now_ms: int) -> Result:
 def sift(tools: Supplies, work: list[Work], legacy: Legacy | None) -> Sifted:
     """Sort deliveries by what is known of them: settled, lost, expired or to be sent."""
     now_ms = tools.clock.now_ms()
-    repeated = [item.row.delivery_id for item in work if item.row.attempt > 1 and item.row.chunk is None]
+    repeated = [item.row.delivery_id for item in work if item.row.attempt > 1]
     settled = tools.states.states(repeated) if repeated else {}
     sifted = Sifted([], [], [], [])
     for item in work:
