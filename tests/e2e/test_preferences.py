@@ -1,0 +1,118 @@
+"""Who does not get a notification, and the reason the timeline gives."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.e2e.outside import one, until
+
+CONTENT = {
+    "email": {"subject": "s", "text": "t"},
+    "sms": {"body": "b"},
+    "inapp": {"title": "t"},
+}
+SHOWN = {"email", "sms", "inapp"}
+
+
+@pytest.fixture
+def home(tenant):
+    """Three categories with a template each; `plain` has none."""
+    tenant.furnish({"plain": CONTENT}, ["email", "sms"])
+    tenant.put("/v1/categories/orders", {"lane": "high"})
+    tenant.put("/v1/categories/marketing", {"defaults": {"sms": False}, "lane": "bulk"})
+    tenant.put("/v1/categories/security", {"critical": True, "lane": "critical"})
+    for category in ("orders", "marketing", "security"):
+        tenant.put(f"/v1/templates/{category}", {"channels": CONTENT, "category": category})
+    tenant.user("ada", email="Ada@Example.com", phone="+14155550101")
+    return tenant
+
+
+def outcome(home, template, to="ada", **more):
+    """What became of a notification on each channel: `sent`, or (reason, detail) as delivery and timeline tell it."""
+    told = home.told(to, template, **more)
+    skips = {(m["channel"], m["reason"], m["detail"]) for m in told["timeline"] if m["event"] == "skipped"}
+    found = {d["channel"]: d for d in told["deliveries"]}
+    assert {(c, d["reason"], d["detail"]) for c, d in found.items() if d["state"] == "skipped"} == skips
+    assert all(not delivery["attempts"] for delivery in found.values() if delivery["state"] == "skipped")
+    return {c: d["state"] if d["state"] == "sent" else (d["reason"], d["detail"]) for c, d in found.items()}
+
+
+def prefer(home, preferences, user_id="ada"):
+    home.put(f"/v1/users/{user_id}/preferences", preferences)
+
+
+def test_nothing_said_means_everything_is_sent(home):
+    assert outcome(home, "plain") == outcome(home, "orders") == dict.fromkeys(SHOWN, "sent")
+
+
+def test_an_opt_out_holds_for_its_category_and_channel(home):
+    prefer(home, {"orders": {"email": False}})
+    sent = dict.fromkeys(SHOWN, "sent")
+    assert outcome(home, "orders") == sent | {"email": ("opted_out", "user preference orders.email")}
+    assert outcome(home, "plain") == sent
+    prefer(home, {})
+    assert outcome(home, "orders") == sent
+
+
+def test_the_more_specific_wins_and_the_user_before_the_defaults(home):
+    prefer(home, {"*": {"*": False}, "orders": {"sms": True}})
+    assert outcome(home, "orders") == {
+        "email": ("opted_out", "user preference *.*"),
+        "sms": "sent",
+        "inapp": ("opted_out", "user preference *.*"),
+    }
+    prefer(home, {})
+    assert outcome(home, "marketing")["sms"] == ("opted_out", "category default marketing.sms")
+    prefer(home, {"marketing": {"sms": True}})
+    assert outcome(home, "marketing")["sms"] == "sent"
+
+
+def test_a_tenants_defaults_hold_for_whoever_said_nothing(home):
+    home.put("/v1/preferences/defaults", {"*": {"email": False}})
+    assert home.get("/v1/preferences/defaults") == {"*": {"email": False}}
+    assert outcome(home, "orders")["email"] == ("opted_out", "tenant default *.email")
+    prefer(home, {"*": {"email": True}})
+    assert outcome(home, "orders")["email"] == "sent"
+
+
+def test_critical_is_sent_whatever_anyone_prefers(home):
+    prefer(home, {"*": {"*": False}, "security": {"*": False}})
+    home.put("/v1/preferences/defaults", {"*": {"*": False}})
+    assert outcome(home, "security") == dict.fromkeys(SHOWN, "sent")
+    assert home.told("ada", "security")["lane"] == "critical"
+    assert outcome(home, "plain", category="security") == dict.fromkeys(SHOWN, "sent")
+
+
+def test_a_request_may_name_the_category_and_lower_the_lane_only(home):
+    prefer(home, {"marketing": {"inapp": False}})
+    assert outcome(home, "plain", category="marketing")["inapp"] == ("opted_out", "user preference marketing.inapp")
+    assert home.told("ada", "orders", priority="bulk")["lane"] == "bulk"
+    assert home.told("ada", "orders", priority="critical")["lane"] == "high"
+
+
+def test_a_suppressed_address_is_skipped_until_it_is_lifted(home):
+    home.post("/v1/suppressions", {"channel": "email", "address": "ADA@example.com", "reason": "complaint"})
+    listed = one(home.pages("/v1/suppressions", channel="email"))
+    assert (listed["address"], listed["reason"]) == ("ada@example.com", "complaint")
+    assert outcome(home, "orders") == dict.fromkeys(SHOWN, "sent") | {"email": ("suppressed", "complaint")}
+    # Critical ignores opt-outs, not a dead or complaining mailbox.
+    assert outcome(home, "security")["email"] == ("suppressed", "complaint")
+    inline = outcome(home, "orders", to={"email": "aDa@example.com"})
+    assert inline["email"] == ("suppressed", "complaint")
+    home.delete("/v1/suppressions", channel="email", address="ada@EXAMPLE.com")
+    assert outcome(home, "orders")["email"] == "sent"
+    home.refused(404, "DELETE", "/v1/suppressions", query={"channel": "email", "address": "ada@example.com"})
+
+
+def test_a_suppression_ends_when_it_says(home):
+    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    home.post("/v1/suppressions", {"channel": "sms", "address": "+1 415 555 0101", "expires_at": soon})
+    assert outcome(home, "orders")["sms"] == ("suppressed", "manual")
+    until(lambda: outcome(home, "orders")["sms"] == "sent", "the suppression is over", 5)
+
+
+def test_an_erased_user_is_unknown(home):
+    home.delete("/v1/users/ada")
+    home.refused(404, "GET", "/v1/users/ada")
+    problem = home.refused(422, "POST", "/v1/notifications", {"to": "ada", "template": "orders"})
+    assert problem["code"] == "unknown_user"
