@@ -32,7 +32,7 @@ class Case(msgspec.Struct, frozen=True):
 CASES: Final = {
     case.name: case
     for case in (
-        Case("accept-single", "one notification a request, 32 connections, in-app", "inapp", 20_000, 1, 32),
+        Case("accept-single", "one notification a request, 128 in flight, in-app", "inapp", 40_000, 1, 128),
         Case("accept-batch", "100 notifications a request, in-app", "inapp", 100_000, 100, 4),
         Case("push", "100 notifications a request, FCM over HTTP/2", "push", 60_000, 100, 4, provider=True),
         Case("email", "100 notifications a request, SMTP", "email", 10_000, 100, 4, provider=True),
