@@ -132,6 +132,9 @@ class Fold:
             if row is None or (row.state, Event.REPLAYED) not in TRANSITIONS:
                 continue
             row.reason, row.detail, row.retry_ms = 0, "", None
+            self.changes.attempts.append(
+                Attempt(id_, row.tenant, row.attempt, when_ms, when_ms, Event.REPLAYED, "", 0, "", "", "", "", None)
+            )
             self._move(row, Event.REPLAYED)
             self._count(when_ms, row.tenant, row.channel, Event.REPLAYED, 0)
             letter = self.changes.dead_letters.get(id_)

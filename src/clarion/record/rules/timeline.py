@@ -9,7 +9,7 @@ from clarion.domain.delivery_state import TERMINAL, Event, State
 from clarion.domain.history import Attempt, Delivery, Notification
 from clarion.record.rules.fold import acceptance
 
-_NO_CALL: Final = frozenset({Event.EXPIRED, Event.CANCELLED, Event.CONFIRMED, Event.BOUNCED})
+_NO_CALL: Final = frozenset({Event.EXPIRED, Event.CANCELLED, Event.CONFIRMED, Event.BOUNCED, Event.REPLAYED})
 """Events that are no attempt: nothing went out to a provider."""
 
 
