@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, urlencode
 
+from clarion.domain.limits import REVISION_CHECK_MS
+
 HOST = "127.0.0.1"
 CALL_TIMEOUT_S = 30.0
 WAIT_S = 20.0
@@ -123,6 +125,10 @@ class Tenant(Api):
     def sandbox(self, channel: str, **settings: Any) -> None:
         body = {"channel": channel, "vendor": "sandbox", "settings": settings}
         self.put(f"/v1/providers/sandbox-{channel}", body)
+
+    def changed(self) -> None:
+        """Wait until every process has forgotten older definitions: nothing tells when, but there is a bound."""
+        time.sleep(1.5 * REVISION_CHECK_MS / 1000)
 
     def user(self, user_id: str, **facts: Any) -> str:
         self.put(f"/v1/users/{quote(user_id, safe='')}", facts)

@@ -117,6 +117,7 @@ def test_a_channel_without_content_provider_or_contact_is_skipped_with_its_reaso
     told = home.told("bare", "only-mail", channels=["email", "sms"])
     assert {d["channel"]: d["reason"] for d in told["deliveries"]} == {"email": None, "sms": "no_content"}
     home.delete("/v1/providers/sandbox-chat")
+    home.changed()
     told = home.told("bare", "welcome", DATA, channels=["chat", "sms", "push"])
     assert {d["channel"]: d["reason"] for d in told["deliveries"]} == {
         "chat": "no_provider",
