@@ -1,0 +1,3 @@
+"""Fixtures of the simulations."""
+
+from tests.stages.fixtures import directory, furnished  # noqa: F401 - fixtures

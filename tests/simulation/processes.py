@@ -1,0 +1,99 @@
+"""Worker processes that can be killed or frozen between any two steps, sharing one journal that outlives them."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.deliver.worker import ChannelPool
+from clarion.domain.channel import Channel
+from clarion.journal import topics
+from clarion.journal.consumer import LeasedPartitions
+from clarion.plan.worker import PlanWorker
+from tests.stages.world import World
+
+TTL_MS = 1_500
+WRITES = frozenset({"append", "acquire", "renew", "release"})
+
+
+class Wire:
+    """One process's way to the journal: writes take a turn each way, stop for good when it dies, and wait while it is
+    frozen. A write may be durable although its caller never learns of it."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self._journal = journal
+        self.dead = False
+        self.thawed = asyncio.Event()
+        self.thawed.set()
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._journal, name)
+        if name not in WRITES:
+            return attribute
+
+        async def write(*values: Any) -> Any:
+            await asyncio.sleep(0)
+            await self.thawed.wait()
+            if self.dead:
+                raise asyncio.CancelledError
+            result = await attribute(*values)
+            await asyncio.sleep(0)
+            return result
+
+        return write
+
+
+class Process:
+    """Plan and deliver of one worker process."""
+
+    def __init__(self, world: World, index: int, owner: str) -> None:
+        self._world = world
+        self._index = index
+        self._owner = owner
+        self.wire = Wire(world.journal)
+        self.stop = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        world = self._world
+        plan_leases = self._leases(topics.GROUP_PLAN)
+        deliver_leases = self._leases(topics.group_deliver(Channel.SMS))
+        planner = PlanWorker(
+            self.wire, world.directory, plan_leases, world.clock, world.notes, batch_events=4, linger_ms=5
+        )
+        tools = world.tools(journal=self.wire, worker=self._owner, window=6, linger_ms=10)
+        release = asyncio.Event()
+        async with asyncio.TaskGroup() as keepers:
+            for leases in (plan_leases, deliver_leases):
+                keepers.create_task(leases.run(release))
+            async with asyncio.TaskGroup() as work:
+                work.create_task(planner.run(self.stop))
+                work.create_task(ChannelPool(tools, deliver_leases, concurrency=3).run(self.stop))
+            release.set()
+
+    def _leases(self, group: str) -> LeasedPartitions:
+        return LeasedPartitions(
+            self.wire, group, self._owner, self._world.clock, index=self._index, count=2, ttl_ms=TTL_MS
+        )
+
+    @property
+    def failure(self) -> BaseException | None:
+        return self._task.exception() if self._task.done() and not self._task.cancelled() else None
+
+    async def kill(self) -> None:
+        """End it without a word: from now on nothing it does reaches the journal."""
+        self.wire.dead = True
+        self.wire.thawed.set()
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def freeze(self, seconds: float) -> None:
+        """Keep its writes waiting for a time, as a process that slept past its lease."""
+        self.wire.thawed.clear()
+        await asyncio.sleep(seconds)
+        self.wire.thawed.set()
+
+    async def drain(self) -> None:
+        self.stop.set()
+        await self._task

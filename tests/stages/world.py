@@ -1,0 +1,291 @@
+"""A small installation without sockets, threads or real time: memory journal, real rules, real vendors.
+
+Definitions come from a real control store; what happened is folded by the real fold into a ledger of dictionaries.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.deliver.partition.supplies import Supplies
+from clarion.deliver.rules.retry import Policy
+from clarion.deliver.send.content import Contents
+from clarion.deliver.send.worker import Sender
+from clarion.deliver.worker import ChannelPool
+from clarion.domain import ids
+from clarion.domain.channel import CHANNELS, Channel, Lane
+from clarion.domain.content import Account, Category, Template
+from clarion.domain.delivery_state import State
+from clarion.domain.history import Attempt, Changes, ChunkState, DeadLetter, Delivery
+from clarion.domain.message import LocalReply, LocalRequest, Message
+from clarion.domain.outcome import Outcome
+from clarion.domain.user import Device, UserWrite
+from clarion.journal import topics
+from clarion.journal.codec import decode, encode
+from clarion.journal.consumer import LeasedPartitions
+from clarion.journal.events import AcceptedFrame, Event, Recipient, Request
+from clarion.plan.worker import PlanWorker
+from clarion.ports.control_accounts import ProviderWrite, Suppression
+from clarion.ports.directory import Directory
+from clarion.ports.journal import Append, Frame
+from clarion.ports.vendor import Traits
+from clarion.providers.sandbox import sandbox
+from clarion.record.columns import fold_batch
+from clarion.record.recent import RecentRows
+from tests.contract.controls import House
+from tests.stages.virtual import LoopClock, kill
+
+TENANT = "acme"
+GROUP = topics.group_deliver(Channel.SMS)
+POLICY = Policy(attempts_max=4, base_ms=1_000, cap_ms=8_000)
+
+SCRIPTS: dict[str, Any] = {
+    "accepted": "accepted",
+    "throttled": [{"outcome": "throttled", "after_ms": 7_000}, "accepted"],
+    "transient": ["transient", "transient", "accepted"],
+    "hopeless": "transient",
+    "ambiguous": ["ambiguous", "accepted"],
+    "refused": "refused",
+    "dead-token": "invalid_recipient",
+    "misconfigured": "misconfigured",
+}
+"""What the sandbox answers to addresses that start with these words."""
+
+
+def address(script: str, number: int = 0) -> str:
+    return f"{script}-{number}"
+
+
+class Notes:
+    """Telemetry that can be asked."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, ...]] = Counter()
+        self.lines: list[str] = []
+
+    def cpu(self, stage: str) -> nullcontext[None]:
+        return nullcontext()
+
+    def count(self, name: str, amount: int, **labels: str) -> None:
+        self.counts[name, *labels.values()] += amount
+
+    def log(self, level: str, event: str, **fields: Any) -> None:
+        self.lines.append(event)
+
+
+class WatchedSandbox:
+    """The sandbox vendor with its calls written down; `traits` may claim what other vendors are like."""
+
+    def __init__(self, **traits: Any) -> None:
+        self.TRAITS: Traits = msgspec.structs.replace(sandbox.TRAITS, **traits)
+        self.calls: list[tuple[str, int]] = []
+        self.accepted: list[tuple[str, int]] = []
+
+    def build(self, message: Message, account: Account, *, now_ms: int, token: str | None) -> LocalRequest:
+        self.calls.append((message.address, message.attempt))
+        return sandbox.build(message, account, now_ms=now_ms, token=token)
+
+    def read(self, response: LocalReply, message: Message, account: Account, *, now_ms: int) -> Outcome:
+        outcome = sandbox.read(response, message, account, now_ms=now_ms)
+        if type(outcome).__name__ == "Accepted":
+            self.accepted.append((message.delivery_id, message.attempt))
+        return outcome
+
+
+class NoEgress:
+    """The sandbox sends nothing, so a call to another machine is a mistake."""
+
+    async def send(self, request: Any) -> Any:
+        raise AssertionError(f"nothing should go out: {request!r}")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Ledger:
+    """What happened, in dictionaries: `ports.state.Ledger.load` and `DeliveryStates` over the real fold's changes."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self._journal = journal
+        self._offsets: Counter[int] = Counter()
+        self._recent = RecentRows(self)  # type: ignore[arg-type]
+        self.rows: dict[bytes, Delivery] = {}
+        self.chunks: dict[bytes, ChunkState] = {}
+        self.attempts: list[Attempt] = []
+        self.dead: dict[bytes, DeadLetter] = {}
+
+    def load(
+        self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
+    ) -> tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]:
+        rows = {id_: self.rows[id_] for id_ in delivery_ids if id_ in self.rows}
+        wanted = {row.chunk_id for row in rows.values() if row.chunk_id}.union(chunk_ids)
+        return rows, {id_: self.chunks[id_] for id_ in wanted if id_ in self.chunks}
+
+    def fold(self) -> None:
+        """Fold everything that was appended since."""
+        for partition in range(self._journal.partitions):
+            while frames := self._journal.read(topics.OUTCOMES, partition, self._offsets[partition]):
+                self._offsets[partition] = frames[-1].offset
+                self._keep(fold_batch(frames, self._recent))
+
+    def _keep(self, changes: Changes) -> None:
+        self.rows.update(changes.deliveries)
+        self.chunks.update(changes.chunk_states)
+        self.attempts += changes.attempts
+        self.dead.update(changes.dead_letters)
+
+    def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
+        return {id_: (row.state, row.attempt) for id_ in delivery_ids if (row := self.rows.get(id_))}
+
+    def chunk_states(self, chunk_id: bytes) -> bytes | None:
+        return self.chunks[chunk_id].states if chunk_id in self.chunks else None
+
+
+class SuppressionNotes:
+    """Suppressions written down instead of stored: the control store's writer is a thread, which virtual time outruns."""
+
+    def __init__(self) -> None:
+        self.added: list[tuple[str, str]] = []
+
+    async def add(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
+        self.added += [(tenant, one.address) for one in suppressions]
+
+
+class World:
+    """One journal and everything around it. `vendor` answers for every channel."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        *,
+        seed: int = 0,
+        partitions: int = 1,
+        vendor: WatchedSandbox | None = None,
+        journal: type[MemoryJournal] = MemoryJournal,
+    ) -> None:
+        self.clock = LoopClock(seed)
+        self.journal = journal(self.clock, partitions)
+        self.directory = directory
+        self.vendor = vendor or WatchedSandbox()
+        self.notes = Notes()
+        self.ledger = Ledger(self.journal)
+        self.suppressions = SuppressionNotes()
+        self._accepted = 0
+
+    def leases(self, group: str, owner: str = "worker-0") -> LeasedPartitions:
+        return LeasedPartitions(self.journal, group, owner, self.clock)
+
+    def tools(self, channel: Channel = Channel.SMS, **other: Any) -> Supplies:
+        egress = NoEgress()
+        vendors = {(each, "sandbox"): self.vendor for each in CHANNELS}
+        contents = Contents(self.directory, LiquidRenderer())
+        sender = Sender(self.directory, vendors, contents, egress, egress, self.clock, self.notes)  # type: ignore[arg-type]
+        values: dict[str, Any] = {"policy": POLICY, "worker": "worker-0", "window": 64, "linger_ms": 5, **other}
+        values.setdefault("journal", self.journal)
+        return Supplies(
+            channel=channel,
+            sender=sender,
+            states=self.ledger,
+            suppressions=self.suppressions,  # type: ignore[arg-type]
+            clock=self.clock,
+            telemetry=self.notes,
+            **values,
+        )
+
+    async def pool(self, *, channel: Channel = Channel.SMS, owner: str = "worker-0", **other: Any) -> "RunningPool":
+        """Start a pool that holds its leases for good."""
+        return self.start(self.tools(channel, **other), await self.held(topics.group_deliver(channel), owner))
+
+    async def held(self, group: str, owner: str = "worker-0") -> LeasedPartitions:
+        """Return leases of a group that were asked for once."""
+        leases = self.leases(group, owner)
+        await leases.step()
+        return leases
+
+    def start(self, tools: Supplies, leases: LeasedPartitions) -> "RunningPool":
+        return RunningPool(tools, leases)
+
+    async def accept(self, *to: str | Recipient, lane: Lane = Lane.NORMAL, **request: Any) -> bytes:
+        """Put one accepted notification on the journal and return its id; texts are phone numbers."""
+        recipients = [Recipient(contacts={"phone": one}) if isinstance(one, str) else one for one in to]
+        values: dict[str, Any] = {"template": "hello", "category": None, "channels": ["sms"], "data": {}, **request}
+        self._accepted += 1
+        partition = self._accepted % self.journal.partitions
+        id_ = ids.notification_id(self.clock.now_ms(), partition, self._accepted.to_bytes(ids.ENTROPY_BYTES, "big"))
+        frame = AcceptedFrame([id_], [TENANT], [self.clock.now_ms()], [Request(to=recipients, lane=lane, **values)])
+        await self.journal.append(Append(frames=[Frame(topics.accepted(lane), partition, 1, encode(frame, 1))]))
+        return id_
+
+    async def plan(self) -> int:
+        """Plan everything that was accepted; return how many notifications that was."""
+        worker = self.planner()
+        planned = 0
+        for partition in range(self.journal.partitions):
+            lease = await self.journal.acquire(topics.GROUP_PLAN, partition, "planner", 10_000)
+            assert lease is not None
+            while number := await worker.step(partition, lease):
+                planned += number
+        return planned
+
+    def planner(self) -> PlanWorker:
+        leases = self.leases(topics.GROUP_PLAN)
+        return PlanWorker(self.journal, self.directory, leases, self.clock, self.notes, batch_events=100, linger_ms=1)
+
+    def states(self) -> dict[str, State]:
+        """Fold, then return the state of every delivery by its address."""
+        self.ledger.fold()
+        return {row.address: row.state for row in self.ledger.rows.values()}
+
+    def events(self, topic: str = topics.OUTCOMES) -> list[Event]:
+        partitions = range(self.journal.partitions)
+        return [decode(one.payload) for p in partitions for one in self.journal.read(topic, p, 0, 1_000_000)]
+
+
+class RunningPool:
+    """A channel's pool at work. `crash` ends it as a kill does, `drain` as SIGTERM does."""
+
+    def __init__(self, tools: Supplies, leases: LeasedPartitions, concurrency: int = 4) -> None:
+        self.stop = asyncio.Event()
+        self._release = asyncio.Event()
+        self._keeping = asyncio.create_task(leases.run(self._release))
+        self.running = asyncio.create_task(ChannelPool(tools, leases, concurrency=concurrency).run(self.stop))
+
+    async def drain(self) -> None:
+        self.stop.set()
+        await self.running
+        self._release.set()
+        await self._keeping
+
+    async def crash(self) -> None:
+        await kill(self.running, self._keeping)
+
+
+async def furnish(folder: Path) -> House:
+    """Fill a migrated control store with what stage tests refer to."""
+    house = House(folder)
+    control = house.control
+    await control.tenants.put(TENANT, "Acme")
+    parts: dict[Channel, dict[str, Any]] = {
+        Channel.SMS: {"body": "Hello"},
+        Channel.PUSH: {"title": "Hello"},
+        Channel.INAPP: {"title": "Hello"},
+    }
+    await control.templates.put(TENANT, Template("hello", 0, None, parts))
+    await control.templates.put(TENANT, Template("texting", 0, None, {Channel.SMS: {"body": "Hi"}}))
+    await control.categories.put(TENANT, Category("marketing", defaults={"push": False}))
+    settings = {"by_address": {f"{word}-*": script for word, script in SCRIPTS.items()}, "latency_ms": 40}
+    for channel in (Channel.SMS, Channel.PUSH):
+        await control.providers.put(TENANT, ProviderWrite(channel.value, channel, "sandbox", 0, True, settings, {}))
+    for number in range(30):
+        devices = tuple(Device(f"d{n}", "push", address("accepted", n * 100 + number)) for n in range(number % 3))
+        phone = address("accepted", number) if number % 4 else None
+        out = '{"*":{"sms":false}}' if number % 5 == 0 else None
+        await control.users.put_many(TENANT, [UserWrite(f"u{number}", phone=phone, preferences=out, devices=devices)])
+    return house

@@ -1,0 +1,47 @@
+"""From planned to recorded: every outcome a vendor can answer ends where the rules say."""
+
+import asyncio
+
+import pytest
+
+from clarion.domain.decision import Reason
+from clarion.domain.delivery_state import State
+from clarion.wait.worker import TimerWorker
+from tests.stages.virtual import run, until
+from tests.stages.world import World, address
+
+
+async def deliver(world: World, *to: str, **request: object) -> None:
+    """Accept, plan, deliver with retries by timers, and drain once everything is terminal."""
+    id_ = await world.accept(*to, **request)
+    await world.plan()
+    stop = asyncio.Event()
+    timers = TimerWorker(world.journal, world.clock, world.notes, retention_ms=10**9)
+    waiting = asyncio.create_task(timers.run(stop))
+    pool = await world.pool()
+    await until(lambda: len(world.states()) == len(to) and all(s >= State.SENT for s in world.states().values()))
+    await pool.drain()
+    stop.set()
+    await waiting
+    assert id_
+
+
+@pytest.mark.parametrize(
+    ("script", "state", "reason", "attempts"),
+    [
+        ("accepted", State.SENT, Reason.NONE, 1),
+        ("throttled", State.SENT, Reason.NONE, 2),
+        ("transient", State.SENT, Reason.NONE, 3),
+        ("hopeless", State.DEAD, Reason.ATTEMPTS_EXHAUSTED, 4),
+        ("ambiguous", State.SENT, Reason.NONE, 2),
+        ("refused", State.FAILED, Reason.REFUSED, 1),
+        ("dead-token", State.FAILED, Reason.INVALID_RECIPIENT, 1),
+        ("misconfigured", State.DEAD, Reason.MISCONFIGURED, 1),
+    ],
+)
+def test_every_outcome_ends_where_the_rules_say(directory, script, state, reason, attempts):
+    world = World(directory)
+    run(deliver(world, address(script)))
+    (row,) = world.ledger.rows.values()
+    assert (row.state, row.reason, row.attempt) == (state, reason, attempts)
+    assert world.vendor.calls == [(address(script), n + 1) for n in range(attempts)]

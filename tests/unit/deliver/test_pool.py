@@ -1,0 +1,218 @@
+"""A channel's pool: order where it is asked for, cancellation, ends of deliveries, drains, and failures that are told."""
+
+import asyncio
+
+import pytest
+
+from clarion.domain.channel import Channel, Lane
+from clarion.domain.decision import Reason
+from clarion.domain.delivery_state import State
+from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
+from clarion.journal import topics
+from clarion.journal.codec import decode
+from clarion.journal.events import DeliverFrame
+from clarion.journal.rows import deliver_rows
+from clarion.ports.journal import Append, Cancellation
+from tests.stages.holder import Holder
+from tests.stages.virtual import run, until
+from tests.stages.world import GROUP, TENANT, World, address
+
+
+async def cancel(world: World, *subjects: bytes) -> None:
+    await world.journal.append(
+        Append(cancellations=[Cancellation(TENANT, one, world.clock.now_ms()) for one in subjects])
+    )
+
+
+def test_a_dead_letter_holds_the_delivery_that_would_go_again(directory):
+    async def story(world: World) -> None:
+        await world.accept(address("refused"), data={"name": "Ana"}, metadata={"order": "7"})
+        await world.plan()
+        pool = await world.pool()
+        await until(lambda: State.FAILED in world.states().values())
+        await pool.drain()
+
+    world = World(directory)
+    run(story(world))
+    (letter,) = world.ledger.dead.values()
+    frame = decode(letter.payload)
+    assert isinstance(frame, DeliverFrame)
+    (row,) = deliver_rows(frame)
+    assert (row.address, row.data, row.metadata, row.attempt) == (
+        address("refused"),
+        {"name": "Ana"},
+        {"order": "7"},
+        1,
+    )
+
+
+def test_a_dead_address_is_suppressed(directory):
+    async def story(world: World) -> None:
+        await world.accept(address("dead-token"))
+        await world.plan()
+        pool = await world.pool()
+        await until(lambda: bool(world.suppressions.added))
+        await pool.drain()
+
+    world = World(directory)
+    run(story(world))
+    assert world.suppressions.added == [(TENANT, address("dead-token"))]
+
+
+@pytest.mark.parametrize("others", [0, CANCELLATIONS_PER_READ_MAX + 5])
+def test_what_was_cancelled_before_it_was_taken_is_not_sent(directory, others):
+    async def story(world: World) -> None:
+        kept, gone = await world.accept(address("accepted", 1)), await world.accept(address("accepted", 2))
+        await world.plan()
+        await cancel(world, *(n.to_bytes(16, "big") for n in range(others)), gone)
+        pool = await world.pool()
+        await until(lambda: len(world.states()) == 2 and all(state >= State.SENT for state in world.states().values()))
+        await pool.drain()
+        assert kept != gone
+
+    world = World(directory)
+    run(story(world))
+    assert world.states() == {address("accepted", 1): State.SENT, address("accepted", 2): State.CANCELLED}
+    assert world.vendor.calls == [(address("accepted", 1), 1)]
+
+
+def test_what_is_on_its_way_when_it_is_cancelled_still_arrives(directory):
+    async def story(world: World) -> None:
+        id_ = await world.accept(address("accepted"))
+        await world.plan()
+        pool = await world.pool()
+        await until(lambda: bool(world.vendor.calls), every_s=0.001)
+        await cancel(world, id_)
+        await until(lambda: world.states()[address("accepted")] is State.SENT)
+        await pool.drain()
+
+    run(story(World(directory)))
+
+
+def test_a_retry_is_cancelled_between_attempts(directory):
+    async def story(world: World) -> None:
+        id_ = await world.accept(address("hopeless"))
+        await world.plan()
+        pool = await world.pool()
+        await until(lambda: world.states().get(address("hopeless")) is State.RETRYING)
+        await cancel(world, id_)
+        await world.journal.fire(world.clock.now_ms() + 10**6, 10)
+        await until(lambda: world.states()[address("hopeless")] is State.CANCELLED)
+        await pool.drain()
+
+    world = World(directory)
+    run(story(world))
+    assert world.vendor.calls == [(address("hopeless"), 1)]
+
+
+def test_what_expired_is_not_sent(directory):
+    async def story(world: World) -> None:
+        await world.accept(address("accepted"), expires_ms=world.clock.now_ms() + 1_000)
+        await world.plan()
+        await asyncio.sleep(2)
+        pool = await world.pool()
+        await until(lambda: world.states().get(address("accepted")) is State.EXPIRED)
+        await pool.drain()
+
+    world = World(directory)
+    run(story(world))
+    assert world.vendor.calls == []
+    (row,) = world.ledger.rows.values()
+    assert row.reason == Reason.EXPIRED
+
+
+def test_ordered_deliveries_go_one_after_the_other_and_a_failing_head_is_parked(directory):
+    async def story(world: World) -> None:
+        for script in ("accepted", "transient", "accepted"):
+            to = address(script, len(world.journal.read(topics.accepted(Lane.NORMAL), 0, 0)))
+            await world.accept(to, ordering_key="order-7")
+        await world.accept(address("accepted", 9))
+        await world.plan()
+        pool = await world.pool()
+        await until(lambda: len(world.vendor.calls) == 4)
+        assert world.states()[address("transient", 1)] in (State.SENDING, State.RETRYING)
+        await pool.drain()
+
+    world = World(directory)
+    run(story(world))
+    ordered = [to for to, _ in world.vendor.calls if to != address("accepted", 9)]
+    assert ordered == [address("accepted", 0), address("transient", 1), address("accepted", 2)]
+
+
+def test_only_one_of_an_ordering_key_is_under_way(directory):
+    async def story(world: World) -> None:
+        for n in range(3):
+            await world.accept(address("accepted", n), ordering_key="k")
+        await world.plan()
+        holder = await Holder(world, passes=lambda row: False).start()
+        await holder.settled()
+        assert holder.submitted == [address("accepted", 0)]
+        await holder.crash()
+
+    run(story(World(directory)))
+
+
+def test_urgent_lanes_are_read_first(directory):
+    async def story(world: World) -> None:
+        for lane in (Lane.BULK, Lane.NORMAL, Lane.CRITICAL):
+            await world.accept(f"accepted-{lane}", lane=lane)
+            await world.plan()
+        holder = await Holder(world, window=1).start()
+        await holder.settled()
+        assert holder.submitted == ["accepted-critical", "accepted-normal", "accepted-bulk"]
+        await holder.crash()
+
+    run(story(World(directory)))
+
+
+def test_a_drain_finishes_and_records_what_was_started(directory):
+    async def story(world: World) -> None:
+        await world.accept(*(address("accepted", n) for n in range(10)))
+        await world.plan()
+        pool = await world.pool()
+        await until(lambda: bool(world.vendor.calls), every_s=0.001)
+        await pool.drain()
+        assert set(world.states().values()) == {State.SENT}
+        assert world.journal.backlog(GROUP) == 0
+
+    run(story(World(directory)))
+
+
+def test_a_sender_that_fails_takes_the_pool_down(directory):
+    """A pool that went on without it would wait for that delivery for ever."""
+
+    class Broken(RuntimeError):
+        pass
+
+    async def story(world: World) -> None:
+        await world.accept(address("accepted"))
+        await world.plan()
+        tools = world.tools()
+
+        def accounts(tenant: str, channel: Channel) -> None:
+            raise Broken
+
+        tools.sender._account = accounts  # type: ignore[method-assign,assignment]
+        pool = world.start(tools, await world.held(GROUP))
+        with pytest.raises(BaseExceptionGroup) as failure:
+            await pool.running
+        assert failure.group_contains(Broken)
+        await pool.crash()
+
+    run(story(World(directory)))
+
+
+def test_a_lost_lease_ends_its_consumer_and_a_new_one_starts_another(directory):
+    async def story(world: World) -> None:
+        pool = await world.pool(owner="worker-0")
+        await asyncio.sleep(1)
+        lease = await world.journal.acquire(GROUP, 0, "worker-0", 10_000)  # a new fence, as after a pause
+        assert lease is not None
+        await world.journal.release([lease])
+        await world.accept(address("accepted"))
+        await world.plan()
+        await until(lambda: world.states() == {address("accepted"): State.SENT})
+        await pool.drain()
+        assert world.vendor.calls == [(address("accepted"), 1)]
+
+    run(story(World(directory)))

@@ -1,0 +1,203 @@
+"""What a new holder of a partition makes of what the old one left: nothing twice without a trace, nothing forgotten."""
+
+import asyncio
+
+from clarion.domain.channel import Channel, Lane
+from clarion.domain.decision import Reason
+from clarion.domain.delivery_state import Event, State
+from clarion.domain.errors import StaleLease
+from clarion.domain.limits import LOST_STARTS_MAX
+from clarion.journal import topics
+from clarion.journal.codec import encode
+from clarion.journal.events import IntentFrame
+from clarion.ports.journal import Append, Frame
+from tests.stages.holder import Holder, attempted
+from tests.stages.virtual import run, until
+from tests.stages.world import GROUP, POLICY, WatchedSandbox, World, address
+
+A, B, C = (address("accepted", n) for n in range(3))
+
+
+def test_intended_attempts_are_recorded_as_lost_and_followed_by_another(directory):
+    async def story(world: World) -> None:
+        await world.accept(A, B)
+        await world.plan()
+        first = await Holder(world, passes=lambda row: row.address == A).start()
+        await first.settled()
+        await first.crash()
+        await (second := await Holder(world).start()).settled()
+        assert second.submitted == [B], "what has a result is not sent again"
+        await second.crash()
+
+    world = World(directory)
+    run(story(world))
+    assert attempted(world) == {(A, 1, "accepted"): 1, (B, 1, "ambiguous"): 1, (B, 2, "accepted"): 1}
+    assert world.states() == {A: State.SENT, B: State.SENT}
+    assert world.journal.committed(GROUP, 0)[topics.deliver(Channel.SMS, Lane.NORMAL)].offset == 1
+
+
+def test_a_third_holder_still_sees_what_the_first_recorded(directory):
+    """The second holder commits other frames meanwhile: its mark must not hide the first one's records."""
+
+    async def story(world: World) -> None:
+        await world.accept(A, B)
+        await world.plan()
+        first = await Holder(world, passes=lambda row: row.address == A).start()
+        await first.settled()
+        await first.crash()
+        second = await Holder(world, passes=lambda row: row.address == C).start()
+        await second.settled()
+        await world.accept(C, lane=Lane.HIGH)
+        await world.plan()
+        await second.settled()
+        await second.crash()
+        await (third := await Holder(world).start()).settled()
+        assert third.submitted == [B]
+        await third.crash()
+
+    world = World(directory)
+    run(story(world))
+    lost = {(B, 1, "ambiguous"): 1, (B, 2, "ambiguous"): 1}
+    assert attempted(world) == {(A, 1, "accepted"): 1, (C, 1, "accepted"): 1, **lost, (B, 3, "accepted"): 1}
+
+
+def test_frames_inherited_but_not_read_yet_hold_the_mark_back(directory):
+    """A narrow window: the second holder commits and dies before it has read all that the first had sent."""
+
+    async def story(world: World) -> None:
+        for to in (A, B, C):
+            await world.accept(to)
+            await world.plan()
+        first = await Holder(world, passes=lambda row: row.address in (B, C)).start()
+        await first.settled()
+        await first.crash()
+        second = await Holder(world, window=1).start()
+        await until(lambda: (A, 2, "accepted") in attempted(world), every_s=0.001)
+        await second.crash()
+        third = await Holder(world).start()
+        await third.settled()
+        assert third.submitted == []
+        await third.crash()
+
+    world = World(directory)
+    run(story(world))
+    lost = {(A, 1, "ambiguous"): 1, (A, 2, "accepted"): 1}
+    assert attempted(world) == {**lost, (B, 1, "accepted"): 1, (C, 1, "accepted"): 1}
+
+
+def test_a_loss_recorded_once_is_not_recorded_again(directory):
+    async def story(world: World) -> None:
+        await world.accept(A)
+        await world.plan()
+        for _ in range(3):
+            holder = await Holder(world, passes=lambda row: False).start()
+            await holder.settled()
+            await holder.crash()
+
+    world = World(directory)
+    run(story(world))
+    assert attempted(world) == {(A, 1, "ambiguous"): 1, (A, 2, "ambiguous"): 1}
+
+
+def test_a_vendor_that_must_not_repeat_stops_at_a_loss(directory):
+    async def story(world: World) -> None:
+        await world.accept(A)
+        await world.plan()
+        await (first := await Holder(world, passes=lambda row: False).start()).settled()
+        await first.crash()
+        await (second := await Holder(world).start()).settled()
+        assert second.submitted == []
+        await second.crash()
+
+    world = World(directory, vendor=WatchedSandbox(on_ambiguous="stop"))
+    run(story(world))
+    assert world.states() == {A: State.DEAD}
+    (row,) = world.ledger.rows.values()
+    assert row.reason == Reason.AMBIGUOUS_STOP
+
+
+def test_a_message_that_kills_its_worker_is_parked(directory):
+    limit = POLICY.attempts_max + LOST_STARTS_MAX
+
+    async def story(world: World) -> None:
+        await world.accept(A)
+        await world.plan()
+        for _ in range(limit + 3):
+            await (holder := await Holder(world, passes=lambda row: False).start()).settled()
+            await holder.crash()
+
+    world = World(directory)
+    run(story(world))
+    assert world.states() == {A: State.DEAD}
+    (row,) = world.ledger.rows.values()
+    assert (row.reason, row.attempt) == (Reason.POISON, limit)
+
+
+def test_a_delivery_that_expired_while_its_worker_was_dead_is_not_sent(directory):
+    async def story(world: World) -> None:
+        await world.accept(A, expires_ms=world.clock.now_ms() + 5_000)
+        await world.plan()
+        await (first := await Holder(world, passes=lambda row: False).start()).settled()
+        await first.crash()
+        await asyncio.sleep(10)
+        await (second := await Holder(world).start()).settled()
+        assert second.submitted == []
+        await second.crash()
+
+    world = World(directory)
+    run(story(world))
+    assert world.states() == {A: State.EXPIRED}
+    assert attempted(world)[A, 1, Event.AMBIGUOUS] == 1
+
+
+def test_a_zombie_stores_nothing(directory):
+    async def story(world: World) -> None:
+        await world.accept(A, B)
+        await world.plan()
+        zombie = await Holder(world, passes=lambda row: False).start()
+        await zombie.settled()
+        await (successor := await Holder(world).start()).settled()
+        before = len(world.events())
+        await world.accept(C)
+        await world.plan()
+        await zombie.settled()
+        failure = zombie.task.exception()
+        assert isinstance(failure, ExceptionGroup)
+        assert failure.subgroup(StaleLease) is not None
+        assert zombie.submitted == [A, B]
+        assert len(world.events()) == before + 3  # planned, intended and attempted by the successor
+        await successor.crash()
+
+    world = World(directory)
+    run(story(world))
+    assert world.states() == {A: State.SENT, B: State.SENT, C: State.SENT}
+
+
+def test_a_damaged_frame_is_left_out_and_told_of(directory):
+    async def story(world: World) -> None:
+        for topic in (topics.OUTCOMES, topics.deliver(Channel.SMS, Lane.NORMAL)):
+            await world.journal.append(Append(frames=[Frame(topic, 0, 1, b"CF\x01 damaged frame")]))
+        await world.accept(A)
+        await world.plan()
+        await (holder := await Holder(world).start()).settled()
+        await holder.crash()
+
+    world = World(directory)
+    run(story(world))
+    assert world.states() == {A: State.SENT}
+    assert world.notes.lines.count("frame_quarantined") == 2
+
+
+def test_a_frame_of_a_newer_build_is_not_skipped(directory):
+    async def story(world: World) -> None:
+        frame = IntentFrame("w", 1, 0, "sms", None, 0, [], [])
+        payload = bytearray(encode(frame, 0))
+        payload[2] += 1
+        topic = topics.deliver(Channel.SMS, Lane.NORMAL)
+        await world.journal.append(Append(frames=[Frame(topic, 0, 1, bytes(payload))]))
+        holder = await Holder(world).start()
+        await asyncio.wait([holder.task])
+        assert holder.task.exception() is not None
+        assert world.journal.committed(GROUP, 0) == {}
+
+    run(story(World(directory)))
