@@ -1,9 +1,11 @@
 """One pool per channel: a bounded number of senders serve all partitions of the channel this process holds."""
 
 import asyncio
+from itertools import count
 
 from clarion.deliver.partition.supplies import Supplies, Work
 from clarion.deliver.partition.worker import PartitionConsumer
+from clarion.domain.channel import LANES
 from clarion.domain.errors import StaleLease
 from clarion.journal.consumer import LeasedPartitions
 from clarion.ports.journal import Lease
@@ -19,7 +21,8 @@ class ChannelPool:
         self._tools = tools
         self._leases = leases
         self._concurrency = concurrency
-        self._queue: asyncio.Queue[tuple[PartitionConsumer, Work]] = asyncio.Queue()
+        self._arrivals = count()
+        self._queue: asyncio.PriorityQueue[tuple[int, int, PartitionConsumer, Work]] = asyncio.PriorityQueue()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; what was started is finished and recorded."""
@@ -59,9 +62,10 @@ class ChannelPool:
             self._tools.telemetry.log("warning", "lease_lost", group=lease.group, partition=lease.partition)
 
     def _submit(self, consumer: PartitionConsumer, work: Work) -> None:
-        self._queue.put_nowait((consumer, work))
+        # By lane, then as they came: the number before the rest is never the same twice.
+        self._queue.put_nowait((LANES.index(work.lane), next(self._arrivals), consumer, work))
 
     async def _serve(self) -> None:
         while True:
-            consumer, work = await self._queue.get()
+            *_, consumer, work = await self._queue.get()
             await consumer.send(work)

@@ -1,11 +1,11 @@
 """Where a partition stands: what is read, what is done, and what a predecessor left behind."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from clarion.deliver.partition.intake import Legacy, rows_of
 from clarion.deliver.partition.supplies import Supplies, Work
 from clarion.deliver.rules.window import Window
-from clarion.domain.channel import LANES
+from clarion.domain.channel import LANES, Lane
 from clarion.domain.errors import CorruptFrame
 from clarion.journal import topics
 from clarion.journal.codec import decode, is_newer
@@ -56,15 +56,17 @@ class Backlog:
     def _outcomes_since(self, appended_ms: int) -> list[StoredFrame]:
         return self._journal.since(topics.OUTCOMES, self._lease.partition, appended_ms, 1)
 
-    def take(self, room: int) -> list[Work]:
-        """Read frames for about `room` deliveries, most urgent lane first."""
+    def take(self, room: Mapping[Lane, int]) -> list[Work]:
+        """Read frames for about so many deliveries of each lane, most urgent first: what is read ahead of a lane never
+        takes the place of a more urgent one."""
         if self.legacy is not None and all(w.read >= self._inherited[topic] for topic, w in self._windows.items()):
             self.legacy = None
         work: list[Work] = []
         mark = self._mark()
         for lane, topic in self._topics.items():
             window = self._windows[topic]
-            while len(work) < room:
+            wanted = len(work) + room[lane]
+            while len(work) < wanted:
                 frames = self._journal.read(topic, self._lease.partition, window.read, 1)
                 if not frames:
                     break

@@ -16,7 +16,8 @@ from clarion.ports.telemetry import Telemetry
 
 @dataclass(frozen=True, slots=True)
 class Supplies:
-    """Ports and settings of one channel. `window` bounds the deliveries of a partition that are read but unrecorded."""
+    """Ports and settings of one channel. `window` bounds the deliveries of a partition and lane that are read but
+    unrecorded."""
 
     channel: Channel
     journal: Journal

@@ -1,7 +1,7 @@
 """One channel, one partition, one lease: recover, then read, intend, send, record and commit until told to stop."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from clarion.deliver.partition.backlog import Backlog
@@ -10,6 +10,7 @@ from clarion.deliver.partition.sift import sift, unsent
 from clarion.deliver.partition.supplies import Supplies, Work
 from clarion.deliver.rules.retry import after
 from clarion.domain import ids
+from clarion.domain.channel import LANES, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
@@ -21,6 +22,8 @@ from clarion.ports.journal import Append, Lease
 
 IDLE_WAIT_MS = 500
 STOP_CHECK_S = 0.1
+CANCELLED_CHECK_MS = 50
+"""How old the knowledge of cancellations may be when a delivery that waited for a sender is sent."""
 
 Submit = Callable[["PartitionConsumer", Work], None]
 
@@ -34,12 +37,13 @@ class PartitionConsumer:
         self._submit = submit
         self._backlog = Backlog(tools, lease)
         self._results: list[tuple[Work, Result]] = []
-        self._under_way = 0
+        self._under_way: Counter[Lane] = Counter()
         self._alive = True
         self._dirty = asyncio.Event()
         self._room = asyncio.Event()
         self._cancelled: set[bytes] = set()
         self._cancelled_seen = 0
+        self._cancelled_ms = 0
         self._ordered: dict[tuple[str, str, str], deque[Work]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -56,21 +60,20 @@ class PartitionConsumer:
         for _ in self._backlog.recover():
             await asyncio.sleep(0)
         while not stop.is_set():
-            room = self._t.window - self._under_way
-            if room <= 0:
-                self._room.clear()
-                await _within(self._room, STOP_CHECK_S)
-                continue
+            room = {lane: self._t.window - self._under_way[lane] for lane in LANES}
             with self._t.telemetry.cpu("deliver"):
                 work = self._backlog.take(room)
             if work:
                 await self._start(work)
-            else:
+            elif min(room.values()) > 0:
                 await watch.wait(IDLE_WAIT_MS)
+            else:
+                self._room.clear()
+                await _within(self._room, STOP_CHECK_S)
 
     async def _start(self, work: list[Work]) -> None:
         """Sort out what must not be sent, write intents for the rest, then hand it to the senders."""
-        self._under_way += len(work)
+        self._under_way.update(item.lane for item in work)
         with self._t.telemetry.cpu("deliver"):
             self._t.sender.refresh()
             sifted = sift(self._t, work, self._backlog.legacy)
@@ -87,12 +90,18 @@ class PartitionConsumer:
         # Asked after the intent is durable: whoever cancelled before that is obeyed.
         self._learn_cancelled()
         for item in sifted.send:
-            if self._cancelled and ids.notification_of(item.row.delivery_id) in self._cancelled:
-                self._finish(item, unsent(item, Event.CANCELLED, Reason.CANCELLED, now_ms))
-            else:
+            if not self._is_cancelled(item, now_ms):
                 self._order(item)
 
+    def _is_cancelled(self, item: Work, now_ms: int) -> bool:
+        """Return whether somebody cancelled the delivery; if so, that is its end."""
+        if ids.notification_of(item.row.delivery_id) not in self._cancelled:
+            return False
+        self._finish(item, unsent(item, Event.CANCELLED, Reason.CANCELLED, now_ms))
+        return True
+
     def _learn_cancelled(self) -> None:
+        self._cancelled_ms = self._t.clock.monotonic_ms()
         fresh = True
         while fresh:  # one read is bounded, and whoever takes over a partition starts at the first cancellation
             self._cancelled_seen, subjects = self._t.journal.cancelled_since(self._cancelled_seen)
@@ -115,6 +124,15 @@ class PartitionConsumer:
             return  # the lease is gone: the next holder finds the intent and decides
         tools, row = self._t, item.row
         started_ms = tools.clock.now_ms()
+        if tools.clock.monotonic_ms() - self._cancelled_ms >= CANCELLED_CHECK_MS:
+            self._learn_cancelled()
+        if not self._is_cancelled(item, started_ms):
+            await self._attempt(item, started_ms)
+        if row.ordering_key is not None:
+            self._next_in_order((row.tenant, row.user_id, row.ordering_key))
+
+    async def _attempt(self, item: Work, started_ms: int) -> None:
+        tools, row = self._t, item.row
         answer = await tools.sender.attempt(tools.channel, row)
         finished_ms = tools.clock.now_ms()
         following = after(
@@ -127,8 +145,6 @@ class PartitionConsumer:
             expires_ms=row.expires_ms,
         )
         self._finish(item, Result(row, answer, following, started_ms, finished_ms))
-        if row.ordering_key is not None:
-            self._next_in_order((row.tenant, row.user_id, row.ordering_key))
 
     def _next_in_order(self, key: tuple[str, str, str]) -> None:
         queue = self._ordered[key]
@@ -144,12 +160,12 @@ class PartitionConsumer:
 
     def _close(self, item: Work) -> None:
         item.pending.left -= 1
-        self._under_way -= 1
+        self._under_way[item.lane] -= 1
         self._dirty.set()
 
     async def _record(self, reading: "asyncio.Task[None]") -> None:
         """Append results, timers and commits in one step, at most every `linger_ms`, until all work is done."""
-        while not reading.done() or self._under_way:
+        while not reading.done() or any(self._under_way.values()):
             if not await _within(self._dirty, STOP_CHECK_S):
                 continue
             self._dirty.clear()
@@ -170,7 +186,7 @@ class PartitionConsumer:
                 lease=self._lease,
             )
         await append(self._t.journal, batch, self._t.telemetry)
-        self._under_way -= len(finished)
+        self._under_way.subtract(item.lane for item, _ in finished)
         self._room.set()
         await self._suppress(results)
         self._count(results)
