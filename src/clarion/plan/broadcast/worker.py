@@ -53,6 +53,9 @@ class BroadcastWorker:
         """Plan one page of whoever's turn it is; False when there is nothing to do."""
         with self._telemetry.cpu("plan"):
             waiting = self._runnable()
+            # Before the turns hear of it: a pause that made everyone leave would wipe out who is owed what.
+            if waiting and self._delivery_backlog() > self._backlog_max:
+                return False
             self._turns.sync(waiting)
             tenant = self._turns.next()
             if tenant is None:
@@ -92,8 +95,6 @@ class BroadcastWorker:
             for cursor in self._journal.cursors(partition, "running"):
                 if cursor.tenant not in oldest and (_JOB.decode(cursor.payload).request.send_at_ms or 0) <= now_ms:
                     oldest[cursor.tenant] = cursor
-        if oldest and self._delivery_backlog() > self._backlog_max:
-            return {}
         return oldest
 
     def _delivery_backlog(self) -> int:
