@@ -42,6 +42,8 @@ class AcceptWriter:
 
     async def take(self, items: Sequence[Taken], entries: Sequence[IdempotencyEntry] = ()) -> None:
         """Return when everything given is durable, together or not at all. Raises what the journal raises."""
+        if not items and not entries:
+            return
         self._taken += items
         self._entries += entries
         if self._next is None:

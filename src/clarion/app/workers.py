@@ -16,9 +16,9 @@ from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import CHANNELS
 from clarion.journal import topics
 from clarion.journal.consumer import LeasedPartitions
-from clarion.plan.batch import BatchPlanner
 from clarion.plan.broadcast.pages import PagePlanner
 from clarion.plan.broadcast.worker import BroadcastWorker
+from clarion.plan.facts import Facts
 from clarion.plan.worker import PlanWorker
 from clarion.record.worker import RecordWorker
 
@@ -110,9 +110,7 @@ def _plan(parts: Parts, index: int, stop: asyncio.Event) -> list[Coroutine[Any, 
         linger_ms=plan.linger_ms,
     )
     broadcast_leases = _leases(parts, topics.GROUP_BROADCAST, index)
-    pages = PagePlanner(
-        parts.directory, BatchPlanner(parts.directory), parts.renderer, parts.journal.partitions, PAGE_USERS
-    )
+    pages = PagePlanner(parts.directory, Facts(parts.directory), parts.renderer, parts.journal.partitions, PAGE_USERS)
     broadcasts = BroadcastWorker(
         parts.journal, pages, broadcast_leases, parts.clock, parts.telemetry, backlog_max=BROADCAST_BACKLOG_MAX
     )

@@ -9,7 +9,9 @@ from clarion.journal.codec import decode
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import AcceptedFrame
 from clarion.journal.patience import append
-from clarion.plan.batch import Accepted, BatchPlanner, unpack
+from clarion.plan.batch import BatchPlanner
+from clarion.plan.columns import Accepted, unpack
+from clarion.plan.facts import Facts
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.journal import Append, Commit, Journal, Lease
@@ -36,7 +38,7 @@ class PlanWorker:
         self._leases = leases
         self._clock = clock
         self._telemetry = telemetry
-        self._planner = BatchPlanner(directory)
+        self._planner = BatchPlanner(Facts(directory), telemetry)
         self._batch_events = batch_events
         self._linger_ms = linger_ms
         self._positions: dict[int, tuple[int, dict[str, int]]] = {}

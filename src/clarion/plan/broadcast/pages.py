@@ -16,7 +16,7 @@ from clarion.domain.user import Device
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import BroadcastJob, ChunkFrame
-from clarion.plan.batch import BatchPlanner
+from clarion.plan.facts import Facts
 from clarion.plan.rules.chunks import CONTACT_COLUMNS, Columns, Row, addressed_columns, inapp_columns
 from clarion.plan.rules.decide import Setting
 from clarion.ports.directory import Directory
@@ -45,10 +45,10 @@ class PagePlanner:
     """Plans pages for one process."""
 
     def __init__(
-        self, directory: Directory, planner: BatchPlanner, renderer: Renderer, partitions: int, page_users: int
+        self, directory: Directory, facts: Facts, renderer: Renderer, partitions: int, page_users: int
     ) -> None:
         self._directory = directory
-        self._planner = planner
+        self._facts = facts
         self._renderer = renderer
         self._partitions = partitions
         self._page_users = page_users
@@ -56,7 +56,8 @@ class PagePlanner:
 
     def plan(self, cursor: Cursor, job: BroadcastJob, now_ms: int) -> Page:
         """Return the plan of the page after the cursor's position, at a time (Unix ms)."""
-        setting = self._planner.fresh_setting(cursor.tenant, job.request)
+        self._facts.refresh()
+        setting = self._facts.setting(cursor.tenant, job.request)
         if setting is None:
             return Page([], cursor.position, 0, 0, 0, True, {})
         columns = self._columns(setting)
@@ -64,7 +65,7 @@ class PagePlanner:
         if not rows:
             return Page([], cursor.position, 0, 0, 0, True, {})
         profiles = {row[2] for row in rows}
-        gates = self._planner.gates(setting, profiles)
+        gates = self._facts.gates(setting, profiles)
         frames: list[Frame] = []
         counts: dict[tuple[str, str], int] = {}
         for channel in setting.channels:
@@ -120,7 +121,7 @@ class PagePlanner:
         content: str | dict[str, Any] = request.template
         if setting.template.uses_user:
             users = [_user(row, columns) for row in part.rows]
-        if channel is Channel.INAPP:
+        if channel is Channel.INAPP and channel in setting.template.parts:
             content, users = self._inapp_content(cursor.tenant, setting.template, request.data, users)
         chunk_id = _chunk_id(cursor.cursor_id, part.ordinals[0], channel, locale)
         chunk = ChunkFrame(
@@ -186,7 +187,8 @@ def _address_reader(channel: Channel, columns: Sequence[str]) -> Callable[[Row],
 
         def tokens(row: Row) -> Sequence[str]:
             blob = row[place]
-            return [device.token for device in _DEVICES.decode(blob) if device.kind == channel] if blob else ()
+            devices = _DEVICES.decode(blob) if blob else ()
+            return list(dict.fromkeys(device.token for device in devices if device.kind == channel))
 
         return tokens
 

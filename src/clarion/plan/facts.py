@@ -1,0 +1,167 @@
+"""The facts planning needs, read in few queries and remembered until a definition changes."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeAlias
+
+from clarion.domain.channel import CHANNELS, Channel
+from clarion.domain.content import Category
+from clarion.domain.limits import GATES_MAX, RECIPIENTS_MAX, SETTINGS_MAX
+from clarion.domain.user import Device, User
+from clarion.journal.events import Recipient, Request
+from clarion.plan.columns import Accepted
+from clarion.plan.rules.decide import Gate, Setting, channels_of, gate, wanted_addresses
+from clarion.ports.directory import Directory
+
+_NOBODY: Final = 0
+"""Profile id of inline recipients: no preferences of their own."""
+
+People: TypeAlias = list[list[User | Recipient]]
+"""The recipients of each notification; a user that is gone stays a `Recipient`."""
+Suppressed: TypeAlias = dict[str, dict[tuple[str, str], str]]
+"""Tenant to (channel, address) to why it is suppressed."""
+
+
+class Facts:
+    """Settings of requests, verdicts per profile, recipients and suppressions, for one process."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._revision = -1
+        self._settings: dict[tuple[Any, ...], Setting | None] = {}
+        self._gates: dict[tuple[int, int], Gate] = {}
+
+    def refresh(self) -> None:
+        """Forget settings and verdicts if any definition changed; called once a batch or page."""
+        revision = self._directory.revision()
+        if revision != self._revision:
+            self._revision = revision
+            self._forget()
+
+    def setting(self, tenant: str, request: Request) -> Setting | None:
+        """Return what all recipients of a request share, or None when its template is gone; the same object until
+        `refresh` finds a change."""
+        key = (tenant, request.template, request.category, tuple(request.channels or ()))
+        if key not in self._settings:
+            if len(self._settings) >= SETTINGS_MAX:
+                self._forget()
+            self._settings[key] = self._read_setting(tenant, request)
+        return self._settings[key]
+
+    def gate(self, setting: Setting, profile_id: int) -> Gate:
+        """Return what everyone of a profile shares."""
+        if profile_id == _NOBODY:
+            return gate(setting, {})
+        known = self._gates.get((id(setting), profile_id))
+        return known if known is not None else self.gates(setting, (profile_id,))[profile_id]
+
+    def gates(self, setting: Setting, profile_ids: Iterable[int]) -> dict[int, Gate]:
+        """Return what everyone of each profile shares; unknown profiles are read in one query."""
+        verdicts: dict[int, Gate] = {}
+        missing: list[int] = []
+        for profile_id in profile_ids:
+            known = self._gates.get((id(setting), profile_id))
+            if known is None:
+                missing.append(profile_id)
+            else:
+                verdicts[profile_id] = known
+        if missing:
+            if len(self._gates) >= GATES_MAX:
+                self._gates.clear()
+            for profile_id, profile in self._directory.profiles(missing).items():
+                verdicts[profile_id] = self._gates[id(setting), profile_id] = gate(setting, profile.preferences)
+        return verdicts
+
+    def recipients(self, batch: Sequence[Accepted]) -> People:
+        """Return the recipients of each notification, users read tenant by tenant."""
+        wanted: dict[str, dict[str, None]] = {}
+        for item in batch:
+            names = wanted.setdefault(item.tenant, {})
+            for recipient in item.request.to:
+                if recipient.user_id:
+                    names[recipient.user_id] = None
+        known: dict[tuple[str, str], User] = {}
+        for tenant, names in wanted.items():
+            listed = list(names)
+            for start in range(0, len(listed), RECIPIENTS_MAX):
+                found = self._directory.users(tenant, listed[start : start + RECIPIENTS_MAX])
+                known.update({(tenant, name): user for name, user in found.items()})
+        return [
+            [known.get((item.tenant, to.user_id), to) if to.user_id else _inline(to) for to in item.request.to]
+            for item in batch
+        ]
+
+    def suppressed(self, batch: Sequence[Accepted], people: People) -> Suppressed:
+        """Return which of the addresses these notifications would go to are suppressed."""
+        found: Suppressed = {}
+        for tenant in {item.tenant for item in batch}:
+            if not any(self._directory.has_suppressions(tenant, channel) for channel in CHANNELS):
+                continue
+            wanted = self._addresses(tenant, batch, people)
+            found[tenant] = {
+                (channel, address): why
+                for channel, addresses in wanted.items()
+                for address, why in self._directory.suppressed(tenant, channel, addresses).items()
+            }
+        return found
+
+    def _addresses(self, tenant: str, batch: Sequence[Accepted], people: People) -> dict[Channel, list[str]]:
+        wanted: dict[Channel, list[str]] = {}
+        for item, recipients in zip(batch, people, strict=True):
+            setting = self.setting(item.tenant, item.request) if item.tenant == tenant else None
+            if setting is None:
+                continue
+            users = [user for user in recipients if isinstance(user, User)]
+            gates = [self.gate(setting, user.profile_id) for user in users]
+            for channel, addresses in wanted_addresses(users, gates).items():
+                wanted.setdefault(channel, []).extend(addresses)
+        return wanted
+
+    def _read_setting(self, tenant: str, request: Request) -> Setting | None:
+        template = self._directory.template(tenant, request.template)
+        if template is None:
+            return None
+        name = request.category or template.category or ""
+        category = self._directory.category(tenant, name) or Category(key=name)
+        channels = channels_of(template, request.channels)
+        sendable = {channel for channel in channels if self._directory.accounts(tenant, channel)}
+        sendable.add(Channel.INAPP)
+        return Setting(template, category, channels, frozenset(sendable), self._directory.defaults(tenant))
+
+    def _forget(self) -> None:
+        # Together: verdicts are kept by the identity of their setting.
+        self._settings.clear()
+        self._gates.clear()
+
+
+def user_context(user: User | Recipient) -> dict[str, Any]:
+    """Return what a template may read as `user`."""
+    if isinstance(user, Recipient):
+        return {"id": user.user_id, "locale": user.locale, "zone": user.zone}
+    return {
+        **user.attributes,
+        "id": user.user_id,
+        "email": user.email,
+        "phone": user.phone,
+        "locale": user.locale,
+        "zone": user.zone,
+    }
+
+
+def _inline(recipient: Recipient) -> User:
+    contacts = recipient.contacts or {}
+    devices = tuple(
+        Device("inline", kind, contacts[kind]) for kind in (Channel.PUSH, Channel.WEBPUSH) if kind in contacts
+    )
+    return User(
+        user_id="",
+        ordinal=0,
+        profile_id=_NOBODY,
+        email=contacts.get("email"),
+        phone=contacts.get("phone"),
+        whatsapp=contacts.get("whatsapp"),
+        chat=contacts.get("chat"),
+        webhook=contacts.get("webhook"),
+        locale=recipient.locale,
+        zone=recipient.zone,
+        devices=devices,
+    )
