@@ -28,10 +28,12 @@ class DeficitRoundRobin:
             return None
         while True:
             tenant = self._ring[0]
-            credit = self._credit.get(tenant, 0.0)
-            if credit > 0:
+            if self._credit.get(tenant, 0.0) <= 0:
+                self._credit[tenant] = self._credit.get(tenant, 0.0) + self._quantum
+            # Served in the visit that made it solvent: credited now and served a round later, a tenant of small costs
+            # would get half the share of one deep in debt, which is credited at every visit.
+            if self._credit[tenant] > 0:
                 return tenant
-            self._credit[tenant] = credit + self._quantum
             self._ring.append(self._ring.pop(0))
 
     def pay(self, tenant: str, cost: int) -> None:
