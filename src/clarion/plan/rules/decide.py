@@ -75,7 +75,8 @@ def addresses_of(user: User, channel: Channel) -> tuple[str, ...]:
         case Channel.WEBHOOK:
             return (user.webhook,) if user.webhook else ()
         case Channel.PUSH | Channel.WEBPUSH:
-            return tuple(device.token for device in user.devices if device.kind == channel)
+            # One token may be registered twice, say by an app that was installed again.
+            return tuple(dict.fromkeys(device.token for device in user.devices if device.kind == channel))
         case Channel.INAPP:
             return ("",) if user.user_id else ()
 
