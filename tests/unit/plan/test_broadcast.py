@@ -1,0 +1,209 @@
+"""Broadcasts: pages and cursor in one step, tenants in turn, and nothing twice or missing whatever happens between."""
+
+import asyncio
+from collections import Counter
+
+import msgspec
+import pytest
+
+from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.domain import ids
+from clarion.domain.channel import Channel, Lane
+from clarion.domain.decision import Reason
+from clarion.domain.delivery_state import State
+from clarion.journal import topics
+from clarion.journal.events import Audience, BroadcastJob, ChunkFrame, Request
+from clarion.plan.broadcast.pages import PagePlanner
+from clarion.plan.broadcast.worker import BroadcastWorker
+from clarion.plan.facts import Facts
+from clarion.ports.journal import Append, Cursor
+from tests.stages.virtual import run
+from tests.stages.world import TENANT, World
+
+PAGE = 7
+USERS = 30
+
+
+async def begin(world: World, tenant: str = TENANT, number: int = 1, **request: object) -> bytes:
+    values = {
+        "to": [],
+        "template": "hello",
+        "category": None,
+        "channels": ["sms"],
+        "lane": Lane.BULK,
+        "data": {},
+        **request,
+    }
+    job = BroadcastJob(Audience(), Request(**values))
+    now_ms = world.clock.now_ms()
+    id_ = ids.notification_id(now_ms, 0, number.to_bytes(ids.ENTROPY_BYTES, "big"))
+    cursor = Cursor(id_, tenant, 0, "running", 0, 0, 0, 0, now_ms, now_ms, msgspec.msgpack.encode(job))
+    await world.journal.append(Append(cursors=[cursor]))
+    return id_
+
+
+async def worker(world: World, backlog_max: int = 10**9) -> BroadcastWorker:
+    leases = await world.held(topics.GROUP_BROADCAST)
+    pages = PagePlanner(world.directory, Facts(world.directory), LiquidRenderer(), world.journal.partitions, PAGE)
+    return BroadcastWorker(world.journal, pages, leases, world.clock, world.notes, backlog_max=backlog_max)
+
+
+def chunks(world: World, topic: str = topics.OUTCOMES) -> list[ChunkFrame]:
+    return [event for event in world.events(topic) if isinstance(event, ChunkFrame)]
+
+
+def members(world: World) -> Counter[tuple[str, str]]:
+    return Counter((one.channel, user) for one in chunks(world) for user in dict.fromkeys(one.user_ids))
+
+
+def test_everyone_is_planned_once_and_the_cursor_counts_them(directory):
+    async def story(world: World) -> None:
+        id_ = await begin(world, channels=None)
+        working = await worker(world)
+        while await working.turn():
+            pass
+        cursor = world.journal.cursor(id_)
+        assert cursor is not None
+        assert (cursor.status, cursor.users) == ("done", USERS)
+        states = Counter(state for one in chunks(world) for state in one.states)
+        assert cursor.skipped == states[State.SKIPPED]
+        assert cursor.planned == states[State.PLANNED] + states[State.SENT]
+
+    world = World(directory, partitions=3)
+    run(story(world))
+    assert members(world) == {(channel, f"u{n}"): 1 for n in range(USERS) for channel in ("sms", "push", "inapp")}
+    for one in chunks(world):
+        columns = (one.ordinals, one.user_ids, one.states, one.reasons)
+        assert len({len(column) for column in columns}) == 1
+        assert one.ordinals == sorted(one.ordinals)
+
+
+def test_a_crash_before_or_after_the_append_leaves_the_same_deliveries(directory):
+    async def whole(world: World, crash_at: int) -> None:
+        await begin(world)
+        working = await worker(world)
+        turn = 0
+        while True:
+            turn += 1
+            if turn == crash_at:  # planned, never appended
+                (cursor,) = world.journal.cursors()
+                job = msgspec.msgpack.decode(cursor.payload, type=BroadcastJob)
+                working._pages.plan(cursor, job, world.clock.now_ms())
+                working = await worker(world)
+            if not await working.turn():
+                return
+
+    told = []
+    for crash_at in (0, 1, 3):
+        world = World(directory)
+        run(whole(world, crash_at))
+        told.append([(one.chunk_id, one.user_ids, one.states) for one in chunks(world)])
+    assert told[0] == told[1] == told[2]
+    assert len({chunk_id for chunk_id, _, _ in told[0]}) == len(told[0])
+
+
+@pytest.mark.parametrize("status", ["paused", "cancelled"])
+def test_a_pause_between_pages_stops_planning(directory, status):
+    async def story(world: World) -> None:
+        id_ = await begin(world)
+        working = await worker(world)
+        assert await working.turn()
+        before = members(world)
+        assert await world.journal.set_cursor_status(id_, status, ["running"], 0)
+        assert not await working.turn()
+        assert members(world) == before
+        if status == "paused":
+            assert await world.journal.set_cursor_status(id_, "running", ["paused"], 0)
+            while await working.turn():
+                pass
+            assert set(members(world).values()) == {1}
+            assert len(members(world)) == USERS
+
+    run(story(World(directory)))
+
+
+def test_a_pause_while_a_page_is_planned_stores_nothing_of_it(directory):
+    async def story(world: World) -> None:
+        id_ = await begin(world)
+        working = await worker(world)
+        plan = working._pages.plan
+
+        def interrupted(*values):
+            world.journal._cursors[id_] = msgspec.structs.replace(world.journal.cursor(id_), status="paused")
+            return plan(*values)
+
+        working._pages.plan = interrupted  # type: ignore[method-assign]
+        assert await working.turn()
+        assert chunks(world) == []
+        assert not await working.turn()
+
+    run(story(World(directory)))
+
+
+def test_a_channel_the_template_has_no_content_for_is_skipped_with_its_reason(directory):
+    async def story(world: World) -> None:
+        await begin(world, template="texting", channels=["sms", "inapp"])
+        working = await worker(world)
+        while await working.turn():
+            pass
+
+    world = World(directory)
+    run(story(world))
+    inapp = [one for one in chunks(world) if one.channel == Channel.INAPP]
+    assert sum(len(one.user_ids) for one in inapp) == USERS
+    assert {reason for one in inapp for reason in one.reasons} == {Reason.NO_CONTENT}
+
+
+def test_only_what_can_be_sent_goes_to_the_senders(directory):
+    async def story(world: World) -> None:
+        await begin(world)
+        working = await worker(world)
+        while await working.turn():
+            pass
+
+    world = World(directory)
+    run(story(world))
+    deliver = chunks(world, topics.deliver(Channel.SMS, Lane.BULK))
+    assert {one.chunk_id for one in deliver} == {one.chunk_id for one in chunks(world) if State.PLANNED in one.states}
+    sent = {
+        user for one in deliver for user, state in zip(one.user_ids, one.states, strict=True) if state == State.PLANNED
+    }
+    assert sent == {f"u{n}" for n in range(USERS) if n % 4 and n % 5}
+
+
+def test_a_pause_for_the_senders_does_not_favour_anyone(directory):
+    """Planning stops whenever too much waits; who comes first after that must not be the same one each time."""
+
+    async def story(world: World) -> None:
+        served: Counter[str] = Counter()
+        for number, tenant in enumerate(("a", "b", "c")):
+            await begin(world, tenant, number)
+        working = await worker(world)
+        busy = False
+        working._delivery_backlog = lambda: 10**10 if busy else 0  # type: ignore[method-assign]
+        plan = working._pages.plan
+
+        def counted(cursor, job, now_ms):
+            served[cursor.tenant] += 1
+            page = plan(cursor, job, now_ms)
+            return page._replace(planned=6_000, done=False, position=cursor.position + 1)
+
+        working._pages.plan = counted  # type: ignore[method-assign]
+        for _ in range(30):
+            busy = not busy
+            await working.turn()
+        assert set(served.values()) == {5}
+
+    run(story(World(directory)))
+
+
+def test_a_scheduled_broadcast_waits_for_its_time(directory):
+    async def story(world: World) -> None:
+        await begin(world, send_at_ms=world.clock.now_ms() + 5_000)
+        working = await worker(world)
+        assert not await working.turn()
+        await asyncio.sleep(5.1)
+        working = await worker(world)
+        assert await working.turn()
+
+    run(story(World(directory)))
