@@ -9,12 +9,17 @@ InvalidRecipient the address is dead: suppress it
 Misconfigured    the account is at fault, not the message
 """
 
+import re
 from typing import Any, TypeAlias
 
 import msgspec
 
 
-class _Outcome(msgspec.Struct, frozen=True, array_like=True, tag=str.lower):
+def _snake(name: str) -> str:
+    return re.sub(r"\B(?=[A-Z])", "_", name).lower()
+
+
+class _Outcome(msgspec.Struct, frozen=True, array_like=True, tag=_snake):
     pass
 
 
@@ -65,3 +70,8 @@ class Misconfigured(_Outcome, frozen=True):
 
 
 Outcome: TypeAlias = Accepted | Throttled | Transient | Ambiguous | Refused | InvalidRecipient | Misconfigured
+
+
+def name_of(outcome: Outcome) -> str:
+    """Return the one name of an outcome, in the API, in metrics and on the journal (`invalid_recipient`)."""
+    return str(type(outcome).__struct_config__.tag)

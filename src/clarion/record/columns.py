@@ -22,7 +22,7 @@ from clarion.domain.history import (
 )
 from clarion.domain.ids import created_ms
 from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
-from clarion.domain.outcome import Accepted, Outcome, Refused
+from clarion.domain.outcome import Accepted, Outcome, Refused, name_of
 from clarion.journal import codec, events
 from clarion.ports.journal import StoredFrame
 from clarion.record.recent import RecentRows
@@ -169,7 +169,7 @@ def _words(outcome: Outcome) -> tuple[str, str, str, dict[str, Any] | None]:
     detail = outcome.detail
     if isinstance(outcome, Refused):
         detail = f"{outcome.reason}: {detail}" if detail else outcome.reason
-    return type(outcome).__name__.lower(), detail[:ATTEMPT_DETAIL_CHARS_MAX], "", None
+    return name_of(outcome), detail[:ATTEMPT_DETAIL_CHARS_MAX], "", None
 
 
 def _keep_content(fold: Fold, frame: events.AttemptedFrame, i: int, content: dict[str, Any]) -> None:

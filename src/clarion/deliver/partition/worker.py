@@ -14,7 +14,7 @@ from clarion.domain.channel import LANES, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
-from clarion.domain.outcome import InvalidRecipient
+from clarion.domain.outcome import InvalidRecipient, name_of
 from clarion.journal import topics
 from clarion.journal.patience import append
 from clarion.ports.control_accounts import Suppression
@@ -205,7 +205,7 @@ class PartitionConsumer:
     def _count(self, results: list[Result]) -> None:
         totals: dict[str, int] = {}
         for result in results:
-            name = type(result.answer.outcome).__name__.lower()
+            name = name_of(result.answer.outcome)
             totals[name] = totals.get(name, 0) + 1
         for outcome, number in totals.items():
             self._t.telemetry.count("attempts", number, channel=self._t.channel, outcome=outcome)
