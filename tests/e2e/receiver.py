@@ -1,0 +1,81 @@
+"""A webhook endpoint of somebody else's: answers as it is told, and keeps what it was sent."""
+
+import contextlib
+import ssl
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NamedTuple
+
+HOST = "127.0.0.1"
+
+
+class Call(NamedTuple):
+    """One POST as it arrived."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Receiver:
+    """`answers` maps a path to the statuses (and headers) of its next answers; 204 when there are none."""
+
+    def __init__(self, port: int, scheme: str) -> None:
+        self.url = f"{scheme}://{HOST}:{port}"
+        self.calls: list[Call] = []
+        self.connections = 0
+        self.answers: dict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
+
+    def at(self, path: str) -> list[Call]:
+        """What arrived at a path so far."""
+        return [call for call in self.calls if call.path == path]
+
+
+@contextlib.contextmanager
+def receiving(certificate: Path | None = None, key: Path | None = None) -> Iterator[Receiver]:
+    """Listen on loopback, over TLS when there is a certificate."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            receiver.calls.append(Call(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+            queued = receiver.answers[self.path]
+            status, headers = queued.pop(0) if queued else (204, {})
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            if status != 204:
+                self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def verify_request(self, *_: object) -> bool:
+            receiver.connections += 1
+            return True
+
+        def handle_error(self, *_: object) -> None:
+            pass
+
+    with Server((HOST, 0), Handler) as server:
+        if certificate is not None:
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            tls.load_cert_chain(certificate, key)
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        receiver = Receiver(server.server_address[1], "http" if certificate is None else "https")
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield receiver
+        finally:
+            server.shutdown()
+            thread.join()
