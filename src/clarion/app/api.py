@@ -12,7 +12,7 @@ from clarion.accept.routes import Door
 from clarion.accept.worker import AcceptWriter
 from clarion.app.config import Config
 from clarion.app.http.application import application
-from clarion.app.wiring import Identity, Parts, operator_key
+from clarion.app.wiring import OPERATOR_KEY_FILE, Identity, Parts, operator_key
 from clarion.control import routes as control_routes
 from clarion.domain.errors import OperatorError
 from clarion.journal import topics
@@ -25,6 +25,7 @@ from clarion.record import routes as record_routes
 
 KEEP_ALIVE_S = 75
 BACKLOG_GAUGE_S = 5
+STARTED_CHECK_S = 0.02
 
 
 def run(config: Config) -> None:
@@ -58,6 +59,7 @@ async def _serve(config: Config) -> None:
         )
     )
     gauge = asyncio.create_task(_gauge(parts))
+    ready = asyncio.create_task(_announce(server, parts))
     fatal = asyncio.create_task(_stop_on(failed, server))
     try:
         await server.serve()
@@ -65,6 +67,7 @@ async def _serve(config: Config) -> None:
         raise OperatorError(f"Cannot listen on {config.api.host}:{config.api.port}: is it taken?") from None
     finally:
         gauge.cancel()
+        ready.cancel()
         fatal.cancel()
         await parts.close()
     if failed.is_set():
@@ -74,6 +77,15 @@ async def _serve(config: Config) -> None:
 async def _stop_on(failed: asyncio.Event, server: uvicorn.Server) -> None:
     await failed.wait()
     server.handle_exit(signal.SIGTERM, None)
+
+
+async def _announce(server: uvicorn.Server, parts: Parts) -> None:
+    while not server.started:
+        await asyncio.sleep(STARTED_CHECK_S)
+    api = parts.config.api
+    key_file = parts.config.data_dir / OPERATOR_KEY_FILE
+    operator = "from configuration" if parts.config.operator_key else str(key_file)
+    parts.telemetry.log("info", "api_ready", docs=f"http://{api.host}:{api.port}/docs", operator_file=operator)
 
 
 async def _gauge(parts: Parts) -> None:
