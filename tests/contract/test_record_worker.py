@@ -39,7 +39,7 @@ def state(tmp_path, machine):
 
 def worker(journal, state, machine, owner="worker-0") -> tuple[RecordWorker, LeasedPartitions]:
     leases = LeasedPartitions(journal, GROUP_RECORD, owner, machine)
-    return RecordWorker(journal, state, leases, machine, ProcessTelemetry(Metrics(), owner), linger_ms=50), leases
+    return RecordWorker(journal, state, leases, machine, ProcessTelemetry(Metrics()), linger_ms=50), leases
 
 
 async def put(journal, *events, partition: int = 0) -> None:

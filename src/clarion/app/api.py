@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 
 import uvicorn
 import uvloop
@@ -25,7 +26,6 @@ from clarion.record import routes as record_routes
 
 KEEP_ALIVE_S = 75
 BACKLOG_GAUGE_S = 5
-STARTED_CHECK_S = 0.02
 
 
 def run(config: Config) -> None:
@@ -43,7 +43,7 @@ async def _serve(config: Config) -> None:
         requests_max=config.api.max_requests,
         on_durability_lost=failed.set,
     )
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             app,
             host=config.api.host,
@@ -56,10 +56,10 @@ async def _serve(config: Config) -> None:
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=config.workers.drain_timeout_ms // 1000,
-        )
+        ),
+        parts,
     )
     gauge = asyncio.create_task(_gauge(parts))
-    ready = asyncio.create_task(_announce(server, parts))
     fatal = asyncio.create_task(_stop_on(failed, server))
     try:
         await server.serve()
@@ -67,7 +67,6 @@ async def _serve(config: Config) -> None:
         raise OperatorError(f"Cannot listen on {config.api.host}:{config.api.port}: is it taken?") from None
     finally:
         gauge.cancel()
-        ready.cancel()
         fatal.cancel()
         await parts.close()
     if failed.is_set():
@@ -79,13 +78,19 @@ async def _stop_on(failed: asyncio.Event, server: uvicorn.Server) -> None:
     server.handle_exit(signal.SIGTERM, None)
 
 
-async def _announce(server: uvicorn.Server, parts: Parts) -> None:
-    while not server.started:
-        await asyncio.sleep(STARTED_CHECK_S)
-    api = parts.config.api
-    key_file = parts.config.data_dir / OPERATOR_KEY_FILE
-    operator = "from configuration" if parts.config.operator_key else str(key_file)
-    parts.telemetry.log("info", "api_ready", docs=f"http://{api.host}:{api.port}/docs", operator_file=operator)
+class _Server(uvicorn.Server):
+    """Says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
+        super().__init__(config)
+        self._parts = parts
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        config = self._parts.config
+        key = "configured" if config.operator_key else str(config.data_dir / OPERATOR_KEY_FILE)
+        docs = f"http://{config.api.host}:{config.api.port}/docs"
+        self._parts.telemetry.log("info", "api_ready", docs=docs, operators_file=key)
 
 
 async def _gauge(parts: Parts) -> None:

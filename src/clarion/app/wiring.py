@@ -44,7 +44,7 @@ class Parts:
         self.config = config
         self.role = role
         self.clock = SystemClock()
-        self.telemetry = ProcessTelemetry(Metrics(config.run_dir / "metrics", role), role)
+        self.telemetry = ProcessTelemetry(Metrics(config.run_dir / "metrics", role))
         self.vault = FileVault.load(config.data_dir, config.master_key or None)
         self.journal = SqliteJournal(config.data_dir, self.clock, config.journal.partitions or config.worker_count)
         self.control = SqliteControl(config.data_dir, self.vault, self.clock)

@@ -13,9 +13,9 @@ from clarion.ops.metrics import Metrics
 class ProcessTelemetry:
     """Counts into `Metrics` and logs through structlog."""
 
-    def __init__(self, metrics: Metrics, role: str) -> None:
+    def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
-        self._logger = structlog.get_logger().bind(process=role)
+        self._logger = structlog.get_logger()
 
     @contextmanager
     def cpu(self, stage: str) -> Iterator[None]:
