@@ -1,6 +1,7 @@
 """From a decoded body to a `Request`: looks up what the rules need to know and applies them."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -12,6 +13,8 @@ from clarion.domain.errors import InvalidField
 from clarion.domain.limits import KEY_CHARS_MAX, ORDERING_KEY_CHARS_MAX, RECIPIENTS_MAX
 from clarion.journal.events import Audience, BroadcastJob, Recipient, Request
 from clarion.ports.directory import Directory
+
+_JSON: Final = msgspec.json.Encoder()
 
 
 class Admission:
@@ -53,6 +56,7 @@ class Admission:
         template = self._template(body)
         category = self._category(body.category, template)
         check.data(template, body.data)
+        check.size(len(_JSON.encode(body.data)), len(recipients))
         check.metadata(body.metadata)
         when = check.times(body.send_at, body.expires_at, self._now_ms)
         return Request(

@@ -158,9 +158,10 @@ class _Handlers:
         door, tenant = self._door, call.caller.tenant
         door.refuse_overload()
         key = key_of(call.headers.get(HEADER), None)
+        held: list[str] = []
         if key is None:
-            results, taken, entries, held = self._batch_items(tenant, call.body.notifications)
             try:
+                results, taken, entries = self._batch_items(tenant, call.body.notifications, held)
                 await door.writer.take(taken, entries)
             finally:
                 self._release(tenant, held)
@@ -169,9 +170,8 @@ class _Handlers:
         answer = door.once.begin(tenant, key, digest, door.clock.now_ms())
         if answer is not None:
             return Reply(raw=answer, status=202, headers=REPLAYED)
-        held = []
         try:
-            results, taken, entries, held = self._batch_items(tenant, call.body.notifications)
+            results, taken, entries = self._batch_items(tenant, call.body.notifications, held)
             answer = _JSON.encode(BatchOut(results))
             entries.append(entry(tenant, key, digest, answer, door.clock.now_ms()))
             await door.writer.take(taken, entries)
@@ -185,14 +185,14 @@ class _Handlers:
             self._door.once.end(tenant, key)
 
     def _batch_items(
-        self, tenant: str, raws: list[msgspec.Raw]
-    ) -> tuple[list[BatchResult], list[Taken], list[IdempotencyEntry], list[str]]:
-        """Check every item; return a result for each, what is to be taken, and the keys now held by this request."""
+        self, tenant: str, raws: list[msgspec.Raw], held: list[str]
+    ) -> tuple[list[BatchResult], list[Taken], list[IdempotencyEntry]]:
+        """Check every item; return a result for each and what is to be taken. Keys this request now holds go to `held`
+        at once, so that they are released whatever happens next."""
         door = self._door
         admission = door.admission(tenant)
         results: list[BatchResult | None] = [None] * len(raws)
         prepared: list[_Prepared] = []
-        held: list[str] = []
         for index, raw in enumerate(raws):
             try:
                 item = self._batch_item(tenant, index, bytes(raw), admission, held)
@@ -214,7 +214,7 @@ class _Handlers:
             result = results[item.place] = _result(one)
             if item.key is not None:
                 entries.append(entry(tenant, item.key, item.digest, _JSON.encode(result), one.accepted_ms))
-        return [result for result in results if result is not None], taken, entries, held
+        return [result for result in results if result is not None], taken, entries
 
     def _batch_item(
         self, tenant: str, index: int, raw: bytes, admission: Admission, held: list[str]

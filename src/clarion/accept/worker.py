@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from clarion.domain.channel import Lane
-from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, Request
@@ -79,15 +79,26 @@ def _frames(taken: Sequence[Taken]) -> list[Frame]:
     groups: dict[tuple[Lane, int], list[Taken]] = {}
     for item in taken:
         groups.setdefault((item.lane, item.partition), []).append(item)
-    frames = []
-    for (lane, partition), members in groups.items():
-        for start in range(0, len(members), FRAME_RECORDS_MAX):
-            part = members[start : start + FRAME_RECORDS_MAX]
-            frame = AcceptedFrame(
-                [item.notification_id for item in part],
-                [item.tenant for item in part],
-                [item.accepted_ms for item in part],
-                [item.request for item in part],
-            )
-            frames.append(Frame(topics.accepted(lane), partition, len(part), encode(frame, len(part))))
+    return [
+        frame
+        for (lane, partition), members in groups.items()
+        for frame in _cut(topics.accepted(lane), partition, members, FRAME_RECORDS_MAX)
+    ]
+
+
+def _cut(topic: str, partition: int, members: Sequence[Taken], limit: int) -> list[Frame]:
+    frames: list[Frame] = []
+    for start in range(0, len(members), limit):
+        part = members[start : start + limit]
+        event = AcceptedFrame(
+            [item.notification_id for item in part],
+            [item.tenant for item in part],
+            [item.accepted_ms for item in part],
+            [item.request for item in part],
+        )
+        payload = encode(event, len(part))
+        if len(payload) > FRAME_BYTES_MAX and len(part) > 1:
+            frames += _cut(topic, partition, part, (len(part) + 1) // 2)
+        else:
+            frames.append(Frame(topic, partition, len(part), payload))
     return frames

@@ -152,3 +152,6 @@ BROADCAST_CHUNKS_PER_PAGE_MAX: Final = 50
 """Chunks looked at for one page of a broadcast's deliveries."""
 ITEM_DEPTH_MAX: Final = 4 * JSON_DEPTH_MAX
 """Levels of a batch that are decoded at all; far enough over `JSON_DEPTH_MAX` that what was cut is still refused."""
+
+FANOUT_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Data of one request times its recipients: planning copies the data for each of them."""

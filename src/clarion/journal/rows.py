@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from clarion.domain.limits import FRAME_BYTES_MAX
 from clarion.domain.outcome import Outcome
 from clarion.journal.codec import encode
 from clarion.journal.events import AttemptedFrame, DeliverFrame
@@ -76,9 +77,13 @@ def attempt_rows(frame: AttemptedFrame) -> Iterable[AttemptRow]:
 
 
 def cut_frames(topic: str, partition: int, rows: Sequence[DeliverRow], limit: int) -> list[Frame]:
-    """Return the frames that carry these deliveries, at most `limit` in each."""
-    frames = []
+    """Return the frames that carry these deliveries, at most `limit` in each and fewer where they are large."""
+    frames: list[Frame] = []
     for start in range(0, len(rows), limit):
         part = rows[start : start + limit]
-        frames.append(Frame(topic, partition, len(part), encode(deliver_frame(part), len(part))))
+        payload = encode(deliver_frame(part), len(part))
+        if len(payload) > FRAME_BYTES_MAX and len(part) > 1:
+            frames += cut_frames(topic, partition, part, (len(part) + 1) // 2)
+        else:
+            frames.append(Frame(topic, partition, len(part), payload))
     return frames

@@ -8,7 +8,13 @@ from clarion.domain import address
 from clarion.domain.channel import LANES, Channel, Lane
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import ADDRESS_CHARS_MAX, JSON_DEPTH_MAX, SCHEDULE_AHEAD_MS_MAX
+from clarion.domain.limits import (
+    ADDRESS_CHARS_MAX,
+    DATA_BYTES_MAX,
+    FANOUT_BYTES_MAX,
+    JSON_DEPTH_MAX,
+    SCHEDULE_AHEAD_MS_MAX,
+)
 
 CONTACTS: Final[Mapping[str, Callable[[str, str], str]]] = {
     "email": address.email,
@@ -66,6 +72,16 @@ def data(template: Template, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if isinstance(value, (dict, list)) and _deeper(value, JSON_DEPTH_MAX):
             raise InvalidField(f"is nested deeper than {JSON_DEPTH_MAX} levels", field=f"data.{name}")
+
+
+def size(data_bytes: int, recipients: int) -> None:
+    """Check that the data, as JSON, is within bounds by itself and for all recipients together."""
+    if data_bytes > DATA_BYTES_MAX:
+        raise InvalidField(f"is larger than {DATA_BYTES_MAX} bytes", field="data")
+    if data_bytes * recipients > FANOUT_BYTES_MAX:
+        raise InvalidField(
+            f"is too large for {recipients} recipients at once; send to fewer or as a broadcast", field="data"
+        )
 
 
 def _deeper(value: Any, levels: int) -> bool:
