@@ -1,0 +1,126 @@
+"""Group commit at the door: few appends for many requests, and every waiter learns what became of its own."""
+
+import asyncio
+
+import pytest
+
+from clarion.accept.worker import AcceptWriter, Taken
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.domain.channel import Lane
+from clarion.domain.errors import DurabilityError
+from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
+from clarion.journal import topics
+from clarion.journal.codec import decode
+from clarion.journal.events import Recipient, Request
+from clarion.ports.journal import Append
+from tests.stages.virtual import LoopClock, run, until
+from tests.stages.world import Notes
+
+LINGER_MS = 20
+
+
+class SlowJournal(MemoryJournal):
+    """An append takes 5 ms, as an fsync does, and may be told to fail."""
+
+    def __init__(self) -> None:
+        super().__init__(LoopClock(), 2)
+        self.appends: list[Append] = []
+        self.fails = False
+
+    async def append(self, batch: Append) -> list[int]:
+        self.appends.append(batch)
+        await asyncio.sleep(0.005)
+        if self.fails:
+            raise DurabilityError("the disk is gone")
+        return await super().append(batch)
+
+
+def taken(number: int, lane: Lane = Lane.NORMAL, size: int = 1) -> Taken:
+    request = Request([Recipient("ana")], "hello", None, None, lane, {"text": "x" * size})
+    return Taken(number.to_bytes(16, "big"), "acme", 1, lane, number % 2, request)
+
+
+def writer(journal: SlowJournal) -> AcceptWriter:
+    return AcceptWriter(journal, LoopClock(), Notes(), linger_ms=LINGER_MS)
+
+
+def stored(journal: MemoryJournal, lane: Lane = Lane.NORMAL) -> list[int]:
+    frames = [one for p in range(2) for one in journal.read(topics.accepted(lane), p, 0, 10_000)]
+    return sorted(int.from_bytes(id_, "big") for one in frames for id_ in decode(one.payload).notification_ids)
+
+
+def test_requests_that_come_together_share_an_append():
+    async def story() -> None:
+        journal = SlowJournal()
+        door = writer(journal)
+        await asyncio.gather(*(door.take([taken(n)]) for n in range(500)))
+        assert len(journal.appends) == 1
+        assert stored(journal) == list(range(500))
+
+    run(story())
+
+
+def test_a_steady_stream_appends_once_a_linger_and_an_idle_one_does_not_wait():
+    async def story() -> None:
+        journal = SlowJournal()
+        door = writer(journal)
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(1)
+        began = loop.time()
+        await door.take([taken(0)])
+        assert loop.time() - began < 0.006
+        waiting = []
+        for number in range(1, 401):
+            waiting.append(asyncio.create_task(door.take([taken(number)])))
+            await asyncio.sleep(0.001)
+        await asyncio.gather(*waiting)
+        assert len(journal.appends) <= 2 + 400 // LINGER_MS + 1
+        assert stored(journal) == list(range(401))
+
+    run(story())
+
+
+def test_a_failed_append_reaches_every_waiter_and_the_next_one_tries_anew():
+    async def story() -> None:
+        journal = SlowJournal()
+        door = writer(journal)
+        journal.fails = True
+        told = await asyncio.gather(*(door.take([taken(n)]) for n in range(20)), return_exceptions=True)
+        assert {type(one) for one in told} == {DurabilityError}
+        assert stored(journal) == []
+        journal.fails = False
+        await door.take([taken(20)])
+        assert stored(journal) == [20]
+
+    run(story())
+
+
+def test_a_client_that_hangs_up_takes_nobody_with_it():
+    async def story() -> None:
+        journal = SlowJournal()
+        door = writer(journal)
+        gone, stays = (asyncio.create_task(door.take([taken(n)])) for n in range(2))
+        await until(lambda: bool(journal.appends), every_s=0.001)
+        gone.cancel()
+        await stays
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert stored(journal) == [0, 1], "what was taken is stored, although nobody hears of it"
+
+    run(story())
+
+
+def test_lanes_and_partitions_have_frames_of_their_own_within_the_bounds():
+    async def story() -> None:
+        journal = SlowJournal()
+        door = writer(journal)
+        many = [taken(n) for n in range(2 * FRAME_RECORDS_MAX + 2)]
+        large = [taken(n, Lane.HIGH, size=FRAME_BYTES_MAX // 3) for n in range(10)]
+        await door.take([*many, *large])
+        (append,) = journal.appends
+        assert all(frame.count <= FRAME_RECORDS_MAX for frame in append.frames)
+        assert all(len(frame.payload) <= FRAME_BYTES_MAX for frame in append.frames)
+        assert stored(journal) == list(range(len(many)))
+        assert stored(journal, Lane.HIGH) == list(range(10))
+
+    run(story())
