@@ -1,0 +1,47 @@
+"""Every page with commands does what it says, from its first block to its last."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from clarion.app.load.programs import System
+from tests.docs.walk import ROOT, blocks, installation, variables, walk
+
+pytestmark = [pytest.mark.e2e, pytest.mark.allow_hosts(["127.0.0.1"])]
+
+# How to add a provider has a test of its own: tests/providers/test_add_a_provider.py.
+PAGES = [
+    ROOT / "README.md",
+    *sorted(page for page in (ROOT / "docs" / "howto").glob("*.md") if page.name != "add-a-provider.md"),
+]
+
+
+class Installations:
+    """One running installation for each way in which pages start it."""
+
+    def __init__(self, stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> None:
+        self._stack = stack
+        self._folders = tmp_path_factory
+        self._running: dict[tuple[tuple[str, str], ...], System] = {}
+
+    def of(self, page: Path) -> System:
+        environment = variables(page)
+        key = tuple(sorted(environment.items()))
+        if key not in self._running:
+            folder = self._folders.mktemp("reader")
+            self._running[key] = self._stack.enter_context(installation(folder, environment))
+        return self._running[key]
+
+
+@pytest.fixture(scope="module")
+def installations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installations]:
+    with ExitStack() as stack:
+        yield Installations(stack, tmp_path_factory)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_page_does_what_it_says(page: Path, installations: Installations):
+    assert any(block.language == "sh" for block in blocks(page)), "nothing to walk through"
+    walk(page, installations.of(page))
