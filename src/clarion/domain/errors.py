@@ -9,6 +9,7 @@ ClarionError
 |  |- Unauthorized        no key, or a wrong or revoked one (401)
 |  |- Forbidden           the key lacks the scope (403)
 |  |- TooLarge            body or list over its bound (413)
+|  |- TooSlow             the body did not come in time (408)
 |  `- Overloaded          cannot be held now, come back after `retry_after_s` (429/503)
 |- OperatorError          the operator can mend it: one clear sentence, non-zero exit
 |- StaleLease             the fence moved on: this holder may not write
@@ -101,6 +102,13 @@ class TooLarge(CallerError):
 
     status = 413
     code = "too_large"
+
+
+class TooSlow(CallerError):
+    """The body did not come in time."""
+
+    status = 408
+    code = "too_slow"
 
 
 class Overloaded(CallerError):

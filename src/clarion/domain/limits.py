@@ -155,3 +155,5 @@ ITEM_DEPTH_MAX: Final = 4 * JSON_DEPTH_MAX
 
 FANOUT_BYTES_MAX: Final = 16 * 1024 * 1024
 """Data of one request times its recipients: planning copies the data for each of them."""
+BODY_WAIT_MS_MAX: Final = 30_000
+"""How long a caller may take to send a body, or the next piece of a streamed one."""

@@ -3,8 +3,9 @@
 Errors of the caller become RFC 9457 problem documents; anything else is a blank 500 with a log line.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Final
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -19,14 +20,17 @@ from clarion.domain.errors import (
     Malformed,
     Overloaded,
     TooLarge,
+    TooSlow,
     Unauthorized,
 )
-from clarion.domain.limits import ITEM_DEPTH_MAX
+from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import PUBLIC, Call, Caller, Reply, Route, invalid_field
 
 _JSON: Final = msgspec.json.Encoder()
 
+_T = TypeVar("_T")
+_LENGTH_DIGITS: Final = 18
 _PROBLEM_TYPE: Final = b"application/problem+json"
 _ANYONE: Final = Caller(tenant="", key_id="", scopes=frozenset())
 
@@ -95,7 +99,7 @@ class Endpoint:
         if route.stream:
             call.stream = _pieces(receive)
         elif route.body is not None:
-            call.raw = await _read(receive, headers, route.limit_bytes)
+            call.raw = await _in_time(_read(receive, headers, route.limit_bytes))
             call.body = self._decode(route, call.raw)
         return await route.handler(call)
 
@@ -134,9 +138,18 @@ class Endpoint:
 _NEVER_BY_WILDCARD: Final = frozenset({"operator", "inbox"})
 
 
+async def _in_time(reading: Awaitable[_T]) -> _T:
+    # A request under way holds one of a bounded number of places, so a caller who dawdles holds up all others.
+    try:
+        async with asyncio.timeout(BODY_WAIT_MS_MAX / 1000):
+            return await reading
+    except TimeoutError:
+        raise TooSlow("the body did not come in time") from None
+
+
 async def _read(receive: Receive, headers: Mapping[str, str], limit_bytes: int) -> bytes:
     declared = headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit_bytes:
+    if declared.isdecimal() and (len(declared) > _LENGTH_DIGITS or int(declared) > limit_bytes):
         raise TooLarge(f"the body is larger than {limit_bytes} bytes")
     first = await receive()
     body: bytes = first.get("body", b"")
@@ -155,7 +168,7 @@ async def _read(receive: Receive, headers: Mapping[str, str], limit_bytes: int) 
 
 async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
     while True:
-        message = await receive()
+        message = await _in_time(receive())
         if message["type"] == "http.disconnect":
             raise Malformed("the body ended early")
         if message.get("body"):
@@ -167,7 +180,6 @@ async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
 def _query(raw: bytes) -> dict[str, str]:
     if not raw:
         return {}
-
     return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True))
 
 
