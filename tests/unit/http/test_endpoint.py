@@ -1,0 +1,245 @@
+"""The HTTP edge as raw ASGI: who may come in, what is read of them, and how every refusal reads."""
+
+import asyncio
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+
+from clarion.app.http.application import application
+from clarion.domain.errors import Conflict, DurabilityError, NotFound, Overloaded, StaleLease
+from clarion.domain.limits import BODY_WAIT_MS_MAX
+from clarion.ports.web import OPERATOR, PUBLIC, USER, Call, Caller, Reply, Route
+from tests.stages.virtual import run
+from tests.stages.world import Notes
+from tests.unit.http.asgi import Answer, call
+
+LIMIT = 10_000
+CALLERS = {
+    "good": Caller("acme", "k1", frozenset({"things:write"})),
+    "wild": Caller("acme", "k2", frozenset({"*"})),
+    "poor": Caller("acme", "k3", frozenset({"other"})),
+}
+
+
+class To(msgspec.Struct, forbid_unknown_fields=True):
+    email: str | None = None
+
+
+class Thing(msgspec.Struct, forbid_unknown_fields=True):
+    to: list[To]
+    name: Annotated[str, msgspec.Meta(max_length=5)]
+    data: dict[str, Any] = {}
+
+
+class Site:
+    """An application of routes that tell what they were called with."""
+
+    def __init__(self, requests_max: int = 10) -> None:
+        self.calls: list[Call] = []
+        self.stopped = 0
+        self.notes = Notes()
+        self.raises: Exception | None = None
+        routes = [
+            Route("POST", "/things", self.take, "things:write", "Make", body=Thing, reply=Thing, limit_bytes=LIMIT),
+            Route("GET", "/things/{id}", self.take, "things:write", "Look"),
+            Route("GET", "/things/bulk", self.take, PUBLIC, "A fixed path"),
+            Route("PUT", "/lines", self.lines, "things:write", "Stream", stream=True),
+            Route("GET", "/operate", self.take, OPERATOR, "For the operator"),
+            Route("GET", "/inbox", self.take, USER, "For a user"),
+        ]
+        self.app = application(routes, CALLERS.get, self.notes, requests_max=requests_max, on_durability_lost=self.stop)
+
+    async def take(self, called: Call) -> Reply:
+        self.calls.append(called)
+        if self.raises is not None:
+            raise self.raises
+        return Reply({"path": called.path, "query": called.query}, headers={"X-Seen": "yes"})
+
+    async def lines(self, called: Call) -> Reply:
+        assert called.stream is not None
+        return Reply({"sizes": [len(piece) async for piece in called.stream]})
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+    def ask(self, *values: Any, **options: Any) -> Answer:
+        return run(call(self.app, *values, **options))
+
+
+def is_problem(answer: Answer, status: int, code: str, field: str | None = None) -> None:
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    document = answer.json
+    assert (document["status"], document["code"], document.get("field")) == (status, code, field)
+    assert document["detail"]
+    assert document["type"] == f"urn:clarion:{code}"
+    assert document["title"]
+
+
+@pytest.mark.parametrize(
+    "header", [{}, {"authorization": "Basic good"}, {"authorization": "Bearer"}, {"authorization": "good"}]
+)
+def test_without_a_good_credential_nothing_is_answered(header):
+    site = Site()
+    answer = site.ask("GET", "/things/7", key=None, headers=header)
+    is_problem(answer, 401, "unauthorized", "Authorization")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    is_problem(site.ask("GET", "/things/7", key="wrong"), 401, "unauthorized", "Authorization")
+    assert site.calls == []
+
+
+def test_a_key_reaches_what_its_scopes_name():
+    site = Site()
+    is_problem(site.ask("GET", "/things/7", key="poor"), 403, "forbidden", "Authorization")
+    assert site.ask("GET", "/things/7", key="wild").status == 200
+    for path in ("/operate", "/inbox"):
+        is_problem(site.ask("GET", path, key="wild"), 403, "forbidden", "Authorization")
+
+
+def test_who_calls_is_asked_before_anything_is_read():
+    is_problem(Site().ask("POST", "/things", b"x" * (LIMIT + 1), key="wrong"), 401, "unauthorized", "Authorization")
+
+
+def test_paths_and_methods_there_are_not():
+    site = Site()
+    is_problem(site.ask("GET", "/nothing"), 404, "not_found")
+    is_problem(site.ask("GET", "/things/7/"), 404, "not_found")
+    answer = site.ask("DELETE", "/things")
+    is_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"
+
+
+def test_parameters_come_decoded_and_a_fixed_path_comes_first():
+    site = Site()
+    answer = site.ask("GET", "/things/7?after=a%20b&empty=&after=c")
+    assert answer.json == {"path": {"id": "7"}, "query": {"after": "c", "empty": ""}}
+    assert answer.headers["x-seen"] == "yes"
+    assert site.ask("GET", "/things/bulk", key=None).json["path"] == {}
+    assert site.ask("HEAD", "/things/7").status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "field"),
+    [
+        (b"", 400, "malformed_body", None),
+        (b"{", 400, "malformed_body", None),
+        (b'{"to": [], "name": "\xff"}', 400, "malformed_body", None),
+        (b'{"to": [], "name": "\\ud800"}', 400, "malformed_body", None),
+        (b'{"to": [], "name": "x", "data": ' + b"[" * 480 + b"]" * 480 + b"}", 422, "invalid_field", "data"),
+        (b"[]", 422, "invalid_field", None),
+        (b'{"to": []}', 422, "invalid_field", "name"),
+        (b'{"to": [], "name": "x", "color": 1}', 422, "invalid_field", "color"),
+        (b'{"to": [{"email": 7}], "name": "x"}', 422, "invalid_field", "to[0].email"),
+        (b'{"to": [{}, {"mail": 7}], "name": "x"}', 422, "invalid_field", "to[1].mail"),
+        (b'{"to": {}, "name": "x"}', 422, "invalid_field", "to"),
+        (b'{"to": [], "name": "longer"}', 422, "invalid_field", "name"),
+        (b"x" * (LIMIT + 1), 413, "too_large", None),
+    ],
+)
+def test_a_bad_body_is_refused_with_its_field(body, status, code, field):
+    site = Site()
+    answer = site.ask("POST", "/things", body)
+    is_problem(answer, status, code, field)
+    assert site.calls == []
+
+
+@pytest.mark.parametrize("levels", [1_000, 4_000])
+def test_a_thousand_levels_are_refused_and_nobody_falls_over(levels):
+    site = Site()
+    deep = b'{"to": [], "name": "x", "data": {"a": ' + b"[" * levels + b"]" * levels + b"}}"
+    is_problem(site.ask("POST", "/things", deep), 400, "malformed_body")
+    is_problem(site.ask("POST", "/things", deep[:-levels]), 400, "malformed_body")
+    assert site.calls == []
+
+
+@pytest.mark.parametrize("declared", [str(LIMIT + 1), "9" * 5_000])
+def test_a_declared_length_over_the_bound_is_refused_unread(declared):
+    is_problem(Site().ask("POST", "/things", b"{}", headers={"content-length": declared}), 413, "too_large")
+
+
+def test_an_undeclared_body_is_counted_as_it_comes():
+    site = Site()
+    is_problem(site.ask("POST", "/things", [b"x" * 6_000, b"x" * 6_000]), 413, "too_large")
+    assert site.ask("POST", "/things", [b'{"to": [', b"], ", b'"name": "x"}']).status == 200
+
+
+def test_a_caller_who_hangs_up_leaves_nothing_behind():
+    site = Site()
+    is_problem(site.ask("POST", "/things", b'{"to": [', gone=True), 400, "malformed_body")
+    is_problem(site.ask("PUT", "/lines", b"half a li", gone=True), 400, "malformed_body")
+    assert site.calls == []
+
+
+def test_a_stream_has_no_bound_and_comes_piece_by_piece():
+    assert Site().ask("PUT", "/lines", [b"x" * LIMIT, b"", b"y" * LIMIT]).json == {"sizes": [LIMIT, LIMIT]}
+
+
+def test_a_caller_who_dawdles_is_sent_away():
+    async def story() -> list[Any]:
+        told: list[Any] = []
+
+        async def never() -> Any:
+            await asyncio.sleep(10 * BODY_WAIT_MS_MAX)
+
+        async def send(message: Any) -> None:
+            told.append(message)
+
+        headers = [(b"authorization", b"Bearer good")]
+        scope = {"type": "http", "method": "POST", "path": "/things", "query_string": b"", "headers": headers}
+        await Site().app(scope, never, send)
+        return told
+
+    start, _body = run(story())
+    assert start["status"] == 408
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (NotFound("no such thing"), 404, "not_found"),
+        (Conflict("still running", retry_after_s=3), 409, "conflict"),
+        (Overloaded("full", retry_after_s=3), 503, "overloaded"),
+        (StaleLease("gone"), 500, "internal"),
+        (ZeroDivisionError("secret words"), 500, "internal"),
+        (DurabilityError("secret words"), 503, "overloaded"),
+    ],
+)
+def test_what_a_handler_raises_becomes_a_problem(error, status, code):
+    site = Site()
+    site.raises = error
+    answer = site.ask("GET", "/things/7")
+    is_problem(answer, status, code)
+    assert b"secret words" not in answer.body
+    assert (answer.headers.get("retry-after") == "3") == (getattr(error, "retry_after_s", None) == 3)
+    assert site.stopped == isinstance(error, DurabilityError)
+    assert ("request_failed" in site.notes.lines) == (not isinstance(error, NotFound | Conflict | Overloaded))
+
+
+def test_requests_beyond_the_bound_are_refused_and_places_come_back():
+    async def story() -> None:
+        site = Site(requests_max=2)
+        gate = asyncio.Event()
+
+        async def wait(called: Call) -> Reply:
+            await gate.wait()
+            return Reply({})
+
+        site.take = wait  # type: ignore[method-assign]
+        app = application(
+            [Route("GET", "/wait", wait, PUBLIC, "Wait")],
+            CALLERS.get,
+            site.notes,
+            requests_max=2,
+            on_durability_lost=site.stop,
+        )
+        waiting = [asyncio.create_task(call(app, "GET", "/wait")) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        is_problem(await call(app, "GET", "/wait"), 503, "overloaded")
+        waiting[0].cancel()
+        gate.set()
+        assert (await waiting[1]).status == 200
+        assert (await call(app, "GET", "/wait")).status == 200
+
+    run(story())

@@ -1,0 +1,84 @@
+"""The OpenAPI document describes exactly the routes there are, and every reference in it leads somewhere."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from clarion.accept import routes as accept_routes
+from clarion.accept import routes_broadcasts
+from clarion.app.http.openapi import document, page
+from clarion.control import routes as control_routes
+from clarion.ports.web import PUBLIC, Route
+from clarion.realtime import routes as realtime_routes
+from clarion.record import routes as record_routes
+
+
+@pytest.fixture(scope="module")
+def routes() -> list[Route]:
+    """Every route of the API; nobody calls them here, so they need nothing behind them."""
+    absent: Any = None
+    return [
+        *accept_routes.routes(absent),
+        *routes_broadcasts.routes(absent),
+        *record_routes.routes(absent, absent, absent, absent),
+        *realtime_routes.routes(absent, absent, absent),
+        *control_routes.routes(Anything(), absent, absent, {}, absent),
+    ]
+
+
+class Anything:
+    """Has every attribute."""
+
+    def __getattr__(self, name: str) -> "Anything":
+        return self
+
+
+@pytest.fixture(scope="module")
+def description(routes: list[Route]) -> Any:
+    return msgspec.json.decode(document(routes))
+
+
+def values_of(node: Any, name: str) -> list[Any]:
+    """Every value under a name, anywhere in a document."""
+    if isinstance(node, list):
+        return [found for one in node for found in values_of(one, name)]
+    if not isinstance(node, dict):
+        return []
+    return [value for key, value in node.items() if key == name] + values_of(list(node.values()), name)
+
+
+def test_every_route_is_there_and_nothing_else(routes, description):
+    assert description["openapi"].startswith("3.1")
+    told = {(method.upper(), path) for path, methods in description["paths"].items() for method in methods}
+    assert told == {(route.method, route.path) for route in routes}
+    assert len(told) == len(routes), "no two routes share a method and a path"
+
+
+def test_every_reference_leads_somewhere(description):
+    references = {one for one in values_of(description, "$ref") if isinstance(one, str)}
+    assert references
+    schemas = description["components"]["schemas"]
+    assert {one.removeprefix("#/components/schemas/") for one in references} <= schemas.keys()
+
+
+def test_every_operation_is_whole(routes, description):
+    names = values_of(description["paths"], "operationId")
+    assert len(set(names)) == len(routes)
+    for route in routes:
+        operation = description["paths"][route.path][route.method.lower()]
+        in_path = {one["name"] for one in operation["parameters"] if one["in"] == "path"}
+        assert in_path == {part[1:-1] for part in route.path.split("/") if part.startswith("{")}
+        assert {str(route.status), "default"} == operation["responses"].keys()
+        assert ("security" in operation) == (route.scope != PUBLIC)
+        assert ("requestBody" in operation) == (route.body is not None or route.stream)
+        assert operation["summary"]
+
+
+def test_the_page_shows_every_route_and_escapes_what_it_shows(routes):
+    html = page([*routes, Route("GET", "/<b>", lambda call: None, PUBLIC, "<script>")]).decode()  # type: ignore[arg-type,return-value]
+    assert all(f"<code>{route.path}</code>" in html for route in routes)
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    assert "http://" not in html
+    assert "https://" not in html
