@@ -89,6 +89,15 @@ class TestCancellations:
         await journal.append(Append(cancellations=[Cancellation("acme", b"b", 3)]))
         assert journal.cancelled_since(sequence)[1] == [b"b"]
 
+    async def test_a_cancellation_outlives_the_timer_of_what_it_cancels(self, journal, clock):
+        subject = Cancellation("acme", b"a", 1)
+        await journal.append(Append(cancellations=[subject], timers=[timer(b"a", START_MS + 5)]))
+        await journal.trim(START_MS)
+        assert journal.cancelled_since(0)[1] == [b"a"]
+        await journal.fire(START_MS + 5, 10)
+        await journal.trim(START_MS)
+        assert journal.cancelled_since(0)[1] == []
+
 
 class TestCursors:
     def move(self, lease: Lease, start: int, end: int, *, done: bool = False) -> CursorMove:

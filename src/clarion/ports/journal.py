@@ -243,8 +243,8 @@ class Journal(Protocol):
 
     async def trim(self, older_than_ms: int) -> int:
         """Delete frames appended before a time that every group with a commit on their stream has committed (a stream
-        nobody committed to stays whole), expired idempotency entries and old cancellations; return how many frames
-        went. Offsets never start again."""
+        nobody committed to stays whole), expired idempotency entries and old cancellations, but none of a subject whose
+        own timer still waits; return how many frames went. Offsets never start again."""
         ...
 
     async def close(self) -> None:

@@ -212,7 +212,9 @@ class MemoryJournal:
                 stream.trimmed += 1
         now_ms = self._clock.now_ms()
         self._idempotency = {key: entry for key, entry in self._idempotency.items() if entry.expires_ms > now_ms}
-        self._cancellations = [(n, c) for n, c in self._cancellations if c.at_ms >= older_than_ms]
+        self._cancellations = [
+            (n, c) for n, c in self._cancellations if c.at_ms >= older_than_ms or c.subject_id in self._timers
+        ]
         return before - sum(len(stream.frames) for stream in self._streams.values())
 
     async def close(self) -> None:

@@ -16,7 +16,8 @@ _DELETE: Final = "DELETE FROM frames WHERE frame_id > ? AND frame_id <= ?"
 _EXPIRED: Final = """DELETE FROM idempotency WHERE (tenant, key) IN
     (SELECT tenant, key FROM idempotency WHERE expires_ms <= ? LIMIT ?)"""
 _OLD_CANCELLATIONS: Final = """DELETE FROM cancellations WHERE sequence IN
-    (SELECT sequence FROM cancellations WHERE at_ms < ? LIMIT ?)"""
+    (SELECT sequence FROM cancellations c WHERE at_ms < ?
+     AND NOT EXISTS (SELECT 1 FROM timers t WHERE t.timer_id = c.subject_id) LIMIT ?)"""
 
 
 def trim_frames(db: apsw.Connection, older_than_ms: int) -> int:
