@@ -76,14 +76,15 @@ def _leases(parts: Parts, group: str, index: int) -> LeasedPartitions:
 
 
 async def _leased(leases: LeasedPartitions, work: Coroutine[Any, Any, None]) -> None:
-    """Run work under leases that are given back only when it is over."""
+    """Run work under leases that are given back only when it is over. A keeper that fails ends the work: it would idle
+    without leases and look alive."""
     release = asyncio.Event()
-    keeper = asyncio.create_task(leases.run(release))
-    try:
-        await work
-    finally:
-        release.set()
-        await keeper
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(leases.run(release))
+        try:
+            await work
+        finally:
+            release.set()
 
 
 def _record(parts: Parts, index: int) -> RecordWorker:

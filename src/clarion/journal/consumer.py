@@ -9,6 +9,7 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
+from clarion.domain.errors import Overloaded
 from clarion.domain.limits import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
 from clarion.ports.clock import Clock
 from clarion.ports.journal import Journal, Lease
@@ -53,14 +54,17 @@ class LeasedPartitions:
         return {p: lease for p, lease in self._leases.items() if self._until_ms[p] > now_ms}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Keep leases until `stop` is set, then give them back. Raises what the journal raises."""
+        """Keep leases until `stop` is set, then give them back. Raises what the journal raises, but for `Overloaded`: that
+        is tried again at the next step, and a lease that runs out meanwhile is not `held` any more."""
         try:
             while not stop.is_set():
-                await self.step()
+                with suppress(Overloaded):
+                    await self.step()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), LEASE_STEP_MS / 1000)
         finally:
-            await self._release(list(self._leases))
+            with suppress(Overloaded):
+                await self._release(list(self._leases))
 
     async def step(self) -> None:
         """Renew what is held, offer back what was borrowed long enough, ask for what is missing."""

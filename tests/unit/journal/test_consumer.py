@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from clarion.backends.memory.journal import MemoryJournal
+from clarion.domain.errors import Overloaded
 from clarion.domain.limits import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
 from clarion.journal.consumer import LeasedPartitions
 from tests.contract.journals import VirtualClock
@@ -95,3 +96,27 @@ async def test_stopping_gives_leases_back(journal, clock):
     await first.run(stop)
     assert first.held() == {}
     assert await journal.acquire("record", 0, "someone-else", 1_000) is not None
+
+
+async def test_a_journal_without_room_for_a_while_costs_a_worker_nothing(clock):
+    class Busy(MemoryJournal):
+        full = False
+
+        async def renew(self, leases, ttl_ms):
+            if self.full:
+                raise Overloaded("no room")
+            return await super().renew(leases, ttl_ms)
+
+    journal = Busy(clock, 2)
+    leases = worker(journal, clock)
+    await leases.step()
+    stop = asyncio.Event()
+    journal.full = True
+    keeping = asyncio.create_task(leases.run(stop))
+    await asyncio.sleep(0)
+    assert leases.held().keys() == {0, 1}
+    clock.pass_ms(LEASE_TTL_MS_DEFAULT)
+    assert leases.held() == {}, "what could not be renewed is not used"
+    assert not keeping.done()
+    stop.set()
+    await keeping
