@@ -1,0 +1,126 @@
+"""What the control-plane suites share: a store in a fresh folder, a clock turned by hand, and a way to call routes."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.backends.sqlite.control import SqliteControl
+from clarion.backends.sqlite.directory import SqliteDirectory
+from clarion.backends.sqlite.migrate import upgrade
+from clarion.control.routes import routes
+from clarion.domain.channel import Channel
+from clarion.domain.limits import REVISION_CHECK_MS
+from clarion.ops.vault import FileVault
+from clarion.ports.vendor import Field, Traits
+from clarion.ports.web import Call, Caller, Reply, Route
+
+MASTER = bytes(range(32))
+
+POST_OFFICE = Traits(
+    vendor="post_office",
+    channels=(Channel.EMAIL,),
+    title="A vendor of these tests",
+    transport="http",
+    settings=(
+        Field("base_url", kind="url"),
+        Field("from_email", required=True),
+        Field("region", pattern="eu|us", default="eu"),
+        Field("batch", kind="integer"),
+        Field("tracking", kind="boolean", default=False),
+    ),
+    credentials=(Field("api_key", required=True), Field("signing_key")),
+)
+
+
+@dataclass
+class Clock:
+    """Stands still until it is moved; entropy counts up, so no two draws are the same."""
+
+    wall_ms: int = 1_700_000_000_000
+    drawn: int = 0
+
+    def now_ms(self) -> int:
+        return self.wall_ms
+
+    def monotonic_ms(self) -> int:
+        return self.wall_ms
+
+    def entropy(self, size: int) -> bytes:
+        self.drawn += 1
+        return self.drawn.to_bytes(size, "big")
+
+    def jitter(self) -> float:
+        return 0.5
+
+
+def migrated(folder: Path) -> Path:
+    """A data folder with the schema and nothing else."""
+    upgrade(folder, "control")
+    return folder
+
+
+@dataclass
+class House:
+    """A control store, its directory and its routes over one folder."""
+
+    data_dir: Path
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.vault = FileVault(MASTER)
+        self.control = SqliteControl(self.data_dir, self.vault, self.clock)
+        self.directory = SqliteDirectory(self.data_dir, self.vault, self.clock)
+        vendors = {(Channel.EMAIL, "post_office"): POST_OFFICE}
+        self.routes = routes(self.control, self.vault, LiquidRenderer(), vendors, self.clock)
+
+    @classmethod
+    def copy_of(cls, empty: Path, folder: Path) -> "House":
+        shutil.copytree(empty, folder, dirs_exist_ok=True)
+        return cls(folder)
+
+    async def close(self) -> None:
+        self.directory.close()
+        await self.control.close()
+
+    def settle(self) -> None:
+        """Let so much time go by that the directory looks at the revision again."""
+        self.clock.wall_ms += REVISION_CHECK_MS
+
+    async def call(self, method: str, target: str, body: Any = None, tenant: str = "acme", **query: str) -> Reply:
+        """Call a route as the HTTP layer does: the body goes through JSON into the route's type."""
+        route, path = self.find(method, target)
+        raw = b"" if body is None else msgspec.json.encode(body)
+        decoded = msgspec.json.decode(raw, type=route.body) if raw and route.body else None
+        caller = Caller(tenant, "key", frozenset({"*"}))
+        return await route.handler(Call(caller, path, query, {}, raw, decoded))
+
+    async def say(self, method: str, target: str, body: Any = None, tenant: str = "acme", **query: str) -> Any:
+        """Call a route and return the body of its answer as a client reads it."""
+        reply = await self.call(method, target, body, tenant, **query)
+        text = reply.raw if reply.raw is not None else msgspec.json.encode(reply.body)
+        return msgspec.json.decode(text)
+
+    async def import_pieces(self, pieces: list[bytes], tenant: str = "acme") -> Any:
+        """Stream pieces into the bulk import and return its report."""
+        route, _ = self.find("POST", "/v1/users/bulk")
+
+        async def stream():  # type: ignore[no-untyped-def]
+            for piece in pieces:
+                yield piece
+
+        call = Call(Caller(tenant, "key", frozenset({"*"})), {}, {}, {}, b"", stream=stream())
+        return msgspec.to_builtins((await route.handler(call)).body)
+
+    def find(self, method: str, target: str) -> tuple[Route, dict[str, str]]:
+        parts = target.split("/")
+        for route in self.routes:
+            wanted = route.path.split("/")
+            if route.method == method and len(wanted) == len(parts):
+                pairs = list(zip(wanted, parts, strict=True))
+                if all(want == part or want.startswith("{") for want, part in pairs):
+                    return route, {want[1:-1]: part for want, part in pairs if want.startswith("{")}
+        raise LookupError(f"{method} {target}")

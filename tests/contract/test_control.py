@@ -1,0 +1,280 @@
+"""What the control store promises: durable, whole or nothing, and blind to other tenants."""
+
+import subprocess
+import sys
+
+import pytest
+
+from clarion.backends.sqlite.connection import connect
+from clarion.backends.sqlite.control import SqliteControl
+from clarion.backends.sqlite.control_tables import METADATA
+from clarion.backends.sqlite.migrate import path_of
+from clarion.domain.channel import Channel, Lane
+from clarion.domain.content import Category, Template
+from clarion.domain.errors import Conflict, InvalidField, NotFound
+from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX, DEVICES_PER_USER_MAX
+from clarion.domain.user import Device, UserWrite
+from clarion.ops.vault import FileVault
+from clarion.ports.control_accounts import ProviderWrite, Suppression
+from clarion.ports.secrets import SealBroken
+from tests.contract.controls import Clock, House, migrated
+
+T = "acme"
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return migrated(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture
+async def house(empty, tmp_path):
+    house = House.copy_of(empty, tmp_path)
+    yield house
+    await house.close()
+
+
+async def test_the_declared_tables_are_the_migrated_ones(house):
+    db = connect(path_of(house.data_dir, "control"), readonly=True)
+    for table in METADATA.tables.values():
+        columns = [row[1] for row in db.execute(f"PRAGMA table_info({table.name})")]
+        assert columns == [column.name for column in table.columns], table.name
+    db.close()
+
+
+async def test_another_master_key_is_found_out_at_the_start(house):
+    with pytest.raises(SealBroken):
+        SqliteControl(house.data_dir, FileVault(bytes(32)), Clock())
+
+
+async def test_what_was_written_survives_the_kill_of_its_writer(house):
+    """The child is killed by itself, the moment the call has returned."""
+    script = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from tests.contract.controls import House
+from clarion.domain.user import UserWrite
+async def main():
+    house = House(Path(sys.argv[1]))
+    await house.control.users.put_many("acme", [UserWrite("ana", email="ana@example.com")])
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
+    command = [sys.executable, "-c", script, str(house.data_dir)]
+    done = await asyncio.to_thread(subprocess.run, command, check=False, env={"PYTHONPATH": "src:."})
+    assert done.returncode == -9
+    user = await house.control.users.get(T, "ana")
+    assert user is not None and user.email == "ana@example.com"
+
+
+async def test_a_user_is_replaced_but_keeps_what_was_not_stated(house):
+    users = house.control.users
+    first = UserWrite(
+        "ana", email="a@example.com", zone="Europe/Rome", attributes='{"plan":"pro"}',
+        preferences='{"*":{"sms":false}}', devices=(Device("d", "push", "t"),),
+    )  # fmt: skip
+    await users.put_many(T, [first])
+    await users.put_many(T, [UserWrite("ana", phone="+12025550143", zone="Asia/Tokyo")])
+    user = await users.get(T, "ana")
+    assert (user.email, user.phone, user.zone, user.attributes) == (None, "+12025550143", "Asia/Tokyo", {})
+    assert user.preferences == {"*": {"sms": False}}
+    assert user.devices == (Device("d", "push", "t"),)
+
+
+async def test_of_two_users_with_one_id_in_a_batch_the_later_counts(house):
+    users = house.control.users
+    await users.put_many(T, [UserWrite("ana", preferences='{"*":{"sms":false}}'), UserWrite("ana", locale="de")])
+    user = await users.get(T, "ana")
+    assert user.locale == "de" and user.preferences == {"*": {"sms": False}}
+
+
+async def test_equal_users_share_a_profile_and_a_change_moves_them_to_another(house):
+    users, directory = house.control.users, house.directory
+    same = [UserWrite(name, zone="Europe/Rome", preferences='{"*":{"sms":false}}') for name in ("a", "b")]
+    await users.put_many(T, same)
+    await users.put_many("other", same)
+    before = directory.users(T, ["a", "b"])
+    assert before["a"].profile_id == before["b"].profile_id != directory.users("other", ["a"])["a"].profile_id
+    assert await users.set_preferences(T, "a", "{}")
+    after = directory.users(T, ["a", "b"])
+    assert after["a"].profile_id != after["b"].profile_id == before["b"].profile_id
+    profiles = directory.profiles([user.profile_id for user in after.values()])
+    assert [profiles[after[name].profile_id].preferences for name in ("a", "b")] == [{}, {"*": {"sms": False}}]
+    assert {profile.zone for profile in profiles.values()} == {"Europe/Rome"}
+
+
+async def test_a_batch_that_fails_leaves_nothing_behind_not_even_a_remembered_profile(house):
+    users = house.control.users
+    stray = UserWrite("ana", zone="Asia/Tokyo", topics=("nowhere",))
+    with pytest.raises(NotFound, match="nowhere"):
+        await users.put_many(T, [stray])
+    assert await users.get(T, "ana") is None
+    await users.put_many(T, [UserWrite("ana", zone="Asia/Tokyo")])
+    assert (await users.get(T, "ana")).zone == "Asia/Tokyo"
+
+
+async def test_ordinals_are_never_used_again(house):
+    users = house.control.users
+    await users.put_many(T, [UserWrite("a"), UserWrite("b")])
+    gone = house.directory.ordinals(T, ["b"])["b"]
+    assert await users.erase(T, "b")
+    assert not await users.erase(T, "b")
+    await users.put_many(T, [UserWrite("c")])
+    assert house.directory.ordinals(T, ["c"])["c"] > gone
+
+
+async def test_devices_are_added_replaced_removed_and_bounded(house):
+    users = house.control.users
+    assert not await users.put_device(T, "ana", Device("d", "push", "t"))
+    await users.put_many(T, [UserWrite("ana")])
+    assert await users.put_device(T, "ana", Device("d", "push", "old"))
+    assert await users.put_device(T, "ana", Device("d", "push", "new"))
+    assert (await users.get(T, "ana")).devices == (Device("d", "push", "new"),)
+    assert await users.remove_device(T, "ana", "d")
+    assert not await users.remove_device(T, "ana", "d")
+    full = tuple(Device(str(number), "push", "t") for number in range(DEVICES_PER_USER_MAX))
+    await users.put_many(T, [UserWrite("ana", devices=full)])
+    with pytest.raises(Conflict):
+        await users.put_device(T, "ana", Device("one more", "push", "t"))
+    assert len((await users.get(T, "ana")).devices) == DEVICES_PER_USER_MAX
+
+
+async def test_topics_hold_users_and_lose_them_with_their_erasure(house):
+    users, topics = house.control.users, house.control.topics
+    await users.put_many(T, [UserWrite(name) for name in "abc"])
+    await topics.put(T, "news", "News")
+    assert await topics.join(T, "news", ["c", "a", "a"]) == 2
+    assert await topics.join(T, "news", ["a", "b"]) == 1
+    assert await topics.members(T, "news", "", 2) == ["a", "b"]
+    assert await topics.members(T, "news", "b", 2) == ["c"]
+    assert await topics.leave(T, "news", ["a", "stranger"]) == 1
+    await users.erase(T, "b")
+    assert await topics.members(T, "news", "", 9) == ["c"]
+    with pytest.raises(InvalidField):
+        await topics.members(T, "news", "b", 9)
+    assert await topics.remove(T, "news")
+    with pytest.raises(NotFound):
+        await topics.members(T, "news", "", 9)
+    await topics.put(T, "news", "")
+    assert await topics.members(T, "news", "", 9) == []
+
+
+async def test_an_unknown_user_is_named_and_nobody_joins(house):
+    await house.control.users.put_many(T, [UserWrite("a")])
+    await house.control.topics.put(T, "news", "")
+    with pytest.raises(InvalidField) as refused:
+        await house.control.topics.join(T, "news", ["a", "b"])
+    assert refused.value.field == "user_ids[1]"
+    assert await house.control.topics.members(T, "news", "", 9) == []
+
+
+async def test_template_versions_grow_and_need_their_category(house):
+    templates, categories = house.control.templates, house.control.categories
+    template = Template("hello", 0, "greetings", {Channel.SMS: {"body": "Hi {{ name }}"}}, ("name",), True)
+    with pytest.raises(InvalidField):
+        await templates.put(T, template)
+    await categories.put(T, Category("greetings", critical=True, lane=Lane.HIGH))
+    assert (await templates.put(T, template)).version == 1
+    stored = await templates.put(T, template)
+    assert stored == await templates.get(T, "hello")
+    assert (stored.version, stored.parts, stored.variables, stored.uses_user) == (2, template.parts, ("name",), True)
+    with pytest.raises(Conflict):
+        await categories.remove(T, "greetings")
+    assert await templates.remove(T, "hello")
+    assert await categories.remove(T, "greetings")
+
+
+async def test_categories_are_bounded(house):
+    for number in range(CATEGORIES_PER_TENANT_MAX):
+        await house.control.categories.put(T, Category(f"c{number}"))
+    with pytest.raises(Conflict):
+        await house.control.categories.put(T, Category("one-more"))
+    assert len(await house.control.categories.keys(T)) == CATEGORIES_PER_TENANT_MAX
+
+
+async def test_credentials_are_unreadable_at_rest_and_bound_to_their_row(house):
+    def account(name: str, api_key: str | None) -> ProviderWrite:
+        credentials = None if api_key is None else {"api_key": api_key}
+        return ProviderWrite(name, Channel.EMAIL, "post_office", 1, True, {}, credentials)
+
+    secret = "s3cret-of-acme"
+    await house.control.providers.put(T, account("mail", secret))
+    record = await house.control.providers.put(T, account("mail", None))
+    assert (record.version, record.credential_names) == (2, ("api_key",))
+    assert [a.credentials for a in house.directory.accounts(T, "email")] == [{"api_key": secret}]
+    assert secret not in repr(record) + repr(account("mail", secret)) + repr(house.directory.accounts(T, "email"))
+    for path in house.data_dir.iterdir():
+        assert secret.encode() not in path.read_bytes(), path
+    await house.control.providers.put("other", account("mail", "k"))
+    db = connect(path_of(house.data_dir, "control"))
+    db.execute(
+        "UPDATE providers SET sealed = (SELECT sealed FROM providers WHERE tenant = 'acme') WHERE tenant = 'other'"
+    )
+    db.close()
+    assert house.directory.accounts("other", "email") == []
+
+
+async def test_keys_are_made_once_and_revoked_for_good(house):
+    keys, directory, clock = house.control.keys, house.directory, house.clock
+    record, secret = await keys.create(T, "ci", ["users:read"], expires_ms=clock.now_ms() + 1000)
+    caller = directory.caller(secret, clock.now_ms())
+    assert caller is not None and (caller.tenant, caller.key_id, caller.scopes) == (T, record.key_id, {"users:read"})
+    assert directory.caller(secret, clock.now_ms() + 1000) is None
+    assert directory.caller(secret[:-1] + "x", clock.now_ms()) is None
+    assert directory.caller("clk_" + record.key_id, clock.now_ms()) is None
+    assert directory.caller("", clock.now_ms()) is None
+    assert not await keys.revoke("other", record.key_id)
+    assert await keys.revoke(T, record.key_id)
+    house.settle()
+    assert directory.caller(secret, record.created_ms) is None
+    assert [key.revoked_ms is not None for key in await keys.page(T, "", 9)] == [True]
+    for path in house.data_dir.iterdir():
+        assert secret.rsplit("_", 1)[1].encode() not in path.read_bytes()
+
+
+async def test_suppressions_end_and_mail_is_compared_without_case(house):
+    suppressions, directory, clock = house.control.suppressions, house.directory, house.clock
+    assert not directory.has_suppressions(T, "email")
+    await suppressions.add(T, [
+        Suppression(Channel.EMAIL, "Ana@Example.com", "bounced", clock.now_ms()),
+        Suppression(Channel.EMAIL, "bo@example.com", "manual", clock.now_ms(), clock.now_ms() + 10),
+    ])  # fmt: skip
+    addresses = ["ANA@example.com", "bo@example.com", "cy@example.com"]
+    assert directory.has_suppressions(T, "email")
+    assert directory.suppressed(T, "email", addresses) == {"ANA@example.com": "bounced", "bo@example.com": "manual"}
+    assert directory.suppressed(T, "sms", addresses) == directory.suppressed("other", "email", addresses) == {}
+    clock.wall_ms += 10
+    assert directory.suppressed(T, "email", addresses) == {"ANA@example.com": "bounced"}
+    assert await suppressions.remove(T, "email", "ANA@EXAMPLE.COM")
+    assert not await suppressions.remove(T, "email", "ana@example.com")
+
+
+async def test_no_tenant_sees_or_touches_anything_of_another(house):
+    control = house.control
+    await control.categories.put(T, Category("c"))
+    await control.users.put_many(T, [UserWrite("ana", devices=(Device("d", "push", "t"),))])
+    await control.topics.put(T, "news", "")
+    await control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
+    await control.providers.put(T, ProviderWrite("mail", Channel.EMAIL, "post_office", 1, True, {}, {}))
+    o = "other"
+    assert await control.users.get(o, "ana") is None
+    assert not await control.users.erase(o, "ana")
+    assert not await control.users.set_preferences(o, "ana", "{}")
+    assert not await control.users.remove_device(o, "ana", "d")
+    with pytest.raises(NotFound):
+        await control.topics.join(o, "news", ["ana"])
+    for area in (control.topics, control.templates, control.providers, control.categories):
+        key = {"topics": "news"}.get(area, "hello")
+        assert await area.get(o, key) is None
+        assert await area.page(o, "", 9) == []
+    for area, key in ((control.topics, "news"), (control.templates, "hello"), (control.providers, "mail")):
+        assert not await area.remove(o, key)
+        assert await area.get(T, key) is not None
+    d = house.directory
+    assert (d.users(o, ["ana"]), d.page(o, None, 0, 9), d.page(o, "news", 0, 9), d.accounts(o, "email")) == (
+        {},
+        [],
+        [],
+        [],
+    )
+    assert (d.template(o, "hello"), d.category(o, "c"), d.topic_exists(o, "news")) == (None, None, False)

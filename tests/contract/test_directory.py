@@ -1,0 +1,124 @@
+"""What planning and delivery may rely on when they read the control store."""
+
+import msgspec
+import pytest
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import Category, Template
+from clarion.domain.user import Device, UserWrite
+from clarion.ports.control_accounts import ProviderWrite
+from tests.contract.controls import House, migrated
+
+T = "acme"
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return migrated(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture
+async def house(empty, tmp_path):
+    house = House.copy_of(empty, tmp_path)
+    yield house
+    await house.close()
+
+
+async def test_users_come_whole_and_only_the_known_ones(house):
+    write = UserWrite(
+        "ana|1", "a@example.com", "+12025550143", "+12025550144", "C1", "https://example.com/h", "de-AT", "Europe/Vienna",
+        '{"plan":"pro"}', '{"*":{"sms":false}}', (Device("d", "push", "t"),),
+    )  # fmt: skip
+    await house.control.users.put_many(T, [write, UserWrite('quote"\\\u00fc')])
+    found = house.directory.users(T, ["nobody", 'quote"\\\u00fc', "ana|1"])
+    assert found.keys() == {"ana|1", 'quote"\\\u00fc'}
+    ana = found["ana|1"]
+    for name in ("user_id", "email", "phone", "whatsapp", "chat", "webhook", "locale", "zone", "devices"):
+        assert getattr(ana, name) == getattr(write, name), name
+    assert ana.attributes == {"plan": "pro"}
+    assert house.directory.users(T, []) == {}
+
+
+@pytest.mark.parametrize("topic", [None, "news"])
+async def test_pages_walk_every_user_once_in_order(house, topic):
+    await house.control.topics.put(T, "news", "")
+    for name in ("a", "b"):  # two tenants, interleaved
+        for tenant in (T, "other"):
+            topics = ("news",) if tenant == T else ()
+            users = [UserWrite(f"{name}{n}", locale="en", topics=topics) for n in range(5)]
+            await house.control.users.put_many(tenant, users)
+    seen, after = [], 0
+    while page := house.directory.page(T, topic, after, 3):
+        assert len(page) <= 3
+        seen += page
+        after = page[-1][0]
+    assert [row[1] for row in seen] == [f"{name}{n}" for name in "ab" for n in range(5)]
+    assert [row[0] for row in seen] == sorted(row[0] for row in seen)
+    assert {row[2:] for row in seen} == {(seen[0][2], "en")}
+
+
+async def test_page_columns_come_in_the_order_asked_for(house):
+    device = Device("d", "push", "t")
+    await house.control.users.put_many(
+        T, [UserWrite("a", email="a@example.com", devices=(device,), attributes='{"n":1}')]
+    )
+    (row,) = house.directory.page(T, None, 0, 9, ["attributes", "devices", "email"])
+    assert (row[4], row[6]) == ('{"n":1}', "a@example.com")
+    assert msgspec.msgpack.decode(row[5], type=list[Device]) == [device]
+    with pytest.raises(ValueError, match="ordinal"):
+        house.directory.page(T, None, 0, 9, ["ordinal"])
+
+
+async def test_a_page_without_extra_columns_reads_the_index_alone(house):
+    plan = house.directory._db.execute(
+        "EXPLAIN QUERY PLAN SELECT ordinal, user_id, profile_id, locale FROM users INDEXED BY users_page"
+        " WHERE tenant = 'acme' AND ordinal > 0 ORDER BY ordinal LIMIT 9"
+    ).fetchall()
+    assert "COVERING INDEX users_page (tenant=? AND ordinal>?)" in plan[0][3]
+    assert len(plan) == 1  # nothing is sorted
+
+
+async def test_a_changed_definition_is_seen_after_the_revision_check(house):
+    control, directory = house.control, house.directory
+    await control.categories.put(T, Category("c"))
+    await control.tenants.put(T, "Acme")
+    house.settle()
+    revision = directory.revision()
+    assert directory.category(T, "c") == Category("c")
+    assert directory.defaults(T) == {}
+    await control.categories.put(T, Category("c", critical=True))
+    await control.tenants.set_defaults(T, {"*": {"sms": False}})
+    assert directory.category(T, "c") == Category("c"), "cached until the next look at the revision"
+    house.settle()
+    assert directory.revision() != revision
+    assert directory.category(T, "c") == Category("c", critical=True)
+    assert directory.defaults(T) == {"*": {"sms": False}}
+
+
+async def test_users_change_without_dropping_definitions(house):
+    await house.control.users.put_many(T, [UserWrite("a")])
+    house.settle()
+    revision = house.directory.revision()
+    await house.control.users.put_many(T, [UserWrite("a", locale="de")])
+    house.settle()
+    assert house.directory.users(T, ["a"])["a"].locale == "de"
+    assert house.directory.revision() == revision
+
+
+async def test_something_new_is_found_at_once_because_absence_is_not_cached(house):
+    assert house.directory.template(T, "hello") is None
+    assert not house.directory.topic_exists(T, "news")
+    await house.control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
+    await house.control.topics.put(T, "news", "")
+    assert house.directory.template(T, "hello").version == 1
+    assert house.directory.topic_exists(T, "news")
+
+
+async def test_accounts_come_preferred_first_without_the_disabled(house):
+    for name, priority, enabled in (("b", 1, True), ("a", 2, True), ("off", 0, False)):
+        write = ProviderWrite(name, Channel.EMAIL, "post_office", priority, enabled, {"n": 1}, {"api_key": name})
+        await house.control.providers.put(T, write)
+    accounts = house.directory.accounts(T, "email")
+    assert [(account.name, account.credentials["api_key"]) for account in accounts] == [("b", "b"), ("a", "a")]
+    assert accounts[0].settings == {"n": 1}
+    assert house.directory.accounts(T, "sms") == []
