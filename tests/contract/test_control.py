@@ -1,5 +1,6 @@
 """What the control store promises: durable, whole or nothing, and blind to other tenants."""
 
+import asyncio
 import subprocess
 import sys
 

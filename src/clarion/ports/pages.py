@@ -1,34 +1,44 @@
-"""What list endpoints share: opaque cursors, page sizes and times in queries and answers."""
+"""What list endpoints share: opaque cursors, page sizes and times in queries."""
 
 import base64
 import binascii
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, overload
+from datetime import datetime
+from typing import Any, Final
 
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
+from clarion.ports.times import stored
 from clarion.ports.web import Query, Reply
 
 PAGE_QUERIES: Final = (
     Query("after", "Cursor: `next` of the page before"),
     Query("limit", f"Items per page, 1-{PAGE_ITEMS_MAX}", "integer"),
 )
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def cursor_of(query: Mapping[str, str], *sizes: int) -> bytes | None:
     """Return the bytes of `after`, of one of the given sizes. Raises `InvalidField`."""
+    cursor = raw_cursor(query)
+    if cursor is not None and len(cursor) not in sizes:
+        raise not_a_cursor()
+    return cursor
+
+
+def raw_cursor(query: Mapping[str, str]) -> bytes | None:
+    """Return the bytes of `after`, whatever they are. Raises `InvalidField` when it is no cursor at all."""
     text = query.get("after")
     if text is None:
         return None
     try:
-        cursor = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
     except (binascii.Error, ValueError):
-        cursor = b""
-    if len(cursor) not in sizes:
-        raise InvalidField("is not a cursor of this list", field="after")
-    return cursor
+        raise not_a_cursor() from None
+
+
+def not_a_cursor() -> InvalidField:
+    """Return the error for an `after` that no page of this list gave."""
+    return InvalidField("is not a cursor of this list", field="after")
 
 
 def limit_of(query: Mapping[str, str]) -> int:
@@ -56,13 +66,4 @@ def time_of(query: Mapping[str, str], name: str) -> int | None:
         at = None
     if at is None or at.tzinfo is None:
         raise InvalidField("must be an RFC 3339 time with its offset", field=name)
-    return (at - _EPOCH) // timedelta(milliseconds=1)
-
-
-@overload
-def shown(at_ms: int) -> datetime: ...
-@overload
-def shown(at_ms: int | None) -> datetime | None: ...
-def shown(at_ms: int | None) -> datetime | None:
-    """Return Unix milliseconds as a time in UTC."""
-    return None if at_ms is None else _EPOCH + timedelta(milliseconds=at_ms)
+    return stored(at)

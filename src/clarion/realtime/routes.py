@@ -13,7 +13,8 @@ from clarion.domain.limits import INBOX_COUNT_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.inbox import Horizon, Inbox, Mark
-from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page, shown
+from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page
+from clarion.ports.times import shown
 from clarion.ports.web import USER, Call, Handler, Query, Reply, Route
 from clarion.realtime.reading import Reader
 from clarion.realtime.rules.inbox import ALL, ARCHIVED, UNREAD, Item, counts, wanted

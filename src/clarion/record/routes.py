@@ -15,7 +15,8 @@ from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.history import History, Window
 from clarion.ports.journal import Journal
-from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page, shown, time_of
+from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page, time_of
+from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.record.routes_broadcasts import broadcast_routes
 from clarion.record.routes_dead_letters import dead_letter_routes

@@ -17,7 +17,8 @@ from clarion.journal.events import BroadcastJob
 from clarion.ports.directory import Directory
 from clarion.ports.history import History
 from clarion.ports.journal import Journal
-from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page, shown
+from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page
+from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.record.shapes import delivery_out, reason_name
 

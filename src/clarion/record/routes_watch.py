@@ -11,7 +11,8 @@ from clarion.domain.errors import InvalidField
 from clarion.domain.limits import COUNTER_ROWS_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.history import History, Window
-from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page, shown, time_of
+from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page, time_of
+from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.record.shapes import capture_out, reason_name
 

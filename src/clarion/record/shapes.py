@@ -12,7 +12,7 @@ from clarion.domain.decision import REASON_NAMES
 from clarion.domain.delivery_state import NAMES
 from clarion.domain.history import REASONS, Attempt, Capture, DeadLetter, Delivery, Notification
 from clarion.journal.events import Request
-from clarion.ports.pages import shown
+from clarion.ports.times import shown
 from clarion.record.rules.timeline import Moment, attempts
 
 _REQUEST = msgspec.msgpack.Decoder(Request)

@@ -6,11 +6,11 @@ from typing import Annotated
 import msgspec
 
 from clarion.control.auth.tokens import UserTokens
-from clarion.control.times import shown
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import USER_TOKEN_TTL_S_DEFAULT, USER_TOKEN_TTL_S_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.control_users import Users
+from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
 
 

@@ -3,12 +3,13 @@
 import msgspec
 
 from clarion.control.categories.rules import check_defaults
-from clarion.control.paging import QUERIES, page_of, page_reply
+from clarion.control.paging import page_of, page_reply
 from clarion.domain.address import key
 from clarion.domain.channel import Lane
 from clarion.domain.content import Category
 from clarion.domain.errors import NotFound
 from clarion.ports.control_content import Categories
+from clarion.ports.pages import PAGE_QUERIES
 from clarion.ports.web import Call, Reply, Route
 
 
@@ -53,7 +54,7 @@ def routes(categories: Categories) -> list[Route]:
     do = _Handlers(categories)
     write, read, tag, one = "content:write", "content:read", "categories", "/v1/categories/{key}"
     return [
-        Route("GET", "/v1/categories", do.page, read, "List categories", queries=QUERIES, tag=tag),
+        Route("GET", "/v1/categories", do.page, read, "List categories", queries=PAGE_QUERIES, tag=tag),
         Route("PUT", one, do.put, write, "Create or replace a category", body=CategoryBody, reply=Category, tag=tag),
         Route("GET", one, do.get, read, "Get a category", reply=Category, tag=tag),
         Route("DELETE", one, do.remove, write, "Remove a category no template is of", status=204, tag=tag),

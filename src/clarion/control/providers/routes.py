@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 import msgspec
 
-from clarion.control.paging import QUERIES, page_of, page_reply
+from clarion.control.paging import page_of, page_reply
 from clarion.control.providers.fields import check_fields
-from clarion.control.times import shown
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.ports.control_accounts import ProviderRecord, Providers, ProviderWrite
+from clarion.ports.pages import PAGE_QUERIES
+from clarion.ports.times import shown
 from clarion.ports.vendor import Traits
 from clarion.ports.web import Call, Reply, Route
 
@@ -111,7 +112,7 @@ def routes(providers: Providers, vendors: Vendors) -> list[Route]:
     do = _Handlers(providers, vendors)
     write, read, tag, one = "providers:write", "providers:read", "providers", "/v1/providers/{name}"
     return [
-        Route("GET", "/v1/providers", do.page, read, "List provider accounts", queries=QUERIES, tag=tag),
+        Route("GET", "/v1/providers", do.page, read, "List provider accounts", queries=PAGE_QUERIES, tag=tag),
         Route("PUT", one, do.put, write, "Create or replace a provider account",
               body=ProviderBody, reply=ProviderView, tag=tag),
         Route("GET", one, do.get, read, "Get a provider account", reply=ProviderView, tag=tag),

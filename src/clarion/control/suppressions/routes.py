@@ -5,15 +5,16 @@ from typing import Annotated
 
 import msgspec
 
-from clarion.control.paging import QUERIES, page_of, page_reply
+from clarion.control.paging import page_of, page_reply
 from clarion.control.suppressions.rules import check_address, check_reason
-from clarion.control.times import Time, shown, stored
 from clarion.domain.address import suppression_key
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits import ADDRESS_CHARS_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import Suppression, Suppressions
+from clarion.ports.pages import PAGE_QUERIES
+from clarion.ports.times import Time, shown, stored
 from clarion.ports.web import Call, Query, Reply, Route
 
 _WHICH = (Query("channel", "Only this channel"), Query("address", "Only this address"))
@@ -88,7 +89,7 @@ def routes(suppressions: Suppressions, clock: Clock) -> list[Route]:
     do = _Handlers(suppressions, clock)
     write, read, tag, path = "suppressions:write", "suppressions:read", "suppressions", "/v1/suppressions"
     return [
-        Route("GET", path, do.page, read, "List suppressed addresses", queries=(*_WHICH, *QUERIES), tag=tag),
+        Route("GET", path, do.page, read, "List suppressed addresses", queries=(*_WHICH, *PAGE_QUERIES), tag=tag),
         Route("POST", path, do.add, write, "Suppress an address",
               body=SuppressionBody, reply=SuppressionView, status=201, tag=tag),
         Route("DELETE", path, do.remove, write, "Lift a suppression", status=204, queries=_WHICH, tag=tag),

@@ -4,13 +4,14 @@ from typing import Annotated, Any
 
 import msgspec
 
-from clarion.control.paging import QUERIES, page_of, page_reply
+from clarion.control.paging import page_of, page_reply
 from clarion.control.templates.rules import Content, check_content, parts_of
 from clarion.domain.address import key
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits import KEY_CHARS_MAX, TEMPLATE_BYTES_MAX
 from clarion.ports.control_content import Templates
+from clarion.ports.pages import PAGE_QUERIES
 from clarion.ports.renderer import Renderer, SyntaxProblem, Usage
 from clarion.ports.web import Call, Reply, Route
 
@@ -88,7 +89,7 @@ def routes(templates: Templates, renderer: Renderer) -> list[Route]:
     do = _Handlers(templates, renderer)
     write, read, tag, one = "content:write", "content:read", "templates", "/v1/templates/{key}"
     return [
-        Route("GET", "/v1/templates", do.page, read, "List templates", queries=QUERIES, tag=tag),
+        Route("GET", "/v1/templates", do.page, read, "List templates", queries=PAGE_QUERIES, tag=tag),
         Route("PUT", one, do.put, write, "Store a template as its next version",
               body=TemplateBody, reply=TemplateView, tag=tag),
         Route("GET", one, do.get, read, "Get a template", reply=TemplateView, tag=tag),

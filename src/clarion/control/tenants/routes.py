@@ -5,15 +5,16 @@ from datetime import datetime
 import msgspec
 
 from clarion.control.auth.rules import check_scopes
-from clarion.control.paging import QUERIES, page_of, page_reply
+from clarion.control.paging import page_of, page_reply
 from clarion.control.tenants.rules import check_expiry, check_tenant
-from clarion.control.times import Time, shown, stored
 from clarion.control.users.rules import Preferences, canonical
 from clarion.domain.address import single_line
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import NAME_CHARS_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control, KeyRecord, TenantRecord
+from clarion.ports.pages import PAGE_QUERIES
+from clarion.ports.times import Time, shown, stored
 from clarion.ports.web import OPERATOR, Call, Reply, Route
 
 
@@ -126,12 +127,12 @@ def routes(control: Control, clock: Clock) -> list[Route]:
     one, keys, tag = "/v1/tenants/{id}", "/v1/tenants/{id}/keys", "tenants"
     defaults = "/v1/preferences/defaults"
     return [
-        Route("GET", "/v1/tenants", do.page, OPERATOR, "List tenants", queries=QUERIES, tag=tag),
+        Route("GET", "/v1/tenants", do.page, OPERATOR, "List tenants", queries=PAGE_QUERIES, tag=tag),
         Route("PUT", one, do.put, OPERATOR, "Create or rename a tenant", body=TenantBody, reply=TenantView, tag=tag),
         Route("GET", one, do.get, OPERATOR, "Get a tenant", reply=TenantView, tag=tag),
         Route("POST", keys, do.make_key, OPERATOR, "Make a key; its secret is shown this once",
               body=KeyBody, reply=KeyView, status=201, tag=tag),
-        Route("GET", keys, do.page_keys, OPERATOR, "List a tenant's keys", queries=QUERIES, tag=tag),
+        Route("GET", keys, do.page_keys, OPERATOR, "List a tenant's keys", queries=PAGE_QUERIES, tag=tag),
         Route("DELETE", f"{keys}/{{key_id}}", do.revoke_key, OPERATOR, "Revoke a key", status=204, tag=tag),
         Route("GET", defaults, do.get_defaults, "users:read", "Get the tenant's default preferences",
               reply=Preferences, tag="preferences"),

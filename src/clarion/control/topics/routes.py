@@ -5,12 +5,13 @@ from typing import Annotated
 
 import msgspec
 
-from clarion.control.paging import QUERIES, page_of, page_reply
-from clarion.control.times import shown
+from clarion.control.paging import page_of, page_reply
 from clarion.domain.address import key, single_line
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import NAME_CHARS_MAX, TOPIC_MEMBERS_PER_CALL_MAX
 from clarion.ports.control_users import TopicRecord, Topics
+from clarion.ports.pages import PAGE_QUERIES
+from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
 
 
@@ -82,11 +83,11 @@ def routes(topics: Topics) -> list[Route]:
     write, read, tag = "users:write", "users:read", "topics"
     one, members = "/v1/topics/{key}", "/v1/topics/{key}/members"
     return [
-        Route("GET", "/v1/topics", do.page, read, "List topics", queries=QUERIES, tag=tag),
+        Route("GET", "/v1/topics", do.page, read, "List topics", queries=PAGE_QUERIES, tag=tag),
         Route("PUT", one, do.put, write, "Create or rename a topic", body=TopicBody, reply=TopicView, tag=tag),
         Route("GET", one, do.get, read, "Get a topic", reply=TopicView, tag=tag),
         Route("DELETE", one, do.remove, write, "Remove a topic with its memberships", status=204, tag=tag),
         Route("POST", members, do.join, write, "Add users to a topic", body=MembersBody, tag=tag),
         Route("DELETE", members, do.leave, write, "Take users out of a topic", body=MembersBody, tag=tag),
-        Route("GET", members, do.members, read, "List the users of a topic", queries=QUERIES, tag=tag),
+        Route("GET", members, do.members, read, "List the users of a topic", queries=PAGE_QUERIES, tag=tag),
     ]  # fmt: skip

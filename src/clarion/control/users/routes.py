@@ -11,8 +11,7 @@ import msgspec
 from babel import Locale
 from babel.localedata import locale_identifiers
 
-from clarion.control.paging import QUERIES, page_of, page_reply
-from clarion.control.times import shown
+from clarion.control.paging import page_of, page_reply
 from clarion.control.users import bulk
 from clarion.control.users.rules import (
     DeviceBody,
@@ -29,6 +28,8 @@ from clarion.domain.errors import Malformed, NotFound
 from clarion.domain.limits import BULK_BATCH_LINES
 from clarion.ports.control import Control
 from clarion.ports.control_users import UserRecord
+from clarion.ports.pages import PAGE_QUERIES
+from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
 
 _NO_USER = "no such user"
@@ -177,7 +178,7 @@ def routes(control: Control) -> list[Route]:
     return [
         Route("POST", "/v1/users/bulk", do.import_lines, write, "Create or replace users, one JSON object a line",
               reply=bulk.Report, stream=True, tag=tag),
-        Route("GET", "/v1/users", do.page, read, "List users", queries=QUERIES, tag=tag),
+        Route("GET", "/v1/users", do.page, read, "List users", queries=PAGE_QUERIES, tag=tag),
         Route("PUT", one, do.put, write, "Create or replace a user", body=UserBody, reply=UserView, tag=tag),
         Route("GET", one, do.get, read, "Get a user", reply=UserView, tag=tag),
         Route("DELETE", one, do.erase, write, "Erase a user", status=204, tag=tag),

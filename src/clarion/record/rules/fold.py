@@ -14,7 +14,12 @@ from clarion.record.rules import chunk_bytes
 
 MINUTE_MS = 60_000
 
-_NAME_OF_PLANNED = {State.PLANNED: "planned", State.SKIPPED: "skipped", State.SENT: Event.ACCEPTED}
+_NAME_OF_PLANNED = {
+    State.PLANNED: "planned",
+    State.SKIPPED: "skipped",
+    State.SENT: Event.ACCEPTED,
+    State.FAILED: Event.REFUSED,
+}
 
 
 class Fold:

@@ -1,4 +1,4 @@
-"""Times of the control API: RFC 3339 outside, Unix milliseconds inside."""
+"""Times of the API: RFC 3339 outside, Unix milliseconds inside."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, overload
