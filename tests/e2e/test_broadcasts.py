@@ -113,6 +113,22 @@ def contents(home, number, id_):
     return [item["content"] for item in items if item["id"].removeprefix("dlv_").startswith(id_.removeprefix("brd_"))]
 
 
+def test_content_that_cannot_be_rendered_fails_those_it_fails_for(tenant):
+    share = {"inapp": {"title": "{{ total | divided_by: user.parts }} in {{ user.zone }}"}}
+    tenant.furnish({"share": share, "all": {"inapp": {"title": "{{ total | divided_by: 0 }}"}}}, [])
+    for user_id, parts in (("ada", 2), ("bob", 0)):
+        tenant.user(user_id, zone="Europe/London", attributes={"parts": parts})
+    for template, states in (("share", {"sent": 1, "failed": 1}), ("all", {"failed": 2})):
+        id_ = tenant.post("/v1/broadcasts", {"audience": {"all": True}, "template": template, "data": {"total": 6}})[
+            "id"
+        ]
+        told = finished(tenant, id_)
+        assert told["channels"]["inapp"] == {"states": states, "reasons": {"render_failed": states["failed"]}}
+    items = {user_id: tenant.inbox_of(user_id).get("/v1/inbox")["data"] for user_id in ("ada", "bob")}
+    assert [item["content"] for item in items["ada"]] == [{"title": "3 in Europe/London"}]
+    assert items["bob"] == []
+
+
 def soon(seconds=1.0):
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 

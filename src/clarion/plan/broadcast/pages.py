@@ -9,7 +9,7 @@ import msgspec
 from clarion.domain import ids
 from clarion.domain.channel import DEVICE_CHANNELS, Channel, Lane
 from clarion.domain.content import Template
-from clarion.domain.decision import Skip
+from clarion.domain.decision import Reason, Skip
 from clarion.domain.delivery_state import State
 from clarion.domain.limits import FRAME_RECORDS_MAX
 from clarion.domain.user import Device
@@ -120,9 +120,10 @@ class PagePlanner:
         users: list[dict[str, Any]] = []
         content: str | dict[str, Any] = request.template
         if setting.template.uses_user:
-            users = [_user(row, columns) for row in part.rows]
+            profiles = self._directory.profiles({row[2] for row in part.rows})
+            users = [_user(row, columns, profiles[row[2]].zone) for row in part.rows]
         if channel is Channel.INAPP and channel in setting.template.parts:
-            content, users = self._inapp_content(cursor.tenant, setting.template, request.data, users)
+            content, users = self._inapp_content(cursor.tenant, setting.template, request.data, users, part)
         chunk_id = _chunk_id(cursor.cursor_id, part.ordinals[0], channel, locale)
         chunk = ChunkFrame(
             chunk_id=chunk_id,
@@ -152,8 +153,9 @@ class PagePlanner:
         return frames
 
     def _inapp_content(
-        self, tenant: str, template: Template, data: dict[str, Any], users: list[dict[str, Any]]
+        self, tenant: str, template: Template, data: dict[str, Any], users: list[dict[str, Any]], part: Columns
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Return what everyone is shown, or what each one is; whose content cannot be rendered fails in `part`."""
         key = (tenant, template.key, template.version)
         render = self._renders.get(key)
         if render is None:
@@ -162,16 +164,20 @@ class PagePlanner:
             render = self._renders[key] = self._renderer.compile(template.parts[Channel.INAPP], html=False)
         context = {**data, "data": data}
         if not users:
-            return _rendered(render, {**context, "user": {}}), []
-        return {}, [_rendered(render, {**context, "user": user}) for user in users]
+            shared = _rendered(render, {**context, "user": {}})
+            if shared is None:
+                part.fail(range(len(part.ordinals)), Reason.RENDER_FAILED)
+            return shared or {}, []
+        own = [_rendered(render, {**context, "user": user}) for user in users]
+        part.fail((index for index, content in enumerate(own) if content is None), Reason.RENDER_FAILED)
+        return {}, [content or {} for content in own]
 
 
-def _rendered(render: Render, context: dict[str, Any]) -> dict[str, Any]:
+def _rendered(render: Render, context: dict[str, Any]) -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = render(context)
-    except RenderError as error:
-        # The item is shown without its text rather than lost; the missing variable was checked at the door.
-        return {"title": "", "body": "", "error": str(error)}
+    except RenderError:
+        return None
     return content
 
 
@@ -198,13 +204,14 @@ def _address_reader(channel: Channel, columns: Sequence[str]) -> Callable[[Row],
     return contact
 
 
-def _user(row: Row, columns: Sequence[str]) -> dict[str, Any]:
+def _user(row: Row, columns: Sequence[str], zone: str) -> dict[str, Any]:
     values = dict(zip(columns, row[_HEAD:], strict=True))
     attributes = msgspec.json.decode(values["attributes"]) if values.get("attributes") else {}
     return {
         **attributes,
         "id": row[1],
         "locale": row[3],
+        "zone": zone,
         "email": values.get("email"),
         "phone": values.get("phone"),
     }

@@ -1,6 +1,6 @@
 """Turning a page of users into the columns of chunks: one per channel and locale, at most 1,000 deliveries each."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ Row = Sequence[Any]
 _PLANNED = int(State.PLANNED)
 _SENT = int(State.SENT)
 _SKIPPED = int(State.SKIPPED)
+_FAILED = int(State.FAILED)
 
 
 class Columns(msgspec.Struct):
@@ -32,6 +33,12 @@ class Columns(msgspec.Struct):
     def empty(cls) -> "Columns":
         """Return columns without deliveries."""
         return cls([], [], bytearray(), bytearray(), [], [])
+
+    def fail(self, indexes: Iterable[int], reason: Reason) -> None:
+        """Turn deliveries that count as sent into failed ones."""
+        for index in indexes:
+            if self.states[index] == _SENT:
+                self.states[index], self.reasons[index] = _FAILED, int(reason)
 
     def cut(self) -> Iterator["Columns"]:
         """Yield these columns in chunks of at most `CHUNK_DELIVERIES_MAX`."""
