@@ -1,0 +1,236 @@
+"""The door as a whole: what is taken is on the journal exactly once, what is refused leaves nothing behind."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from clarion.accept import routes_broadcasts
+from clarion.accept.routes import Door, routes
+from clarion.accept.worker import AcceptWriter
+from clarion.domain.channel import LANES
+from clarion.domain.errors import CallerError, Conflict, InvalidField, KeyReused, NotFound, Overloaded
+from clarion.domain.ids import NOTIFICATION_PREFIX, read
+from clarion.journal import topics
+from clarion.journal.events import AcceptedFrame
+from clarion.ports.web import Call, Caller, Reply
+from tests.stages.virtual import run
+from tests.stages.world import TENANT, World
+
+
+class Entrance:
+    """A door over a small world, called as the HTTP layer calls it."""
+
+    def __init__(self, directory: Any, backlog_max: int = 10_000) -> None:
+        self.world = World(directory, partitions=2)
+        journal, clock = self.world.journal, self.world.clock
+        self.writer = AcceptWriter(journal, clock, self.world.notes, linger_ms=5)
+        door = Door(
+            journal, directory, self.writer, clock, lambda tenant, _id: tenant == TENANT, backlog_max=backlog_max
+        )
+        self._routes = {(one.method, one.path): one for one in [*routes(door), *routes_broadcasts.routes(door)]}
+
+    async def post(
+        self, path: str, body: Any = None, *, key: str | None = None, tenant: str = TENANT, **at: str
+    ) -> Reply:
+        route = self._routes["POST", path]
+        raw = msgspec.json.encode(body)
+        decoded = None if route.body is None else msgspec.json.decode(raw, type=route.body)
+        headers = {} if key is None else {"idempotency-key": key}
+        caller = Caller(tenant, "key", frozenset({"*"}))
+        return await route.handler(Call(caller, at, {}, headers, raw, decoded))
+
+    async def say(self, *values: Any, **options: Any) -> Any:
+        reply = await self.post(*values, **options)
+        return msgspec.json.decode(reply.raw if reply.raw is not None else msgspec.json.encode(reply.body))
+
+    def stored(self) -> Iterator[bytes]:
+        for lane in LANES:
+            for frame in self.world.events(topics.accepted(lane)):
+                assert isinstance(frame, AcceptedFrame)
+                yield from frame.notification_ids
+
+
+ONE = "/v1/notifications"
+BATCH = "/v1/notifications/batch"
+BLAST = "/v1/broadcasts"
+GOOD = {"to": "u1", "template": "hello"}
+
+
+def test_what_is_answered_is_on_the_journal(directory):
+    async def story(entrance: Entrance) -> None:
+        answer = await entrance.say(ONE, GOOD)
+        assert answer["status"] == "accepted"
+        assert list(entrance.stored()) == [read(NOTIFICATION_PREFIX, answer["id"])]
+
+    run(story(Entrance(directory)))
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "code"),
+    [
+        ({"template": "gone"}, "template", "unknown_template"),
+        ({"template": None}, "template", "invalid_field"),
+        ({"workflow": "gone"}, "workflow", "unknown_workflow"),
+        ({"category": "gone"}, "category", "unknown_category"),
+        ({"to": "nobody"}, "to", "unknown_user"),
+        ({"to": ["u1", "nobody"]}, "to[1]", "unknown_user"),
+        ({"to": []}, "to", "invalid_field"),
+        ({"to": [f"u{n}" for n in range(1_001)]}, "to", "invalid_field"),
+        ({"to": {"user_id": "u1", "email": "a@b.example"}}, "to", "invalid_field"),
+        ({"to": [{"email": "a@b.example"}, {"email": "no"}]}, "to[1].email", "invalid_field"),
+        ({"to": ["u1", "u2"], "ordering_key": "k"}, "ordering_key", "invalid_field"),
+        ({"channels": ["email"]}, "channels", "invalid_field"),
+        ({"data": {"text": "x" * 300_000}}, "data", "invalid_field"),
+        ({"metadata": {"a": "b\r\nc"}}, "metadata.a", "invalid_field"),
+    ],
+)
+def test_a_bad_request_names_its_field_and_leaves_nothing(directory, change, field, code):
+    async def story(entrance: Entrance) -> None:
+        with pytest.raises(InvalidField) as refusal:
+            await entrance.post(ONE, {**GOOD, **change})
+        assert (refusal.value.field, refusal.value.code) == (field, code)
+        assert list(entrance.stored()) == []
+
+    run(story(Entrance(directory)))
+
+
+def test_the_same_key_gets_the_same_answer_and_one_notification(directory):
+    async def story(entrance: Entrance) -> None:
+        first = await entrance.say(ONE, GOOD, key="k")
+        again = await entrance.post(ONE, GOOD, key="k")
+        assert msgspec.json.decode(again.raw) == first
+        assert again.headers == {"Idempotency-Replayed": "true"}
+        with pytest.raises(KeyReused):
+            await entrance.post(ONE, {**GOOD, "to": "u2"}, key="k")
+        other = await entrance.say(ONE, {**GOOD, "idempotency_key": "k2"})
+        assert other["id"] != first["id"]
+        assert len(list(entrance.stored())) == 2
+
+    run(story(Entrance(directory)))
+
+
+def test_of_requests_with_one_key_at_a_time_one_runs(directory):
+    async def story(entrance: Entrance) -> None:
+        told = await asyncio.gather(*(entrance.say(ONE, GOOD, key="k") for _ in range(5)), return_exceptions=True)
+        assert sum(isinstance(one, Conflict) for one in told) == 4
+        assert len(list(entrance.stored())) == 1
+
+    run(story(Entrance(directory)))
+
+
+def test_a_refused_request_gives_its_key_back(directory):
+    async def story(entrance: Entrance) -> None:
+        with pytest.raises(InvalidField):
+            await entrance.post(ONE, {**GOOD, "to": "nobody"}, key="k")
+        assert (await entrance.say(ONE, GOOD, key="k"))["status"] == "accepted"
+
+    run(story(Entrance(directory)))
+
+
+def test_in_a_batch_only_the_bad_items_are_refused(directory):
+    async def story(entrance: Entrance) -> None:
+        keyed = {**GOOD, "idempotency_key": "k"}
+        items = [GOOD, {**GOOD, "to": "nobody"}, {"to": 7}, keyed, keyed, {**GOOD, "template": "gone"}]
+        results = (await entrance.say(BATCH, {"notifications": items}))["results"]
+        assert [one["status"] for one in results] == [
+            "accepted",
+            "refused",
+            "refused",
+            "accepted",
+            "refused",
+            "refused",
+        ]
+        errors = [(one["error"]["code"], one["error"].get("field")) for one in results if one["status"] == "refused"]
+        assert errors[0] == ("unknown_user", "to")
+        assert errors[1] == ("invalid_field", "to")
+        assert errors[2][0] == "idempotency_key_running"
+        assert errors[3] == ("unknown_template", "template")
+        accepted = {read(NOTIFICATION_PREFIX, one["id"]) for one in results if one["status"] == "accepted"}
+        assert set(entrance.stored()) == accepted
+        (replay,) = (await entrance.say(BATCH, {"notifications": [keyed]}))["results"]
+        assert (replay["id"], replay["replayed"]) == (results[3]["id"], True)
+
+    run(story(Entrance(directory)))
+
+
+def test_a_batch_that_breaks_in_the_middle_gives_its_keys_back(directory):
+    async def story(entrance: Entrance) -> None:
+        keyed = {"notifications": [{**GOOD, "idempotency_key": "k"}]}
+        unknown = entrance.world.directory.ordinals
+
+        def broken(*_: Any) -> Any:
+            raise OSError("the store is gone")
+
+        for key in (None, "whole"):
+            entrance.world.directory.ordinals = broken
+            with pytest.raises(OSError, match="gone"):
+                await entrance.post(BATCH, keyed, key=key)
+            entrance.world.directory.ordinals = unknown
+        (result,) = (await entrance.say(BATCH, keyed, key="whole"))["results"]
+        assert result["status"] == "accepted"
+
+    run(story(Entrance(directory)))
+
+
+def test_what_cannot_be_held_is_refused_before_it_is_taken(directory):
+    async def story(entrance: Entrance) -> None:
+        for _ in range(3):
+            await entrance.post(ONE, GOOD)
+            await asyncio.sleep(1)
+        for path, body in ((ONE, GOOD), (BATCH, {"notifications": [GOOD]})):
+            with pytest.raises(Overloaded):
+                await entrance.post(path, body)
+        await entrance.world.plan()
+        await asyncio.sleep(1)
+        await entrance.post(ONE, GOOD)
+
+    run(story(Entrance(directory, backlog_max=3)))
+
+
+def test_only_what_is_known_and_ones_own_can_be_cancelled(directory):
+    async def story(entrance: Entrance) -> None:
+        path = "/v1/notifications/{id}/cancel"
+        answer = await entrance.say(ONE, GOOD)
+        for id_, tenant in (("ntf_00", TENANT), ("junk", TENANT), (answer["id"], "other")):
+            with pytest.raises(NotFound):
+                await entrance.post(path, tenant=tenant, id=id_)
+        assert entrance.world.journal.cancelled_since(0)[1] == []
+        await entrance.post(path, id=answer["id"])
+        assert entrance.world.journal.cancelled_since(0)[1] == [read(NOTIFICATION_PREFIX, answer["id"])]
+
+    run(story(Entrance(directory)))
+
+
+def test_a_broadcast_is_started_once_and_steered(directory):
+    async def story(entrance: Entrance) -> None:
+        body = {"audience": {"all": True}, "template": "hello"}
+        answer = await entrance.say(BLAST, body, key="k")
+        assert await entrance.say(BLAST, body, key="k") == answer
+        assert len(entrance.world.journal.cursors()) == 1
+        for verb, status in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
+            told = await entrance.say(f"{BLAST}/{{id}}/{verb}", id=answer["id"])
+            assert told["status"] == status
+            assert entrance.world.journal.cursors()[0].status == status
+        with pytest.raises(Conflict):
+            await entrance.post(f"{BLAST}/{{id}}/resume", id=answer["id"])
+        with pytest.raises(NotFound):
+            await entrance.post(f"{BLAST}/{{id}}/pause", tenant="other", id=answer["id"])
+
+    run(story(Entrance(directory)))
+
+
+@pytest.mark.parametrize(
+    ("audience", "field"),
+    [({}, "audience"), ({"all": True, "topic": "t"}, "audience"), ({"topic": "gone"}, "audience.topic")],
+)
+def test_a_broadcast_needs_one_audience_that_exists(directory, audience, field):
+    async def story(entrance: Entrance) -> None:
+        with pytest.raises(CallerError) as refusal:
+            await entrance.post(BLAST, {"audience": audience, "template": "hello"})
+        assert refusal.value.field == field
+        assert entrance.world.journal.cursors() == []
+
+    run(story(Entrance(directory)))
