@@ -19,7 +19,7 @@ from tests.simulation.processes import Process
 from tests.stages.virtual import run, until
 from tests.stages.world import SCRIPTS, World, address
 
-SEEDS = 120
+SEEDS = 200
 NOTIFICATIONS = 12
 
 
