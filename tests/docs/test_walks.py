@@ -1,5 +1,6 @@
 """Every page with commands does what it says, from its first block to its last."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -45,3 +46,12 @@ def installations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installa
 def test_the_page_does_what_it_says(page: Path, installations: Installations):
     assert any(block.language == "sh" for block in blocks(page)), "nothing to walk through"
     walk(page, installations.of(page))
+
+
+def test_every_endpoint_on_a_page_exists(installations: Installations):
+    paths = installations.of(PAGES[0]).client().get("/openapi.json")["paths"]
+    known = [re.compile(re.sub(r"\{\w+\}", "[^/]+", path)) for path in paths]
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        named = set(re.findall(r"/v1/[a-zA-Z0-9_/{}$.-]*[a-zA-Z0-9_}]", page.read_text(encoding="utf-8")))
+        gone = {path for path in named if not any(pattern.fullmatch(path) for pattern in known)}
+        assert not gone, f"{page.name} names {sorted(gone)}"

@@ -1,0 +1,89 @@
+"""What pages name is there: commands, targets, settings, bounds, metrics, files, and what backends say of themselves."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clarion.app.cli import COMMANDS
+from clarion.app.config import ENV_OF_THE_CLI, ENV_PREFIX, defaults_text
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.sqlite.journal import SqliteJournal
+from clarion.domain import limits
+from clarion.ops.metrics import COUNTERS
+from tests.docs.walk import ROOT
+
+SOURCE = ROOT / "src" / "clarion"
+ARCHITECTURE = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+OPERATE = (ROOT / "docs" / "howto" / "operate.md").read_text(encoding="utf-8")
+# It names the files that its reader is about to write.
+OWN_FILES = {"add-a-provider.md"}
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def code_of(page: Path) -> Iterator[str]:
+    """Yield the blocks and spans of code on a page."""
+    text = page.read_text(encoding="utf-8")
+    yield from re.findall(r"^```\w+.*?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def found(page: Path, pattern: str) -> set[str]:
+    return {match for code in code_of(page) for match in re.findall(pattern, code, re.MULTILINE)}
+
+
+def settings() -> Iterator[str]:
+    def walk(tree, prefix):
+        for name, value in tree.items():
+            yield prefix + name
+            if isinstance(value, dict):
+                yield from walk(value, f"{prefix}{name}.")
+
+    return walk(tomllib.loads(defaults_text()), "")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+class TestEveryPage:
+    def test_names_commands_there_are(self, page):
+        assert found(page, r"(?:^|bin/)clarion ([a-z]+)") - COMMANDS.keys() == set()
+
+    def test_names_targets_there_are(self, page):
+        targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+        assert found(page, r"^make ([a-z0-9-]+)") - targets == set()
+
+    def test_names_variables_there_are(self, page):
+        known = {ENV_PREFIX + path.replace(".", "_").upper() for path in settings()} | ENV_OF_THE_CLI
+        assert found(page, r"\bCLARION_[A-Z_]+\b") - known == set()
+
+    def test_names_settings_there_are(self, page):
+        sections = "|".join(tomllib.loads(defaults_text()).keys() - {"data_dir", "operator_key", "master_key"})
+        assert found(page, rf"^((?:{sections})\.(?!db\b)[a-z_.]+)(?: = .*)?$") - set(settings()) == set()
+
+    def test_names_files_there_are(self, page):
+        named = found(page, r"^((?:[a-z0-9_]+/)+[a-zA-Z0-9_*.-]+\.(?:py|toml|md|db))$")
+        gone = {name for name in named if not any(any(root.glob(name)) for root in (ROOT, SOURCE))}
+        assert page.name in OWN_FILES or gone == set()
+
+
+def test_bounds_are_as_the_architecture_page_says():
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ([\d,]+) \|", ARCHITECTURE, re.MULTILINE)
+    assert rows
+    used = "".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py") if path.name != "limits.py")
+    for name, value in rows:
+        assert getattr(limits, name) == int(value.replace(",", "")), name
+        assert re.search(rf"\b{name}\b", used), f"{name} bounds nothing"
+
+
+@pytest.mark.parametrize("journal", [SqliteJournal, MemoryJournal])
+def test_failure_models_are_quoted_word_for_word(journal):
+    traits = journal.traits
+    kept = (traits.atomic_append, traits.survives_process_kill, traits.survives_power_loss)
+    answers = ["yes" if yes else "no" for yes in kept]
+    assert f"| {' | '.join(answers)} | {traits.failure_model} |" in ARCHITECTURE
+
+
+def test_metrics_are_all_on_the_operators_page():
+    named = set(re.findall(r"`clarion_([a-z]+)_total\b", OPERATE))
+    assert named == COUNTERS.keys()
