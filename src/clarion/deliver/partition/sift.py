@@ -64,7 +64,10 @@ def _goes_on(tools: Supplies, item: Work, legacy: Legacy, now_ms: int, sifted: S
                 return False
             sifted.lost.append(result)
         elif not legacy.goes_on(item.row):
-            sifted.closed.append(item)
-            return False
+            break
         item.row = item.row._replace(attempt=item.row.attempt + 1)
+    # The attempt after a loss may have ended without an intent: expired, or cancelled.
+    if legacy.has_result(item.row):
+        sifted.closed.append(item)
+        return False
     return True
