@@ -13,7 +13,7 @@ from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.domain import limits
 from clarion.ops.metrics import COUNTERS
-from tests.docs.walk import ROOT
+from tests.docs.walk import API_PORT, ROOT
 
 SOURCE = ROOT / "src" / "clarion"
 ARCHITECTURE = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -65,6 +65,24 @@ class TestEveryPage:
         named = found(page, r"^((?:[a-z0-9_]+/)+[a-zA-Z0-9_*.-]+\.(?:py|toml|md|db))$")
         gone = {name for name in named if not any(any(root.glob(name)) for root in (ROOT, SOURCE))}
         assert page.name in OWN_FILES or gone == set()
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_links_into_pages_meet_a_heading():
+    for page in PAGES:
+        links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+        dead = [f"{path}#{name}" for path, name in links if name not in anchors(page.parent / path if path else page)]
+        assert not dead, f"{page.name}: {dead}"
+
+
+def test_the_address_on_the_pages_is_the_default():
+    defaults = tomllib.loads(defaults_text())
+    assert (defaults["api"]["host"], defaults["api"]["port"]) == ("127.0.0.1", int(API_PORT))
+    assert Path(defaults["data_dir"]) == Path("clarion-data")
 
 
 def test_bounds_are_as_the_architecture_page_says():
