@@ -201,3 +201,21 @@ def test_a_frame_of_a_newer_build_is_not_skipped(directory):
         assert world.journal.committed(GROUP, 0) == {}
 
     run(story(World(directory)))
+
+
+def test_an_end_without_an_intent_is_told_once_although_an_older_frame_holds_the_commit(directory):
+    async def story(world: World) -> None:
+        await world.accept(B)
+        await world.plan()
+        await world.accept(A, expires_ms=world.clock.now_ms() + 5_000)
+        await world.plan()
+        for _ in range(3):
+            holder = await Holder(world, passes=lambda row: False).start()
+            await holder.settled()
+            await holder.crash()
+            await asyncio.sleep(10)
+
+    world = World(directory)
+    run(story(world))
+    assert [times for (to, _, _), times in attempted(world).items() if to == A] == [1, 1]
+    assert world.states()[A] is State.EXPIRED
