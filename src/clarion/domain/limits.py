@@ -157,3 +157,10 @@ FANOUT_BYTES_MAX: Final = 16 * 1024 * 1024
 """Data of one request times its recipients: planning copies the data for each of them."""
 BODY_WAIT_MS_MAX: Final = 30_000
 """How long a caller may take to send a body, or the next piece of a streamed one."""
+ATTEMPT_TIMEOUT_MS_MAX: Final = 60_000
+"""The longest a provider account may let one attempt take: a slow provider holds a sender that others wait for."""
+ATTEMPT_PAUSE_MS_MAX: Final = 24 * 3600 * 1000
+"""The longest pause a provider can ask for."""
+VENDOR_MESSAGE_ID_CHARS_MAX: Final = 500
+SUPPRESSION_TTL_MS_MAX: Final = 100 * 365 * 24 * 3600 * 1000
+"""A time further off may be none that can be written."""

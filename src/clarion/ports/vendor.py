@@ -12,7 +12,7 @@ from clarion.domain.outcome import Outcome
 
 class Field(msgspec.Struct, frozen=True):
     """A setting or credential a provider account takes. `kind` is `string`, `integer`, `boolean`, `url`, `object` or
-    `list`; `pattern` is a regular expression the whole value has to match."""
+    `list`; `pattern` is a regular expression the whole value has to match, `least` and `most` bound an integer."""
 
     name: str
     kind: str = "string"
@@ -20,6 +20,8 @@ class Field(msgspec.Struct, frozen=True):
     about: str = ""
     pattern: str | None = None
     default: Any = None
+    least: int = 0
+    most: int = (1 << 31) - 1
 
 
 class Traits(msgspec.Struct, frozen=True):

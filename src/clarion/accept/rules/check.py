@@ -8,6 +8,7 @@ from clarion.domain import address
 from clarion.domain.channel import LANES, Channel, Lane
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField
+from clarion.domain.json_numbers import numbers
 from clarion.domain.limits import (
     ADDRESS_CHARS_MAX,
     DATA_BYTES_MAX,
@@ -65,13 +66,15 @@ def channels(template: Template, wanted: Sequence[Channel] | None) -> list[str] 
 
 
 def data(template: Template, given: Mapping[str, Any]) -> None:
-    """Check that every variable the template reads is there and that nothing is nested too deeply."""
+    """Check that every variable the template reads is there, that nothing is nested too deeply and that the journal can
+    hold every number."""
     for name in template.variables:
         if name not in given:
             raise InvalidField(f"template {template.key!r} needs this variable", field=f"data.{name}")
     for name, value in given.items():
         if isinstance(value, (dict, list)) and _deeper(value, JSON_DEPTH_MAX):
             raise InvalidField(f"is nested deeper than {JSON_DEPTH_MAX} levels", field=f"data.{name}")
+        numbers(value, f"data.{name}")
 
 
 def size(data_bytes: int, recipients: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from clarion.domain.address import single_line, url
 from clarion.domain.errors import InvalidField
+from clarion.domain.json_numbers import numbers
 from clarion.domain.limits import ADDRESS_CHARS_MAX, CREDENTIAL_CHARS_MAX
 from clarion.ports.vendor import Field
 
@@ -51,6 +52,10 @@ def _check(field: Field, value: Any, path: str, *, secret: bool) -> None:
         raise InvalidField("must not be empty", field=path)
     if isinstance(value, str):
         _check_text(field, value, path, secret=secret)
+    elif isinstance(value, int) and not field.least <= value <= field.most:
+        raise InvalidField(f"must be from {field.least} to {field.most}", field=path)
+    else:
+        numbers(value, path)
 
 
 def _check_text(field: Field, text: str, path: str, *, secret: bool) -> None:

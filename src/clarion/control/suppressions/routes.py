@@ -10,7 +10,7 @@ from clarion.control.suppressions.rules import check_address, check_reason
 from clarion.domain.address import suppression_key
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.errors import InvalidField, NotFound
-from clarion.domain.limits import ADDRESS_CHARS_MAX
+from clarion.domain.limits import ADDRESS_CHARS_MAX, SUPPRESSION_TTL_MS_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import Suppression, Suppressions
 from clarion.ports.pages import PAGE_QUERIES
@@ -47,8 +47,8 @@ class _Handlers:
     async def add(self, call: Call) -> Reply:
         body, now = call.body, self._clock.now_ms()
         expires_ms = stored(body.expires_at)
-        if expires_ms is not None and expires_ms <= now:
-            raise InvalidField("must lie in the future", field="expires_at")
+        if expires_ms is not None and not now < expires_ms <= now + SUPPRESSION_TTL_MS_MAX:
+            raise InvalidField("must lie in the future, within a hundred years", field="expires_at")
         place = suppression_key(body.channel, check_address(body.channel, body.address))
         entry = Suppression(body.channel, place, check_reason(body.reason), now, expires_ms)
         await self._suppressions.add(call.caller.tenant, [entry])

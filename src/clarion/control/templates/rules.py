@@ -7,6 +7,7 @@ from clarion.domain.address import single_line
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.content import PARTS, REQUIRED_PARTS, Part
 from clarion.domain.errors import InvalidField
+from clarion.domain.json_numbers import numbers
 from clarion.domain.limits import SUBJECT_CHARS_MAX
 
 Content = dict[Channel, dict[str, Any]]
@@ -48,6 +49,7 @@ def _check_parts(channel: Channel, parts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_part(part: Part, source: Any, field: str) -> None:
     if part.kind == "tree" and isinstance(source, (dict, list)):
+        numbers(source, field)
         return
     if not isinstance(source, str):
         raise InvalidField("must be text" if part.kind != "tree" else "must be text, an object or a list", field=field)

@@ -10,6 +10,7 @@ from msgspec import Meta
 from clarion.domain import address
 from clarion.domain.channel import CHANNELS
 from clarion.domain.errors import InvalidField
+from clarion.domain.json_numbers import numbers
 from clarion.domain.limits import (
     ADDRESS_CACHE_MAX,
     ADDRESS_CHARS_MAX,
@@ -168,6 +169,7 @@ def _devices(entries: list[DeviceEntry]) -> tuple[Device, ...]:
 
 
 def _attributes(attributes: dict[str, Any]) -> str:
+    numbers(attributes, "attributes")
     try:
         text = msgspec.json.encode(attributes)
     except (OverflowError, RecursionError) as error:

@@ -24,7 +24,7 @@ TRAITS: Final = Traits(
     transport="smtp",
     settings=(
         Field("host", required=True, about="name of the mail server", pattern=r"[A-Za-z0-9._:-]{1,253}"),
-        Field("port", kind="integer", about="587 for starttls, 465 for tls", default=587),
+        Field("port", kind="integer", about="587 for starttls, 465 for tls", default=587, least=1, most=65_535),
         Field("security", about="starttls, tls or none", pattern="starttls|tls|none", default="starttls"),
         Field("from_email", required=True, about="sender", pattern=_ADDRESS),
         Field("from_name", about="sender's name", default=""),

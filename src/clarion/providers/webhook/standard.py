@@ -14,7 +14,7 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits import VENDOR_KEYS_MAX
+from clarion.domain.limits import ATTEMPT_TIMEOUT_MS_MAX, VENDOR_KEYS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Outcome, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
@@ -29,7 +29,16 @@ TRAITS: Final = Traits(
     channels=(Channel.WEBHOOK,),
     title="Standard Webhooks",
     transport="http",
-    settings=(Field("timeout_ms", kind="integer", about="how long an endpoint may take", default=15_000),),
+    settings=(
+        Field(
+            "timeout_ms",
+            kind="integer",
+            about="how long an endpoint may take",
+            default=15_000,
+            least=100,
+            most=ATTEMPT_TIMEOUT_MS_MAX,
+        ),
+    ),
     credentials=(
         Field("secret", required=True, about="whsec_ and 24-64 bytes in base64", pattern=r"whsec_[A-Za-z0-9+/]+=*"),
         Field("previous_secret", about="signs too while the secret is rotated", pattern=r"whsec_[A-Za-z0-9+/]+=*"),

@@ -1,0 +1,137 @@
+"""The whole API over real stores, called as an ASGI server would call it, without a socket."""
+
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import msgspec
+
+from clarion.app import api, config
+from clarion.app.http.application import application
+from clarion.app.wiring import Identity
+from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.backends.sqlite.control import SqliteControl
+from clarion.backends.sqlite.directory import SqliteDirectory
+from clarion.backends.sqlite.journal import SqliteJournal
+from clarion.backends.sqlite.migrate import upgrade_all
+from clarion.backends.sqlite.state import SqliteState
+from clarion.control.auth.tokens import UserTokens
+from clarion.ops.clock import SystemClock
+from clarion.ops.metrics import Metrics
+from clarion.ops.telemetry import ProcessTelemetry
+from clarion.ops.vault import FileVault
+from clarion.providers import catalogue
+
+OPERATOR_KEY = "clo_" + "o" * 43
+WEBHOOK_SECRET = "whsec_" + "A" * 44
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+class House:
+    """An installation's API in this process, with two tenants that have the same things."""
+
+    def __init__(self, data_dir) -> None:
+        upgrade_all(data_dir)
+        clock = SystemClock()
+        vault = FileVault.load(data_dir)
+        settings = config.load(None, {"CLARION_DATA_DIR": str(data_dir), "CLARION_API_LINGER_MS": "0"})
+        self.parts = SimpleNamespace(
+            config=settings,
+            clock=clock,
+            telemetry=ProcessTelemetry(Metrics()),
+            vault=vault,
+            journal=SqliteJournal(data_dir, clock, 2),
+            control=SqliteControl(data_dir, vault, clock),
+            directory=SqliteDirectory(data_dir, vault, clock),
+            state=SqliteState(data_dir, clock),
+            renderer=LiquidRenderer(),
+            vendors=catalogue.load(),
+        )
+        self.routes = api._routes(self.parts)
+        self.tokens = UserTokens(vault)
+        self.failures: list[str] = []
+        self.parts.telemetry.log = self._log
+        identity = Identity(self.parts, OPERATOR_KEY)
+        self.app = application(
+            self.routes, identity, self.parts.telemetry, requests_max=100, on_durability_lost=lambda: None
+        )
+        self.keys: dict[str, str] = {}
+
+    def _log(self, level: str, event: str, **fields: Any) -> None:
+        self.failures.append(f"{level} {event} {fields}")
+
+    async def furnish(self) -> None:
+        """Make tenants `acme` and `other`, each with a user, a topic, a category, templates and providers."""
+        for tenant in ("acme", "other"):
+            await self.ok("PUT", f"/v1/tenants/{tenant}", {}, key=OPERATOR_KEY)
+            made = await self.ok("POST", f"/v1/tenants/{tenant}/keys", {"scopes": ["*"]}, key=OPERATOR_KEY)
+            self.keys[tenant] = key = made.json["key"]
+            await self.ok("PUT", "/v1/categories/news", {}, key=key)
+            await self.ok("PUT", "/v1/topics/fans", {}, key=key)
+            await self.ok("PUT", "/v1/users/ada", {"email": "ada@example.com"}, key=key)
+            await self.ok("PUT", "/v1/templates/note", {"channels": {"sms": {"body": "{{ data.text }}"}}}, key=key)
+            await self.ok("PUT", "/v1/providers/phone", {"channel": "sms", "vendor": "sandbox"}, key=key)
+
+    async def ok(self, *call: Any, **options: Any) -> Answer:
+        """Make a call that has to succeed."""
+        answer = await self.call(*call, **options)
+        assert answer.status < 300, answer
+        return answer
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = "acme",
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        pieces: Iterable[bytes] | None = None,
+    ) -> Answer:
+        """Make one call; `key` is a tenant's name, a credential or None, `path` as on the wire, with its query."""
+        credential = self.keys.get(key, key) if key else None
+        wire_path, _, query = path.partition("?")
+        sent = list(headers)
+        if credential is not None:
+            sent.append((b"authorization", b"Bearer " + credential.encode()))
+        raw = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
+        scope = {
+            "type": "http", "http_version": "1.1", "method": method, "path": unquote(wire_path),
+            "raw_path": wire_path.encode(), "query_string": query.encode(), "headers": sent, "scheme": "http",
+            "root_path": "", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1),
+        }  # fmt: skip
+        parts = iter(pieces if pieces is not None else (raw,))
+        answers: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            part = next(parts, None)
+            if part is None:
+                return {"type": "http.request", "body": b"", "more_body": False}
+            return {"type": "http.request", "body": part, "more_body": pieces is not None}
+
+        async def send(message: dict[str, Any]) -> None:
+            answers.append(message)
+
+        await self.app(scope, receive, send)
+        start, *rest = answers
+        fields = {name.decode(): value.decode("latin-1") for name, value in start["headers"]}
+        return Answer(start["status"], fields, b"".join(message.get("body", b"") for message in rest))
+
+    async def close(self) -> None:
+        """Close what holds files."""
+        await self.parts.journal.close()
+        await self.parts.control.close()
+        self.parts.directory.close()
+        self.parts.state.close()
