@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 from clarion.deliver.rules.compose import compose, context_of
+from clarion.deliver.rules.trust import believed, secrets_of, unsaid
 from clarion.deliver.send.content import Contents
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.limits import TOKENS_MAX
 from clarion.domain.message import HttpRequest, LocalReply, LocalRequest, Message, SmtpRequest
-from clarion.domain.outcome import Ambiguous, Misconfigured, Outcome, Refused, Transient
+from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Transient
 from clarion.journal.rows import DeliverRow
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
@@ -84,9 +85,11 @@ class Sender:
         except EgressError as error:
             outcome = _of_failure(error)
         except Exception as error:  # noqa: BLE001 - a vendor's bug must cost one delivery, not the partition
-            self._telemetry.log("error", "attempt_crashed", vendor=account.vendor, error=repr(error))
+            words = unsaid(repr(error), secrets_of(account.credentials))
+            self._telemetry.log("error", "attempt_crashed", vendor=account.vendor, error=words)
             outcome = Ambiguous(f"internal error: {type(error).__name__}")
-        return Answer(outcome, account.name, account.vendor, vendor.TRAITS.on_ambiguous)
+        secrets = [] if isinstance(outcome, Accepted) else secrets_of(account.credentials, self._tokens.held(account))
+        return Answer(believed(outcome, secrets), account.name, account.vendor, vendor.TRAITS.on_ambiguous)
 
     def _account(self, tenant: str, channel: Channel) -> Account | None:
         accounts = self._directory.accounts(tenant, channel)
@@ -179,6 +182,11 @@ class _Tokens:
                 self._locks.clear()
             self._held[key] = token, self._clock.monotonic_ms() + token.expires_in_s * 1000 - TOKEN_MARGIN_MS
         return token
+
+    def held(self, account: Account) -> str | None:
+        """Return the token of an account, if there is one, whatever its age."""
+        held = self._held.get((account.tenant, account.name, account.version))
+        return held[0].value if held is not None else None
 
     def drop(self, account: Account) -> None:
         self._held.pop((account.tenant, account.name, account.version), None)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from clarion.domain.channel import CHANNELS
 from clarion.domain.content import Account
+from clarion.domain.limits import ATTEMPT_TIMEOUT_MS_MAX
 from clarion.domain.message import LocalReply, LocalRequest, Message
 from clarion.domain.outcome import (
     Accepted,
@@ -34,7 +35,7 @@ TRAITS: Final = Traits(
         Field(
             "by_address", kind="object", about='outcome per address pattern, such as {"*@bounce.example": "refused"}'
         ),
-        Field("latency_ms", kind="integer", about="how long each answer takes", default=0),
+        Field("latency_ms", kind="integer", about="how long each answer takes", default=0, most=ATTEMPT_TIMEOUT_MS_MAX),
     ),
     idempotent=True,
 )
@@ -90,6 +91,8 @@ def _script(message: Message, account: Account) -> dict[str, Any]:
     if isinstance(step, list):
         step = step[min(message.attempt, len(step)) - 1] if step else "accepted"
     script = step if isinstance(step, dict) else {"outcome": step}
-    if script.get("outcome") not in OUTCOMES:
+    if str(script.get("outcome")) not in OUTCOMES:
         raise ValueError(f"sandbox script: {script.get('outcome')!r} is none of {', '.join(sorted(OUTCOMES))}")
+    if not isinstance(script.get("after_ms", 0), int | None):
+        raise ValueError("sandbox script: after_ms is not a whole number")
     return script
