@@ -1,7 +1,7 @@
 """Signed user tokens: what a tenant's application hands to its user's browser so that it may read one inbox.
 
-A JWT under HS256 and nothing else: the algorithm is pinned, the header is never asked. Every tenant has its own key,
-derived from the master key, so a token of one tenant cannot be made from another's.
+A JWT under HS256 and nothing else: the one header there is is compared, never read, so it can ask for nothing. Every
+tenant has its own key, derived from the master key, so a token of one tenant cannot be made from another's.
 """
 
 import base64
@@ -20,6 +20,8 @@ ISSUER: Final = "clarion"
 AUDIENCE: Final = "clarion-user"
 KEY_ID: Final = "user-token"
 _ALGORITHM: Final = "HS256"
+_HEADER: Final = {"typ": "JWT", "alg": _ALGORITHM}
+_SIGNED_HEADER: Final = base64.urlsafe_b64encode(msgspec.json.encode(_HEADER)).rstrip(b"=").decode() + "."
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -40,19 +42,18 @@ class UserTokens:
     def issue(self, tenant: str, user_id: str, now_s: int, ttl_s: int) -> str:
         """Return a token for one user, good for `ttl_s` seconds."""
         claims = _Claims(ISSUER, AUDIENCE, user_id, tenant, now_s, now_s + ttl_s)
-        header = {"alg": _ALGORITHM, "typ": "JWT"}
-        return jwt.encode(header, msgspec.structs.asdict(claims), self._key(tenant), algorithms=[_ALGORITHM])
+        return jwt.encode(dict(_HEADER), msgspec.structs.asdict(claims), self._key(tenant), algorithms=[_ALGORITHM])
 
     def verify(self, token: str, now_s: int) -> Caller | None:
         """Return the user a token speaks for, or None when anything about it is wrong."""
-        if len(token) > USER_TOKEN_CHARS_MAX or token.count(".") != 2:
+        if len(token) > USER_TOKEN_CHARS_MAX or token.count(".") != 2 or not token.startswith(_SIGNED_HEADER):
             return None
         try:
             # What the token says of its tenant only picks the key; the signature decides whether that was true.
             claimed = _claims_of(token)
             verified = jwt.decode(token, self._key(claimed.tenant), algorithms=[_ALGORITHM])
             claims = msgspec.convert(verified.claims, _Claims)
-        except (JoseError, ValueError, msgspec.MsgspecError):
+        except (JoseError, ValueError, RecursionError, msgspec.MsgspecError):
             return None
         if claims.iss != ISSUER or claims.aud != AUDIENCE or not claims.iat <= claims.exp > now_s or not claims.sub:
             return None
