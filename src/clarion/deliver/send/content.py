@@ -1,4 +1,4 @@
-"""Compiled templates of this process, kept per version."""
+"""Compiled templates of this process, kept as long as their content stays the same."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ class Contents:
         self._renderer = renderer
         self._revision = -1
         self._templates: dict[tuple[str, str], Template | None] = {}
-        self._compiled: dict[tuple[str, str, int, Channel], dict[str, Render]] = {}
+        self._compiled: dict[tuple[str, str, Channel], tuple[dict[str, Any], dict[str, Render]]] = {}
 
     def refresh(self) -> None:
         """Forget which versions are current if any definition changed; called once a batch."""
@@ -37,13 +37,21 @@ class Contents:
             template = self._templates[place] = self._directory.template(tenant, key)
         if template is None or channel not in template.parts:
             raise RenderError(f"template {key} has no {channel} part")
-        version = (tenant, key, template.version, channel)
-        renders = self._compiled.get(version)
-        if renders is None:
-            if len(self._compiled) >= COMPILED_TEMPLATES_MAX:
-                self._compiled.clear()
-            renders = self._compiled[version] = self._compile(template, channel)
-        return {part: render(context) for part, render in renders.items()}
+        return {part: render(context) for part, render in self._renders(tenant, template, channel).items()}
+
+    def _renders(self, tenant: str, template: Template, channel: Channel) -> dict[str, Render]:
+        """Return the compiled parts. By content, not by version: a template that was removed and made anew counts its
+        versions from 1 again."""
+        place, source = (tenant, template.key, channel), template.parts[channel]
+        held, renders = self._compiled.get(place, (None, {}))
+        if held is source:
+            return renders
+        if held != source:
+            renders = self._compile(template, channel)
+        if len(self._compiled) >= COMPILED_TEMPLATES_MAX:
+            self._compiled.clear()
+        self._compiled[place] = source, renders
+        return renders
 
     def _compile(self, template: Template, channel: Channel) -> dict[str, Render]:
         declared = PARTS[channel]
