@@ -13,6 +13,7 @@ from clarion.accept.routes import Door
 from clarion.accept.worker import AcceptWriter
 from clarion.app.config import Config
 from clarion.app.http.application import application
+from clarion.app.http.protocol import BoundedHttp
 from clarion.app.wiring import OPERATOR_KEY_FILE, Identity, Parts, operator_key
 from clarion.control import routes as control_routes
 from clarion.domain.errors import OperatorError
@@ -48,7 +49,8 @@ async def _serve(config: Config) -> None:
             app,
             host=config.api.host,
             port=config.api.port,
-            http="httptools",
+            http=BoundedHttp,
+            ws="none",
             loop="none",
             lifespan="off",
             log_config=None,

@@ -21,6 +21,7 @@ from clarion.control.auth.tokens import UserTokens
 from clarion.deliver.rules.retry import Policy
 from clarion.domain.channel import Channel
 from clarion.domain.errors import OperatorError
+from clarion.domain.limits import OPERATOR_KEY_CHARS_MIN
 from clarion.ops import logging
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
@@ -101,14 +102,21 @@ class Identity:
 def operator_key(config: Config) -> str:
     """Return the operator's key, making its file (mode 0600) at the first start. Raises `OperatorError`."""
     if config.operator_key:
-        return config.operator_key
+        return _long_enough(config.operator_key, "the configured operator key")
     path: Path = config.data_dir / OPERATOR_KEY_FILE
     config.data_dir.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         _make_operator_key(path)
     if path.stat().st_mode & 0o077:
         raise OperatorError(f"{path} can be read by others; run: chmod 600 {path}.")
-    return path.read_text().strip()
+    return _long_enough(path.read_text().strip(), str(path))
+
+
+def _long_enough(key: str, what: str) -> str:
+    # An empty file would be a key that everybody has.
+    if len(key) < OPERATOR_KEY_CHARS_MIN:
+        raise OperatorError(f"{what} must have at least {OPERATOR_KEY_CHARS_MIN} characters.")
+    return key
 
 
 def _make_operator_key(path: Path) -> None:

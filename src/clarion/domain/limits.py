@@ -164,3 +164,13 @@ ATTEMPT_PAUSE_MS_MAX: Final = 24 * 3600 * 1000
 VENDOR_MESSAGE_ID_CHARS_MAX: Final = 500
 SUPPRESSION_TTL_MS_MAX: Final = 100 * 365 * 24 * 3600 * 1000
 """A time further off may be none that can be written."""
+HEAD_BYTES_MAX: Final = 64 * 1024
+"""Request line and headers of one request."""
+HEAD_WAIT_MS_MAX: Final = 10_000
+"""How long a connection may take to send them."""
+BODIES_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Bodies of all requests that one API process works on at a time."""
+PATH_CHARS_SHOWN_MAX: Final = 200
+BULK_BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Lines of a bulk import stored in one transaction, by their size."""
+OPERATOR_KEY_CHARS_MIN: Final = 16

@@ -8,7 +8,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clarion.app.http.endpoint import Endpoint, Identify, problem
 from clarion.app.http.openapi import document, page
+from clarion.app.http.room import Room
 from clarion.domain.errors import NotFound, Overloaded
+from clarion.domain.limits import BODIES_BYTES_MAX, PATH_CHARS_SHOWN_MAX
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import PUBLIC, Call, Reply, Route
 
@@ -27,10 +29,11 @@ def application(
     by_path: dict[str, dict[str, Route]] = {}
     for route in described:
         by_path.setdefault(route.path, {})[route.method] = route
+    room = Room(BODIES_BYTES_MAX)
     # Fixed paths first: `/v1/users/bulk` must not be read as the user `bulk`.
     ordered = sorted(by_path.items(), key=lambda item: ("{" in item[0], item[0] not in _HOT))
     paths = [
-        PathRoute(path, endpoint=Endpoint(methods, identify, telemetry, on_durability_lost))
+        PathRoute(path, endpoint=Endpoint(methods, identify, telemetry, room, on_durability_lost))
         for path, methods in ordered
     ]
     return _Bounded(Router(paths, redirect_slashes=False, default=_unknown), requests_max)
@@ -63,7 +66,7 @@ class _Bounded:
 
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        await problem(send, NotFound(f"there is nothing at {scope['path']}"))
+        await problem(send, NotFound(f"there is nothing at {scope['path'][:PATH_CHARS_SHOWN_MAX]}"))
 
 
 def _description(routes: Sequence[Route]) -> list[Route]:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from clarion.app.http.room import Place, Room
 from clarion.domain.depth import pruned
 from clarion.domain.errors import (
     CallerError,
@@ -32,6 +33,14 @@ _JSON: Final = msgspec.json.Encoder()
 _T = TypeVar("_T")
 _LENGTH_DIGITS: Final = 18
 _PROBLEM_TYPE: Final = b"application/problem+json"
+_SAFE: Final = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    # The one page there is, /docs, has a style of its own and nothing else.
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+)
+"""Headers of every answer: what the API tells is for the caller alone, and is never a document but where it says so."""
 _ANYONE: Final = Caller(tenant="", key_id="", scopes=frozenset())
 
 Identify = Callable[[str], Caller | None]
@@ -57,9 +66,11 @@ class Endpoint:
         routes: Mapping[str, Route],
         identify: Identify,
         telemetry: Telemetry,
+        room: Room,
         on_durability_lost: Callable[[], None],
     ) -> None:
         self._routes = routes
+        self._room = room
         self._on_durability_lost = on_durability_lost
         self._identify = identify
         self._telemetry = telemetry
@@ -76,7 +87,8 @@ class Endpoint:
             await problem(send, CallerError("method not allowed", code="method_not_allowed"), 405, allowed)
             return
         try:
-            reply = await self._answer(route, scope, receive)
+            with self._room.place() as place:
+                reply = await self._answer(route, scope, receive, place)
         except CallerError as error:
             self._telemetry.count("refused", 1, code=error.code)
             await problem(send, error)
@@ -87,7 +99,7 @@ class Endpoint:
         else:
             await _reply(send, reply)
 
-    async def _answer(self, route: Route, scope: Scope, receive: Receive) -> Reply:
+    async def _answer(self, route: Route, scope: Scope, receive: Receive, place: Place) -> Reply:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         call = Call(
             caller=self._caller(route, headers),
@@ -99,7 +111,7 @@ class Endpoint:
         if route.stream:
             call.stream = _pieces(receive)
         elif route.body is not None:
-            call.raw = await _in_time(_read(receive, headers, route.limit_bytes))
+            call.raw = await _in_time(_read(receive, headers, route.limit_bytes, place))
             call.body = self._decode(route, call.raw)
         return await route.handler(call)
 
@@ -147,15 +159,17 @@ async def _in_time(reading: Awaitable[_T]) -> _T:
         raise TooSlow("the body did not come in time") from None
 
 
-async def _read(receive: Receive, headers: Mapping[str, str], limit_bytes: int) -> bytes:
+async def _read(receive: Receive, headers: Mapping[str, str], limit_bytes: int, place: Place) -> bytes:
     declared = headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > _LENGTH_DIGITS or int(declared) > limit_bytes):
         raise TooLarge(f"the body is larger than {limit_bytes} bytes")
     first = await receive()
     body: bytes = first.get("body", b"")
+    place.take(len(body))
     if first.get("more_body"):
         parts, size = [body], len(body)
         async for part in _pieces(receive):
+            place.take(len(part))
             parts.append(part)
             size += len(part)
             if size > limit_bytes:
@@ -188,7 +202,7 @@ async def _reply(send: Send, reply: Reply) -> None:
     content_type = reply.content_type.encode()
     if raw is None:
         raw = b"" if reply.body is None else _JSON.encode(reply.body)
-    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(raw))]
+    headers = [*_SAFE, (b"content-type", content_type), (b"content-length", b"%d" % len(raw))]
     if reply.headers:
         headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -204,7 +218,7 @@ async def problem(
         f"urn:clarion:{error.code}", error.code.replace("_", " "), code, error.code, error.detail, error.field
     )
     raw = _JSON.encode(document)
-    headers = [(b"content-type", _PROBLEM_TYPE), (b"content-length", b"%d" % len(raw))]
+    headers = [*_SAFE, (b"content-type", _PROBLEM_TYPE), (b"content-length", b"%d" % len(raw))]
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % retry_after_s))

@@ -25,7 +25,7 @@ from clarion.control.users.rules import (
 )
 from clarion.domain.address import identifier
 from clarion.domain.errors import Malformed, NotFound
-from clarion.domain.limits import BULK_BATCH_LINES
+from clarion.domain.limits import BULK_BATCH_BYTES_MAX, BULK_BATCH_LINES
 from clarion.ports.control import Control
 from clarion.ports.control_users import UserRecord
 from clarion.ports.pages import PAGE_QUERIES
@@ -145,11 +145,14 @@ class _Handlers:
 async def _batches(stream: AsyncIterator[bytes]) -> AsyncIterator[list[bulk.Line]]:
     cutter = bulk.LineCutter()
     waiting: list[bulk.Line] = []
+    size = 0
     async for piece in stream:
-        waiting += cutter.feed(piece)
-        while len(waiting) >= BULK_BATCH_LINES:
-            yield waiting[:BULK_BATCH_LINES]
-            del waiting[:BULK_BATCH_LINES]
+        for line in cutter.feed(piece):
+            waiting.append(line)
+            size += len(line[1])
+            if len(waiting) == BULK_BATCH_LINES or size >= BULK_BATCH_BYTES_MAX:
+                yield waiting
+                waiting, size = [], 0
     waiting += cutter.end()
     if waiting:
         yield waiting
