@@ -6,6 +6,9 @@ import msgspec
 
 from clarion.domain.channel import Channel, Lane
 
+GONE_VERSION: Final = 0
+"""Version of what stands for a template that was removed."""
+
 
 class Template(msgspec.Struct, frozen=True):
     """Content per channel. `parts[channel]` maps a part name (`subject`, `html`, `body`, ...) to Liquid source.

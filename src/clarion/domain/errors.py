@@ -14,6 +14,7 @@ ClarionError
 |- OperatorError          the operator can mend it: one clear sentence, non-zero exit
 |- StaleLease             the fence moved on: this holder may not write
 |- DurabilityError        a commit or fsync failed: stop the process, acknowledge nothing
+|- StoreUnavailable       a store could not be read now; try again, decide nothing
 |- CorruptFrame           a journal frame failed its checksum or version
 `- EgressError            an outbound call failed; says whether the request can have been sent
 """
@@ -132,6 +133,10 @@ class StaleLease(ClarionError):
 
 class DurabilityError(ClarionError):
     """A commit failed; the process stops rather than acknowledge."""
+
+
+class StoreUnavailable(ClarionError):
+    """A store could not be read just now. Nothing may be decided from what it did not say."""
 
 
 class CorruptFrame(ClarionError):

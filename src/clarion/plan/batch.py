@@ -6,6 +6,7 @@ from typing import NamedTuple
 from clarion.domain import ids
 from clarion.domain.channel import CHANNELS, Channel, Lane
 from clarion.domain.decision import Reason, Send, Skip
+from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits import FRAME_RECORDS_MAX
 from clarion.domain.user import User
 from clarion.journal import topics
@@ -67,6 +68,8 @@ class BatchPlanner:
         """Decide a batch; if that fails, one by one, so that only the notification at fault pays for it."""
         try:
             return self._decide_together(batch)
+        except StoreUnavailable:
+            raise  # says nothing about the notification
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the partition for good
             if len(batch) > 1:
                 return [decided for item in batch for decided in self._decide([item])]
@@ -80,16 +83,13 @@ class BatchPlanner:
         for item, recipients in zip(batch, people, strict=True):
             setting = self._facts.setting(item.tenant, item.request)
             dead = suppressed.get(item.tenant, {})
-            pairs = [(user, one) for user in recipients for one in self._decide_one(item, setting, user, dead)]
+            pairs = [(user, one) for user in recipients for one in self._decide_one(setting, user, dead)]
             decided.append(_Decided(item, setting, pairs))
         return decided
 
     def _decide_one(
-        self, item: Accepted, setting: Setting | None, user: User | Recipient, suppressed: dict[tuple[str, str], str]
+        self, setting: Setting, user: User | Recipient, suppressed: dict[tuple[str, str], str]
     ) -> list[Planned]:
-        if setting is None:
-            skip = Skip(Reason.NO_CONTENT, f"template {item.request.template} is gone")
-            return [Planned(Channel(name), "", skip) for name in item.request.channels or [Channel.INAPP]]
         if isinstance(user, Recipient):
             skip = Skip(Reason.UNKNOWN_USER, f"user {user.user_id} is gone")
             return [Planned(channel, "", skip) for channel in setting.channels]
@@ -109,7 +109,9 @@ def _row(item: Accepted, setting: Setting | None, user: User | Recipient, planne
     # Inline recipients have no id: what cannot reach them is told apart by the contact they were given with.
     nobody = not user.user_id and not address
     return DeliverRow(
-        delivery_id=ids.delivery_id(item.notification_id, user.user_id, planned.channel.value, address, _contact(user) if nobody else ""),
+        delivery_id=ids.delivery_id(
+            item.notification_id, user.user_id, planned.channel.value, address, _contact(user) if nobody else ""
+        ),
         tenant=item.tenant,
         user_id=user.user_id,
         address=address,

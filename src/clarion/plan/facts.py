@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from clarion.domain.channel import CHANNELS, Channel
-from clarion.domain.content import Category
+from clarion.domain.content import GONE_VERSION, Category, Template
 from clarion.domain.limits import GATES_MAX, RECIPIENTS_MAX, SETTINGS_MAX
 from clarion.domain.user import Device, User
 from clarion.journal.events import Recipient, Request
@@ -27,7 +27,7 @@ class Facts:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._revision = -1
-        self._settings: dict[tuple[Any, ...], Setting | None] = {}
+        self._settings: dict[tuple[Any, ...], Setting] = {}
         self._gates: dict[tuple[int, int], Gate] = {}
 
     def refresh(self) -> None:
@@ -37,8 +37,8 @@ class Facts:
             self._revision = revision
             self._forget()
 
-    def setting(self, tenant: str, request: Request) -> Setting | None:
-        """Return what all recipients of a request share, or None when its template is gone; the same object until
+    def setting(self, tenant: str, request: Request) -> Setting:
+        """Return what all recipients of a request share; the same object until
         `refresh` finds a change."""
         key = (tenant, request.template, request.category, tuple(request.channels or ()))
         if key not in self._settings:
@@ -107,19 +107,17 @@ class Facts:
     def _addresses(self, tenant: str, batch: Sequence[Accepted], people: People) -> dict[Channel, list[str]]:
         wanted: dict[Channel, list[str]] = {}
         for item, recipients in zip(batch, people, strict=True):
-            setting = self.setting(item.tenant, item.request) if item.tenant == tenant else None
-            if setting is None:
+            if item.tenant != tenant:
                 continue
+            setting = self.setting(tenant, item.request)
             users = [user for user in recipients if isinstance(user, User)]
             gates = [self.gate(setting, user.profile_id) for user in users]
             for channel, addresses in wanted_addresses(users, gates).items():
                 wanted.setdefault(channel, []).extend(addresses)
         return wanted
 
-    def _read_setting(self, tenant: str, request: Request) -> Setting | None:
-        template = self._directory.template(tenant, request.template)
-        if template is None:
-            return None
+    def _read_setting(self, tenant: str, request: Request) -> Setting:
+        template = self._directory.template(tenant, request.template) or _gone(request)
         name = request.category or template.category or ""
         category = self._directory.category(tenant, name) or Category(key=name)
         channels = channels_of(template, request.channels)
@@ -131,6 +129,11 @@ class Facts:
         # Together: verdicts are kept by the identity of their setting.
         self._settings.clear()
         self._gates.clear()
+
+
+def _gone(request: Request) -> Template:
+    """Return what stands for a template removed since the request was accepted: no channel has content."""
+    return Template(request.template, GONE_VERSION, None, {})
 
 
 def user_context(user: User | Recipient) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import asyncio
 from clarion.domain.channel import LANES
 from clarion.domain.errors import CorruptFrame, StaleLease
 from clarion.journal import topics
-from clarion.journal.codec import decode
+from clarion.journal.codec import decode, is_newer
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import AcceptedFrame
 from clarion.journal.patience import append
@@ -93,6 +93,8 @@ class PlanWorker:
                 try:
                     event = decode(stored.payload)
                 except CorruptFrame as error:
+                    if is_newer(stored.payload):
+                        raise  # a newer build can read it; going on would drop what it holds
                     self._telemetry.log(
                         "error", "frame_quarantined", topic=topic, offset=stored.offset, detail=str(error)
                     )

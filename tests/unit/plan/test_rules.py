@@ -131,8 +131,9 @@ def test_tenants_with_work_are_served_alike(arrivals):
     turns = DeficitRoundRobin(QUANTUM)
     served = Counter({"x": 0, "y": 0})
     for other, cost in arrivals:
-        turns.sync({"x", "y", other} - {""})
-        tenant = turns.next()
+        active = {"x", "y", other} - {""}
+        turns.sync(active)
+        tenant = turns.next(active)
         paid = COST_MAX if tenant == "x" else cost
         turns.pay(tenant, paid)
         served[tenant] += paid
@@ -143,15 +144,29 @@ def test_nobody_saves_up_while_idle():
     turns = DeficitRoundRobin(QUANTUM)
     for _ in range(50):
         turns.sync({"busy"})
-        turns.pay(turns.next(), 10)
+        turns.pay(turns.next({"busy"}), 10)
     turns.sync({"busy", "late"})
     seen = []
     for _ in range(20):
-        seen.append(turns.next())
+        seen.append(turns.next({"busy", "late"}))
         turns.pay(seen[-1], QUANTUM)
     assert abs(seen.count("busy") - seen.count("late")) <= 1
     turns.sync(())
-    assert turns.next() is None
+    assert turns.next({"busy"}) is None
+
+
+def test_who_is_held_back_keeps_place_and_credit_and_holds_up_nobody():
+    turns = DeficitRoundRobin(QUANTUM)
+    turns.sync({"held", "free"})
+    for _ in range(10):
+        assert turns.next({"free"}) == "free"
+        turns.pay("free", QUANTUM)
+    assert turns.next(()) is None
+    seen = []
+    for _ in range(20):
+        seen.append(turns.next({"held", "free"}))
+        turns.pay(seen[-1], QUANTUM)
+    assert abs(seen.count("held") - seen.count("free")) <= 2
 
 
 rows = st.lists(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
+import apsw
 import msgspec
 
 from clarion.backends.sqlite.connection import connect
@@ -25,6 +26,7 @@ from clarion.backends.sqlite.migrate import path_of
 from clarion.domain.address import suppression_key
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account, Category, Template
+from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits import DIRECTORY_CACHE_MAX, PROFILE_CACHE_MAX, REVISION_CHECK_MS
 from clarion.domain.user import Device, Profile, User
 from clarion.ports.clock import Clock
@@ -164,7 +166,7 @@ class SqliteDirectory:
     def has_suppressions(self, tenant: str, channel: str) -> bool:
         """Return whether the tenant has any suppression on the channel, so a page can skip the look-up."""
         text = "SELECT 1 FROM suppressions WHERE tenant = ? AND channel = ? LIMIT 1"
-        return self._db.execute(text, (tenant, channel)).get is not None
+        return bool(self._rows(text, (tenant, channel)))
 
     def caller(self, secret: str, now_ms: int) -> Caller | None:
         """Return whose API key a secret is, or None when it is unknown, revoked or expired."""
@@ -219,10 +221,13 @@ class SqliteDirectory:
         return int(self._db.execute("SELECT number FROM revisions").get)
 
     def _rows(self, text: str, values: tuple[Any, ...]) -> list[Any]:
-        return self._db.execute(text, values).fetchall()
+        try:
+            return self._db.execute(text, values).fetchall()
+        except apsw.Error as error:
+            raise StoreUnavailable(f"control store: {error}") from error
 
     def _one(self, text: str, values: tuple[str, ...], read: Callable[[tuple[Any, ...]], T]) -> T | None:
-        row = self._db.execute(text, values).fetchone()
+        row = next(iter(self._rows(text, values)), None)
         return None if row is None else read(row)
 
     def _read_accounts(self, tenant: str, channel: str) -> list[Account]:

@@ -54,12 +54,14 @@ class PagePlanner:
         self._page_users = page_users
         self._renders: dict[tuple[str, str, int], Render] = {}
 
+    def channels(self, tenant: str, job: BroadcastJob) -> tuple[Channel, ...]:
+        """Return the channels a broadcast goes out on."""
+        return self._facts.setting(tenant, job.request).channels
+
     def plan(self, cursor: Cursor, job: BroadcastJob, now_ms: int) -> Page:
         """Return the plan of the page after the cursor's position, at a time (Unix ms)."""
         self._facts.refresh()
         setting = self._facts.setting(cursor.tenant, job.request)
-        if setting is None:
-            return Page([], cursor.position, 0, 0, 0, True, {})
         columns = self._columns(setting)
         rows = self._directory.page(cursor.tenant, job.audience.topic, cursor.position, self._page_users, columns)
         if not rows:

@@ -8,6 +8,7 @@ from clarion.domain.errors import StaleLease
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import BroadcastJob
 from clarion.journal.patience import append
+from clarion.journal.topics import group_deliver
 from clarion.plan.broadcast.pages import Page, PagePlanner
 from clarion.plan.rules.fairness import DeficitRoundRobin
 from clarion.ports.clock import Clock
@@ -53,11 +54,8 @@ class BroadcastWorker:
         """Plan one page of whoever's turn it is; False when there is nothing to do."""
         with self._telemetry.cpu("plan"):
             waiting = self._runnable()
-            # Before the turns hear of it: a pause that made everyone leave would wipe out who is owed what.
-            if waiting and self._delivery_backlog() > self._backlog_max:
-                return False
             self._turns.sync(waiting)
-            tenant = self._turns.next()
+            tenant = self._turns.next({name for name, cursor in waiting.items() if not self._held_back(cursor)})
             if tenant is None:
                 return False
             cursor = waiting[tenant]
@@ -97,11 +95,7 @@ class BroadcastWorker:
                     oldest[cursor.tenant] = cursor
         return oldest
 
-    def _delivery_backlog(self) -> int:
-        """Planned bulk deliveries that wait to be sent: the planner stays only a bounded way ahead of the senders."""
-        return max(self._journal.backlog(group) for group in _DELIVER_GROUPS)
-
-
-_DELIVER_GROUPS = tuple(
-    f"deliver.{name}" for name in ("email", "sms", "push", "webpush", "whatsapp", "chat", "webhook")
-)
+    def _held_back(self, cursor: Cursor) -> bool:
+        """Return whether a channel of the broadcast has as much waiting as planning may be ahead of sending."""
+        channels = self._pages.channels(cursor.tenant, _JOB.decode(cursor.payload))
+        return any(self._journal.backlog(group_deliver(channel)) > self._backlog_max for channel in channels)

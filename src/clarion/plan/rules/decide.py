@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from clarion.domain.channel import Channel
-from clarion.domain.content import Category, Template
+from clarion.domain.content import GONE_VERSION, Category, Template
 from clarion.domain.decision import Decision, Reason, Send, Skip
 from clarion.domain.user import User
 from clarion.plan.rules.preferences import Matrix, opted_out
@@ -37,10 +37,11 @@ Gate = Mapping[Channel, Skip | None]
 
 
 def channels_of(template: Template, requested: Sequence[str] | None) -> tuple[Channel, ...]:
-    """Return the channels to plan: those asked for, else all the template has content for."""
+    """Return the channels to plan: those asked for, else all the template has content for, and always at least one: a
+    recipient without any delivery could not be told why."""
     if requested:
         return tuple(Channel(name) for name in requested)
-    return tuple(template.parts)
+    return tuple(template.parts) or (Channel.INAPP,)
 
 
 def gate(setting: Setting, preferences: Matrix) -> dict[Channel, Skip | None]:
@@ -49,7 +50,8 @@ def gate(setting: Setting, preferences: Matrix) -> dict[Channel, Skip | None]:
     for channel in setting.channels:
         verdict: Skip | None = None
         if channel not in setting.template.parts:
-            verdict = Skip(Reason.NO_CONTENT, f"template {setting.template.key} has no {channel} part")
+            lacks = "is gone" if setting.template.version == GONE_VERSION else f"has no {channel} part"
+            verdict = Skip(Reason.NO_CONTENT, f"template {setting.template.key} {lacks}")
         elif channel not in setting.sendable:
             verdict = Skip(Reason.NO_PROVIDER, f"no provider for {channel}")
         elif not setting.category.critical:

@@ -3,7 +3,7 @@
 M. Shreedhar and G. Varghese, "Efficient Fair Queueing Using Deficit Round Robin", 1995. Cost here is deliveries planned.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 
 class DeficitRoundRobin:
@@ -22,12 +22,18 @@ class DeficitRoundRobin:
         for tenant in sorted(now - set(self._ring)):
             self._ring.append(tenant)
 
-    def next(self) -> str | None:
-        """Return the tenant to serve, or None when nobody has work."""
-        if not self._ring:
+    def next(self, able: Container[str]) -> str | None:
+        """Return the tenant to serve among those whose work can go on now, or None when there is none.
+
+        Who is not able keeps place and credit, and is not credited for the visit.
+        """
+        if not any(tenant in able for tenant in self._ring):
             return None
         while True:
             tenant = self._ring[0]
+            if tenant not in able:
+                self._ring.append(self._ring.pop(0))
+                continue
             if self._credit.get(tenant, 0.0) <= 0:
                 self._credit[tenant] = self._credit.get(tenant, 0.0) + self._quantum
             # Served in the visit that made it solvent: credited now and served a round later, a tenant of small costs
