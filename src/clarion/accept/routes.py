@@ -11,7 +11,7 @@ from clarion.accept.idempotency import HEADER, REPLAYED, Once, body_hash, entry,
 from clarion.accept.shapes import BatchIn, BatchOut, BatchResult, CancelOut, NotificationIn, NotificationOut, ProblemOut
 from clarion.accept.worker import AcceptWriter, Taken
 from clarion.domain import ids
-from clarion.domain.channel import Lane
+from clarion.domain.channel import CHANNELS, Lane
 from clarion.domain.errors import CallerError, InvalidField, Malformed, NotFound, Overloaded, TooLarge
 from clarion.domain.limits import BACKLOG_CHECK_MS, BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX
 from clarion.journal import topics
@@ -25,6 +25,10 @@ from clarion.ports.web import Call, Reply, Route, invalid_field
 _ITEM: Final = msgspec.json.Decoder(NotificationIn)
 _JSON: Final = msgspec.json.Encoder()
 _REPLAY: Final = msgspec.json.Decoder(BatchResult)
+
+
+_WAITING: Final = (topics.GROUP_PLAN, *(topics.group_deliver(channel) for channel in CHANNELS))
+"""Groups whose backlog grows with what is accepted."""
 
 
 class _Prepared(NamedTuple):
@@ -60,16 +64,17 @@ class Door:
         self._checked_ms = -BACKLOG_CHECK_MS
 
     def refuse_overload(self) -> None:
-        """Raise `Overloaded` when more waits to be planned than can be held."""
+        """Raise `Overloaded` when more waits to be planned or sent than can be held."""
         now_ms = self.clock.monotonic_ms()
         if now_ms - self._checked_ms >= BACKLOG_CHECK_MS:
             self._checked_ms = now_ms
-            self._backlog = self.journal.backlog(topics.GROUP_PLAN)
+            self._backlog = sum(self.journal.backlog(group) for group in _WAITING)
         if self._backlog >= self._backlog_max:
-            raise Overloaded(f"{self._backlog} notifications wait to be planned; try again", retry_after_s=1)
+            raise Overloaded(f"{self._backlog} events wait to be planned or sent; try again", retry_after_s=1)
 
     def admission(self, tenant: str) -> Admission:
-        """Return the checks of a tenant's request as of now."""
+        """Return the checks of a tenant's request as of now: what was defined a moment ago counts."""
+        self.directory.revision()
         return Admission(self.directory, tenant, self.clock.now_ms())
 
     def stamp(self, tenant: str, request: Request) -> Taken:

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from clarion.domain.channel import Channel
+from clarion.domain.limits import EGRESS_TIMEOUT_MS_DEFAULT
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -35,7 +36,7 @@ class HttpRequest(msgspec.Struct, frozen=True):
     url: str
     headers: dict[str, str]
     body: bytes
-    timeout_ms: int = 15_000
+    timeout_ms: int = EGRESS_TIMEOUT_MS_DEFAULT
 
     def __repr__(self) -> str:
         return f"HttpRequest({self.method} {self.url.split('?', 1)[0]}, {len(self.body)} bytes)"

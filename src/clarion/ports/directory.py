@@ -76,5 +76,6 @@ class Directory(Protocol):
         ...
 
     def revision(self) -> int:
-        """Return a number that changes, within one second, whenever any definition of any tenant changed."""
+        """Return a number that changes whenever any definition of any tenant changed. Definitions read afterwards are at
+        least as new as this call: whoever works in batches calls it once for each."""
         ...

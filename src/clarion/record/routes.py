@@ -77,7 +77,7 @@ class _Notifications:
             if found is None:
                 raise NotFound(f"unknown notification {text!r}", field="id")
             return Reply(_accepted_out(*found))
-        rows = self._state.deliveries_of(tenant, id_)
+        rows = sorted(self._state.deliveries_of(tenant, id_), key=lambda row: (row.channel, row.user_id, row.address))
         told = self._state.attempts_of(tenant, [row.id for row in rows])
         by_delivery: dict[bytes, list[Attempt]] = defaultdict(list)
         for attempt in told:

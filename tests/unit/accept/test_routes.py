@@ -10,13 +10,13 @@ import pytest
 from clarion.accept import routes_broadcasts
 from clarion.accept.routes import Door, routes
 from clarion.accept.worker import AcceptWriter
-from clarion.domain.channel import LANES
+from clarion.domain.channel import CHANNELS, LANES
 from clarion.domain.errors import CallerError, Conflict, InvalidField, KeyReused, NotFound, Overloaded
 from clarion.domain.ids import NOTIFICATION_PREFIX, read
 from clarion.journal import topics
 from clarion.journal.events import AcceptedFrame
 from clarion.ports.web import Call, Caller, Reply
-from tests.stages.virtual import run
+from tests.stages.virtual import run, until
 from tests.stages.world import TENANT, World
 
 
@@ -184,6 +184,13 @@ def test_what_cannot_be_held_is_refused_before_it_is_taken(directory):
             with pytest.raises(Overloaded):
                 await entrance.post(path, body)
         await entrance.world.plan()
+        await asyncio.sleep(1)
+        with pytest.raises(Overloaded):  # planned, but nobody sends
+            await entrance.post(ONE, GOOD)
+        for channel in CHANNELS:
+            pool = await entrance.world.pool(channel=channel)
+            await until(lambda group=topics.group_deliver(channel): entrance.world.journal.backlog(group) == 0)
+            await pool.drain()
         await asyncio.sleep(1)
         await entrance.post(ONE, GOOD)
 

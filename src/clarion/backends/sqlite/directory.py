@@ -179,8 +179,8 @@ class SqliteDirectory:
         return key.caller if key.expires_ms is None or now_ms < key.expires_ms else None
 
     def revision(self) -> int:
-        """Return a number that changes, within one second, whenever any definition of any tenant changed."""
-        self._refresh()
+        """Return a number that changes whenever any definition of any tenant changed; asks the store each time."""
+        self._check()
         return self._revision
 
     def close(self) -> None:
@@ -200,10 +200,11 @@ class SqliteDirectory:
         return found
 
     def _refresh(self) -> None:
-        now = self._clock.monotonic_ms()
-        if now - self._checked_ms < REVISION_CHECK_MS:
-            return
-        self._checked_ms = now
+        if self._clock.monotonic_ms() - self._checked_ms >= REVISION_CHECK_MS:
+            self._check()
+
+    def _check(self) -> None:
+        self._checked_ms = self._clock.monotonic_ms()
         commit = self._commit_counter()
         if commit == self._seen_commit:
             return

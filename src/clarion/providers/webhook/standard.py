@@ -14,7 +14,7 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits import ATTEMPT_TIMEOUT_MS_MAX, VENDOR_KEYS_MAX
+from clarion.domain.limits import ATTEMPT_TIMEOUT_MS_MAX, EGRESS_TIMEOUT_MS_DEFAULT, VENDOR_KEYS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Outcome, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
@@ -34,7 +34,7 @@ TRAITS: Final = Traits(
             "timeout_ms",
             kind="integer",
             about="how long an endpoint may take",
-            default=15_000,
+            default=EGRESS_TIMEOUT_MS_DEFAULT,
             least=100,
             most=ATTEMPT_TIMEOUT_MS_MAX,
         ),
@@ -71,7 +71,9 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         "webhook-timestamp": timestamp_s,
         "webhook-signature": " ".join(sign(s, message.delivery_id, timestamp_s, body) for s in secrets if s),
     }
-    return HttpRequest("POST", message.address, headers, body, int(account.settings.get("timeout_ms", 15_000)))
+    return HttpRequest(
+        "POST", message.address, headers, body, int(account.settings.get("timeout_ms", EGRESS_TIMEOUT_MS_DEFAULT))
+    )
 
 
 def sign(secret: str, id_: str, timestamp_s: str, body: bytes) -> str:
