@@ -1,6 +1,7 @@
 """The command line. Commands are named here and imported when they are called, so that each starts quickly."""
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
@@ -12,6 +13,8 @@ from typer.main import get_command
 from clarion.domain.errors import CallerError, OperatorError
 
 EXIT_OPERATOR: Final = 2
+_OWNER_ONLY: Final = 0o077
+"""Whatever is written holds personal data or keys: databases, their logs, backups."""
 
 COMMANDS: Final = {
     "init": "clarion.app.commands.running:init",
@@ -67,6 +70,7 @@ def clarion() -> None:
 
 def main() -> NoReturn:
     """Run the command line. What an operator can mend is one sentence and exit code 2, never a traceback."""
+    os.umask(_OWNER_ONLY)
     try:
         app()
     except (OperatorError, CallerError) as error:

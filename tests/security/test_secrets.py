@@ -1,0 +1,216 @@
+"""Secrets: sealed where they rest, readable by their owner only, and never repeated to anybody."""
+
+import io
+import os
+import stat
+import subprocess
+import sys
+
+import apsw
+import msgspec
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clarion.app import config, wiring
+from clarion.deliver.rules.trust import MASK, believed, secrets_of, unsaid
+from clarion.domain.errors import OperatorError
+from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX, ATTEMPT_PAUSE_MS_MAX, VENDOR_MESSAGE_ID_CHARS_MAX
+from clarion.domain.message import SmtpRequest
+from clarion.domain.outcome import (
+    Accepted,
+    Ambiguous,
+    InvalidRecipient,
+    Misconfigured,
+    Refused,
+    Throttled,
+    Transient,
+)
+from clarion.ops import logging
+from clarion.ops.vault import FileVault
+from clarion.ports.secrets import SealBroken
+from tests.security.house import OPERATOR_KEY
+
+CANARY = "canary-7f3a9c51e2"
+SMTP = {
+    "channel": "email",
+    "vendor": "smtp",
+    "settings": {"host": "mail.example.com", "from_email": "a@example.com"},
+    "credentials": {"username": f"user-{CANARY}", "password": f"pass-{CANARY}"},
+}
+
+
+def files_with(folder, text: str) -> list[str]:
+    return [str(path) for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+async def test_a_credential_is_nowhere_but_sealed(house, tmp_path, capfd):
+    stream = io.StringIO()
+    logging.configure("debug", "json", stream=stream)
+    said = [await house.ok("PUT", "/v1/providers/mail", SMTP)]
+    said.append(await house.ok("GET", "/v1/providers/mail"))
+    said.append(await house.ok("GET", "/v1/providers"))
+    bad = SMTP | {"credentials": {"password": [CANARY]}}
+    said.append(await house.call("PUT", "/v1/providers/mail", bad))
+    said.append(
+        await house.call(
+            "PUT", "/v1/providers/mail", SMTP | {"credentials": {CANARY: 1} | {"password": CANARY * 9_999}}
+        )
+    )
+    webhook = {"channel": "webhook", "vendor": "webhook", "credentials": {"secret": f"whsec {CANARY}"}}
+    said.append(await house.call("PUT", "/v1/providers/hook", webhook))
+    said.append(await house.call("PUT", "/v1/providers/mail", msgspec.json.encode(SMTP)[:-1]))
+    assert [answer.status for answer in said] == [200, 200, 200, 422, 422, 422, 400]
+    # The name of an unknown credential is the caller's own; values are never told.
+    told = [answer.body for answer in said if f"credentials.{CANARY}".encode() not in answer.body]
+    assert len(told) == 6
+    assert not [body for body in told if CANARY.encode() in body]
+    accounts = house.parts.directory.accounts("acme", "email")
+    assert accounts[0].credentials["password"] == f"pass-{CANARY}"
+    assert CANARY not in repr(accounts) + repr(house.parts.vault) + stream.getvalue() + "".join(house.failures)
+    assert CANARY not in "".join(capfd.readouterr())
+    assert CANARY.encode() not in house.parts.telemetry.metrics.exposition()
+    assert files_with(tmp_path, CANARY) == []
+
+
+async def test_keys_and_tokens_are_nowhere_at_all(house, tmp_path):
+    made = (await house.ok("POST", "/v1/tenants/acme/keys", {"scopes": ["*"]}, key=OPERATOR_KEY)).json
+    token = (await house.ok("POST", "/v1/users/ada/tokens", {}, key=made["key"])).json["token"]
+    await house.ok("GET", "/v1/inbox", key=token)
+    said = [await house.ok("GET", "/v1/tenants/acme/keys", key=OPERATOR_KEY)]
+    said += [
+        await house.call("GET", path, key=key) for path in ("/v1/inbox", "/v1/tenants") for key in (made["key"], token)
+    ]
+    secret = made["key"].split("_", 2)[2]
+    for hidden in (secret, token, OPERATOR_KEY):
+        assert not [answer for answer in said if hidden.encode() in answer.body]
+        assert files_with(tmp_path, hidden) == []
+        assert hidden not in "".join(house.failures)
+        assert hidden.encode() not in house.parts.telemetry.metrics.exposition()
+
+
+async def test_rows_that_change_places_do_not_open(house):
+    """Sealed credentials of one tenant or account, copied over another's in the file, are not opened there."""
+    for key in ("acme", "other"):
+        for name in ("mail", "spare"):
+            await house.ok(
+                "PUT", f"/v1/providers/{name}", SMTP | {"credentials": {"password": f"{key}-{name}"}}, key=key
+            )
+    db = apsw.Connection(str(house.parts.config.data_dir / "control.db"))
+    query = "SELECT sealed FROM providers WHERE tenant = ? AND name = ?"
+    rows = {place: db.execute(query, place).get for place in [("acme", "mail"), ("acme", "spare"), ("other", "mail")]}
+    db.close()
+    vault = house.parts.vault
+    for (tenant, name), sealed in rows.items():
+        assert f"{tenant}-{name}".encode() in vault.open(tenant, f"provider:{name}", sealed)
+        for other_tenant, other_name in rows.keys() - {(tenant, name)}:
+            with pytest.raises(SealBroken):
+                vault.open(other_tenant, f"provider:{other_name}", sealed)
+
+
+@given(
+    tenant=st.text(min_size=1, max_size=8), record=st.text(min_size=1, max_size=8), plain=st.binary(max_size=64),
+    flip=st.integers(min_value=0),
+)  # fmt: skip
+def test_a_seal_holds_against_any_flipped_bit_and_any_other_place(tenant, record, plain, flip):
+    vault = FileVault(b"k" * 32)
+    sealed = vault.seal(tenant, record, plain)
+    assert vault.open(tenant, record, sealed) == plain
+    at = flip % (8 * len(sealed))
+    broken = bytearray(sealed)
+    broken[at // 8] ^= 1 << at % 8
+    for place, value in (
+        ((tenant, record), bytes(broken)), ((tenant + "x", record), sealed), ((tenant, record + "x"), sealed),
+        ((tenant + record[:1], record[1:]), sealed), ((tenant, record), sealed[:-1]), ((tenant, record), b""),
+    ):  # fmt: skip
+        with pytest.raises(SealBroken):
+            vault.open(*place, value)
+
+
+def test_no_nonce_comes_twice():
+    vault = FileVault(b"k" * 32)
+    assert len({vault.seal("acme", "a", b"")[:13] for _ in range(20_000)}) == 20_000
+
+
+def test_keys_of_different_purposes_differ():
+    vault = FileVault(b"k" * 32)
+    purposes = ["credentials", "user-tokens/acme", "user-tokens/other", "user-tokens/", ""]
+    assert len({vault.derive(purpose) for purpose in purposes}) == len(purposes)
+
+
+def test_a_fresh_installation_is_its_owners_alone(tmp_path):
+    """Made by the command line, under whatever umask it is started with."""
+    data_dir = tmp_path / "data"
+    command = [sys.executable, "-m", "clarion", "init", "--data-dir", str(data_dir)]
+    subprocess.run(command, check=True, capture_output=True, preexec_fn=lambda: os.umask(0), cwd=tmp_path)
+    found = {path: stat.S_IMODE(path.stat().st_mode) for path in [data_dir, *data_dir.rglob("*")]}
+    assert {path.name for path in found} >= {"master.key", "operator.key", "control.db", "journal.db", "state.db"}
+    assert [f"{path.name} {mode:04o}" for path, mode in found.items() if mode & 0o077] == []
+
+
+@pytest.mark.parametrize("name", ["master.key", "operator.key"])
+def test_a_key_that_others_can_read_is_refused(tmp_path, name):
+    settings = config.load(None, {"CLARION_DATA_DIR": str(tmp_path)})
+
+    def start() -> None:
+        FileVault.load(tmp_path)
+        wiring.operator_key(settings)
+
+    start()
+    (tmp_path / name).chmod(0o640)
+    with pytest.raises(OperatorError, match="read by others"):
+        start()
+
+
+@pytest.mark.parametrize("text", ["", " \n", "short"])
+def test_an_operators_key_of_no_length_opens_nothing(tmp_path, text):
+    settings = config.load(None, {"CLARION_DATA_DIR": str(tmp_path)})
+    (tmp_path / wiring.OPERATOR_KEY_FILE).write_text(text)
+    (tmp_path / wiring.OPERATOR_KEY_FILE).chmod(0o600)
+    with pytest.raises(OperatorError, match="at least"):
+        wiring.operator_key(settings)
+
+
+def test_a_request_to_a_mail_server_does_not_show_its_password():
+    request = SmtpRequest("mail", 587, "tls", "user", CANARY, "a@b.example", "c@d.example", b"")
+    assert CANARY not in repr(request)
+
+
+@pytest.mark.parametrize("output", ["json", "console"])
+def test_a_log_line_stays_one_line(output):
+    stream = io.StringIO()
+    logging.configure("info", output, stream=stream)
+    structlog.get_logger().error("request_failed", error="a\nforged\r\x1b[2J\u2028b", detail={"a\nb": "c\nd"})
+    assert len(stream.getvalue().splitlines()) == 1
+    assert "\x1b[2J" not in stream.getvalue()
+
+
+WORDS = [Throttled, Transient, Ambiguous, InvalidRecipient, Misconfigured]
+
+
+def test_what_a_server_quotes_of_our_secrets_is_masked():
+    credentials = {"username": "postmaster", "password": f"p-{CANARY}", "port": 5, "short": "abc"}
+    secrets = secrets_of(credentials, f"token-{CANARY}")
+    words = f"535 postmaster with p-{CANARY} and Bearer token-{CANARY} refused, abc"
+    assert unsaid(words, secrets) == f"535 {MASK} with {MASK} and Bearer {MASK} refused, abc"
+    for kind in WORDS:
+        assert CANARY not in repr(believed(kind(detail=words), secrets))
+    assert CANARY not in repr(believed(Refused("r", words), secrets))
+
+
+@given(
+    words=st.text(max_size=2_000),
+    pause=st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=3), st.lists(st.integers(), max_size=2)),
+)
+def test_an_outcome_is_bounded_whatever_a_server_says(words, pause):
+    for kind in (Throttled, Transient):
+        outcome = believed(kind(detail=words, after_ms=pause), [])
+        assert outcome.after_ms is None or (
+            type(outcome.after_ms) is int and 0 <= outcome.after_ms <= ATTEMPT_PAUSE_MS_MAX
+        )
+        assert len(outcome.detail) <= ATTEMPT_DETAIL_CHARS_MAX
+    accepted = believed(Accepted(words, {"a": 1}), [])
+    assert len(accepted.vendor_message_id) <= VENDOR_MESSAGE_ID_CHARS_MAX
+    assert accepted.content == {"a": 1}
+    msgspec.msgpack.encode(accepted)
