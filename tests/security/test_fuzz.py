@@ -1,0 +1,192 @@
+"""Every endpoint that takes a body, with bodies made from its own type: what is wrong is a 4xx, never a server error."""
+
+import asyncio
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import inspect
+
+from clarion.accept.shapes import NotificationIn
+from clarion.control.users.rules import UserBody
+from tests.security.house import OPERATOR_KEY, WEBHOOK_SECRET, House
+
+KNOWN = {
+    "to": ["ada", "nobody"],
+    "template": ["note"],
+    "category": ["news", None],
+    "topic": ["fans", "nope"],
+    "topics": [["fans"], []],
+    "user_ids": [["ada"], ["ada", "ada"]],
+    "vendor": ["sandbox", "fcm", "smtp", "webhook", "inapp"],
+    "scopes": [["*"], ["users:read"]],
+    "data": [{"text": "x"}, {"text": None, "user": 1, "data": {}}],
+    "channels": [["sms"], {"sms": {"body": "{{ data.x }}"}}, {"email": {"subject": "s", "html": "{% if %}"}}],
+    "settings": [{}, {"by_attempt": ["accepted"]}, {"host": "h", "from_email": "a@b.example"}, {"project_id": "abc"}],
+    "credentials": [None, {}, {"secret": WEBHOOK_SECRET}, {"client_email": "a", "private_key": "b"}],
+    "email": ["ada@example.com", None],
+    "phone": ["+14155550101", None],
+    "zone": ["Europe/Berlin", ""],
+    "locale": ["pt-BR", ""],
+    "expires_at": ["2090-01-01T00:00:00Z", None],
+    "audience": [{"all": True}, {"topic": "fans"}],
+    "address": ["ada@example.com", "+14155550101"],
+}
+NASTY_TEXT = st.sampled_from([
+    "", " ", "\x00", "a\x00b", "a\r\nBcc: b@c.example", "\u2028", "\u202e", "\ufeff", "\U0010ffff", "é" * 300, "x" * 5_000,
+    "{{ user }}", "{% raw %}", "{{" * 50, "' OR 1=1 --", "%s%n", "../../x", "<script>", "=?utf-8?q?x?=", "null", "\ud800",
+    "9" * 5_000, "-0", "1e999", "NaN", "٣", "a@" + "b" * 300, "+" + "1" * 40, "http://[::1", "https://a:b@c", "*",
+])  # fmt: skip
+NUMBERS = st.sampled_from([0, -1, 1, 1 << 31, (1 << 63) - 1, 1 << 63, -(1 << 63) - 1, 10**30, 0.5, -0.0, 1e300])
+SCALARS = NASTY_TEXT | NUMBERS | st.none() | st.booleans() | st.text(max_size=20)
+TIMES = st.sampled_from(["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2030-01-01T00:00:00Z", "now", ""])
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NASTY_TEXT, inner, max_size=3), max_leaves=8
+)
+
+
+def made_of(kind, name=""):
+    """Values of a msgspec type: mostly of its shape, with known names, odd texts and numbers in it."""
+    plain = _plain(kind)
+    known = st.sampled_from(KNOWN[name]) if name in KNOWN else plain
+    return st.one_of(known, known, plain, SCALARS) if name else plain
+
+
+def _plain(kind):
+    match kind:
+        case inspect.StructType(fields=fields):
+            required = {field.encode_name: made_of(field.type, field.encode_name) for field in fields if field.required}
+            rest = {field.encode_name: made_of(field.type, field.encode_name) for field in fields if not field.required}
+            return st.fixed_dictionaries(required, optional=rest)
+        case inspect.DictType(key_type=key, value_type=value):
+            names = _plain(key) | st.sampled_from(["sms", "news", "*", "body", "data"])
+            return st.dictionaries(names, _plain(value), max_size=3)
+        case inspect.ListType(item_type=item):
+            return st.lists(_plain(item), max_size=3)
+        case inspect.UnionType(types=kinds):
+            return st.one_of(*map(_plain, kinds))
+        case inspect.EnumType(cls=enum):
+            return st.sampled_from([member.value for member in enum])
+        case inspect.LiteralType(values=values):
+            return st.sampled_from(values)
+        case inspect.DateTimeType():
+            return TIMES
+        case inspect.IntType() | inspect.FloatType():
+            return NUMBERS
+        case inspect.BoolType():
+            return st.booleans()
+        case inspect.StrType():
+            return NASTY_TEXT | st.text(max_size=20)
+        case _:
+            return ANYTHING
+
+
+def text_of(value) -> bytes:
+    """JSON as a careless client writes it: lone surrogates and numbers of any size included."""
+    import json
+
+    return json.dumps(value).encode()
+
+
+@pytest.fixture(scope="module")
+def running(furnished):
+    """One API for all examples, with a loop to call it on."""
+    data_dir, keys = furnished
+    with asyncio.Runner() as runner, tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(data_dir, Path(folder) / "house")
+
+        async def opened():
+            house = House(Path(folder) / "house")
+            house.keys = keys
+            return house
+
+        house = runner.run(opened())
+        yield house, runner
+        runner.run(house.close())
+
+
+PLACES = {"{key}": "fans", "{name}": "phone", "{device_id}": "d1", "{id}": "ada"}
+ODD_BYTES = (
+    b"", b"\x00", b"\xff\xfe", b"{", b"}", b'"', b"[]", b"null", b"0", b'"\\ud800"', b'{"a":1,"a":2}', b"[" * 50_000,
+    b'{"a":' * 20_000, b"[" * 50_000 + b"]" * 50_000, b"{}" * 2, b"\xef\xbb\xbf{}", b'{"' + b"k" * 500_000 + b'":1}',
+    b"9" * 100_000, b"-", b"1e99999", b"NaN", b"[NaN]", b"\\u0000", b'{"\\u0000":1}', b" " * 900_000,
+)  # fmt: skip
+
+
+def _path(route) -> str:
+    path = route.path.replace("/v1/tenants/{id}", "/v1/tenants/acme")
+    for place, value in PLACES.items():
+        path = path.replace(place, value)
+    return path
+
+
+def _key(route) -> str:
+    return OPERATOR_KEY if route.scope == "operator" else "acme"
+
+
+def _bodies(house):
+    """Each route that takes a body, with bodies for it; items of a batch are made like single notifications."""
+    for route in house.routes:
+        if route.body is not None:
+            kind = NotificationIn if route.itemwise else route.body
+            bodies = _plain(inspect.type_info(kind))
+            yield route, bodies.map(lambda body: {"notifications": [body]}) if route.itemwise else bodies
+
+
+def test_no_body_is_a_server_error(running):
+    house, runner = running
+    taken = {route.path: _tried(house, runner, route, bodies) for route, bodies in _bodies(house)}
+    assert len(taken) > 12
+    # The bodies are good enough to get past the first check: most routes took some of them.
+    assert sum(number > 0 for number in taken.values()) > len(taken) * 2 / 3, taken
+
+
+def _tried(house, runner, route, bodies) -> int:
+    """Send bodies to a route and return how many were taken."""
+    taken = 0
+
+    @settings(max_examples=120, suppress_health_check=list(HealthCheck), deadline=None, derandomize=True)
+    @given(bodies)
+    def check(body):
+        nonlocal taken
+        raw = json.dumps(body).encode()  # as a careless client writes it, lone surrogates and all
+        house.failures.clear()
+        answer = runner.run(house.call(route.method, _path(route), raw, key=_key(route)))
+        assert answer.status < 500, (route.path, raw, answer, house.failures)
+        assert answer.status < 400 or (answer.json["status"] == answer.status and answer.json["detail"])
+        taken += answer.status < 400
+
+    check()
+    return taken
+
+
+def test_no_bytes_are_a_server_error(running):
+    house, runner = running
+    for route, _ in _bodies(house):
+        for raw in ODD_BYTES:
+            answer = runner.run(house.call(route.method, _path(route), raw, key=_key(route)))
+            assert answer.status < 500, (route.path, raw[:40], answer, house.failures)
+
+
+@settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None, derandomize=True)
+@given(lines=st.lists(_plain(inspect.type_info(UserBody)), max_size=4), junk=st.binary(max_size=40))
+def test_no_import_is_a_server_error(running, lines, junk):
+    house, runner = running
+    raw = b"\n".join([*(json.dumps({"id": f"u{n}", **line}).encode() for n, line in enumerate(lines)), junk])
+    answer = runner.run(house.call("POST", "/v1/users/bulk", pieces=[raw[:7], raw[7:30], raw[30:]]))
+    assert answer.status == 200, (raw, answer, house.failures)
+
+
+def test_what_was_stored_can_be_read_back(running):
+    """After all of it, every list still answers: nothing that got in stands in the way of the rest."""
+    house, runner = running
+    for route in house.routes:
+        if route.method == "GET" and "{" not in route.path and route.scope not in ("", "inbox", "operator"):
+            answer = runner.run(house.call("GET", f"{route.path}?limit=200"))
+            assert answer.status == 200, (route.path, answer)
+            msgspec.json.decode(answer.body)
