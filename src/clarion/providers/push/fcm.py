@@ -94,6 +94,8 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
 def _data(data: Any, message: Message) -> dict[str, str]:
     """Return FCM's map of strings to strings; other values are sent as their JSON text."""
     out: dict[str, str] = {}
+    if data and not isinstance(data, dict):
+        raise ValueError("push data is not an object")
     for key, value in (data or {}).items():
         if key.startswith(RESERVED_DATA):
             raise ValueError(f"push data key {key!r} is reserved by FCM")

@@ -1,0 +1,224 @@
+"""Vendors with hostile templates, settings and servers: a message that cannot be built is a `ValueError`, whatever a server
+answers is an outcome the journal can hold, and no value reaches a place on the wire it was not meant for."""
+
+import json
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clarion.deliver.rules.retry import Policy, after
+from clarion.deliver.rules.trust import believed
+from clarion.domain.channel import Channel
+from clarion.domain.content import PARTS, Account
+from clarion.domain.message import HttpRequest, HttpResponse, Message, SmtpReply, SmtpRequest
+from clarion.ports.vendor import Token
+from clarion.providers import catalogue
+from tests.security.house import WEBHOOK_SECRET
+
+VENDORS = catalogue.load()
+NOW_MS = 1_700_000_000_000
+PEM = (
+    rsa.generate_private_key(65_537, 2_048)
+    .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    .decode()
+)
+SETTINGS = {
+    "fcm": {"project_id": "shop"},
+    "smtp": {"host": "mail.example.com", "from_email": "shop@example.com"},
+}
+CREDENTIALS = {
+    "fcm": {"client_email": "a@b.example", "private_key": PEM},
+    "webhook": {"secret": WEBHOOK_SECRET},
+}
+BREAKS = ["\r\n", "\n", "\r", "\x00", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"]
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 63) - 1) | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+TEXT = st.text(max_size=30) | st.sampled_from([f"a{line}Bcc: b@c.example" for line in BREAKS])
+
+
+def account(vendor, channel, **changes) -> Account:
+    values = SETTINGS.get(vendor, {}) | changes
+    return Account("acme", "main", channel, vendor, 0, values, CREDENTIALS.get(vendor, {}))
+
+
+def message(channel, parts, address="a@b.example", metadata=None) -> Message:
+    target = "https://hooks.example.com/x" if channel is Channel.WEBHOOK else address
+    return Message("dlv_1", "ntf_1", "acme", channel, "ada", target, parts, 1, NOW_MS, "", None, metadata or {})
+
+
+def parts_for(channel):
+    """Parts as they come out of rendering: text or, for a tree, whatever the template holds."""
+    kinds = {name: ANYTHING if part.kind == "tree" else TEXT for name, part in PARTS[channel].items()}
+    return st.fixed_dictionaries({}, optional=kinds)
+
+
+@pytest.mark.parametrize(("channel", "name"), VENDORS, ids=lambda value: str(value))
+def test_a_message_is_built_or_refused(channel, name):
+    vendor = VENDORS[channel, name]
+
+    @settings(max_examples=150)
+    @given(parts_for(channel), st.text(max_size=40), st.dictionaries(st.just("list_unsubscribe"), TEXT))
+    def check(parts, address, metadata):
+        try:
+            request = vendor.build(
+                message(channel, parts, address, metadata), account(name, channel), now_ms=NOW_MS, token="t"
+            )
+        except ValueError:
+            return
+        if isinstance(request, SmtpRequest):
+            head = request.payload.partition(b"\r\n\r\n")[0].replace(b"\r\n ", b" ")
+            names = [line.partition(b":")[0] for line in head.split(b"\r\n")]
+            assert set(names) <= {
+                b"From", b"Reply-To", b"To", b"Subject", b"Message-ID", b"Date", b"MIME-Version", b"Content-Type",
+                b"Content-Transfer-Encoding", b"List-Unsubscribe",
+            }  # fmt: skip
+            assert len(names) == len(set(names))
+        if isinstance(request, HttpRequest):
+            assert all(value.isprintable() and value.isascii() for value in request.headers.values())
+            json.loads(request.body)
+
+    check()
+
+
+ANSWERS = st.builds(
+    HttpResponse,
+    st.integers(100, 599),
+    st.dictionaries(
+        st.just("retry-after"), TEXT | st.integers().map(str) | st.sampled_from(["Fri, 31 Dec 9999 23:59:59 GMT"])
+    ),
+    st.binary(max_size=60)
+    | ANYTHING.map(lambda value: json.dumps(value).encode())
+    | st.fixed_dictionaries({"error": ANYTHING}).map(lambda value: json.dumps(value).encode())
+    | st.fixed_dictionaries(
+        {"error": st.fixed_dictionaries({"status": TEXT, "details": ANYTHING, "message": ANYTHING})}
+    ).map(lambda value: json.dumps(value).encode())
+    | st.just(b"[" * 100_000),
+)
+REPLIES = st.builds(SmtpReply, st.sampled_from(["connect", "auth", "mail", "rcpt", "data"]), st.integers(0, 999), TEXT)
+
+
+def holds(outcome) -> None:
+    outcome = believed(outcome, [])
+    following = after(
+        outcome, 1, Policy(6, 1_000, 60_000), on_ambiguous="retry", now_ms=NOW_MS, jitter=0.5, expires_ms=None
+    )
+    assert following.retry_ms is None or type(following.retry_ms) is int
+    assert following.retry_ms is None or following.retry_ms < 1 << 62
+    msgspec.msgpack.encode(outcome)
+
+
+REMOTE = [place for place, vendor in VENDORS.items() if vendor.TRAITS.transport != "local"]
+
+
+@pytest.mark.parametrize(("channel", "name"), REMOTE, ids=lambda value: str(value))
+def test_any_answer_is_an_outcome(channel, name):
+    vendor = VENDORS[channel, name]
+    transport = vendor.TRAITS.transport
+
+    @settings(max_examples=200)
+    @given(ANSWERS if transport == "http" else REPLIES)
+    def check(response):
+        holds(vendor.read(response, message(channel, {}), account(name, channel), now_ms=NOW_MS))
+
+    check()
+
+
+@settings(max_examples=200)
+@given(ANSWERS)
+def test_any_answer_of_a_token_endpoint_is_a_token_or_an_outcome(response):
+    fcm = VENDORS[Channel.PUSH, "fcm"]
+    found = fcm.read_token(response)
+    if not isinstance(found, Token):
+        holds(found)
+
+
+STEP = st.sampled_from(["accepted", "throttled", "transient", "refused", "nope", "", None, 1]) | ANYTHING
+SCRIPTED = st.fixed_dictionaries(
+    {"outcome": STEP}, optional={"after_ms": ANYTHING, "detail": ANYTHING, "reason": ANYTHING}
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(STEP | SCRIPTED, max_size=3),
+    st.dictionaries(
+        st.sampled_from(["*", "[", "[!]", "*" * 50, "a@b.example"]), STEP | SCRIPTED | st.lists(SCRIPTED, max_size=2)
+    ),
+)
+def test_any_sandbox_script_is_an_outcome_or_refused(by_attempt, by_address):
+    sandbox = VENDORS[Channel.SMS, "sandbox"]
+    owner = account("sandbox", Channel.SMS, by_attempt=by_attempt, by_address=by_address)
+    given_message = message(Channel.SMS, {"body": "b"})
+    try:
+        request = sandbox.build(given_message, owner, now_ms=NOW_MS, token=None)
+    except ValueError:
+        return
+    holds(sandbox.read(request, given_message, owner, now_ms=NOW_MS))
+
+
+@pytest.mark.parametrize("project", ["../../v2", "a/b", "a?b", "a#b", "a@b", "a\r\nb", "A", "é", "a" * 64, ""])
+def test_a_project_id_cannot_leave_its_place_in_the_url(project):
+    fcm = VENDORS[Channel.PUSH, "fcm"]
+    request = fcm.build(
+        message(Channel.PUSH, {"title": "t"}),
+        account("fcm", Channel.PUSH, project_id=project),
+        now_ms=NOW_MS,
+        token="t",
+    )
+    parts = urlsplit(request.url)
+    assert parts.netloc == "fcm.googleapis.com"
+    assert parts.path.count("/") == 4
+    assert not parts.query
+    assert not parts.fragment
+
+
+@pytest.mark.parametrize(
+    "settings_",
+    [{"project_id": "../x"}, {"project_id": "shop\n"}, {"project_id": "shop", "base_url": "file:///etc"},
+     {"project_id": "shop", "base_url": "https://a:b@c"}, {"project_id": "shop", "base_url": "https://a\r\nb"},
+     {"project_id": "shop", "token_url": "gopher://a"}, {"project_id": "shop", "android_priority": "HIGH\n"}],
+)  # fmt: skip
+async def test_odd_settings_are_refused_when_they_are_stored(house, settings_):
+    body = {"channel": "push", "vendor": "fcm", "settings": settings_, "credentials": CREDENTIALS["fcm"]}
+    assert (await house.call("PUT", "/v1/providers/new", body)).status == 422
+
+
+@pytest.mark.parametrize(
+    "settings_",
+    [{"host": "a b"}, {"host": "a\r\nb"}, {"host": "mail/x"}, {"host": "mail@evil"}, {"port": 0}, {"port": 65_536}, {"port": True},
+     {"port": "25"}, {"port": 25.5}, {"security": "none\n"}, {"from_email": "a@b\n"}, {"from_email": "a b@c"}, {"reply_to": "a@b\r"},
+     {"list_unsubscribe": "https://a\u2028b"}, {"from_name": "a\x00b"}],
+)  # fmt: skip
+async def test_odd_mail_settings_are_refused_when_they_are_stored(house, settings_):
+    body = {"channel": "email", "vendor": "smtp", "settings": SETTINGS["smtp"] | settings_}
+    assert (await house.call("PUT", "/v1/providers/new", body)).status == 422
+
+
+async def test_patterns_of_vendors_are_fast_on_hostile_text():
+    """No pattern backtracks: ten thousand characters are judged at once."""
+    import re
+    import time
+
+    hostile = [
+        "a" * 10_000,
+        "a@" * 5_000,
+        "a." * 5_000 + "!",
+        "whsec_" + "A" * 10_000 + "!",
+        "=" * 10_000,
+        "-" * 10_000,
+        "\n" * 10_000,
+    ]
+    patterns = [f.pattern for v in VENDORS.values() for f in (*v.TRAITS.settings, *v.TRAITS.credentials) if f.pattern]
+    for pattern in {*patterns}:
+        for text in hostile:
+            began = time.thread_time()
+            re.fullmatch(pattern, text)
+            assert time.thread_time() - began < 0.05, (pattern, text[:20])
