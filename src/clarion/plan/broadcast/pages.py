@@ -52,7 +52,7 @@ class PagePlanner:
         self._renderer = renderer
         self._partitions = partitions
         self._page_users = page_users
-        self._renders: dict[tuple[str, str, int], Render] = {}
+        self._renders: dict[tuple[str, str], tuple[dict[str, Any], Render]] = {}
 
     def channels(self, tenant: str, job: BroadcastJob) -> tuple[Channel, ...]:
         """Return the channels a broadcast goes out on."""
@@ -158,12 +158,7 @@ class PagePlanner:
         self, tenant: str, template: Template, data: dict[str, Any], users: list[dict[str, Any]], part: Columns
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return what everyone is shown, or what each one is; whose content cannot be rendered fails in `part`."""
-        key = (tenant, template.key, template.version)
-        render = self._renders.get(key)
-        if render is None:
-            if len(self._renders) >= FRAME_RECORDS_MAX:
-                self._renders.clear()
-            render = self._renders[key] = self._renderer.compile(template.parts[Channel.INAPP], html=False)
+        render = self._render(tenant, template)
         context = {**data, "data": data}
         if not users:
             shared = _rendered(render, {**context, "user": {}})
@@ -173,6 +168,19 @@ class PagePlanner:
         own = [_rendered(render, {**context, "user": user}) for user in users]
         part.fail((index for index, content in enumerate(own) if content is None), Reason.RENDER_FAILED)
         return {}, [content or {} for content in own]
+
+    def _render(self, tenant: str, template: Template) -> Render:
+        """Return the compiled in-app part. By content, not by version: a template that was removed and made anew counts
+        its versions from 1 again."""
+        place, source = (tenant, template.key), template.parts[Channel.INAPP]
+        held = self._renders.get(place)
+        if held is not None and held[0] == source:
+            return held[1]
+        if len(self._renders) >= FRAME_RECORDS_MAX:
+            self._renders.clear()
+        render: Render = self._renderer.compile(source, html=False)
+        self._renders[place] = source, render
+        return render
 
 
 def _rendered(render: Render, context: dict[str, Any]) -> dict[str, Any] | None:

@@ -1,0 +1,27 @@
+"""What was taken back is not used any more: a cache that outlives a definition would go on sending it."""
+
+import time
+
+from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.deliver.send.content import Contents
+from clarion.domain.channel import Channel
+from clarion.domain.limits import REVISION_CHECK_MS
+
+
+async def test_a_template_removed_and_made_anew_is_the_new_one(house):
+    directory = house.parts.directory
+    contents = Contents(directory, LiquidRenderer())
+
+    def body(tenant):
+        before = time.monotonic()
+        while time.monotonic() - before <= REVISION_CHECK_MS / 1000:
+            contents.refresh()
+        return contents.render(tenant, "note", Channel.SMS, {"data": {"text": "t"}, "text": "t"})["body"]
+
+    assert (body("acme"), body("other")) == ("t", "t")
+    await house.ok("DELETE", "/v1/templates/note")
+    made = await house.ok("PUT", "/v1/templates/note", {"channels": {"sms": {"body": "new {{ data.text }}"}}})
+    assert made.json["version"] == 1
+    assert (body("acme"), body("other")) == ("new t", "t")
+    await house.ok("PUT", "/v1/templates/note", {"channels": {"sms": {"body": "second"}}})
+    assert (body("acme"), body("other")) == ("second", "t")
