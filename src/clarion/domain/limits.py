@@ -139,6 +139,8 @@ INBOX_COUNT_MAX: Final = 1_000
 COUNTER_ROWS_MAX: Final = 10_000
 JOURNAL_LOOK_BACK_MS: Final = 1_000
 """How far before an id's time the journal is searched for its frame: clocks of processes differ a little."""
+JOURNAL_LOOK_AHEAD_MS: Final = 30_000
+"""How long after an id's time its frame may have been appended: a full disk can hold an append up."""
 
 BACKLOG_CHECK_MS: Final = 200
 """How old the figure may be by which a request is refused for overload."""

@@ -34,6 +34,18 @@ def test_the_ceiling_of_the_pause_doubles(policy, jitter):
         assert backoff_ms(attempt, policy, jitter) <= policy.base_ms * 2 ** (attempt - 1)
 
 
+@given(policies, st.integers(0, 5), jitters)
+def test_a_replayed_delivery_gets_a_whole_round_again(policy, rounds, jitter):
+    """However often it was given up: the attempts of the next round are as many and as far apart as those of the first."""
+    first = rounds * policy.attempts_max + 1
+    told = []
+    for attempt in range(first, first + policy.attempts_max):
+        values = {"now_ms": NOW_MS, "jitter": jitter, "expires_ms": None}
+        told.append(after(Transient(), attempt, policy, on_ambiguous="retry", **values))
+        assert backoff_ms(attempt, policy, jitter) == backoff_ms(attempt - first + 1, policy, jitter)
+    assert [one.event for one in told] == [Event.RETRY] * (policy.attempts_max - 1) + [Event.EXHAUSTED]
+
+
 @given(outcomes, attempts, policies, ambiguities, jitters, expiries)
 def test_another_attempt_is_never_beyond_the_budget_the_expiry_or_a_stated_pause(
     outcome, attempt, policy, on_ambiguous, jitter, expires_ms
@@ -43,7 +55,7 @@ def test_another_attempt_is_never_beyond_the_budget_the_expiry_or_a_stated_pause
     )
     assert (following.retry_ms is not None) == (following.event in (Event.RETRY, Event.AMBIGUOUS))
     if following.retry_ms is not None:
-        assert attempt < policy.attempts_max
+        assert attempt % policy.attempts_max != 0
         assert expires_ms is None or following.retry_ms < expires_ms
         assert following.retry_ms >= NOW_MS + (getattr(outcome, "after_ms", None) or 0)
         assert not isinstance(outcome, Accepted | Refused | InvalidRecipient | Misconfigured)
@@ -56,7 +68,7 @@ def test_each_outcome_has_one_meaning(attempt, policy, jitter):
         told = after(outcome, attempt, policy, on_ambiguous=on_ambiguous, **values)
         return told.event, told.reason
 
-    last = attempt >= policy.attempts_max
+    last = attempt % policy.attempts_max == 0
     exhausted = (Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
     assert following(Accepted()) == (Event.ACCEPTED, Reason.NONE)
     assert following(Transient()) == (exhausted if last else (Event.RETRY, Reason.NONE))
@@ -74,7 +86,7 @@ def test_each_outcome_has_one_meaning(attempt, policy, jitter):
 @given(attempts, policies, ambiguities)
 def test_losses_are_bounded(attempt, policy, on_ambiguous):
     following = after_loss(attempt, policy, on_ambiguous)
-    if attempt >= policy.attempts_max + LOST_STARTS_MAX:
+    if attempt % (policy.attempts_max + LOST_STARTS_MAX) == 0:
         assert following.event == Event.EXHAUSTED
         assert following.reason == Reason.POISON
     else:

@@ -15,9 +15,9 @@ def after_loss(attempt: int, policy: Policy, on_ambiguous: str) -> Next:
     """Return what follows a lost attempt; `AMBIGUOUS` means the next attempt is made at once.
 
     It spends none of the retry budget, but a message that keeps killing its worker is parked after `LOST_STARTS_MAX`
-    more starts than the policy allows.
+    more starts than the policy allows; replayed, it gets as many again.
     """
-    if attempt >= policy.attempts_max + LOST_STARTS_MAX:
+    if attempt % (policy.attempts_max + LOST_STARTS_MAX) == 0:
         return Next(Event.EXHAUSTED, Reason.POISON)
     if on_ambiguous == "assume_sent":
         return Next(Event.ACCEPTED, Reason.ASSUMED_SENT)

@@ -19,7 +19,10 @@ from clarion.domain.outcome import (
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """Retry policy of a channel. Delays in milliseconds; `attempts_max` counts the first attempt."""
+    """Retry policy of a channel. Delays in milliseconds; `attempts_max` counts the first attempt of a round.
+
+    Attempts are numbered on for as long as the delivery lives. A dead letter that is replayed begins a new round.
+    """
 
     attempts_max: int
     base_ms: int
@@ -35,12 +38,18 @@ class Next(msgspec.Struct, frozen=True):
 
 
 def backoff_ms(attempt: int, policy: Policy, jitter: float) -> int:
-    """Return the delay after failed attempt number `attempt`: full jitter, uniform in [0, min(cap, base * 2^(n-1))].
+    """Return the delay after failed attempt number `attempt`: full jitter, uniform in [0, min(cap, base * 2^(n-1))] for
+    the n-th attempt of its round.
 
     M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
-    ceiling = min(policy.cap_ms, policy.base_ms * 2 ** min(attempt - 1, 40))
+    ceiling = min(policy.cap_ms, policy.base_ms * 2 ** min(in_round(attempt, policy) - 1, 40))
     return int(ceiling * jitter)
+
+
+def in_round(attempt: int, policy: Policy) -> int:
+    """Return which attempt of its round this is, from 1 to `attempts_max`."""
+    return (attempt - 1) % policy.attempts_max + 1
 
 
 def after(
@@ -80,7 +89,7 @@ _REFUSALS = {"render_failed": Reason.RENDER_FAILED, "egress_blocked": Reason.EGR
 def _again(
     event: Event, attempt: int, policy: Policy, now_ms: int, jitter: float, expires_ms: int | None, pause_ms: int
 ) -> Next:
-    if attempt >= policy.attempts_max:
+    if in_round(attempt, policy) == policy.attempts_max:
         return Next(Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
     # A stated pause is a floor: everyone was told the same one, so the jitter goes on top of it.
     due_ms = now_ms + pause_ms + backoff_ms(attempt, policy, jitter)
