@@ -264,11 +264,15 @@ async def test_no_tenant_sees_or_touches_anything_of_another(house):
     assert not await control.users.remove_device(o, "ana", "d")
     with pytest.raises(NotFound):
         await control.topics.join(o, "news", ["ana"])
-    for area in (control.topics, control.templates, control.providers, control.categories):
-        key = {"topics": "news"}.get(area, "hello")
+    areas = (
+        (control.topics, "news"),
+        (control.templates, "hello"),
+        (control.providers, "mail"),
+        (control.categories, "c"),
+    )
+    for area, key in areas:
         assert await area.get(o, key) is None
         assert await area.page(o, "", 9) == []
-    for area, key in ((control.topics, "news"), (control.templates, "hello"), (control.providers, "mail")):
         assert not await area.remove(o, key)
         assert await area.get(T, key) is not None
     d = house.directory
