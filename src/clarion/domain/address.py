@@ -70,8 +70,9 @@ def _domain(domain: str, field: str) -> str:
 
 def _mailbox(text: str, field: str) -> str:
     try:
-        # test_environment admits the reserved domain `.test`, which installations try things out with.
-        return validate_email(text, check_deliverability=False, test_environment=True).normalized
+        # test_environment admits the reserved domain `.test`, which installations try things out with; strict holds the
+        # local part to the length RFC 5321 allows.
+        return validate_email(text, check_deliverability=False, test_environment=True, strict=True).normalized
     except EmailNotValidError as error:
         raise InvalidField(f"is not an e-mail address: {error}", field=field) from None
 

@@ -1,0 +1,164 @@
+"""Checks of users: what is refused, by which field, and what the rest becomes."""
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clarion.control.users.routes import places
+from clarion.control.users.rules import (
+    DeviceBody,
+    DeviceEntry,
+    Known,
+    Subscription,
+    SubscriptionKeys,
+    UserBody,
+    canonical,
+    check_device,
+    check_user,
+    locale,
+)
+from clarion.domain.channel import CHANNELS
+from clarion.domain.errors import InvalidField
+from clarion.domain.limits import ATTRIBUTES_BYTES_MAX, PREFERENCE_RULES_MAX
+from clarion.domain.user import Device
+
+KNOWN = Known({"marketing", "orders"}, {"news"})
+KEYS = SubscriptionKeys("B" * 87, "a" * 22)
+
+
+def user(**fields):
+    return check_user("ana", UserBody(**fields), places(), KNOWN)
+
+
+def test_a_user_is_stored_in_canonical_form():
+    ana = user(
+        email="Ana.B@EXAMPLE.com", phone="+1 (202) 555-0143", whatsapp="+442079460018", webhook="https://example.com/x",
+        chat="C123", locale="pt_br", zone="Europe/Rome", attributes={"b": 1, "a": [1.5, None]}, topics=["news"],
+        preferences={"orders": {"sms": True}, "*": {"*": False, "email": True}, "marketing": {}},
+    )  # fmt: skip
+    assert (ana.email, ana.phone, ana.whatsapp) == ("Ana.B@example.com", "+12025550143", "+442079460018")
+    assert (ana.locale, ana.zone, ana.topics, ana.devices) == ("pt-BR", "Europe/Rome", ("news",), None)
+    assert json.loads(ana.attributes) == {"b": 1, "a": [1.5, None]}
+    assert ana.preferences == '{"*":{"*":false,"email":true},"orders":{"sms":true}}'
+
+
+def test_what_is_not_stated_is_told_from_what_is_empty():
+    assert (user().preferences, user().devices, user().attributes) == (None, None, None)
+    stated = user(preferences={}, devices=[])
+    assert (stated.preferences, stated.devices) == ("{}", ())
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"email": "ana"}, "email"),
+        ({"email": "ana@"}, "email"),
+        ({"email": "a b@example.com"}, "email"),
+        ({"email": "ana@example.com\nBcc: eve@example.com"}, "email"),
+        ({"email": f"{'a' * 65}@example.com"}, "email"),
+        ({"email": f"a@{'b' * 250}.com"}, "email"),
+        ({"phone": "2025550143"}, "phone"),
+        ({"phone": "+1555"}, "phone"),
+        ({"phone": "+999123456"}, "phone"),
+        ({"phone": "+12025550143 ext. 5"}, "phone"),
+        ({"whatsapp": "ana"}, "whatsapp"),
+        ({"chat": "C1\u2028C2"}, "chat"),
+        ({"webhook": "ftp://example.com"}, "webhook"),
+        ({"webhook": "https://user:pass@example.com/"}, "webhook"),
+        ({"webhook": "https://"}, "webhook"),
+        ({"webhook": "https://example.com:port/"}, "webhook"),
+        ({"webhook": "https://example.com/\r\nX: y"}, "webhook"),
+        ({"zone": "Mars/Olympus"}, "zone"),
+        ({"zone": "../etc/passwd"}, "zone"),
+        ({"locale": "klingon"}, "locale"),
+        ({"locale": "en-GB-oxendict"}, "locale"),
+        ({"topics": ["nowhere"]}, "topics"),
+        ({"preferences": {"spam": {"email": False}}}, "preferences.spam"),
+        ({"preferences": {"orders": {"pigeon": False}}}, "preferences.orders.pigeon"),
+        ({"attributes": {"x": "y" * ATTRIBUTES_BYTES_MAX}}, "attributes"),
+        ({"devices": [DeviceEntry("push", id="d")]}, "devices[0].token"),
+        ({"devices": [DeviceEntry("push", "t", id="d"), DeviceEntry("push", "t\0", id="e")]}, "devices[1].token"),
+        ({"devices": [DeviceEntry("push", "t", id="d"), DeviceEntry("push", "u", id="d")]}, "devices"),
+    ],
+)
+def test_what_is_wrong_is_named(fields, field):
+    with pytest.raises(InvalidField) as refused:
+        user(**fields)
+    assert refused.value.field == field
+    assert refused.value.detail
+
+
+@pytest.mark.parametrize("user_id", ["", " a", "a ", "a\nb", "a\x7fb", "a\u2029b", "x" * 129, "\ud800"])
+def test_ids_are_one_short_line(user_id):
+    with pytest.raises(InvalidField) as refused:
+        check_user(user_id, UserBody(), places(), KNOWN)
+    assert refused.value.field == "id"
+
+
+@pytest.mark.parametrize("user_id", ["1", "auth0|5f7c", "ana@example.com", "\u00fcber user", "x" * 128])
+def test_tenants_choose_their_own_ids(user_id):
+    assert check_user(user_id, UserBody(), places(), KNOWN).user_id == user_id
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [("EN", "en"), ("en-es", "en-ES"), ("es-419", "es-419"), ("zh_hant_tw", "zh-Hant-TW"), ("sr-LATN", "sr-Latn")],
+)
+def test_locales_are_written_one_way(text, stored):
+    assert locale(text, places().languages, places().territories) == stored
+
+
+rows = st.dictionaries(st.sampled_from([*CHANNELS, "*"]), st.booleans(), max_size=4)
+matrices = st.dictionaries(st.sampled_from(["marketing", "orders", "*"]), rows)
+
+
+@given(matrices, st.randoms())
+def test_equal_preferences_are_equal_text(matrix, chance):
+    def shuffled(mapping):
+        items = list(mapping.items())
+        chance.shuffle(items)
+        return dict(items)
+
+    text = canonical(matrix, KNOWN.categories)
+    assert canonical(shuffled({key: shuffled(row) for key, row in matrix.items()}), KNOWN.categories) == text
+    assert json.loads(text) == {key: row for key, row in matrix.items() if row}
+
+
+def test_preferences_are_bounded():
+    categories = [f"c{number}" for number in range(PREFERENCE_RULES_MAX + 1)]
+    with pytest.raises(InvalidField):
+        canonical({category: {"*": False} for category in categories}, categories)
+
+
+def test_a_web_push_subscription_becomes_its_token():
+    body = DeviceBody("webpush", subscription=Subscription("https://push.example.com/1", KEYS))
+    device = check_device("browser", body)
+    assert (device.device_id, device.kind) == ("browser", "webpush")
+    assert json.loads(device.token) == {
+        "endpoint": "https://push.example.com/1",
+        "keys": {"p256dh": KEYS.p256dh, "auth": KEYS.auth},
+    }
+    assert check_device("phone", DeviceBody("push", "t")) == Device("phone", "push", "t")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (DeviceBody("webpush", "t"), "subscription"),
+        (DeviceBody("webpush", subscription=Subscription("javascript:alert(1)", KEYS)), "subscription.endpoint"),
+        (DeviceBody("push", subscription=Subscription("https://push.example.com/1", KEYS)), "token"),
+    ],
+)
+def test_a_device_brings_what_its_channel_needs(body, field):
+    with pytest.raises(InvalidField) as refused:
+        check_device("d", body)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("text", ['{"id": 1}', '{"emial": "x"}', '{"topics": "news"}', '{"preferences": {"*": true}}'])
+def test_types_and_names_of_fields_are_the_declared_ones(text):
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(text, type=UserBody)
