@@ -4,7 +4,9 @@ from typing import Any, Final
 
 import msgspec
 
+from clarion.domain.cap import Cap, OverCap
 from clarion.domain.channel import Channel, Lane
+from clarion.domain.route import Route
 
 GONE_VERSION: Final = 0
 """Version of what stands for a template that was removed."""
@@ -84,13 +86,29 @@ REQUIRED_PARTS: Final[dict[Channel, tuple[tuple[str, ...], ...]]] = {
 """Of each group at least one part has to be there."""
 
 
+class CategoryRules(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How notifications of a category are decided about, beyond its defaults.
+
+    `quiet_hours` of False ignores quiet hours; what they hold for longer than `hold_max` is not sent any more. Over one
+    of `caps`, `over_cap` says what happens; a digest is what the workflow `digest_workflow` makes of it.
+    """
+
+    quiet_hours: bool = True
+    hold_max: str = "24h"
+    caps: tuple[Cap, ...] = ()
+    over_cap: OverCap = "skip"
+    digest_workflow: str | None = None
+    route: Route | None = None
+
+
 class Category(msgspec.Struct, frozen=True):
-    """What a notification is about. A critical category cannot be opted out of."""
+    """What a notification is about. A critical category cannot be opted out of, waits for nothing and has no caps."""
 
     key: str
     critical: bool = False
     lane: Lane = Lane.NORMAL
     defaults: dict[str, bool] = {}
+    rules: CategoryRules = CategoryRules()
 
 
 class Account(msgspec.Struct, frozen=True):

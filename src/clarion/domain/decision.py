@@ -17,6 +17,12 @@ class Reason(IntEnum):
     NO_PROVIDER = 5
     UNKNOWN_USER = 6
     DUPLICATE_RECIPIENT = 7
+    QUIET_HOURS = 8
+    CAPPED = 9
+    ROUTED_ELSEWHERE = 10
+    LOCAL_TIME = 11
+    TOO_LATE = 12
+    MERGED = 13
     EXPIRED = 20
     CANCELLED = 21
     ATTEMPTS_EXHAUSTED = 22
@@ -47,4 +53,20 @@ class Skip(msgspec.Struct, frozen=True, array_like=True):
     detail: str = ""
 
 
-Decision: TypeAlias = Send | Skip
+class Hold(msgspec.Struct, frozen=True, array_like=True):
+    """Decide again at `until_ms` (Unix ms): quiet hours last until then, or a cap has room again."""
+
+    until_ms: int
+    reason: Reason
+    detail: str = ""
+
+
+class Merge(msgspec.Struct, frozen=True, array_like=True):
+    """Put it into the digest that a workflow makes."""
+
+    workflow: str
+    reason: Reason
+    detail: str = ""
+
+
+Decision: TypeAlias = Send | Skip | Hold | Merge

@@ -15,6 +15,7 @@ class State(IntEnum):
     SENDING = 2
     RETRYING = 3
     AMBIGUOUS = 4
+    HELD = 5
     SENT = 10
     DELIVERED = 11
     FAILED = 12
@@ -39,6 +40,10 @@ class Event(StrEnum):
     CONFIRMED = "confirmed"
     BOUNCED = "bounced"
     REPLAYED = "replayed"
+    HELD = "held"
+    RELEASED = "released"
+    SKIPPED = "skipped"
+    MERGED = "merged"
 
 
 TERMINAL: Final = frozenset(state for state in State if state >= State.SENT)
@@ -58,6 +63,12 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     **{(state, Event.EXPIRED): State.EXPIRED for state in _OPEN},
     **{(state, Event.CANCELLED): State.CANCELLED for state in _OPEN},
     **{(state, Event.CONFIRMED): State.DELIVERED for state in _OPEN},
+    (State.HELD, Event.HELD): State.HELD,
+    (State.HELD, Event.RELEASED): State.PLANNED,
+    (State.HELD, Event.SKIPPED): State.SKIPPED,
+    (State.HELD, Event.MERGED): State.MERGED,
+    (State.HELD, Event.CANCELLED): State.CANCELLED,
+    (State.HELD, Event.EXPIRED): State.EXPIRED,
     (State.SENT, Event.CONFIRMED): State.DELIVERED,
     (State.SENT, Event.BOUNCED): State.FAILED,
     (State.DEAD, Event.REPLAYED): State.PLANNED,
@@ -73,6 +84,7 @@ def next_state(state: State, event: Event) -> State:
 def diagram() -> str:
     """Return the transitions as a Mermaid state diagram."""
     lines = ["stateDiagram-v2", "    [*] --> planned", "    [*] --> skipped: a rule said no"]
+    lines += ["    [*] --> held: quiet hours or a cap", "    [*] --> merged: over a cap that digests"]
     lines += [f"    {NAMES[a]} --> {NAMES[b]}: {event}" for (a, event), b in TRANSITIONS.items() if a != b]
-    lines += [f"    {NAMES[state]} --> [*]" for state in sorted(TERMINAL) if state is not State.MERGED]
+    lines += [f"    {NAMES[state]} --> [*]" for state in sorted(TERMINAL)]
     return "\n".join(lines) + "\n"

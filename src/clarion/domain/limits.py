@@ -176,3 +176,38 @@ PATH_CHARS_SHOWN_MAX: Final = 200
 BULK_BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 """Lines of a bulk import stored in one transaction, by their size."""
 OPERATOR_KEY_CHARS_MIN: Final = 16
+
+DURATION_TEXTS_MAX: Final = 10_000
+"""Texts of durations a process remembers the length of."""
+YEAR_MS: Final = 365 * 24 * 3600 * 1000
+WAIT_MS_MAX: Final = YEAR_MS
+"""The longest delay, digest window or wait of a workflow."""
+EXPRESSION_CHARS_MAX: Final = 1_000
+EXPRESSIONS_MAX: Final = 10_000
+"""Compiled expressions a process keeps."""
+DEFINITIONS_PER_KIND_MAX: Final = 1_000
+"""Workflows, segments, schedules or event rules of one tenant."""
+DEFINITION_BYTES_MAX: Final = 256 * 1024
+WORKFLOW_STEPS_MAX: Final = 100
+ROUTE_DEPTH_MAX: Final = 4
+ROUTE_MEMBERS_MAX: Final = 8
+CAPS_PER_CATEGORY_MAX: Final = 8
+CAP_BLOCK_USERS: Final = 64
+"""Users whose cap times share one row of the store."""
+QUIET_WINDOWS_MAX: Final = 20
+DIGEST_ITEMS_MAX: Final = 1_000
+"""Events of one digest; the one that fills it closes it."""
+FETCH_BODY_BYTES_MAX: Final = 64 * 1024
+FETCH_TIMEOUT_MS_MAX: Final = 60_000
+FETCH_ATTEMPTS_MAX: Final = 10
+FETCHES_UNDER_WAY_MAX: Final = 64
+"""Fetch steps one worker process runs at a time; more wait for a place."""
+FILTER_DEPTH_MAX: Final = 8
+FILTER_NODES_MAX: Final = 100
+EVENT_NOTIFICATIONS_MAX: Final = 100
+"""Notifications that one event may make."""
+INSTANCE_STEPS_MAX: Final = 1_000
+"""Steps an instance may take; the graph has no cycles, so only a broken build gets there."""
+INSTANCE_BYTES_MAX: Final = 1024 * 1024
+"""State of one workflow instance: data, variables and results together."""
+HOLD_MS_MAX: Final = 7 * 24 * 3600 * 1000

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from clarion.domain.quiet import QuietHours
+
 
 class Device(msgspec.Struct, frozen=True, array_like=True):
     """A push token or web-push subscription; `kind` is the channel it serves (`push` or `webpush`)."""
@@ -28,24 +30,35 @@ class User(msgspec.Struct, frozen=True):
     zone: str = ""
     devices: tuple[Device, ...] = ()
     attributes: dict[str, Any] = {}
+    more_contacts: dict[str, tuple[str, ...]] = {}
+
+
+class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a user chose until a time (Unix ms); afterwards it is as if nothing had been chosen."""
+
+    allowed: bool
+    until_ms: int
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """A class of users who share preferences and zone, and so share every decision made from them.
+    """A class of users who share preferences, zone and quiet hours, and so share every decision made from them.
 
-    `preferences` maps a category key (or `*`) to a map of channel (or `*`) to whether sending is allowed.
+    `preferences` maps a category key (or `*`) to a map of channel (or `*`) to whether sending is allowed. `quiet_hours`
+    of None are the tenant's.
     """
 
     profile_id: int
     zone: str
-    preferences: dict[str, dict[str, bool]]
+    preferences: dict[str, dict[str, bool | Choice]]
+    quiet_hours: QuietHours | None = None
 
 
 class UserWrite(msgspec.Struct, frozen=True):
     """A user as checked and ready to store: contacts, locale, zone and attributes replace what is there.
 
     `attributes` is JSON text, `preferences` canonical JSON (`canonical` in control/users/rules.py). None leaves
-    attributes empty, but preferences and devices as they are. `topics` are joined, none is left.
+    attributes empty, but preferences, devices, quiet hours and the time last seen as they are. `topics` are joined, none is left.
+    `quiet_hours` is canonical JSON, empty for the tenant's; `more_contacts` is JSON of channel to further addresses.
     """
 
     user_id: str
@@ -60,3 +73,6 @@ class UserWrite(msgspec.Struct, frozen=True):
     preferences: str | None = None
     devices: tuple[Device, ...] | None = None
     topics: tuple[str, ...] = ()
+    quiet_hours: str | None = None
+    more_contacts: str | None = None
+    last_seen_ms: int | None = None

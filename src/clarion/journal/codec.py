@@ -14,15 +14,22 @@ import msgspec
 from clarion.domain.errors import CorruptFrame
 from clarion.journal.events import (
     AcceptedFrame,
+    AdvanceFrame,
     AttemptedFrame,
     CancelledFrame,
     ChunkAttemptedFrame,
     ChunkFrame,
+    ChunkReleasedFrame,
     DeliverFrame,
     Event,
     IntentFrame,
+    OccurrenceFrame,
     PlannedFrame,
+    ProgressFrame,
     ReplayedFrame,
+    ResumeFrame,
+    SeenFrame,
+    SignalFrame,
 )
 
 VERSION: Final = 1
@@ -41,6 +48,13 @@ _KINDS: Final[dict[int, type[Event]]] = {
     7: ChunkAttemptedFrame,
     8: CancelledFrame,
     9: ReplayedFrame,
+    10: AdvanceFrame,
+    11: ResumeFrame,
+    12: SignalFrame,
+    13: ProgressFrame,
+    14: SeenFrame,
+    15: OccurrenceFrame,
+    16: ChunkReleasedFrame,
 }
 _CODES: Final = {kind: code for code, kind in _KINDS.items()}
 _DECODERS: Final = {code: msgspec.msgpack.Decoder(kind) for code, kind in _KINDS.items()}

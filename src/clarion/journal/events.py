@@ -33,12 +33,20 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     expires_ms: int | None = None
     ordering_key: str | None = None
     metadata: dict[str, str] | None = None
+    workflow: str = ""
+    workflow_version: int = 0
+    cancellation_key: str | None = None
 
 
 class Audience(msgspec.Struct, frozen=True, array_like=True):
-    """Who a broadcast is for: everyone of the tenant, or the members of a topic."""
+    """Who a broadcast is for: everyone of the tenant, the members of a topic, or whom a segment's filter (JSON, as of
+    when the broadcast was accepted) matches. With `local_ms` (the wall-clock time as milliseconds since 1970, as if it
+    were UTC) each recipient gets it when it is that time where they live."""
 
     topic: str | None = None
+    segment: str | None = None
+    filter: bytes | None = None
+    local_ms: int | None = None
 
 
 class _Columns(msgspec.Struct, array_like=True):
@@ -66,7 +74,9 @@ class DeliverFrame(_Columns, tag=2):
 
     `templates` are template keys. `users` is what the template reads of the user (or None). `attempts` is the number of
     the attempt to make. `chunks` refers to the chunk
-    and index a retried broadcast delivery came from, or is None.
+    and index a retried broadcast delivery came from, or is None. `steps` names the workflow step that sends (or is
+    empty). `fallbacks` is the encoded one-event `ResumeFrame` that is put back on `accepted.<lane>` when the delivery
+    ends without having been sent. Frames older than these two columns have none of them.
     """
 
     delivery_ids: list[bytes]
@@ -83,6 +93,8 @@ class DeliverFrame(_Columns, tag=2):
     metadata: list[dict[str, str] | None]
     ordering_keys: list[str | None]
     chunks: list[tuple[bytes, int] | None]
+    steps: list[str] = []
+    fallbacks: list[bytes | None] = []
 
 
 class ChunkFrame(_Columns, tag=3):
@@ -114,7 +126,9 @@ class ChunkFrame(_Columns, tag=3):
 class PlannedFrame(_Columns, tag=4):
     """What planning decided, on `outcomes`: notifications, and their deliveries as flat columns (`of` is the index of
     the delivery's notification in `notification_ids`). `reasons` is 0 where the delivery was planned; a notification
-    with `scheduled_ms` set has no deliveries yet."""
+    with `scheduled_ms` set has no deliveries yet. `held_ms` is when a held delivery is decided again, `steps` the workflow
+    step that sends it. What explains a decision: the `profile_ids` of recipients (0 for none) and the encoded shared
+    facts, each once in `settings`, with their index per delivery in `setting_of`."""
 
     planned_ms: int
     notification_ids: list[bytes]
@@ -129,6 +143,11 @@ class PlannedFrame(_Columns, tag=4):
     addresses: list[str]
     reasons: list[int]
     details: list[str]
+    held_ms: list[int | None] = []
+    steps: list[str] = []
+    profile_ids: list[int] = []
+    settings: list[bytes] = []
+    setting_of: list[int] = []
 
 
 class IntentFrame(_Columns, tag=5):
@@ -198,6 +217,98 @@ class ReplayedFrame(_Columns, tag=9):
     at_ms: list[int]
 
 
+class AdvanceFrame(_Columns, tag=10):
+    """Workflow instances to advance, on `accepted.<lane>` of the partition that owns their user.
+
+    `causes` are `start`, `timer`, `signal`, `fetched`, `cancel` or `digest`; `seqs` is the instance's step count the cause
+    was made for: one made for an earlier count comes too late. `payloads` are MessagePack, by cause.
+    """
+
+    instance_ids: list[bytes]
+    tenants: list[str]
+    causes: list[str]
+    seqs: list[int]
+    at_ms: list[int]
+    payloads: list[bytes]
+
+
+class ResumeFrame(_Columns, tag=11):
+    """Planning of a notification that goes on for one recipient (`request.to` holds just that one, `request.channels`
+    what is left), on `accepted.<lane>`.
+
+    `causes` are `quiet_hours`, `cap`, `local_time`, `failed` (a channel of a route was not sent) or `unmet` (it was, but
+    what the route waits for did not happen in time). `since_ms` is when the first hold began, `steps` the workflow step,
+    `routes` the encoded remaining route (or None), `tags` tell resumptions of one place in a route apart: only the first
+    of those with the same tag counts.
+    """
+
+    notification_ids: list[bytes]
+    tenants: list[str]
+    accepted_ms: list[int]
+    requests: list[Request]
+    causes: list[str]
+    since_ms: list[int]
+    steps: list[str]
+    routes: list[bytes | None]
+    tags: list[bytes]
+
+
+class SignalFrame(_Columns, tag=12):
+    """Something instances may wait for has happened, on `accepted.<lane>` of each partition where one waits. `keys` are
+    those of `ports.journal.Wait`, `data` what came with it."""
+
+    tenants: list[str]
+    keys: list[bytes]
+    at_ms: list[int]
+    data: list[dict[str, Any]]
+
+
+class ProgressFrame(_Columns, tag=13):
+    """What workflow instances did, on `outcomes`: `events` are `started`, `step`, `waiting`, `completed`, `merged`,
+    `cancelled`, `expired` or `failed` (the last five end the instance)."""
+
+    instance_ids: list[bytes]
+    notification_ids: list[bytes]
+    tenants: list[str]
+    user_ids: list[str]
+    workflows: list[str]
+    versions: list[int]
+    steps: list[str]
+    events: list[str]
+    at_ms: list[int]
+    details: list[str]
+
+
+class SeenFrame(_Columns, tag=14):
+    """Users saw what a notification sent them, on `outcomes`."""
+
+    tenants: list[str]
+    notification_ids: list[bytes]
+    user_ids: list[str]
+    at_ms: list[int]
+
+
+class OccurrenceFrame(_Columns, tag=15):
+    """Schedules whose time has come, on `accepted.bulk`. `versions` is that of the schedule which set the timer."""
+
+    tenants: list[str]
+    keys: list[str]
+    versions: list[int]
+    due_ms: list[int]
+
+
+class ChunkReleasedFrame(_Columns, tag=16):
+    """What was decided about the held deliveries of a chunk, on `outcomes`: one state and reason byte a delivery; 0 says
+    nothing about it."""
+
+    chunk_id: bytes
+    tenant: str
+    channel: str
+    at_ms: int
+    states: bytes
+    reasons: bytes
+
+
 Event: TypeAlias = (
     AcceptedFrame
     | DeliverFrame
@@ -208,4 +319,11 @@ Event: TypeAlias = (
     | ChunkAttemptedFrame
     | CancelledFrame
     | ReplayedFrame
+    | AdvanceFrame
+    | ResumeFrame
+    | SignalFrame
+    | ProgressFrame
+    | SeenFrame
+    | OccurrenceFrame
+    | ChunkReleasedFrame
 )

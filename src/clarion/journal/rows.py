@@ -27,6 +27,8 @@ class DeliverRow(NamedTuple):
     metadata: dict[str, str] | None
     ordering_key: str | None
     chunk: tuple[bytes, int] | None
+    step: str = ""
+    fallback: bytes | None = None
 
 
 class AttemptRow(NamedTuple):
@@ -56,7 +58,9 @@ def deliver_frame(rows: Sequence[DeliverRow]) -> DeliverFrame:
 
 def deliver_rows(frame: DeliverFrame) -> Iterable[DeliverRow]:
     """Yield the rows of a frame."""
-    columns = (getattr(frame, name) for name in DeliverFrame.__struct_fields__)
+    count = len(frame.delivery_ids)
+    columns = [getattr(frame, name) for name in DeliverFrame.__struct_fields__[:-2]]
+    columns += [frame.steps or [""] * count, frame.fallbacks or [None] * count]
     return map(DeliverRow._make, zip(*columns, strict=True))
 
 

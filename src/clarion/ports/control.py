@@ -11,6 +11,7 @@ import msgspec
 
 from clarion.ports.control_accounts import Providers, Suppressions
 from clarion.ports.control_content import Categories, Templates
+from clarion.ports.control_definitions import Definitions
 from clarion.ports.control_users import Topics, Users
 
 
@@ -110,6 +111,11 @@ class Control(Protocol):
     @property
     def providers(self) -> Providers:
         """The provider accounts."""
+        ...
+
+    @property
+    def definitions(self) -> Definitions:
+        """The workflows, segments, schedules, event rules and policies."""
         ...
 
     @property

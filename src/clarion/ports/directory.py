@@ -1,13 +1,17 @@
 """What planning and delivery read of users and definitions: batched, cached by revision, never one row at a time."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from clarion.domain.content import Account, Category, Template
+from clarion.domain.segment import Filter
 from clarion.domain.user import Profile, User
 from clarion.ports.web import Caller
+
+D = TypeVar("D")
+"""The type of a definition: `Workflow`, `Segment`, `Schedule`, `EventRule` or `Policy`."""
 
 
 class UserRow(msgspec.Struct, frozen=True, array_like=True):
@@ -17,6 +21,14 @@ class UserRow(msgspec.Struct, frozen=True, array_like=True):
     user_id: str
     profile_id: int
     locale: str
+
+
+class Defined(msgspec.Struct, Generic[D], frozen=True):
+    """A version of a definition."""
+
+    key: str
+    version: int
+    body: D
 
 
 class Directory(Protocol):
@@ -31,12 +43,18 @@ class Directory(Protocol):
         ...
 
     def page(
-        self, tenant: str, topic: str | None, after_ordinal: int, limit: int, columns: Sequence[str] = ()
+        self,
+        tenant: str,
+        topic: str | None,
+        after_ordinal: int,
+        limit: int,
+        columns: Sequence[str] = (),
+        filter_: Filter | None = None,
     ) -> list[tuple[Any, ...]]:
-        """Return up to `limit` users of the tenant (of the topic, if given) with ordinals above `after_ordinal`,
-        ascending, as tuples (ordinal, user_id, profile_id, locale, *columns). Columns are names out of `email`,
-        `phone`, `whatsapp`, `chat`, `webhook`, `devices` (MessagePack of a list of Device, or None) and `attributes`
-        (JSON text)."""
+        """Return up to `limit` users of the tenant (of the topic, if given; matched by the filter, if given) with
+        ordinals above `after_ordinal`, ascending, as tuples (ordinal, user_id, profile_id, locale, *columns). Columns are names out of `email`,
+        `phone`, `whatsapp`, `chat`, `webhook`, `devices` (MessagePack of a list of Device, or None), `attributes` (JSON
+        text) and `more_contacts` (JSON text, or None)."""
         ...
 
     def ordinals(self, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
@@ -69,6 +87,15 @@ class Directory(Protocol):
 
     def has_suppressions(self, tenant: str, channel: str) -> bool:
         """Return whether the tenant has any suppression on the channel, so a page can skip the look-up."""
+        ...
+
+    def definition(self, tenant: str, kind: type[D], key: str, version: int | None = None) -> Defined[D] | None:
+        """Return the newest version of a definition, or the one asked for even if it was removed since. `kind` is its
+        type, which names itself in `KIND`."""
+        ...
+
+    def definitions(self, tenant: str, kind: type[D]) -> list[Defined[D]]:
+        """Return the newest versions of all definitions of a kind."""
         ...
 
     def caller(self, secret: str, now_ms: int) -> Caller | None:

@@ -122,6 +122,55 @@ class CursorMove(msgspec.Struct, frozen=True):
     done: bool
 
 
+class Cell(msgspec.Struct, frozen=True):
+    """A value planning keeps under a key of one partition (workflow instances, open digests); None removes it. Only the
+    holder of the partition's lease writes it, so the newest append wins."""
+
+    partition: int
+    key: bytes
+    value: bytes | None
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Asks that signals with this key of the tenant be put on a stream, until it is removed or expires. `subject` tells
+    waits with the same key apart; adding the same (tenant, key, subject) again replaces it."""
+
+    tenant: str
+    key: bytes
+    subject: bytes
+    topic: str
+    partition: int
+    expires_ms: int
+
+
+class WaitEnd(msgspec.Struct, frozen=True):
+    """Removes a wait; one that is gone already is no error."""
+
+    tenant: str
+    key: bytes
+    subject: bytes
+
+
+class Signal(msgspec.Struct, frozen=True):
+    """Puts `payload` (an encoded `SignalFrame` of one event) once on each stream on which a wait for the key asks for it.
+    Nobody waiting is no error. Waits stay until whoever set them ends them."""
+
+    tenant: str
+    key: bytes
+    payload: bytes
+
+
+class CapWrite(msgspec.Struct, frozen=True):
+    """Changes cap times of some users. A block holds `CAP_BLOCK_USERS` users by ordinal; `changes` are (slot in the block,
+    the time read, the new time), in seconds since 1970, 0 for never. If one was changed since it was read, the whole
+    append is refused with `StaleCaps`."""
+
+    tenant: str
+    rule: bytes
+    block: int
+    changes: tuple[tuple[int, int, int], ...]
+
+
 class Append(msgspec.Struct, frozen=True):
     """One atomic append. Every part may be empty. With `lease`, the append is refused when its fence is stale."""
 
@@ -133,6 +182,15 @@ class Append(msgspec.Struct, frozen=True):
     cursors: Sequence[Cursor] = ()
     moves: Sequence[CursorMove] = ()
     lease: Lease | None = None
+    cells: Sequence[Cell] = ()
+    waits: Sequence[Wait] = ()
+    ended_waits: Sequence[WaitEnd] = ()
+    signals: Sequence[Signal] = ()
+    caps: Sequence[CapWrite] = ()
+
+
+class StaleCaps(Exception):
+    """A cap was changed by someone else since it was read; nothing of the append was stored. Read and decide again."""
 
 
 class StaleCursor(Exception):
@@ -213,7 +271,8 @@ class Journal(Protocol):
         ...
 
     async def fire(self, now_ms: int, limit: int) -> int:
-        """Move up to `limit` due timers to their streams, each exactly once, and return how many."""
+        """Move up to `limit` due timers to their streams, each exactly once, and return how many. Of those that are due,
+        the lane their topic ends in decides who goes first, then the time."""
         ...
 
     def next_due_ms(self) -> int | None:
@@ -245,6 +304,23 @@ class Journal(Protocol):
         """Delete frames appended before a time that every group with a commit on their stream has committed (a stream
         nobody committed to stays whole), expired idempotency entries and old cancellations, but none of a subject whose
         own timer still waits; return how many frames went. Offsets never start again."""
+        ...
+
+    def cells(self, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the values of those of the keys that have one."""
+        ...
+
+    def cells_under(self, partition: int, prefix: bytes, limit: int, after: bytes = b"") -> list[tuple[bytes, bytes]]:
+        """Return up to `limit` (key, value) pairs with keys that begin with `prefix` and stand above `after`, in order."""
+        ...
+
+    def waits(self, tenant: str, key: bytes, limit: int = 1_000) -> list[Wait]:
+        """Return who waits for a key, those that expired left out."""
+        ...
+
+    def caps(self, tenant: str, rule: bytes, blocks: Sequence[int]) -> dict[int, bytes]:
+        """Return the cap times of blocks of users: `CAP_BLOCK_USERS` unsigned 32-bit little-endian seconds since 1970 each.
+        A block nobody wrote is left out and means all 0."""
         ...
 
     async def close(self) -> None:

@@ -1,0 +1,27 @@
+"""What planning keeps (cells), who waits for which signal, cap times of users, and timers by urgency."""
+
+from typing import Final
+
+from alembic import op
+
+revision = "journal_0002"
+down_revision = "journal_0001"
+
+_STATEMENTS: Final = (
+    """CREATE TABLE cells (
+        partition INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (partition, key)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE waits (
+        tenant TEXT NOT NULL, key BLOB NOT NULL, subject BLOB NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL,
+        expires_ms INTEGER NOT NULL, PRIMARY KEY (tenant, key, subject)) WITHOUT ROWID""",
+    "CREATE INDEX waits_expires ON waits (expires_ms)",
+    """CREATE TABLE caps (
+        tenant TEXT NOT NULL, rule BLOB NOT NULL, block INTEGER NOT NULL, times BLOB NOT NULL,
+        PRIMARY KEY (tenant, rule, block)) WITHOUT ROWID""",
+)
+
+
+def upgrade() -> None:
+    """Add the tables."""
+    for statement in _STATEMENTS:
+        op.execute(statement)

@@ -1,0 +1,19 @@
+"""What holds for everyone of a tenant, unless something more specific says otherwise."""
+
+from typing import ClassVar
+
+import msgspec
+
+from clarion.domain.cap import Cap
+from clarion.domain.quiet import QuietHours
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A tenant's defaults: quiet hours of users who have none of their own (in `zone` when a user's is unknown), and caps
+    over all categories that are not critical."""
+
+    KIND: ClassVar[str] = "policy"
+
+    quiet_hours: QuietHours = QuietHours()
+    zone: str = "UTC"
+    caps: tuple[Cap, ...] = ()

@@ -1,0 +1,144 @@
+"""Workflows as tenants write them: named steps that turn a trigger into deliveries.
+
+Steps are a list. One goes on to the next in the list unless it names another in `next`; `end` ends the workflow. Texts
+called expressions are CEL over `data`, `user`, `steps` (results by step name), `vars` and `digest`.
+"""
+
+from typing import Any, ClassVar, Final, Literal, TypeAlias
+
+import msgspec
+
+from clarion.domain.channel import Channel
+from clarion.domain.route import Route
+
+END: Final = "end"
+
+
+class _Step(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind"
+):
+    name: str
+    next: str | None = None
+
+
+class Send(_Step, frozen=True, kw_only=True, tag="send"):
+    """Send a template on its channels, those named, or by a route. `data` maps names to expressions and is laid over the
+    trigger's data. Result: `steps.<name>` with `sent_at` and, once known, `seen`, `delivered`, `failed`."""
+
+    template: str
+    channels: tuple[Channel, ...] = ()
+    route: Route | None = None
+    category: str | None = None
+    data: dict[str, str] = {}
+
+
+class Delay(_Step, frozen=True, kw_only=True, tag="delay"):
+    """Wait for a duration, until the instant an expression gives (RFC 3339 text or timestamp), or until it is next `at`
+    (`HH:MM`) where the user lives, on one of `days` (ISO weekdays)."""
+
+    for_: str | None = msgspec.field(default=None, name="for")
+    until: str | None = None
+    at: str | None = None
+    days: tuple[int, ...] = ()
+
+
+class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """When a digest closes, exactly one of: `fixed` after its first event; `sliding` after its newest, but no later than
+    `at_most` after its first; next `at` (`HH:MM`) where the user lives, on one of `days`."""
+
+    fixed: str | None = None
+    sliding: str | None = None
+    at_most: str | None = None
+    at: str | None = None
+    days: tuple[int, ...] = ()
+
+
+class Digest(_Step, frozen=True, kw_only=True, tag="digest"):
+    """Collect triggers of the same user and key; the first one goes on when the window closes, with `digest.items`,
+    `digest.count` and `digest.first` (the first `first` items); the others end as merged."""
+
+    window: Window
+    key: str | None = None
+    first: int = 10
+
+
+class Throttle(_Step, frozen=True, kw_only=True, tag="throttle"):
+    """Let `limit` pass per user and key in any `per`; what is over goes to `otherwise`, or ends."""
+
+    limit: int
+    per: str
+    key: str | None = None
+    otherwise: str = END
+
+
+class Condition(_Step, frozen=True, kw_only=True, tag="condition"):
+    """Go to `then` when the expression is true, else to `otherwise`; either may be left to the next step."""
+
+    if_: str = msgspec.field(name="if")
+    then: str | None = None
+    otherwise: str | None = None
+
+
+class WaitUntil(_Step, frozen=True, kw_only=True, tag="wait_until"):
+    """Wait until the user has seen what the step `seen` sent, or an event of type `event` about the user arrives for
+    which `where` (over `event`) holds, but no longer than `timeout`; then go to `on_timeout`. Result:
+    `steps.<name>.outcome` is `seen`, `event` or `timeout`, `steps.<name>.event` the event's data."""
+
+    timeout: str
+    seen: str | None = None
+    event: str | None = None
+    where: str | None = None
+    on_timeout: str | None = None
+
+
+class Fetch(_Step, frozen=True, kw_only=True, tag="fetch"):
+    """Call an address over guarded HTTP. `url` and header values are text with `{expression}` in it, `body` an expression
+    sent as JSON. Result: `steps.<name>` with `status` and `body`. When all `attempts` failed, `on_error` says whether
+    the workflow ends or goes on with `steps.<name>.error`."""
+
+    url: str
+    method: Literal["GET", "POST"] = "GET"
+    headers: dict[str, str] = {}
+    body: str | None = None
+    timeout: str = "10s"
+    attempts: int = 3
+    on_error: Literal["continue", "end"] = "end"
+
+
+class Set(_Step, frozen=True, kw_only=True, tag="set"):
+    """Keep what expressions give under `vars`."""
+
+    values: dict[str, str]
+
+
+Step: TypeAlias = Send | Delay | Digest | Throttle | Condition | WaitUntil | Fetch | Set
+
+
+class Workflow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A definition. `defaults` says per channel (or `*`) what holds for users who have not said; `variables` are the
+    names under `data` that a trigger has to bring."""
+
+    KIND: ClassVar[str] = "workflow"
+
+    steps: tuple[Step, ...]
+    name: str = ""
+    category: str | None = None
+    defaults: dict[str, bool] = {}
+    variables: tuple[str, ...] = ()
+
+
+def follows(workflow: Workflow, index: int) -> dict[str, str]:
+    """Return where a step may go: what decides (`next`, `then`, `otherwise`, `on_timeout`) to the name of a step."""
+    step = workflow.steps[index]
+    after = step.next or (workflow.steps[index + 1].name if index + 1 < len(workflow.steps) else END)
+    ways: dict[str, Any] = {"next": after}
+    match step:
+        case Condition():
+            ways = {"then": step.then or after, "otherwise": step.otherwise or after}
+        case Throttle():
+            ways["otherwise"] = step.otherwise
+        case WaitUntil():
+            ways["on_timeout"] = step.on_timeout or after
+        case _:
+            pass
+    return ways
