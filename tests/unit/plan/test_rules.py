@@ -14,33 +14,11 @@ from clarion.domain.user import Device, User
 from clarion.plan.rules.chunks import Columns, addressed_columns, inapp_columns
 from clarion.plan.rules.decide import Setting, decide, gate
 from clarion.plan.rules.fairness import DeficitRoundRobin
-from clarion.plan.rules.preferences import lookup, opted_out
 
 categories = st.sampled_from(["news", "security", "*"])
 columns = st.sampled_from(["email", "sms", "*"])
 matrices = st.dictionaries(categories, st.dictionaries(columns, st.booleans(), max_size=3), max_size=3)
 defaults = st.dictionaries(columns, st.booleans(), max_size=3)
-
-
-def test_the_more_specific_setting_wins():
-    matrix = {"news": {"email": True, "*": False}, "*": {"sms": True, "email": False, "*": False}}
-    assert lookup(matrix, "news", "email") == (True, "news.email")
-    assert lookup(matrix, "news", "sms") == (False, "news.*")
-    assert lookup(matrix, "other", "sms") == (True, "*.sms")
-    assert lookup(matrix, "other", "push") == (False, "*.*")
-    assert lookup({}, "news", "email") is None
-
-
-@given(matrices, matrices, defaults)
-def test_the_user_speaks_before_the_category_and_the_category_before_the_tenant(user, tenant, category):
-    verdict = opted_out(user, tenant, category, "news", "email")
-    sources = [
-        ("user preference", lookup(user, "news", "email")),
-        ("category default", lookup({"news": category}, "news", "email")),
-        ("tenant default", lookup(tenant, "news", "email")),
-    ]
-    name, found = next(((name, found) for name, found in sources if found is not None), ("", (True, "")))
-    assert verdict == ("" if found[0] else f"{name} {found[1]}")
 
 
 settings = st.builds(
