@@ -5,7 +5,9 @@ import pytest
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Category, Template
+from clarion.domain.segment import Segment
 from clarion.domain.user import Device, UserWrite
+from clarion.domain.workflow import Workflow
 from clarion.ports.control_accounts import ProviderWrite
 from tests.contract.controls import House, migrated
 
@@ -122,3 +124,46 @@ async def test_accounts_come_preferred_first_without_the_disabled(house):
     assert [(account.name, account.credentials["api_key"]) for account in accounts] == [("b", "b"), ("a", "a")]
     assert accounts[0].settings == {"n": 1}
     assert house.directory.accounts(T, "sms") == []
+
+
+def workflow(template: str) -> bytes:
+    return msgspec.json.encode({"steps": [{"kind": "send", "name": "tell", "template": template}]})
+
+
+async def test_definitions_come_decoded_and_change_after_the_revision_check(house):
+    definitions, directory = house.control.definitions, house.directory
+    assert directory.definition(T, Workflow, "welcome") is None
+    await definitions.put(T, Workflow.KIND, "welcome", workflow("hello"))
+    await definitions.put(T, Workflow.KIND, "bye", workflow("bye"))
+    found = directory.definition(T, Workflow, "welcome")
+    assert (found.key, found.version, found.body.steps[0].template) == ("welcome", 1, "hello")
+    assert [one.key for one in directory.definitions(T, Workflow)] == ["bye", "welcome"]
+    assert directory.definitions("other", Workflow) == directory.definitions(T, Segment) == []
+    await definitions.put(T, Workflow.KIND, "welcome", workflow("hello-again"))
+    house.settle()
+    found = directory.definition(T, Workflow, "welcome")
+    assert (found.version, found.body.steps[0].template) == (2, "hello-again")
+    assert [one.version for one in directory.definitions(T, Workflow)] == [1, 2]
+    await definitions.remove(T, Workflow.KIND, "welcome")
+    house.settle()
+    assert directory.definition(T, Workflow, "welcome") is None
+    assert [one.key for one in directory.definitions(T, Workflow)] == ["bye"]
+
+
+async def test_a_version_asked_for_by_number_stays_even_when_the_definition_is_removed(house):
+    await house.control.definitions.put(T, Workflow.KIND, "welcome", workflow("hello"))
+    await house.control.definitions.remove(T, Workflow.KIND, "welcome")
+    first = house.directory.definition(T, Workflow, "welcome", 1)
+    assert (first.version, first.body.steps[0].template) == (1, "hello")
+    house.settle()
+    assert house.directory.definition(T, Workflow, "welcome", 1) is first, "it cannot have changed"
+    assert house.directory.definition(T, Workflow, "welcome", 2) is None
+    assert house.directory.definition("other", Workflow, "welcome", 1) is None
+
+
+async def test_a_definition_this_build_cannot_read_does_not_stop_the_others(house, caplog):
+    await house.control.definitions.put(T, Workflow.KIND, "odd", b'{"steps":[{"kind":"teleport","name":"x"}]}')
+    await house.control.definitions.put(T, Workflow.KIND, "welcome", workflow("hello"))
+    assert [one.key for one in house.directory.definitions(T, Workflow)] == ["welcome"]
+    assert house.directory.definition(T, Workflow, "odd") is None
+    assert "workflow odd of tenant acme is left out" in caplog.text

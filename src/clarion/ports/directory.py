@@ -1,7 +1,7 @@
 """What planning and delivery read of users and definitions: batched, cached by revision, never one row at a time."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -10,7 +10,14 @@ from clarion.domain.segment import Filter
 from clarion.domain.user import Profile, User
 from clarion.ports.web import Caller
 
-D = TypeVar("D")
+
+class Kind(Protocol):
+    """What a type of definitions has: the name under which they are stored."""
+
+    KIND: ClassVar[str]
+
+
+D = TypeVar("D", bound=Kind)
 """The type of a definition: `Workflow`, `Segment`, `Schedule`, `EventRule` or `Policy`."""
 
 

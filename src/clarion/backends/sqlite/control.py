@@ -5,6 +5,7 @@ from typing import Final
 
 from clarion.backends.sqlite.control_accounts import SqliteProviders, SqliteSuppressions
 from clarion.backends.sqlite.control_content import SqliteCategories, SqliteTemplates
+from clarion.backends.sqlite.control_definitions import SqliteDefinitions
 from clarion.backends.sqlite.control_run import Runner, Transaction
 from clarion.backends.sqlite.control_tenants import SqliteKeys, SqliteTenants
 from clarion.backends.sqlite.control_topics import SqliteTopics
@@ -32,6 +33,7 @@ class SqliteControl:
         self.categories = SqliteCategories(self._runner)
         self.templates = SqliteTemplates(self._runner, clock)
         self.providers = SqliteProviders(self._runner, clock, vault)
+        self.definitions = SqliteDefinitions(self._runner, clock)
         self.suppressions = SqliteSuppressions(self._runner)
 
     async def close(self) -> None:

@@ -28,6 +28,7 @@ TOPICS: Final = _table("topics", "tenant key name created_ms:i")
 TOPIC_MEMBERS: Final = _table("topic_members", "tenant topic ordinal:i")
 CATEGORIES: Final = _table("categories", "tenant key critical:i lane defaults")
 TEMPLATES: Final = _table("templates", "tenant key version:i category parts variables uses_user:i updated_ms:i")
+DEFINITIONS: Final = _table("definitions", "tenant kind key version:i body removed:i created_ms:i updated_ms:i")
 PROVIDERS: Final = _table(
     "providers",
     "tenant name channel vendor priority:i enabled:i settings credential_names sealed:b version:i created_ms:i"

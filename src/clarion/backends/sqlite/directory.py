@@ -22,6 +22,7 @@ from clarion.backends.sqlite.control_content import (
     read_template,
 )
 from clarion.backends.sqlite.control_tenants import key_digest, key_id_of
+from clarion.backends.sqlite.directory_definitions import DefinitionReader
 from clarion.backends.sqlite.migrate import path_of
 from clarion.domain.address import suppression_key
 from clarion.domain.channel import Channel
@@ -30,6 +31,7 @@ from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits import DIRECTORY_CACHE_MAX, PROFILE_CACHE_MAX, REVISION_CHECK_MS
 from clarion.domain.user import Device, Profile, User
 from clarion.ports.clock import Clock
+from clarion.ports.directory import D, Defined
 from clarion.ports.secrets import SealBroken, Vault
 from clarion.ports.web import Caller
 
@@ -88,6 +90,7 @@ class SqliteDirectory:
         self._vault = vault
         self._clock = clock
         self._profiles: dict[int, Profile] = {}
+        self._definitions = DefinitionReader(self._rows)
         self._cached: dict[tuple[str, ...], Any] = {}
         self._seen_commit = self._commit_counter()  # before the revision, or a commit in between goes unseen
         self._revision = self._read_revision()
@@ -167,6 +170,18 @@ class SqliteDirectory:
         """Return whether the tenant has any suppression on the channel, so a page can skip the look-up."""
         text = "SELECT 1 FROM suppressions WHERE tenant = ? AND channel = ? LIMIT 1"
         return bool(self._rows(text, (tenant, channel)))
+
+    def definition(self, tenant: str, kind: type[D], key: str, version: int | None = None) -> Defined[D] | None:
+        """Return the newest version of a definition, or the one asked for even if it was removed since."""
+        read = self._definitions
+        if version is not None:
+            return read.version(tenant, kind, key, version)
+        return self._definition(("definition", kind.KIND, tenant, key), lambda: read.current(tenant, kind, key))
+
+    def definitions(self, tenant: str, kind: type[D]) -> list[Defined[D]]:
+        """Return the newest versions of all definitions of a kind."""
+        read = self._definitions
+        return self._definition(("definitions", kind.KIND, tenant), lambda: read.current_all(tenant, kind)) or []
 
     def caller(self, secret: str, now_ms: int) -> Caller | None:
         """Return whose API key a secret is, or None when it is unknown, revoked or expired."""

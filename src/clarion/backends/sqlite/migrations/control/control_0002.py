@@ -12,6 +12,7 @@ _STATEMENTS: Final = (
         tenant TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
         removed INTEGER NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
         PRIMARY KEY (tenant, kind, key, version)) WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX definitions_current ON definitions (tenant, kind, key) WHERE removed = 0",
     "ALTER TABLE categories ADD COLUMN rules TEXT NOT NULL DEFAULT '{}'",
     "ALTER TABLE profiles ADD COLUMN quiet_hours TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE users ADD COLUMN more_contacts TEXT",
