@@ -211,3 +211,9 @@ INSTANCE_STEPS_MAX: Final = 1_000
 INSTANCE_BYTES_MAX: Final = 1024 * 1024
 """State of one workflow instance: data, variables and results together."""
 HOLD_MS_MAX: Final = 7 * 24 * 3600 * 1000
+CAP_BLOCKS_MAX: Final = 65_536
+"""Blocks of cap times a process remembers, 256 bytes each."""
+ZONES_MAX: Final = 2_048
+"""Time zones a process keeps by name."""
+QUIET_SPANS_MAX: Final = 10_000
+"""Quiet hours a process keeps worked out for a zone and day."""

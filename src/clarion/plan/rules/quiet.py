@@ -1,0 +1,89 @@
+"""Quiet hours: whether a person is left in peace at an instant, and until when.
+
+Windows are read off the wall clock where the person lives. A boundary that a clock change leaves out is the first
+instant after it, and one that happens twice is the first of both (`domain/localtime.py`). So the end of a window releases
+once, and a window lasts its length on the wall plus or minus the change, never a second round.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import datetime, time, timedelta
+from functools import lru_cache
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from clarion.domain.limits import QUIET_SPANS_MAX
+from clarion.domain.localtime import first_ms, local_time, zone_of
+from clarion.domain.quiet import QuietHours, QuietWindow
+
+DAY_MS: Final = 24 * 3600 * 1000
+SEARCH_DAYS: Final = 8
+"""How far a release is looked for: windows repeat by the week, and a change of the clock can swallow an opening."""
+FOREVER_MS: Final = 1 << 62
+
+
+class Quiet(NamedTuple):
+    """Until when a person is not to be disturbed (Unix ms), None when nothing speaks against it. It is true of every
+    instant before `valid_until_ms` too."""
+
+    until_ms: int | None
+    valid_until_ms: int
+
+
+class _Spans(NamedTuple):
+    """Quiet times that do not touch each other, ascending, for any instant of one UTC day."""
+
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+    known_to_ms: int
+
+
+def quiet_until(quiet: QuietHours, zone: str, channel: str, now_ms: int) -> Quiet:
+    """Return whether a channel is held now and until the first allowed minute, in an IANA zone (an unknown one is UTC).
+
+    Who is quiet for longer than `SEARCH_DAYS` is asked about again after them, at the latest.
+    """
+    if not quiet.windows or channel not in quiet.channels:
+        return Quiet(None, FOREVER_MS)
+    today = now_ms // DAY_MS
+    spans = _spans(quiet.windows, zone, today)
+    place = bisect_right(spans.starts, now_ms)
+    if place and now_ms < spans.ends[place - 1]:
+        end_ms, latest_ms = spans.ends[place - 1], now_ms + SEARCH_DAYS * DAY_MS
+        return Quiet(end_ms, end_ms) if end_ms <= latest_ms else Quiet(latest_ms, (today + 1) * DAY_MS)
+    return Quiet(None, spans.starts[place] if place < len(spans.starts) else spans.known_to_ms)
+
+
+@lru_cache(maxsize=QUIET_SPANS_MAX)
+def _spans(windows: tuple[QuietWindow, ...], zone: str, today: int) -> _Spans:
+    """Return the quiet times around a UTC day (counted from 1970). Complete up to `known_to_ms`, which lies further away
+    than `SEARCH_DAYS` from any instant of the day."""
+    place = zone_of(zone)
+    midnight = datetime.combine(local_time(today * DAY_MS, place).date(), time())
+    # A window of the day before yesterday can last until today where a whole day is left out in between.
+    days = [midnight + timedelta(days=number) for number in range(-2, SEARCH_DAYS + 4)]
+    starts: list[int] = []
+    ends: list[int] = []
+    for start_ms, end_ms in sorted(_lasting(windows, days, place)):
+        if ends and start_ms <= ends[-1]:
+            ends[-1] = max(ends[-1], end_ms)
+        else:
+            starts.append(start_ms)
+            ends.append(end_ms)
+    return _Spans(tuple(starts), tuple(ends), first_ms(days[-1], place))
+
+
+def _lasting(windows: tuple[QuietWindow, ...], days: list[datetime], zone: ZoneInfo) -> Iterator[tuple[int, int]]:
+    for window in windows:
+        start, end = _since_midnight(window.start), _since_midnight(window.end)
+        if end <= start:
+            end += timedelta(days=1)
+        for day in days:
+            if not window.days or day.isoweekday() in window.days:
+                start_ms, end_ms = first_ms(day + start, zone), first_ms(day + end, zone)
+                if start_ms < end_ms:
+                    yield start_ms, end_ms
+
+
+def _since_midnight(text: str) -> timedelta:
+    return timedelta(hours=int(text[:2]), minutes=int(text[3:]))
