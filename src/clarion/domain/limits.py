@@ -217,3 +217,29 @@ ZONES_MAX: Final = 2_048
 """Time zones a process keeps by name."""
 QUIET_SPANS_MAX: Final = 10_000
 """Quiet hours a process keeps worked out for a zone and day."""
+
+CRON_CHARS_MAX: Final = 200
+RRULE_CHARS_MAX: Final = 500
+RECURRENCE_DAYS_MAX: Final = 30 * 366
+"""How far ahead the next time of a rule is looked for; one that has none by then has none."""
+RECURRENCE_COUNT_MAX: Final = 1_000
+"""Times of a rule with COUNT: they have to be counted from its start."""
+RECURRENCE_INTERVAL_MAX: Final = 1_000_000
+SCHEDULE_START_YEARS: Final = range(2000, 2100)
+SCHEDULE_TOO_LATE_MS_MAX: Final = 7 * 24 * 3600 * 1000
+SCHEDULE_PREVIEW_TIMES: Final = 10
+SCHEDULE_REPAIR_MS: Final = 10 * 60 * 1000
+"""How often schedules without a timer are looked for: none has one while the process dies between storing the schedule and
+setting its timer."""
+FILTER_VALUES_MAX: Final = 1_000
+"""Values that one filter compares with, all its `in` lists together."""
+FILTER_TEXT_CHARS_MAX: Final = 1_000
+"""Characters of a text that an attribute is compared with."""
+SEGMENT_SCAN_USERS_MAX: Final = 10_000
+"""Users looked at for one page of a filtered audience; the page says where to go on."""
+SEGMENT_SAMPLE_USERS: Final = 10
+"""Users a preview names."""
+AUDIENCE_COUNT_MS_MAX: Final = 5_000
+"""How long an audience is counted; what is counted by then is said to be `at_least`."""
+AUDIENCE_COUNTS_MAX: Final = 8
+"""Counts of audiences under way or waiting in one process; more are refused."""

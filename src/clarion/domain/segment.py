@@ -1,10 +1,20 @@
 """Segments: filters over what is known of users. A filter is a tree; each node says one thing."""
 
-from typing import Any, ClassVar
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, cast
 
 import msgspec
 
 from clarion.domain.channel import Channel
+from clarion.domain.duration import duration_ms
+
+KINDS: Final = (
+    "all", "any", "not", "attribute", "locale", "zone", "topic", "reachable", "seen_within", "not_seen_within",
+)  # fmt: skip
+"""What a node of a filter can be, as it is written."""
+COMPARISONS: Final = ("is", "in", "above", "at_least", "below", "at_most", "contains", "exists")
+"""How an attribute can be compared, as it is written."""
 
 
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -43,3 +53,108 @@ class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     filter: Filter
     name: str = ""
+
+
+class UserFacts(msgspec.Struct, frozen=True):
+    """What a filter looks at of one user. `last_seen_ms` is Unix milliseconds, None for a user never seen."""
+
+    attributes: dict[str, Any] = {}
+    locale: str = ""
+    zone: str = ""
+    topics: frozenset[str] = frozenset()
+    reachable: frozenset[Channel] = frozenset()
+    last_seen_ms: int | None = None
+
+
+_FIELDS: Final = {"not": "not_", "is": "is_", "in": "in_"}
+_ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "above": operator.gt,
+    "at_least": operator.ge,
+    "below": operator.lt,
+    "at_most": operator.le,
+}
+
+
+def given(node: Filter, names: tuple[str, ...]) -> list[str]:
+    """Return which of `KINDS` or `COMPARISONS` a node sets."""
+    return [name for name in names if operand(node, name) is not msgspec.UNSET]
+
+
+def operand(node: Filter, name: str) -> Any:
+    """Return what a node says by a name as it is written, or `UNSET`."""
+    value = getattr(node, _FIELDS.get(name, name))
+    return msgspec.UNSET if value is None and name != "is" else value
+
+
+def matches(node: Filter, user: UserFacts, now_ms: int) -> bool:
+    """Return whether a checked filter matches a user at a time (Unix ms). The store's own evaluation agrees with this one;
+    it is what filters mean."""
+    (kind,) = given(node, KINDS)
+    says = operand(node, kind)
+    match kind:
+        case "all":
+            return all(matches(part, user, now_ms) for part in says)
+        case "any":
+            return any(matches(part, user, now_ms) for part in says)
+        case "not":
+            return not matches(says, user, now_ms)
+        case "attribute":
+            return _compares(node, _at(user.attributes, says))
+        case "locale":
+            return f"{user.locale}-".startswith(f"{says}-")
+        case "zone":
+            return user.zone == cast("str", says)
+        case "topic":
+            return says in user.topics
+        case "reachable":
+            return says in user.reachable
+        case _:
+            seen = user.last_seen_ms is not None and user.last_seen_ms >= now_ms - duration_ms(says)
+            return seen == (kind == "seen_within")
+
+
+def type_name(value: Any) -> str:
+    """Return what attributes are told apart by: `text`, `number`, `true`, `false`, `null`, `list`, `object`, or `none`
+    for one that is missing."""
+    match value:
+        case msgspec.UNSET:
+            return "none"
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return "text"
+        case int() | float():
+            return "number"
+        case _:
+            return "object" if isinstance(value, dict) else "list"
+
+
+def _at(attributes: Mapping[str, Any], path: str) -> Any:
+    value: Any = attributes
+    for name in path.split("."):
+        if not isinstance(value, dict) or name not in value:
+            return msgspec.UNSET
+        value = value[name]
+    return value
+
+
+def _compares(node: Filter, value: Any) -> bool:
+    (how,) = given(node, COMPARISONS)
+    against = operand(node, how)
+    if how == "exists":
+        return bool(against == (value is not msgspec.UNSET))
+    match how:
+        case "is":
+            return _same(value, against)
+        case "in":
+            return any(_same(value, one) for one in against)
+        case "contains":
+            return isinstance(value, str | list) and against in value
+        case _:
+            return type_name(value) == "number" and _ORDERS[how](value, against)
+
+
+def _same(value: Any, wanted: Any) -> bool:
+    return type_name(value) == type_name(wanted) and bool(value == wanted)

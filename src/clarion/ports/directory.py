@@ -1,7 +1,7 @@
 """What planning and delivery read of users and definitions: batched, cached by revision, never one row at a time."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -28,6 +28,15 @@ class UserRow(msgspec.Struct, frozen=True, array_like=True):
     user_id: str
     profile_id: int
     locale: str
+
+
+class UserPage(NamedTuple):
+    """Users as tuples (ordinal, user_id, profile_id, locale, *columns), ascending by ordinal; the ordinal to go on after,
+    and whether nobody is left. A page that is not the last may be short, even empty."""
+
+    rows: list[tuple[Any, ...]]
+    position: int
+    done: bool
 
 
 class Defined(msgspec.Struct, Generic[D], frozen=True):
@@ -57,11 +66,11 @@ class Directory(Protocol):
         limit: int,
         columns: Sequence[str] = (),
         filter_: Filter | None = None,
-    ) -> list[tuple[Any, ...]]:
+    ) -> UserPage:
         """Return up to `limit` users of the tenant (of the topic, if given; matched by the filter, if given) with
-        ordinals above `after_ordinal`, ascending, as tuples (ordinal, user_id, profile_id, locale, *columns). Columns are names out of `email`,
-        `phone`, `whatsapp`, `chat`, `webhook`, `devices` (MessagePack of a list of Device, or None), `attributes` (JSON
-        text) and `more_contacts` (JSON text, or None)."""
+        ordinals above `after_ordinal`. A filtered page looks at `SEGMENT_SCAN_USERS_MAX` users at most. Columns are names
+        out of `email`, `phone`, `whatsapp`, `chat`, `webhook`, `devices` (MessagePack of a list of Device, or None),
+        `attributes` (JSON text) and `more_contacts` (JSON text, or None)."""
         ...
 
     def ordinals(self, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar, cast
 import apsw
 import msgspec
 
+from clarion.backends.sqlite.audience_pages import read_page, span
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.control_accounts import open_credentials
 from clarion.backends.sqlite.control_content import (
@@ -24,14 +25,16 @@ from clarion.backends.sqlite.control_content import (
 from clarion.backends.sqlite.control_tenants import key_digest, key_id_of
 from clarion.backends.sqlite.directory_definitions import DefinitionReader
 from clarion.backends.sqlite.migrate import path_of
+from clarion.backends.sqlite.segment_sql import condition, install
 from clarion.domain.address import suppression_key
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account, Category, Template
 from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits import DIRECTORY_CACHE_MAX, PROFILE_CACHE_MAX, REVISION_CHECK_MS
+from clarion.domain.segment import Filter
 from clarion.domain.user import Device, Profile, User
 from clarion.ports.clock import Clock
-from clarion.ports.directory import D, Defined
+from clarion.ports.directory import D, Defined, UserPage
 from clarion.ports.secrets import SealBroken, Vault
 from clarion.ports.web import Caller
 
@@ -47,15 +50,6 @@ FROM json_each(?) j CROSS JOIN users u ON u.tenant = ? AND u.user_id = j.value
 _ORDINALS: Final = """
 SELECT u.user_id, u.ordinal FROM json_each(?) j CROSS JOIN users u ON u.tenant = ? AND u.user_id = j.value
 """
-_PAGE: Final = """
-SELECT ordinal, user_id, profile_id, locale{columns} FROM users INDEXED BY users_page
-WHERE tenant = ? AND ordinal > ? ORDER BY ordinal LIMIT ?
-"""
-_TOPIC_PAGE: Final = """
-SELECT u.ordinal, u.user_id, u.profile_id, u.locale{columns}
-FROM topic_members m CROSS JOIN users u ON u.ordinal = m.ordinal
-WHERE m.tenant = ? AND m.topic = ? AND m.ordinal > ? ORDER BY m.ordinal LIMIT ?
-"""
 _PROFILES: Final = """
 SELECT p.profile_id, p.zone, p.preferences FROM json_each(?) j CROSS JOIN profiles p ON p.profile_id = j.value
 """
@@ -69,7 +63,6 @@ WHERE tenant = ? AND channel = ? AND enabled ORDER BY priority, name
 """
 _KEY: Final = "SELECT tenant, digest, scopes, expires_ms FROM api_keys WHERE key_id = ? AND revoked_ms IS NULL"
 
-_COLUMNS: Final = frozenset({"email", "phone", "whatsapp", "chat", "webhook", "devices", "attributes"})
 _DEVICES: Final = msgspec.msgpack.Decoder(tuple[Device, ...])
 _ATTRIBUTES: Final = msgspec.json.Decoder(dict[str, Any])
 _RULES: Final = msgspec.json.Decoder(_Preferences)
@@ -87,6 +80,7 @@ class SqliteDirectory:
 
     def __init__(self, data_dir: Path, vault: Vault, clock: Clock) -> None:
         self._db = connect(path_of(data_dir, "control"), readonly=True, mmap=True)
+        install(self._db)
         self._vault = vault
         self._clock = clock
         self._profiles: dict[int, Profile] = {}
@@ -118,16 +112,17 @@ class SqliteDirectory:
         return {profile_id: known[profile_id] for profile_id in wanted if profile_id in known}
 
     def page(
-        self, tenant: str, topic: str | None, after_ordinal: int, limit: int, columns: Sequence[str] = ()
-    ) -> list[tuple[object, ...]]:
-        """Return users as tuples (ordinal, user_id, profile_id, locale, *columns), ascending by ordinal."""
-        if not _COLUMNS.issuperset(columns):
-            raise ValueError(f"unknown user columns: {sorted(set(columns) - _COLUMNS)}")
-        if topic is None:
-            text = _PAGE.format(columns="".join(f", {column}" for column in columns))
-            return self._rows(text, (tenant, after_ordinal, limit))
-        text = _TOPIC_PAGE.format(columns="".join(f", u.{column}" for column in columns))
-        return self._rows(text, (tenant, topic, after_ordinal, limit))
+        self,
+        tenant: str,
+        topic: str | None,
+        after_ordinal: int,
+        limit: int,
+        columns: Sequence[str] = (),
+        filter_: Filter | None = None,
+    ) -> UserPage:
+        """Return up to `limit` users of the tenant or topic, those that match; a filtered page may be short."""
+        matching = None if filter_ is None else condition(filter_, tenant, self._clock.now_ms())
+        return read_page(self._rows, span(tenant, topic, after_ordinal), limit, columns, matching)
 
     def ordinals(self, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
         """Return the ordinals of the known users among the ids."""

@@ -12,6 +12,7 @@ from clarion.domain.content import Template
 from clarion.domain.decision import Reason, Skip
 from clarion.domain.delivery_state import State
 from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.domain.segment import Filter
 from clarion.domain.user import Device
 from clarion.journal import topics
 from clarion.journal.codec import encode
@@ -25,6 +26,7 @@ from clarion.ports.renderer import Render, Renderer, RenderError
 
 _HEAD = 4
 """Columns every page row starts with: ordinal, user_id, profile_id, locale."""
+_FILTER = msgspec.json.Decoder(Filter)
 _DEVICES = msgspec.msgpack.Decoder(list[Device])
 
 
@@ -63,9 +65,13 @@ class PagePlanner:
         self._facts.refresh()
         setting = self._facts.setting(cursor.tenant, job.request)
         columns = self._columns(setting)
-        rows = self._directory.page(cursor.tenant, job.audience.topic, cursor.position, self._page_users, columns)
+        audience = job.audience
+        matching = None if audience.filter is None else _FILTER.decode(audience.filter)
+        rows, position, done = self._directory.page(
+            cursor.tenant, audience.topic, cursor.position, self._page_users, columns, matching
+        )
         if not rows:
-            return Page([], cursor.position, 0, 0, 0, True, {})
+            return Page([], position, 0, 0, 0, done, {})
         profiles = {row[2] for row in rows}
         gates = self._facts.gates(setting, profiles)
         frames: list[Frame] = []
@@ -79,10 +85,9 @@ class PagePlanner:
                     for key, number in (((channel, "skip"), skips), ((channel, "send"), len(part.ordinals) - skips)):
                         counts[key] = counts.get(key, 0) + number
                     frames += self._frames(cursor, job, setting, channel, locale, part, columns, now_ms)
-        done = len(rows) < self._page_users
         planned = sum(number for (_, verdict), number in counts.items() if verdict == "send")
         skipped = sum(counts.values()) - planned
-        return Page(frames, int(rows[-1][0]), len(rows), planned, skipped, done, counts)
+        return Page(frames, position, len(rows), planned, skipped, done, counts)
 
     def _columns(self, setting: Setting) -> tuple[str, ...]:
         names = {name: None for channel in setting.channels for name in CONTACT_COLUMNS[channel]}
