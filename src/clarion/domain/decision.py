@@ -62,9 +62,10 @@ class Hold(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Merge(msgspec.Struct, frozen=True, array_like=True):
-    """Put it into the digest that a workflow makes."""
+    """Put it into the digest that a workflow, in a version, makes."""
 
     workflow: str
+    version: int
     reason: Reason
     detail: str = ""
 

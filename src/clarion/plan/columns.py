@@ -1,33 +1,35 @@
-"""What goes through planning: accepted notifications in, the columns of the plan out."""
+"""What goes through planning: notifications in, the columns of the plan out."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from clarion.domain.channel import Lane
-from clarion.domain.decision import Skip
+from clarion.domain.decision import Hold, Merge, Skip
+from clarion.domain.route import Route
 from clarion.journal.events import AcceptedFrame, PlannedFrame, Request
 from clarion.journal.rows import DeliverRow
-from clarion.plan.rules.decide import Planned
-from clarion.ports.journal import Frame, Timer
+from clarion.plan.rules.routing import Place
+from clarion.plan.rules.setting import Planned
 
 
 class Accepted(NamedTuple):
-    """One accepted notification with the lane it came on."""
+    """One notification to plan, with the lane it came on.
+
+    `step` names the workflow step that sends, `origin` is then the request that triggered the workflow. `route`, if any,
+    takes the place of the category's. `since_ms` is when it was held first (Unix ms), None when it never was; `place` is
+    then where in a route that was.
+    """
 
     lane: Lane
     notification_id: bytes
     tenant: str
     accepted_ms: int
     request: Request
-
-
-class Plan(NamedTuple):
-    """What a batch amounts to: frames and timers to append together with the batch's commits."""
-
-    frames: list[Frame]
-    timers: list[Timer]
-    counts: dict[tuple[str, str], int]
-    """How many deliveries per (channel, `send` or `skip`)."""
+    step: str = ""
+    route: Route | None = None
+    origin: Request | None = None
+    since_ms: int | None = None
+    place: Place | None = None
 
 
 def unpack(lane: Lane, frame: AcceptedFrame) -> Iterable[Accepted]:
@@ -42,26 +44,45 @@ class PlannedColumns:
     def __init__(self, now_ms: int) -> None:
         self._now_ms = now_ms
         self._notifications: list[tuple[bytes, str, int, Request, int | None]] = []
-        self._deliveries: list[tuple[int, bytes, str, str, str, int, str]] = []
+        self._deliveries: list[tuple[int, bytes, str, str, str, int, str, int | None, str, int, int]] = []
+        self._settings: dict[bytes, int] = {}
         self.counts: dict[tuple[str, str], int] = {}
+
+    def __len__(self) -> int:
+        return len(self._notifications)
 
     def notification(self, item: Accepted, scheduled_ms: int | None) -> int:
         """Add a notification and return its index."""
-        row = (item.notification_id, item.tenant, item.accepted_ms, item.request, scheduled_ms)
-        self._notifications.append(row)
+        request = item.origin or item.request
+        self._notifications.append((item.notification_id, item.tenant, item.accepted_ms, request, scheduled_ms))
         return len(self._notifications) - 1
 
-    def delivery(self, index: int, row: DeliverRow, planned: Planned) -> None:
-        """Add a delivery, planned or skipped, of the notification at an index."""
-        reason, detail, verdict = 0, "", "send"
-        if isinstance(planned.decision, Skip):
-            reason, detail, verdict = int(planned.decision.reason), planned.decision.detail, "skip"
+    def setting(self, facts: bytes) -> int:
+        """Return the index of the shared facts behind deliveries, kept once a frame."""
+        return self._settings.setdefault(facts, len(self._settings))
+
+    def delivery(self, index: int, row: DeliverRow, planned: Planned, profile_id: int, setting: int) -> None:
+        """Add a delivery, whatever was decided about it, of the notification at an index."""
+        reason, detail, verdict, held_ms = 0, "", "send", None
+        decision = planned.decision
+        if isinstance(decision, Skip | Hold | Merge):
+            reason, detail, verdict = int(decision.reason), decision.detail, _VERDICTS[type(decision)]
+            if isinstance(decision, Hold):
+                held_ms = decision.until_ms
         channel = planned.channel.value
-        self.counts[channel, verdict] = self.counts.get((channel, verdict), 0) + 1
-        self._deliveries.append((index, row.delivery_id, row.user_id, channel, row.address, reason, detail))
+        key = (channel, verdict)
+        self.counts[key] = self.counts.get(key, 0) + 1
+        self._deliveries.append((
+            index, row.delivery_id, row.user_id, channel, row.address, reason, detail, held_ms, row.step, profile_id,
+            setting,
+        ))  # fmt: skip
 
     def frame(self) -> PlannedFrame:
         """Return the frame."""
         notifications = list(map(list, zip(*self._notifications, strict=True)))
-        deliveries = list(map(list, zip(*self._deliveries, strict=True))) or [[] for _ in range(7)]
-        return PlannedFrame(self._now_ms, *notifications, *deliveries)
+        columns = list(map(list, zip(*self._deliveries, strict=True))) or [[] for _ in range(11)]
+        *flat, setting_of = columns
+        return PlannedFrame(self._now_ms, *notifications, *flat, list(self._settings), setting_of)
+
+
+_VERDICTS = {Skip: "skip", Hold: "hold", Merge: "merge"}

@@ -1,15 +1,18 @@
-"""The facts planning needs, read in few queries and remembered until a definition changes."""
+"""The facts planning needs about settings, profiles, recipients and suppressions, read in few queries."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from clarion.domain.channel import CHANNELS, Channel
-from clarion.domain.content import GONE_VERSION, Category, Template
-from clarion.domain.limits import GATES_MAX, RECIPIENTS_MAX, SETTINGS_MAX
-from clarion.domain.user import Device, User
+from clarion.domain.limits import GATES_MAX, RECIPIENTS_MAX
+from clarion.domain.route import Route
+from clarion.domain.user import Device, Profile, User
 from clarion.journal.events import Recipient, Request
 from clarion.plan.columns import Accepted
-from clarion.plan.rules.decide import Gate, Setting, channels_of, gate, wanted_addresses
+from clarion.plan.rules.decide import wanted_addresses
+from clarion.plan.rules.group import Gate, gate
+from clarion.plan.rules.setting import Setting
+from clarion.plan.settings import Settings
 from clarion.ports.directory import Directory
 
 _NOBODY: Final = 0
@@ -27,7 +30,7 @@ class Facts:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._revision = -1
-        self._settings: dict[tuple[Any, ...], Setting] = {}
+        self._settings = Settings(directory)
         self._gates: dict[tuple[int, int], Gate] = {}
 
     def refresh(self) -> None:
@@ -37,30 +40,31 @@ class Facts:
             self._revision = revision
             self._forget()
 
-    def setting(self, tenant: str, request: Request) -> Setting:
-        """Return what all recipients of a request share; the same object until
-        `refresh` finds a change."""
-        key = (tenant, request.template, request.category, tuple(request.channels or ()))
-        if key not in self._settings:
-            if len(self._settings) >= SETTINGS_MAX:
+    def setting(self, tenant: str, request: Request, route: Route | None = None) -> Setting:
+        """Return what all recipients of a request share; the same object until `refresh` finds a change."""
+        setting = self._settings.of(tenant, request, route)
+        if setting is None:
+            if self._settings.full():
                 self._forget()
-            self._settings[key] = self._read_setting(tenant, request)
-        return self._settings[key]
+            setting = self._settings.read(tenant, request, route)
+        return setting
 
-    def gate(self, setting: Setting, profile_id: int) -> Gate:
-        """Return what everyone of a profile shares."""
+    def gate(self, setting: Setting, profile_id: int, zone: str, now_ms: int) -> Gate:
+        """Return what everyone of a profile shares at a time (Unix ms); `zone` counts for inline recipients only."""
         if profile_id == _NOBODY:
-            return gate(setting, {})
+            return gate(setting, Profile(_NOBODY, zone, {}), now_ms)
         known = self._gates.get((id(setting), profile_id))
-        return known if known is not None else self.gates(setting, (profile_id,))[profile_id]
+        if known is not None and now_ms < known.valid_until_ms:
+            return known
+        return self.gates(setting, (profile_id,), now_ms)[profile_id]
 
-    def gates(self, setting: Setting, profile_ids: Iterable[int]) -> dict[int, Gate]:
+    def gates(self, setting: Setting, profile_ids: Iterable[int], now_ms: int) -> dict[int, Gate]:
         """Return what everyone of each profile shares; unknown profiles are read in one query."""
         verdicts: dict[int, Gate] = {}
         missing: list[int] = []
         for profile_id in profile_ids:
             known = self._gates.get((id(setting), profile_id))
-            if known is None:
+            if known is None or now_ms >= known.valid_until_ms:
                 missing.append(profile_id)
             else:
                 verdicts[profile_id] = known
@@ -68,8 +72,14 @@ class Facts:
             if len(self._gates) >= GATES_MAX:
                 self._gates.clear()
             for profile_id, profile in self._directory.profiles(missing).items():
-                verdicts[profile_id] = self._gates[id(setting), profile_id] = gate(setting, profile.preferences)
+                verdicts[profile_id] = self._gates[id(setting), profile_id] = gate(setting, profile, now_ms)
         return verdicts
+
+    def profile(self, user: User) -> Profile:
+        """Return a recipient's profile."""
+        if user.profile_id == _NOBODY:
+            return Profile(_NOBODY, user.zone, {})
+        return self._directory.profiles((user.profile_id,))[user.profile_id]
 
     def recipients(self, batch: Sequence[Accepted]) -> People:
         """Return the recipients of each notification, users read tenant by tenant."""
@@ -86,17 +96,17 @@ class Facts:
                 found = self._directory.users(tenant, listed[start : start + RECIPIENTS_MAX])
                 known.update({(tenant, name): user for name, user in found.items()})
         return [
-            [known.get((item.tenant, to.user_id), to) if to.user_id else _inline(to) for to in item.request.to]
+            [known.get((item.tenant, to.user_id), to) if to.user_id else inline(to) for to in item.request.to]
             for item in batch
         ]
 
-    def suppressed(self, batch: Sequence[Accepted], people: People) -> Suppressed:
+    def suppressed(self, batch: Sequence[Accepted], people: People, now_ms: int) -> Suppressed:
         """Return which of the addresses these notifications would go to are suppressed."""
         found: Suppressed = {}
         for tenant in {item.tenant for item in batch}:
             if not any(self._directory.has_suppressions(tenant, channel) for channel in CHANNELS):
                 continue
-            wanted = self._addresses(tenant, batch, people)
+            wanted = self._addresses(tenant, batch, people, now_ms)
             found[tenant] = {
                 (channel, address): why
                 for channel, addresses in wanted.items()
@@ -104,36 +114,24 @@ class Facts:
             }
         return found
 
-    def _addresses(self, tenant: str, batch: Sequence[Accepted], people: People) -> dict[Channel, list[str]]:
+    def _addresses(
+        self, tenant: str, batch: Sequence[Accepted], people: People, now_ms: int
+    ) -> dict[Channel, list[str]]:
         wanted: dict[Channel, list[str]] = {}
         for item, recipients in zip(batch, people, strict=True):
             if item.tenant != tenant:
                 continue
-            setting = self.setting(tenant, item.request)
+            setting = self.setting(tenant, item.request, item.route)
             users = [user for user in recipients if isinstance(user, User)]
-            gates = [self.gate(setting, user.profile_id) for user in users]
+            gates = [self.gate(setting, user.profile_id, user.zone, now_ms) for user in users]
             for channel, addresses in wanted_addresses(users, gates).items():
                 wanted.setdefault(channel, []).extend(addresses)
         return wanted
 
-    def _read_setting(self, tenant: str, request: Request) -> Setting:
-        template = self._directory.template(tenant, request.template) or _gone(request)
-        name = request.category or template.category or ""
-        category = self._directory.category(tenant, name) or Category(key=name)
-        channels = channels_of(template, request.channels)
-        sendable = {channel for channel in channels if self._directory.accounts(tenant, channel)}
-        sendable.add(Channel.INAPP)
-        return Setting(template, category, channels, frozenset(sendable), self._directory.defaults(tenant))
-
     def _forget(self) -> None:
         # Together: verdicts are kept by the identity of their setting.
-        self._settings.clear()
+        self._settings.forget()
         self._gates.clear()
-
-
-def _gone(request: Request) -> Template:
-    """Return what stands for a template removed since the request was accepted: no channel has content."""
-    return Template(request.template, GONE_VERSION, None, {})
 
 
 def user_context(user: User | Recipient) -> dict[str, Any]:
@@ -150,7 +148,8 @@ def user_context(user: User | Recipient) -> dict[str, Any]:
     }
 
 
-def _inline(recipient: Recipient) -> User:
+def inline(recipient: Recipient) -> User:
+    """Return an inline recipient as a user without id."""
     contacts = recipient.contacts or {}
     devices = tuple(
         Device("inline", kind, contacts[kind]) for kind in (Channel.PUSH, Channel.WEBPUSH) if kind in contacts

@@ -1,23 +1,24 @@
-"""The planning loop: read accepted frames, plan, append plan and commits in one atomic step."""
+"""The planning loop: read what waits to be planned, plan, append plan and commits in one atomic step."""
 
 import asyncio
+from collections.abc import Sequence
 
-from clarion.domain.channel import LANES
+from clarion.domain.channel import LANES, Lane
 from clarion.domain.errors import CorruptFrame, StaleLease
 from clarion.journal import topics
 from clarion.journal.codec import decode, is_newer
 from clarion.journal.consumer import LeasedPartitions
-from clarion.journal.events import AcceptedFrame
+from clarion.journal.events import Event
 from clarion.journal.patience import append
-from clarion.plan.batch import BatchPlanner
-from clarion.plan.columns import Accepted, unpack
-from clarion.plan.facts import Facts
+from clarion.plan.step import Batch, StepPlanner
+from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.clock import Clock
-from clarion.ports.directory import Directory
-from clarion.ports.journal import Append, Commit, Journal, Lease
+from clarion.ports.journal import Commit, Journal, Lease, StaleCaps, StoredFrame
 from clarion.ports.telemetry import Telemetry
 
 IDLE_WAIT_MS = 500
+STALE_CAPS_TRIES = 20
+"""Times one step is planned anew because others changed caps meanwhile; then the partition's lease is given a rest."""
 
 
 class PlanWorker:
@@ -26,7 +27,8 @@ class PlanWorker:
     def __init__(
         self,
         journal: Journal,
-        directory: Directory,
+        steps: StepPlanner,
+        fetches: FetchPool,
         leases: LeasedPartitions,
         clock: Clock,
         telemetry: Telemetry,
@@ -38,41 +40,53 @@ class PlanWorker:
         self._leases = leases
         self._clock = clock
         self._telemetry = telemetry
-        self._planner = BatchPlanner(Facts(directory), telemetry)
+        self._steps = steps
+        self._fetches = fetches
         self._batch_events = batch_events
         self._linger_ms = linger_ms
         self._positions: dict[int, tuple[int, dict[str, int]]] = {}
+        self._cancelled_seen = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Plan until `stop` is set; a step under way is finished."""
         watch = self._journal.watch(topics.GROUP_TOPICS[topics.GROUP_PLAN])
         while not stop.is_set():
             planned = 0
+            cancelled = self._learn_cancelled()
             for partition, lease in list(self._leases.held().items()):
                 try:
-                    planned += await self.step(partition, lease)
+                    planned += await self.step(partition, lease, cancelled)
                 except StaleLease:
                     self._positions.pop(partition, None)
             if not planned:
                 await watch.wait(IDLE_WAIT_MS)
             elif planned < self._batch_events:
                 await asyncio.sleep(self._linger_ms / 1000)
+        await self._fetches.close()
 
-    async def step(self, partition: int, lease: Lease) -> int:
-        """Plan one batch of a partition and return how many notifications it held. Raises `StaleLease`."""
+    async def step(self, partition: int, lease: Lease, cancelled: Sequence[bytes] = ()) -> int:
+        """Plan one batch of a partition and return how many events it held. Workflow instances of `cancelled`
+        notifications end. Raises `StaleLease`."""
         with self._telemetry.cpu("plan"):
             positions = self._position(partition, lease)
-            batch, read = self._read(partition, positions)
-            if not read:
+            batch, read, number_read = self._read(partition, positions)
+            if not read and not cancelled:
                 return 0
-            plan = self._planner.plan(batch, partition, self._clock.now_ms())
-            commits = [Commit(lease, topic, offset) for topic, offset in read.items()]
-        batch_append = Append(frames=plan.frames, timers=plan.timers, commits=commits, lease=lease)
-        await append(self._journal, batch_append, self._telemetry)
-        positions.update(read)
-        for (channel, decision), number in plan.counts.items():
-            self._telemetry.count("planned", number, channel=channel, decision=decision)
-        return len(batch)
+        for _ in range(STALE_CAPS_TRIES):
+            with self._telemetry.cpu("plan"):
+                step = self._steps.plan(batch, partition, self._clock.now_ms(), cancelled)
+                commits = [Commit(lease, topic, offset) for topic, offset in read.items()]
+            try:
+                await append(self._journal, step.append(lease, commits), self._telemetry)
+            except StaleCaps:
+                self._steps.forget_caps()
+                continue
+            positions.update(read)
+            self._fetches.begin(step.done())
+            for (channel, decision), number in step.counts.items():
+                self._telemetry.count("planned", number, channel=channel, decision=decision)
+            return number_read
+        return 0
 
     def _position(self, partition: int, lease: Lease) -> dict[str, int]:
         fence, positions = self._positions.get(partition, (0, {}))
@@ -82,26 +96,37 @@ class PlanWorker:
             self._positions[partition] = (lease.fence, positions)
         return positions
 
-    def _read(self, partition: int, positions: dict[str, int]) -> tuple[list[Accepted], dict[str, int]]:
-        batch: list[Accepted] = []
+    def _read(self, partition: int, positions: dict[str, int]) -> tuple[Batch, dict[str, int], int]:
+        """Return events with their lane, the offset read up to per topic, and how many single events that were."""
+        batch: list[tuple[Lane, Event]] = []
         read: dict[str, int] = {}
+        number = 0
         for lane in LANES:
             topic = topics.accepted(lane)
-            if len(batch) >= self._batch_events:
+            if number >= self._batch_events:
                 break
             for stored in self._journal.read(topic, partition, positions.get(topic, 0)):
-                try:
-                    event = decode(stored.payload)
-                except CorruptFrame as error:
-                    if is_newer(stored.payload):
-                        raise  # a newer build can read it; going on would drop what it holds
-                    self._telemetry.log(
-                        "error", "frame_quarantined", topic=topic, offset=stored.offset, detail=str(error)
-                    )
-                    event = None
-                if isinstance(event, AcceptedFrame):
-                    batch.extend(unpack(lane, event))
+                event = self._decoded(stored)
+                if event is not None:
+                    batch.append((lane, event))
                 read[topic] = stored.offset
-                if len(batch) >= self._batch_events:
+                number += stored.count
+                if number >= self._batch_events:
                     break
-        return batch, read
+        return batch, read, number
+
+    def _decoded(self, stored: StoredFrame) -> Event | None:
+        try:
+            return decode(stored.payload)
+        except CorruptFrame as error:
+            if is_newer(stored.payload):
+                raise  # a newer build can read it; going on would drop what it holds
+            self._telemetry.log(
+                "error", "frame_quarantined", topic=stored.topic, offset=stored.offset, detail=str(error)
+            )
+            return None
+
+    def _learn_cancelled(self) -> list[bytes]:
+        """Return what was cancelled since the last call, as much of it as one read holds."""
+        self._cancelled_seen, subjects = self._journal.cancelled_since(self._cancelled_seen)
+        return subjects

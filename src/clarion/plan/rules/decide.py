@@ -1,113 +1,164 @@
-"""The one place that composes the rules: who gets a notification on which channel and address, and why not.
+"""The one place that composes the rules: who gets a notification on which channel and address, when, and why not.
 
-`gate` decides what a whole profile class shares; `decide` adds what is a single person's own: contacts and suppression.
+`gate` (in group.py) decides what a whole profile class shares; `decide` adds what is a single person's own (contacts,
+suppression, caps) and follows the route. Explanations ask the same rules.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
-
 from clarion.domain.channel import Channel
-from clarion.domain.content import GONE_VERSION, Category, Template
-from clarion.domain.decision import Decision, Reason, Send, Skip
+from clarion.domain.content import Template
+from clarion.domain.decision import Decision, Hold, Merge, Reason, Send, Skip
+from clarion.domain.route import Route
+from clarion.domain.route import channels_of as route_channels
 from clarion.domain.user import User
-from clarion.plan.rules.preferences import Matrix, opted_out
+from clarion.plan.rules.caps import Room, applies
+from clarion.plan.rules.group import Gate
+from clarion.plan.rules.routing import Fallback, Routed, follow
+from clarion.plan.rules.setting import Planned, Setting
+
+Suppressed = Mapping[tuple[str, str], str]
+"""(channel, address) to why that address is suppressed."""
 
 
-class Setting(msgspec.Struct, frozen=True):
-    """The facts all recipients of one request share: what is sent, where it may go and which channels can send."""
-
-    template: Template
-    category: Category
-    channels: tuple[Channel, ...]
-    sendable: frozenset[Channel]
-    defaults: Matrix
-
-
-class Planned(msgspec.Struct, frozen=True):
-    """One delivery of the plan: a decision about a channel and, where there is one, an address."""
-
-    channel: Channel
-    address: str
-    decision: Decision
-
-
-Gate = Mapping[Channel, Skip | None]
-"""Per channel, why nobody of a profile class gets it, or None when the person's own facts decide."""
-
-
-def channels_of(template: Template, requested: Sequence[str] | None) -> tuple[Channel, ...]:
-    """Return the channels to plan: those asked for, else all the template has content for, and always at least one: a
-    recipient without any delivery could not be told why."""
+def channels_of(template: Template, requested: Sequence[str] | None, route: Route | None) -> tuple[Channel, ...]:
+    """Return the channels to plan: those asked for, else those of the route, else all the template has content for, and
+    always at least one: a recipient without any delivery could not be told why."""
     if requested:
         return tuple(Channel(name) for name in requested)
+    if route is not None:
+        return route_channels(route)
     return tuple(template.parts) or (Channel.INAPP,)
-
-
-def gate(setting: Setting, preferences: Matrix) -> dict[Channel, Skip | None]:
-    """Return the verdict that everyone with these preferences shares, per channel."""
-    verdicts: dict[Channel, Skip | None] = {}
-    for channel in setting.channels:
-        verdict: Skip | None = None
-        if channel not in setting.template.parts:
-            lacks = "is gone" if setting.template.version == GONE_VERSION else f"has no {channel} part"
-            verdict = Skip(Reason.NO_CONTENT, f"template {setting.template.key} {lacks}")
-        elif channel not in setting.sendable:
-            verdict = Skip(Reason.NO_PROVIDER, f"no provider for {channel}")
-        elif not setting.category.critical:
-            by = opted_out(preferences, setting.defaults, setting.category.defaults, setting.category.key, channel)
-            if by:
-                verdict = Skip(Reason.OPTED_OUT, by)
-        verdicts[channel] = verdict
-    return verdicts
 
 
 def addresses_of(user: User, channel: Channel) -> tuple[str, ...]:
     """Return where a user can be reached on a channel; in-app needs no address, so it has the empty one."""
     match channel:
-        case Channel.EMAIL:
-            return (user.email,) if user.email else ()
-        case Channel.SMS:
-            return (user.phone,) if user.phone else ()
-        case Channel.WHATSAPP:
-            number = user.whatsapp or user.phone
-            return (number,) if number else ()
-        case Channel.CHAT:
-            return (user.chat,) if user.chat else ()
-        case Channel.WEBHOOK:
-            return (user.webhook,) if user.webhook else ()
+        case Channel.INAPP:
+            return ("",) if user.user_id else ()
         case Channel.PUSH | Channel.WEBPUSH:
             # One token may be registered twice, say by an app that was installed again.
             return tuple(dict.fromkeys(device.token for device in user.devices if device.kind == channel))
-        case Channel.INAPP:
-            return ("",) if user.user_id else ()
+        case Channel.EMAIL:
+            first = user.email
+        case Channel.SMS:
+            first = user.phone
+        case Channel.WHATSAPP:
+            first = user.whatsapp or user.phone
+        case Channel.CHAT:
+            first = user.chat
+        case Channel.WEBHOOK:
+            first = user.webhook
+    more = user.more_contacts.get(channel, ()) if user.more_contacts else ()
+    if not more:
+        return (first,) if first else ()
+    return tuple(dict.fromkeys((first, *more) if first else more))
 
 
-def decide(user: User, verdicts: Gate, suppressed: Mapping[tuple[str, str], str]) -> list[Planned]:
-    """Return every delivery of one recipient, planned or skipped with its reason.
+class Person:
+    """One recipient being decided about. `since_ms` is when it was held first."""
 
-    `suppressed` maps (channel, address) to why that address is suppressed.
-    """
-    planned: list[Planned] = []
-    for channel, verdict in verdicts.items():
-        if verdict is not None:
-            planned.append(Planned(channel, "", verdict))
-            continue
-        addresses = addresses_of(user, channel)
+    def __init__(
+        self,
+        setting: Setting,
+        user: User,
+        gate: Gate,
+        suppressed: Suppressed,
+        room: Room,
+        now_ms: int,
+        since_ms: int | None,
+    ) -> None:
+        self._setting = setting
+        self._user = user
+        self._gate = gate
+        self._suppressed = suppressed
+        self._room = room
+        self._now_ms = now_ms
+        self._since_ms = now_ms if since_ms is None else since_ms
+
+    def channel(self, channel: Channel) -> list[Planned]:
+        """Return every delivery on a channel, planned or not with its reason; what is planned is counted by its caps."""
+        shared = self._gate.verdicts[channel]
+        if isinstance(shared, Skip):
+            return [Planned(channel, "", shared)]
+        addresses = addresses_of(self._user, channel)
         if not addresses:
-            planned.append(Planned(channel, "", Skip(Reason.NO_CONTACT, f"no {channel} contact")))
+            return [Planned(channel, "", Skip(Reason.NO_CONTACT, f"no {channel} contact"))]
+        planned: list[Planned] = []
+        verdict: Decision | None = None
         for address in addresses:
-            why = suppressed.get((channel, address)) if suppressed else None
-            decision: Decision = Send(address) if why is None else Skip(Reason.SUPPRESSED, why)
-            planned.append(Planned(channel, address, decision))
-    return planned
+            why = self._suppressed.get((channel, address)) if self._suppressed else None
+            if why is not None:
+                planned.append(Planned(channel, address, Skip(Reason.SUPPRESSED, why)))
+                continue
+            if verdict is None:
+                verdict = self._in_time(shared) or self._capped(channel) or Send(address)
+            elif isinstance(verdict, Send):
+                verdict = Send(address)
+            planned.append(Planned(channel, address, verdict))
+        return planned
+
+    def _in_time(self, verdict: Decision | None) -> Decision | None:
+        """Return a hold that is short enough, or why it is not."""
+        if not isinstance(verdict, Hold) or verdict.until_ms - self._since_ms <= self._setting.hold_max_ms:
+            return verdict
+        held = f"{verdict.detail}: longer than {self._setting.category.rules.hold_max}"
+        return Skip(verdict.reason, held)
+
+    def _capped(self, channel: Channel) -> Decision | None:
+        """Count one delivery on a channel, or return what becomes of it when one of the caps has no room."""
+        setting, ordinal = self._setting, self._user.ordinal
+        if not setting.caps or not ordinal:
+            return None
+        caps = [cap for cap in setting.caps if applies(cap, channel)]
+        now_s = self._now_ms // 1000
+        free_s = 0
+        for cap in caps:
+            at_s = self._room.free_at(ordinal, cap)
+            if at_s > now_s and at_s > free_s:
+                free_s, name = at_s, cap.name
+        if not free_s:
+            for cap in caps:
+                self._room.take(ordinal, cap)
+            return None
+        return self._over(f"over {name}", free_s * 1000)
+
+    def _over(self, detail: str, free_ms: int) -> Decision | None:
+        setting = self._setting
+        if setting.over_cap == "defer":
+            return self._in_time(Hold(free_ms, Reason.CAPPED, detail))
+        if setting.over_cap == "digest" and setting.digest is not None:
+            return Merge(*setting.digest, Reason.MERGED, detail)
+        return Skip(Reason.CAPPED, detail)
 
 
-def wanted_addresses(users: Iterable[User], verdicts: Iterable[Gate]) -> dict[Channel, list[str]]:
+def decide(
+    setting: Setting,
+    user: User,
+    gate: Gate,
+    suppressed: Suppressed,
+    room: Room,
+    now_ms: int,
+    since_ms: int | None = None,
+) -> Routed:
+    """Return every delivery of one recipient, and how its routes go on."""
+    person = Person(setting, user, gate, suppressed, room, now_ms, since_ms)
+    if setting.route is None:
+        planned: list[Planned] = []
+        for channel in setting.channels:
+            planned += person.channel(channel)
+        return Routed(planned, _NO_FALLBACKS)
+    return follow(setting.route, person.channel)
+
+
+_NO_FALLBACKS: Sequence[Fallback] = ()
+
+
+def wanted_addresses(users: Iterable[User], gates: Iterable[Gate]) -> dict[Channel, list[str]]:
     """Return the addresses a suppression look-up is needed for, per channel."""
     wanted: dict[Channel, list[str]] = {}
-    for user, gate_ in zip(users, verdicts, strict=True):
-        for channel, verdict in gate_.items():
-            if verdict is None and channel is not Channel.INAPP:
+    for user, gate in zip(users, gates, strict=True):
+        for channel, verdict in gate.verdicts.items():
+            if channel is not Channel.INAPP and not isinstance(verdict, Skip):
                 wanted.setdefault(channel, []).extend(addresses_of(user, channel))
     return wanted

@@ -1,0 +1,207 @@
+"""Writing a plan down: decisions in; rows to deliver, the columns for the record, and timers for what comes later."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from clarion.domain import ids
+from clarion.domain.channel import CHANNELS, Channel, Lane
+from clarion.domain.decision import Hold, Merge, Send
+from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.domain.user import User
+from clarion.journal import topics
+from clarion.journal.codec import encode
+from clarion.journal.events import Recipient
+from clarion.journal.rows import DeliverRow, cut_frames
+from clarion.plan.columns import Accepted, PlannedColumns
+from clarion.plan.facts import user_context
+from clarion.plan.resume import FAILED, encoded, hold_timer, resumed, unmet_timer
+from clarion.plan.rules.decide import addresses_of
+from clarion.plan.rules.routing import Fallback, Place, Routed, able
+from clarion.plan.rules.setting import Planned, Setting
+from clarion.ports.journal import Frame, Timer
+
+
+class Decided(NamedTuple):
+    """A notification with every delivery decided. A recipient that is gone stays a `Recipient`."""
+
+    item: Accepted
+    setting: Setting | None
+    deliveries: list[tuple[User | Recipient, Routed]]
+
+
+class Merged(NamedTuple):
+    """A recipient whose delivery goes into the digest that a workflow makes."""
+
+    item: Accepted
+    to: Recipient
+    workflow: str
+    version: int
+
+
+class Plan(NamedTuple):
+    """What a batch amounts to: frames and timers to append together with the batch's commits, and what follows."""
+
+    frames: list[Frame]
+    timers: list[Timer]
+    counts: dict[tuple[str, str], int]
+    """How many deliveries per (channel, `send`, `skip`, `hold` or `merge`)."""
+    merged: list[Merged]
+    fallen: list[tuple[Accepted, Recipient, Place]]
+    """Held channels of routes that turned out not to be sendable."""
+
+
+class PlanWriter:
+    """Collects the plan of one batch of one partition at a time (Unix ms)."""
+
+    def __init__(self, partition: int, now_ms: int) -> None:
+        self._partition = partition
+        self._now_ms = now_ms
+        self._columns = PlannedColumns(now_ms)
+        self._rows: dict[tuple[Channel, Lane], list[DeliverRow]] = {}
+        self._seen: set[bytes] = set()
+        self._merged: list[Merged] = []
+        self._fallen: list[tuple[Accepted, Recipient, Place]] = []
+        self.timers: list[Timer] = []
+
+    def notification(self, item: Accepted, scheduled_ms: int | None) -> int:
+        """Note a notification and return its index; with a time, it is planned then."""
+        return self._columns.notification(item, scheduled_ms)
+
+    def write(self, decided: Decided) -> None:
+        """Write down what was decided about a notification."""
+        item, setting, deliveries = decided
+        index = self._columns.notification(item, None)
+        facts = self._columns.setting(b"" if setting is None else setting.facts)
+        for user, routed in deliveries:
+            rows = [_row(item, setting, user, planned) for planned in routed.planned]
+            places = self._places(item, user, routed, rows)
+            profile_id = user.profile_id if isinstance(user, User) else 0
+            held: set[Channel] = set()
+            for row, planned in zip(rows, routed.planned, strict=True):
+                if row.delivery_id in self._seen:
+                    continue  # two inline recipients of one request share an address
+                self._seen.add(row.delivery_id)
+                self._columns.delivery(index, row, planned, profile_id, facts)
+                self._follow(item, user, planned, row, places, held)
+
+    def _follow(
+        self,
+        item: Accepted,
+        user: User | Recipient,
+        planned: Planned,
+        row: DeliverRow,
+        places: "dict[Channel, Place]",
+        held: set[Channel],
+    ) -> None:
+        """Do what a decision asks for: a row to deliver, a timer for a held channel, or an item for a digest."""
+        channel, decision = planned.channel, planned.decision
+        if isinstance(decision, Send):
+            place = places.get(channel) if places else None
+            if place is not None:
+                row = row._replace(fallback=encoded(resumed(item, _to(user), FAILED, self._now_ms, place)))
+            self._rows.setdefault((channel, item.lane), []).append(row)
+        elif isinstance(decision, Hold) and channel not in held:
+            held.add(channel)
+            place = places.get(channel)
+            self.timers.append(
+                hold_timer(
+                    item, _to(user), decision, row.delivery_id, channel, place, self._now_ms, self._partition
+                )
+            )  # fmt: skip
+        elif isinstance(decision, Merge) and channel not in held:
+            held.add(channel)
+            self._merged.append(Merged(item, _to(user), decision.workflow, decision.version))
+
+    def _places(
+        self, item: Accepted, user: User | Recipient, routed: Routed, rows: Sequence[DeliverRow]
+    ) -> "dict[Channel, Place]":
+        """Return the place in a route of each channel that has one, and start the clocks of those that wait."""
+        if item.place is not None:
+            if not able(routed.planned):
+                self._fallen.append((item, _to(user), item.place))
+                return {}
+            places = {planned.channel: item.place for planned in routed.planned}
+        elif routed.fallbacks:
+            places = _by_channel(routed.fallbacks, routed.planned, rows)
+        else:
+            return {}
+        now = {planned.channel for planned in routed.planned if isinstance(planned.decision, Send)}
+        for place in {id(place): place for channel, place in places.items() if channel in now}.values():
+            timer = unmet_timer(item, _to(user), place, self._now_ms, self._partition)
+            if timer is not None:
+                self.timers.append(timer)
+        return places
+
+    def plan(self) -> Plan:
+        """Return everything that was collected."""
+        frames = [
+            frame
+            for (channel, lane), part in self._rows.items()
+            for frame in cut_frames(topics.deliver(channel, lane), self._partition, part, FRAME_RECORDS_MAX)
+        ]
+        count = len(self._columns)
+        if count:
+            frames.append(Frame(topics.OUTCOMES, self._partition, count, encode(self._columns.frame(), count)))
+        return Plan(frames, self.timers, self._columns.counts, self._merged, self._fallen)
+
+
+def _by_channel(
+    fallbacks: Sequence[Fallback], planned: Sequence[Planned], rows: Sequence[DeliverRow]
+) -> dict[Channel, Place]:
+    places: dict[Channel, Place] = {}
+    for fallback in fallbacks:
+        made = [
+            row.delivery_id
+            for row, one in zip(rows, planned, strict=True)
+            if one.channel in fallback.channels and isinstance(one.decision, Send | Hold)
+        ]
+        place = Place(fallback.path, fallback.until, fallback.within_ms, fallback.rest, made)
+        # The innermost comes first: a channel belongs to the route closest to it.
+        for channel in fallback.channels:
+            places.setdefault(channel, place)
+    return places
+
+
+def _row(item: Accepted, setting: Setting | None, user: User | Recipient, planned: Planned) -> DeliverRow:
+    request = item.request
+    reads = user_context(user) if setting is not None and setting.template.uses_user else None
+    address = planned.address
+    # Inline recipients have no id: what cannot reach them is told apart by the contact they were given with.
+    apart = item.step if user.user_id or address else f"{item.step}{_contact(user)}"
+    return DeliverRow(
+        ids.delivery_id(item.notification_id, user.user_id, planned.channel.value, address, apart),
+        item.tenant,
+        user.user_id,
+        address,
+        user.locale,
+        request.template,
+        setting.category.key if setting is not None else request.category or "",
+        request.data,
+        reads,
+        1,
+        request.expires_ms,
+        request.metadata,
+        request.ordering_key,
+        None,
+        item.step,
+    )
+
+
+def _contact(user: User | Recipient) -> str:
+    if isinstance(user, Recipient):
+        return next(iter((user.contacts or {}).values()), "")
+    return next((address for channel in CHANNELS for address in addresses_of(user, channel)), "")
+
+
+def _to(user: User | Recipient) -> Recipient:
+    """Return a recipient as a request names it."""
+    if isinstance(user, Recipient):
+        return user
+    if user.user_id:
+        return Recipient(user.user_id)
+    given = {
+        "email": user.email, "phone": user.phone, "whatsapp": user.whatsapp, "chat": user.chat, "webhook": user.webhook,
+        **{device.kind: device.token for device in user.devices},
+    }  # fmt: skip
+    contacts = {name: value for name, value in given.items() if value}
+    return Recipient(contacts=contacts, locale=user.locale, zone=user.zone)

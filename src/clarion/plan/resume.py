@@ -1,0 +1,211 @@
+"""Planning that goes on later: held channels are decided again, routes go on when a channel was not enough.
+
+A place in a route is told apart by its tag. What of its deliveries has failed is counted in a cell, so that the route
+goes on once: when the last of them has failed, or when the time it was given is over, whichever comes first.
+"""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from clarion.domain.channel import Lane
+from clarion.domain.decision import Hold, Reason
+from clarion.domain.delivery_state import State
+from clarion.domain.limits import HOLD_MS_MAX
+from clarion.domain.route import Route
+from clarion.journal import topics
+from clarion.journal.codec import encode
+from clarion.journal.events import Recipient, Request, ResumeFrame
+from clarion.plan.columns import Accepted
+from clarion.plan.rules.routing import Place
+from clarion.ports.journal import Cell, Journal, Timer
+from clarion.ports.sightings import Sightings
+from clarion.ports.state import DeliveryStates
+
+FAILED: Final = "failed"
+UNMET: Final = "unmet"
+FORGET: Final = "forget"
+HELD: Final[dict[Reason, str]] = {
+    Reason.QUIET_HOURS: "quiet_hours",
+    Reason.CAPPED: "cap",
+    Reason.LOCAL_TIME: "local_time",
+}
+_HELD_CAUSES: Final = frozenset(HELD.values())
+_PREFIX: Final = b"r"
+_GONE_ON: Final = b""
+"""Value of a cell whose route has gone on, or need not any more."""
+
+
+_PACK: Final = msgspec.msgpack.Encoder()
+_PLACE: Final = msgspec.msgpack.Decoder(Place)
+
+
+class Resumed(NamedTuple):
+    """One row of a `ResumeFrame` with the lane it came on."""
+
+    lane: Lane
+    notification_id: bytes
+    tenant: str
+    accepted_ms: int
+    request: Request
+    cause: str
+    since_ms: int
+    step: str
+    place: bytes | None
+    tag: bytes
+
+
+def resumptions(lane: Lane, frame: ResumeFrame) -> Iterable[Resumed]:
+    """Yield the rows of a frame."""
+    columns = (getattr(frame, name) for name in ResumeFrame.__struct_fields__)
+    return (Resumed(lane, *row) for row in zip(*columns, strict=True))
+
+
+def resumed(
+    item: Accepted, to: Recipient, cause: str, since_ms: int, place: Place | None, channel: str = ""
+) -> Resumed:
+    """Return what goes on with one recipient: on one channel, or with the rest of a place."""
+    request = msgspec.structs.replace(item.request, to=[to], channels=[channel] if channel else None, send_at_ms=None)
+    packed = None if place is None else _PACK.encode(place)
+    tag = b"" if place is None else _tag(item, to, place)
+    return Resumed(
+        item.lane, item.notification_id, item.tenant, item.accepted_ms, request, cause, since_ms, item.step, packed, tag
+    )
+
+
+def encoded(row: Resumed) -> bytes:
+    """Return the encoded frame of one resumption."""
+    columns: list[Any] = [[value] for value in row[1:]]
+    return encode(ResumeFrame(*columns), 1)
+
+
+def hold_timer(
+    item: Accepted,
+    to: Recipient,
+    hold: Hold,
+    first: bytes,
+    channel: str,
+    place: Place | None,
+    now_ms: int,
+    partition: int,
+) -> Timer:
+    """Return the timer that has a held channel of a recipient decided again; `first` is the id of its first delivery."""
+    since_ms = item.since_ms or now_ms
+    payload = encoded(resumed(item, to, HELD[hold.reason], since_ms, place, channel))
+    timer_id = first + b"h" + hold.until_ms.to_bytes(6, "big")
+    return Timer(timer_id, hold.until_ms, topics.accepted(item.lane), partition, payload)
+
+
+def unmet_timer(item: Accepted, to: Recipient, place: Place, now_ms: int, partition: int) -> Timer | None:
+    """Return the timer that looks whether a place has met its condition in time."""
+    if place.within_ms is None:
+        return None
+    payload = encoded(resumed(item, to, UNMET, now_ms, place))
+    timer_id = b"u" + _tag(item, to, place) + place.within_ms.to_bytes(6, "big")
+    return Timer(timer_id, now_ms + place.within_ms, topics.accepted(item.lane), partition, payload)
+
+
+def _tag(item: Accepted, to: Recipient, place: Place) -> bytes:
+    who = to.user_id or "|".join(f"{name}={value}" for name, value in sorted((to.contacts or {}).items()))
+    text = f"{len(who)}:{who}{len(item.step)}:{item.step}{place.path}"
+    deliveries = b"".join(place.delivery_ids)
+    return item.notification_id + blake2b(text.encode() + deliveries, key=item.notification_id, digest_size=8).digest()
+
+
+class Resumptions:
+    """What one step of planning goes on with. `items` are to be planned, `cells` and `timers` go into its append."""
+
+    def __init__(
+        self, journal: Journal, states: DeliveryStates, sightings: Sightings, partition: int, now_ms: int
+    ) -> None:
+        self._journal = journal
+        self._states = states
+        self._sightings = sightings
+        self._partition = partition
+        self._now_ms = now_ms
+        self._overlay: dict[bytes, bytes | None] = {}
+        self.items: list[Accepted] = []
+        self.timers: list[Timer] = []
+
+    @property
+    def cells(self) -> list[Cell]:
+        """What has to be written."""
+        return [Cell(self._partition, key, value) for key, value in self._overlay.items()]
+
+    def take(self, row: Resumed) -> None:
+        """Go on with one recipient, if it is time to."""
+        place = None if row.place is None else _PLACE.decode(row.place)
+        if row.cause in _HELD_CAUSES:
+            self.items.append(_item(row, place=place, since_ms=row.since_ms))
+        elif row.cause == FORGET:
+            self._overlay[_PREFIX + row.tag] = None
+        elif place is not None and (self._out_of_time(row, place) if row.cause == UNMET else self._failed(row, place)):
+            self.items.append(_item(row, route=place.rest))
+
+    def failed(self, item: Accepted, to: Recipient, place: Place) -> None:
+        """Go on behind a held channel that turned out not to be sendable."""
+        self.take(resumed(item, to, FAILED, self._now_ms, place))
+
+    def _out_of_time(self, row: Resumed, place: Place) -> bool:
+        """Return whether the route goes on because its condition was not met in time."""
+        key = _PREFIX + row.tag
+        if self._cell(key) == _GONE_ON:
+            self._overlay[key] = None  # all its deliveries have failed: nothing more will come
+            return False
+        self._overlay[key] = _GONE_ON
+        self._forget_later(row)
+        return not self._met(row, place)
+
+    def _failed(self, row: Resumed, place: Place) -> bool:
+        """Return whether the route goes on because this was the last delivery of the place to fail."""
+        key = _PREFIX + row.tag
+        known = self._cell(key)
+        if known == _GONE_ON:
+            return False
+        left = (len(place.delivery_ids) if known is None else int.from_bytes(known, "big")) - 1
+        timed = place.within_ms is not None
+        if left > 0:
+            self._overlay[key] = left.to_bytes(2, "big")
+            if known is None and not timed:
+                self._forget_later(row)
+            return False
+        self._overlay[key] = _GONE_ON if timed else None
+        return True
+
+    def _cell(self, key: bytes) -> bytes | None:
+        if key in self._overlay:
+            return self._overlay[key]
+        return self._journal.cells(self._partition, [key]).get(key)
+
+    def _met(self, row: Resumed, place: Place) -> bool:
+        user_id = row.request.to[0].user_id
+        if user_id and self._sightings.seen_ms(row.tenant, row.notification_id, [user_id]):
+            return True
+        if place.until != "delivered":
+            return False
+        found = self._states.states(place.delivery_ids)
+        return any(state is State.DELIVERED for state, _ in found.values())
+
+    def _forget_later(self, row: Resumed) -> None:
+        """Have the cell removed when no delivery of the place can fail any more."""
+        due_ms = self._now_ms + HOLD_MS_MAX
+        payload = encoded(row._replace(cause=FORGET))
+        self.timers.append(Timer(b"f" + row.tag, due_ms, topics.accepted(Lane.BULK), self._partition, payload))
+
+
+def _item(
+    row: Resumed, *, route: Route | None = None, place: Place | None = None, since_ms: int | None = None
+) -> Accepted:
+    return Accepted(
+        row.lane,
+        row.notification_id,
+        row.tenant,
+        row.accepted_ms,
+        row.request,
+        step=row.step,
+        route=route,
+        since_ms=since_ms,
+        place=place,
+    )

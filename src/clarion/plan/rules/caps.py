@@ -1,0 +1,60 @@
+"""Caps as GCRA: one number per person and cap, the theoretical arrival time of the next unit.
+
+ITU-T I.371, generic cell rate algorithm, in its virtual scheduling form. Times are whole seconds since 1970, as the store
+keeps them: with a gap of at least one second nothing is lost by that.
+"""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Final, Protocol
+
+from clarion.domain.cap import Cap
+from clarion.domain.channel import Channel
+from clarion.domain.duration import duration_ms
+from clarion.plan.rules.setting import CapRule
+
+RULE_BYTES: Final = 8
+
+
+class Room(Protocol):
+    """Whether a person may get one more."""
+
+    def free_at(self, ordinal: int, cap: CapRule) -> int:
+        """Return from when on (seconds since 1970) a user has room under a cap."""
+        ...
+
+    def take(self, ordinal: int, cap: CapRule) -> None:
+        """Count one more."""
+        ...
+
+
+def cap_rules(category: str, caps: Iterable[Cap]) -> tuple[CapRule, ...]:
+    """Return the caps of a category (or of `*`, all of them together) ready for use."""
+    return tuple(_rule(category, cap) for cap in caps)
+
+
+def _rule(category: str, cap: Cap) -> CapRule:
+    per_s = max(duration_ms(cap.per) // 1000, 1)
+    gap_s = max(-(-per_s // cap.limit), 1)
+    where = cap.channel.value if cap.channel else "*"
+    text = f"{len(category)}:{category}{where}:{cap.limit}:{per_s}"
+    what = "" if category == "*" else f" of {category}"
+    on = f" by {where}" if cap.channel else ""
+    rule = blake2b(text.encode(), digest_size=RULE_BYTES).digest()
+    return CapRule(rule, f"{cap.limit} per {cap.per}{what}{on}", cap.channel, cap.limit, gap_s)
+
+
+def applies(cap: CapRule, channel: Channel) -> bool:
+    """Return whether a cap counts deliveries of a channel. In-app is not counted by caps over all channels: it disturbs
+    nobody."""
+    return cap.channel is channel or (cap.channel is None and channel is not Channel.INAPP)
+
+
+def free_at(arrival_s: int, limit: int, gap_s: int) -> int:
+    """Return from when on (seconds since 1970) there is room for one more."""
+    return arrival_s - (limit - 1) * gap_s
+
+
+def taken(arrival_s: int, now_s: int, gap_s: int) -> int:
+    """Return the arrival time after one more was let through at a time."""
+    return max(arrival_s, now_s) + gap_s

@@ -1,0 +1,93 @@
+"""Following a route: all of its members, or the first that can be sent, and how to go on when that is not enough."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from clarion.domain.channel import Channel
+from clarion.domain.decision import Hold, Merge, Reason, Send, Skip
+from clarion.domain.duration import duration_ms
+from clarion.domain.route import Route, Until, channels_of
+from clarion.plan.rules.setting import Planned
+
+PlanChannel = Callable[[Channel], list[Planned]]
+
+
+class Fallback(NamedTuple):
+    """How a route goes on: when everything sent on `channels` has failed, or `within_ms` passed without `until`, by
+    `rest`; held deliveries of `channels` are decided again by `whole`. `path` is the place in the route."""
+
+    path: str
+    channels: tuple[Channel, ...]
+    until: Until
+    within_ms: int | None
+    rest: Route
+    whole: Route
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """A place in a route: what it waits for, how it goes on, and the deliveries made for it."""
+
+    path: str
+    until: str
+    within_ms: int | None
+    rest: Route
+    delivery_ids: list[bytes]
+
+
+class Routed(NamedTuple):
+    """The deliveries of one recipient and the fallbacks that stand behind some of them."""
+
+    planned: list[Planned]
+    fallbacks: Sequence[Fallback]
+
+
+def follow(route: Route | Channel, plan: PlanChannel, path: str = "") -> Routed:
+    """Return what a route plans; `plan` decides one channel, and is asked only for channels the route comes to."""
+    if not isinstance(route, Route):
+        return Routed(plan(route), ())
+    if route.all:
+        parts = [follow(member, plan, f"{path}{index}.") for index, member in enumerate(route.all)]
+        return Routed(
+            [one for part in parts for one in part.planned], [one for part in parts for one in part.fallbacks]
+        )
+    return _first(route, plan, path)
+
+
+def _first(route: Route, plan: PlanChannel, path: str) -> Routed:
+    planned: list[Planned] = []
+    for index, member in enumerate(route.first):
+        part = follow(member, plan, f"{path}{index}.")
+        planned += part.planned
+        if not able(part.planned):
+            continue
+        rest = route.first[index + 1 :]
+        if route.until == "sendable" or not rest:
+            chosen = " and ".join(channels_of(member))
+            return Routed(planned + _others(rest, chosen), part.fallbacks)
+        here = Fallback(
+            f"{path}{index}",
+            channels_of(member),
+            route.until,
+            duration_ms(route.within) if route.within else None,
+            _firsts(route, rest),
+            _firsts(route, route.first[index:]),
+        )
+        return Routed(planned, [*part.fallbacks, here])
+    return Routed(planned, ())
+
+
+def able(planned: Iterable[Planned]) -> bool:
+    """Return whether anything is to be sent, now, later or in a digest."""
+    return any(isinstance(one.decision, Send | Hold | Merge) for one in planned)
+
+
+def _others(rest: Iterable[Route | Channel], chosen: str) -> list[Planned]:
+    names = dict.fromkeys(channel for member in rest for channel in channels_of(member))
+    skip = Skip(Reason.ROUTED_ELSEWHERE, f"{chosen} comes first")
+    return [Planned(channel, "", skip) for channel in names]
+
+
+def _firsts(route: Route, members: Sequence[Route | Channel]) -> Route:
+    return Route(first=tuple(members), until=route.until, within=route.within)

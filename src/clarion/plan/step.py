@@ -1,0 +1,175 @@
+"""One step of planning: whatever a batch of frames asks for becomes one atomic append."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import msgspec
+
+from clarion.domain import ids
+from clarion.domain.channel import Lane
+from clarion.journal.events import (
+    AcceptedFrame,
+    AdvanceFrame,
+    ChunkFrame,
+    Event,
+    OccurrenceFrame,
+    ResumeFrame,
+    SignalFrame,
+)
+from clarion.plan.batch import BatchPlanner
+from clarion.plan.broadcast.release import ChunkReleaser
+from clarion.plan.claims import CapTimes, Claims
+from clarion.plan.columns import Accepted, unpack
+from clarion.plan.outcome import Merged
+from clarion.plan.resume import Resumptions, resumptions
+from clarion.plan.schedules.firing import Occurrences
+from clarion.plan.workflow.engine import Engine, Turn
+from clarion.plan.workflow.fetching import FetchJob
+from clarion.ports.journal import Append, Commit, Cursor, Frame, Journal, Lease, Timer
+from clarion.ports.sightings import Sightings
+from clarion.ports.state import DeliveryStates
+
+ROUNDS_MAX = 8
+"""How often what was planned may ask for more in the same step: a digest sends at once, a route goes on at once."""
+
+Batch = Sequence[tuple[Lane, Event]]
+
+
+class Step:
+    """What one step amounts to."""
+
+    def __init__(self, turn: Turn, resumed: Resumptions, claims: Claims) -> None:
+        self.turn = turn
+        self.resumed = resumed
+        self.claims = claims
+        self.frames: list[Frame] = []
+        self.timers: list[Timer] = []
+        self.cursors: list[Cursor] = []
+        self.counts: dict[tuple[str, str], int] = {}
+
+    def append(self, lease: Lease, commits: Sequence[Commit]) -> Append:
+        """Return the append that makes the step durable."""
+        turn, resumed = self.turn, self.resumed
+        return Append(
+            frames=[*self.frames, *turn.frames],
+            timers=[*self.timers, *turn.timers, *resumed.timers],
+            commits=commits,
+            cursors=self.cursors,
+            lease=lease,
+            cells=[*turn.cells, *resumed.cells],
+            waits=turn.waits,
+            ended_waits=turn.ended_waits,
+            caps=self.claims.writes(),
+        )
+
+    def done(self) -> list[FetchJob]:
+        """Note that the append is durable and return the calls to make now."""
+        self.claims.keep()
+        return self.turn.fetches
+
+    def count(self, counts: dict[tuple[str, str], int]) -> None:
+        """Add to what was planned per (channel, decision)."""
+        for key, number in counts.items():
+            self.counts[key] = self.counts.get(key, 0) + number
+
+
+class StepPlanner:
+    """Plans the steps of one process."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        planner: BatchPlanner,
+        engine: Engine,
+        occurrences: Occurrences,
+        releaser: ChunkReleaser,
+        states: DeliveryStates,
+        sightings: Sightings,
+    ) -> None:
+        self._journal = journal
+        self._planner = planner
+        self._engine = engine
+        self._occurrences = occurrences
+        self._releaser = releaser
+        self._states = states
+        self._sightings = sightings
+        self._caps = CapTimes(journal)
+
+    def forget_caps(self) -> None:
+        """Read cap times again: others have changed some."""
+        self._caps.forget()
+
+    def plan(self, batch: Batch, partition: int, now_ms: int, cancelled: Sequence[bytes] = ()) -> Step:
+        """Return the step that a batch of one partition amounts to at a time (Unix ms). Instances of `cancelled`
+        notifications end."""
+        turn = self._engine.turn(partition, now_ms)
+        resumed = Resumptions(self._journal, self._states, self._sightings, partition, now_ms)
+        step = Step(turn, resumed, self._caps.claims(now_ms))
+        turn.cancel(cancelled)
+        items: list[Accepted] = []
+        for lane, event in batch:
+            if isinstance(event, AcceptedFrame):
+                items += unpack(lane, event)
+            else:
+                self._take(lane, event, step, partition, now_ms)
+        started = [item for item in items if item.request.workflow and (item.request.send_at_ms or 0) <= now_ms]
+        if started:
+            items = [item for item in items if not item.request.workflow or (item.request.send_at_ms or 0) > now_ms]
+        self._plan_all(items, started, step, partition, now_ms)
+        turn.finish()
+        return step
+
+    def _take(self, lane: Lane, event: Event, step: Step, partition: int, now_ms: int) -> None:
+        match event:
+            case AdvanceFrame():
+                step.turn.advance(lane, event)
+            case SignalFrame():
+                step.turn.signal(lane, event)
+            case ResumeFrame():
+                for row in resumptions(lane, event):
+                    step.resumed.take(row)
+            case OccurrenceFrame():
+                fired = self._occurrences.fire(event, partition, now_ms)
+                step.frames += fired.frames
+                step.timers += fired.timers
+                step.cursors += fired.cursors
+            case ChunkFrame():
+                released = self._releaser.release(event, step.claims, partition, now_ms)
+                step.frames += released.frames
+                step.timers += released.timers
+                step.count(released.counts)
+            case _:
+                pass
+
+    def _plan_all(
+        self, items: list[Accepted], started: list[Accepted], step: Step, partition: int, now_ms: int
+    ) -> None:
+        """Plan items, and what planning them asks for."""
+        turn, resumed = step.turn, step.resumed
+        for _ in range(ROUNDS_MAX):
+            for item in started:
+                turn.start(item)
+            items = [*items, *turn.sends, *resumed.items]
+            turn.sends.clear()
+            resumed.items.clear()
+            if not items and not started:
+                return
+            plan = self._planner.plan(items, started, step.claims, partition, now_ms)
+            step.frames += plan.frames
+            step.timers += plan.timers
+            step.count(plan.counts)
+            for item, to, place in plan.fallen:
+                resumed.failed(item, to, place)
+            items, started = [], [_digesting(merged) for merged in plan.merged]
+
+
+def _digesting(merged: Merged) -> Accepted:
+    """Return the start of the digest workflow that a merged delivery goes into, as a notification of its own."""
+    item, to = merged.item, merged.to
+    who = f"{item.step}:{to.user_id}:{merged.workflow}".encode()
+    rest = blake2b(who, key=item.notification_id, digest_size=ids.ENTROPY_BYTES).digest()
+    request = msgspec.structs.replace(item.request, to=[to], template="", channels=None)
+    request = msgspec.structs.replace(request, workflow=merged.workflow, workflow_version=merged.version)
+    return Accepted(
+        item.lane, item.notification_id[: -ids.ENTROPY_BYTES] + rest, item.tenant, item.accepted_ms, request
+    )
