@@ -1,0 +1,66 @@
+"""What the endpoints of all kinds of definitions share: how one is shown, read, listed and removed."""
+
+from typing import Any
+
+import msgspec
+
+from clarion.control.paging import page_of, page_reply
+from clarion.domain.errors import NotFound
+from clarion.ports.control_definitions import DefinitionRecord, Definitions
+from clarion.ports.pages import PAGE_QUERIES
+from clarion.ports.times import shown
+from clarion.ports.web import Call, Reply, Route
+
+
+def view(record: DefinitionRecord) -> dict[str, Any]:
+    """Return a definition as the API shows it: what was written, with key, version and times."""
+    return {
+        "key": record.key,
+        "version": record.version,
+        **msgspec.json.decode(record.body),
+        "created_at": shown(record.created_ms),
+        "updated_at": shown(record.updated_ms),
+    }
+
+
+class Reading:
+    """Handlers that get, list and remove definitions of a kind; `noun` names it in errors (`segment`)."""
+
+    def __init__(self, definitions: Definitions, kind: str, noun: str) -> None:
+        self._definitions = definitions
+        self._kind = kind
+        self._noun = noun
+
+    async def record(self, tenant: str, key: str) -> DefinitionRecord:
+        """Return the newest version. Raises `NotFound`."""
+        record = await self._definitions.get(tenant, self._kind, key)
+        if record is None:
+            raise NotFound(f"no such {self._noun}")
+        return record
+
+    async def get(self, call: Call) -> Reply:
+        """Answer with the newest version of one."""
+        return Reply(view(await self.record(call.caller.tenant, call.path["key"])))
+
+    async def page(self, call: Call) -> Reply:
+        """Answer with a page of newest versions."""
+        (after,), limit = page_of(call.query)
+        records = await self._definitions.page(call.caller.tenant, self._kind, after, limit + 1)
+        return page_reply(records, limit, lambda record: [record.key], view)
+
+    async def remove(self, call: Call) -> Reply:
+        """Remove one."""
+        if not await self._definitions.remove(call.caller.tenant, self._kind, call.path["key"]):
+            raise NotFound(f"no such {self._noun}")
+        return Reply(status=204)
+
+    def routes(self, path: str, reply: Any, read: str, write: str) -> list[Route]:
+        """Return the endpoints that get, list and remove, under a path such as `/v1/segments`; `read` and `write` are
+        scopes."""
+        tag, one, noun = path.rsplit("/", 1)[1], f"{path}/{{key}}", self._noun
+        article = "an" if noun[0] in "aeiou" else "a"
+        return [
+            Route("GET", path, self.page, read, f"List {noun}s", queries=PAGE_QUERIES, tag=tag),
+            Route("GET", one, self.get, read, f"Get {article} {noun}", reply=reply, tag=tag),
+            Route("DELETE", one, self.remove, write, f"Remove {article} {noun}", status=204, tag=tag),
+        ]
