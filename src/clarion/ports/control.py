@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from clarion.ports.audiences import Audiences
 from clarion.ports.control_accounts import Providers, Suppressions
 from clarion.ports.control_content import Categories, Templates
 from clarion.ports.control_definitions import Definitions
@@ -116,6 +117,11 @@ class Control(Protocol):
     @property
     def definitions(self) -> Definitions:
         """The workflows, segments, schedules, event rules and policies."""
+        ...
+
+    @property
+    def audiences(self) -> Audiences:
+        """How many users an audience has."""
         ...
 
     @property

@@ -30,11 +30,6 @@ class Span(NamedTuple):
     values: tuple[Any, ...]
     ordinal: str
 
-    def up_to(self, last: int, matching: Condition) -> "Span":
-        """Return the users up to an ordinal that match."""
-        where = f"{self.where} AND {self.ordinal} <= ? AND {matching.text}"
-        return Span(where, (*self.values, last, *matching.values), self.ordinal)
-
 
 def span(tenant: str, topic: str | None, after: int) -> Span:
     """Return the users of a tenant, or of a topic, with ordinals above `after`."""
@@ -48,28 +43,35 @@ def span(tenant: str, topic: str | None, after: int) -> Span:
     return Span(where, (tenant, topic, after), "m.ordinal")
 
 
-def last_looked_at(rows: Rows, audience: Span) -> int | None:
-    """Return the ordinal of the last user that may be looked at now, or None when so many are not left."""
-    text = _LAST.format(ordinal=audience.ordinal, where=audience.where)
-    found = rows(text, (*audience.values, SEGMENT_SCAN_USERS_MAX - 1))
-    return int(found[0][0]) if found else None
+def next_matching(rows: Rows, audience: Span, matching: Condition) -> tuple[Span, int | None]:
+    """Return those who match among the users to look at now, and the ordinal to go on after, None when nobody is left."""
+    found = rows(
+        _LAST.format(ordinal=audience.ordinal, where=audience.where), (*audience.values, SEGMENT_SCAN_USERS_MAX - 1)
+    )
+    last = int(found[0][0]) if found else None
+    where = f"{audience.where} AND {audience.ordinal} <= ? AND {matching.text}"
+    values = (*audience.values, _ORDINAL_MAX if last is None else last, *matching.values)
+    return Span(where, values, audience.ordinal), last
 
 
-def read_page(
-    rows: Rows, audience: Span, limit: int, columns: Sequence[str] = (), matching: Condition | None = None
-) -> UserPage:
+def read_rows(rows: Rows, audience: Span, limit: int, columns: Sequence[str] = ()) -> list[Any]:
     """Return the first users of an audience, up to `limit`, with extra columns. Raises `ValueError` for an unknown one."""
     if not _COLUMNS.issuperset(columns):
         raise ValueError(f"unknown user columns: {sorted(set(columns) - _COLUMNS)}")
+    names = "".join(f", u.{column}" for column in columns)
+    text = _PAGE.format(columns=names, where=audience.where, ordinal=audience.ordinal)
+    return rows(text, (*audience.values, limit))
+
+
+def read_page(rows: Rows, audience: Span, limit: int, columns: Sequence[str], matching: Condition | None) -> UserPage:
+    """Return a page of an audience, of those who match."""
     last = None
     wanted = audience
     if matching is not None:
-        last = last_looked_at(rows, audience)
-        wanted = audience.up_to(_ORDINAL_MAX if last is None else last, matching)
-    names = "".join(f", u.{column}" for column in columns)
-    text = _PAGE.format(columns=names, where=wanted.where, ordinal=wanted.ordinal)
-    found = rows(text, (*wanted.values, limit))
-    if len(found) == limit or last is None:
-        position = found[-1][0] if found else audience.values[-1]
-        return UserPage(found, position, len(found) < limit)
-    return UserPage(found, last, done=False)
+        wanted, last = next_matching(rows, audience, matching)
+    found = read_rows(rows, wanted, limit, columns)
+    if len(found) == limit:
+        return UserPage(found, found[-1][0], done=False)
+    if last is not None:
+        return UserPage(found, last, done=False)
+    return UserPage(found, found[-1][0] if found else audience.values[-1], done=True)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from clarion.backends.sqlite.audience_count import SqliteAudiences
 from clarion.backends.sqlite.control_accounts import SqliteProviders, SqliteSuppressions
 from clarion.backends.sqlite.control_content import SqliteCategories, SqliteTemplates
 from clarion.backends.sqlite.control_definitions import SqliteDefinitions
@@ -34,10 +35,12 @@ class SqliteControl:
         self.templates = SqliteTemplates(self._runner, clock)
         self.providers = SqliteProviders(self._runner, clock, vault)
         self.definitions = SqliteDefinitions(self._runner, clock)
+        self.audiences = SqliteAudiences(data_dir, clock)
         self.suppressions = SqliteSuppressions(self._runner)
 
     async def close(self) -> None:
         """Finish what is under way and close."""
+        await self.audiences.close()
         await self._runner.close()
 
 
