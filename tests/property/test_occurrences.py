@@ -1,0 +1,198 @@
+"""Occurrences against walkers that take every minute one by one, and recurrence rules against dateutil's."""
+
+import warnings
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
+from zoneinfo import ZoneInfo, available_timezones
+
+from dateutil.rrule import rrulestr
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from clarion.domain.limits import RECURRENCE_DAYS_MAX
+from clarion.domain.localtime import local_time
+from clarion.domain.occurrences import next_after
+from clarion.domain.recurrence import times_after
+from clarion.domain.rrule import read_rule
+from clarion.domain.schedule import Schedule, ScheduleTo
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+ZONES = sorted(available_timezones())
+
+
+def schedule(**when):
+    return Schedule(ScheduleTo(all=True), template="hello", **when)
+
+
+def occurrences(one, after_ms, until_ms):
+    """Every occurrence after one instant, up to another."""
+    while (after_ms := next_after(one, after_ms)) is not None and after_ms <= until_ms:
+        yield after_ms
+
+
+def walked(matches, zone, after_ms, until_ms):
+    """The same by looking at the clock every minute. What it never showed happens when it shows something later; what it
+    shows again has happened."""
+    at_ms = after_ms - after_ms % MINUTE_MS - 30 * HOUR_MS
+    latest = local_time(at_ms, zone)
+    while (at_ms := at_ms + MINUTE_MS) <= until_ms:
+        shown = local_time(at_ms, zone)
+        passed = [latest + timedelta(minutes=n) for n in range(1, int((shown - latest).total_seconds()) // 60 + 1)]
+        latest = max(latest, shown)
+        if at_ms > after_ms and any(map(matches, passed)):
+            yield at_ms
+
+
+@st.composite
+def fields(draw, values):
+    """A field of a cron expression and the values it stands for."""
+    kind = draw(st.sampled_from(["*", "list", "range", "step"]))
+    if kind == "*":
+        return "*", set(values)
+    if kind == "list":
+        chosen = draw(st.sets(st.sampled_from(values), min_size=1, max_size=4))
+        return ",".join(map(str, sorted(chosen))), chosen
+    if kind == "range":
+        first, last = sorted(draw(st.tuples(st.sampled_from(values), st.sampled_from(values))))
+        return f"{first}-{last}", set(range(first, last + 1))
+    step = draw(st.integers(2, 30))
+    return f"*/{step}", set(values[::step])
+
+
+@st.composite
+def crons(draw):
+    """A cron expression and whether a wall-clock minute is one of its."""
+    minute, minutes = draw(fields(range(60)))
+    hour, hours = draw(fields(range(24)))
+    day, days = draw(fields(range(1, 32)))
+    weekday, weekdays = draw(fields(range(7)))
+    either = not day.startswith("*") and not weekday.startswith("*")
+
+    def matches(at):
+        by_day, by_weekday = at.day in days, at.isoweekday() % 7 in weekdays
+        right_day = by_day or by_weekday if either else by_day and by_weekday
+        return right_day and at.hour in hours and at.minute in minutes
+
+    return f"{minute} {hour} {day} * {weekday}", matches
+
+
+@st.composite
+def instants(draw):
+    """A zone and an instant in it, mostly shortly before its clocks change."""
+    zone = ZoneInfo(draw(st.sampled_from(ZONES)))
+    first = datetime(draw(st.integers(2000, 2036)), 1, 1, tzinfo=UTC)
+    days = [first + timedelta(days=n) for n in range(367)]
+    offsets = [day.astimezone(zone).utcoffset() for day in days]
+    changes = [day for day, before, after in zip(days, offsets, offsets[1:], strict=False) if before != after]
+    day = draw(st.sampled_from(changes or days))
+    return zone, int(day.timestamp() * 1000) + draw(st.integers(-6 * HOUR_MS, DAY_MS))
+
+
+@settings(max_examples=150, deadline=None)
+@given(crons(), instants())
+def test_cron_occurs_when_a_walker_who_watches_the_clock_says(cron, instant):
+    (text, matches), (zone, after_ms) = cron, instant
+    until_ms = after_ms + 36 * HOUR_MS
+    found = list(islice(occurrences(schedule(cron=text, zone=zone.key), after_ms, until_ms), 5_000))
+    assert found == list(walked(matches, zone, after_ms, until_ms))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sets(st.integers(0, 23), min_size=1), st.sets(st.integers(0, 59), min_size=1, max_size=10), instants())
+def test_an_rrule_goes_by_the_same_clock(hours, minutes, instant):
+    zone, after_ms = instant
+    until_ms = after_ms + 36 * HOUR_MS
+    text = f"FREQ=DAILY;BYHOUR={','.join(map(str, hours))};BYMINUTE={','.join(map(str, minutes))}"
+    one = schedule(rrule=text, start="2000-01-01T00:00", zone=zone.key)
+    wanted = walked(lambda at: at.hour in hours and at.minute in minutes, zone, after_ms, until_ms)
+    assert list(occurrences(one, after_ms, until_ms)) == list(wanted)
+
+
+@settings(max_examples=200, deadline=None)
+@given(crons(), instants())
+def test_occurrences_grow_and_none_lies_between_two(cron, instant):
+    (text, _), (zone, after_ms) = cron, instant
+    one = schedule(cron=text, zone=zone.key)
+    first_ms = next_after(one, after_ms)
+    if first_ms is not None:
+        assert first_ms > after_ms
+        assert next_after(one, first_ms - 1) == first_ms
+        assert next_after(one, (after_ms + first_ms) // 2) == first_ms
+
+
+@settings(max_examples=100, deadline=None)
+@given(crons(), instants())
+def test_with_recipient_time_it_begins_where_the_day_does(cron, instant):
+    (text, matches), (_, after_ms) = cron, instant
+    at_ms = next_after(schedule(cron=text, recipient_time=True), after_ms)
+    assume(at_ms is not None)
+    assert matches(local_time(at_ms, ZoneInfo("Pacific/Kiritimati")))
+    assert at_ms == next_after(schedule(cron=text, zone="Pacific/Kiritimati"), after_ms)
+
+
+def numbers(least, most, signed=False):
+    one = st.integers(least, most)
+    both = one | one.map(int.__neg__) if signed else one
+    return st.sets(both, min_size=1, max_size=3).map(lambda chosen: ",".join(map(str, sorted(chosen))))
+
+
+WEEKDAYS = st.sampled_from(["MO", "TU", "WE", "TH", "FR", "SA", "SU"])
+BY = {
+    "BYMONTH": numbers(1, 12),
+    "BYMONTHDAY": numbers(1, 31, signed=True),
+    "BYYEARDAY": numbers(1, 366, signed=True),
+    "BYDAY": st.sets(WEEKDAYS, min_size=1, max_size=4).map(lambda chosen: ",".join(sorted(chosen))),
+    "BYHOUR": numbers(0, 23),
+    "BYMINUTE": numbers(0, 59),
+    "BYSETPOS": numbers(1, 5, signed=True),
+}
+LATE_YEARS = range(9950, 9966)
+"""Where a rule that never fires comes to the end of the calendar soon, however long one looks."""
+
+
+@st.composite
+def rules(draw):
+    """The text of a rule that the RFC gives a meaning. Positions in weeks are left out: it does not say whether the week of
+    the start is whole."""
+    frequency = draw(st.sampled_from(["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY"]))
+    fits = {
+        "YEARLY": set(BY), "MONTHLY": set(BY) - {"BYYEARDAY"}, "WEEKLY": set(BY) - {"BYYEARDAY", "BYMONTHDAY", "BYSETPOS"},
+        "DAILY": set(BY) - {"BYYEARDAY"},
+    }.get(frequency, set(BY) - {"BYSETPOS"})  # fmt: skip
+    chosen = draw(st.sets(st.sampled_from(sorted(fits)), max_size=3))
+    assume(chosen != {"BYSETPOS"})
+    parts = {"FREQ": frequency} | {name: draw(BY[name]) for name in sorted(chosen)}
+    if "BYDAY" in parts and frequency in ("YEARLY", "MONTHLY") and draw(st.booleans()):
+        parts["BYDAY"] = ",".join(
+            f"{draw(st.sampled_from([-5, -2, -1, 1, 2, 5]))}{day}" for day in parts["BYDAY"].split(",")
+        )
+    parts["INTERVAL"] = str(draw(st.integers(1, 4) | st.integers(1, 100)))
+    parts["WKST"] = draw(WEEKDAYS)
+    if draw(st.booleans()):
+        parts["COUNT"] = str(draw(st.integers(1, 20)))
+    elif draw(st.booleans()):
+        parts["UNTIL"] = draw(st.dates(datetime(9960, 1, 1).date(), datetime(9975, 1, 1).date())).strftime(
+            "%Y%m%dT090000"
+        )
+    return ";".join(f"{name}={value}" for name, value in parts.items())
+
+
+LATE = st.datetimes(datetime(LATE_YEARS[0], 1, 1), datetime(LATE_YEARS[-1], 12, 31)).map(
+    lambda at: at.replace(second=0, microsecond=0)
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(rules(), LATE, st.timedeltas(timedelta(0), timedelta(days=400)))
+def test_a_rule_means_what_dateutil_takes_it_for(text, start, later):
+    after = start + later
+    end = after + timedelta(days=RECURRENCE_DAYS_MAX - 366)
+    found = takewhile(lambda at: at < end, times_after(read_rule(text, start, ZoneInfo("UTC")), after))
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            wanted = [at for at in rrulestr(text, dtstart=start).xafter(after, count=5) if at < end]
+    except ValueError:
+        wanted = []  # its way to say that the interval never gets to one of the times
+    assert list(islice(found, 5)) == wanted
