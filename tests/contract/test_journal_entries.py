@@ -10,6 +10,7 @@ from clarion.ports.journal import (
     IdempotencyEntry,
     Lease,
     StaleCursor,
+    StaleKey,
 )
 from tests.contract.journals import (
     START_MS,
@@ -61,13 +62,33 @@ class TestIdempotency:
         assert journal.idempotency("acme", "key", START_MS + 100) is None
         assert journal.idempotency("acme", "unknown", START_MS) is None
 
-    async def test_the_first_answer_stays_until_it_expires(self, journal, clock):
+    async def test_another_answer_is_refused_until_the_first_expires(self, journal, clock):
         await journal.append(self.entry(b"first", START_MS + 100))
-        await journal.append(self.entry(b"second", START_MS + 500))
+        both = Append(
+            frames=[frame()],
+            idempotency=[IdempotencyEntry("acme", "new", b"", b"", START_MS + 1), *self.entry(b"2", 500).idempotency],
+        )
+        with pytest.raises(StaleKey) as refused:
+            await journal.append(both)
+        assert refused.value.keys == {("acme", "key")}
+        assert (journal.head("t", 0), journal.idempotency("acme", "new", START_MS)) == (0, None)
         assert journal.idempotency("acme", "key", START_MS).answer == b"first"
         clock.pass_ms(100)
         await journal.append(self.entry(b"third", START_MS + 900))
         assert journal.idempotency("acme", "key", clock.now_ms()).answer == b"third"
+
+    async def test_the_same_answer_again_changes_nothing(self, journal):
+        await journal.append(self.entry(b"first", START_MS + 100))
+        assert await journal.append(
+            Append([frame()], idempotency=self.entry(b"first", START_MS + 900).idempotency)
+        ) == [1]
+        assert journal.idempotency("acme", "key", START_MS).expires_ms == START_MS + 100
+
+    async def test_one_append_gives_a_key_one_answer(self, journal):
+        first, second = (self.entry(answer, START_MS + 100).idempotency[0] for answer in (b"first", b"second"))
+        with pytest.raises(StaleKey):
+            await journal.append(Append(idempotency=[first, second]))
+        assert journal.idempotency("acme", "key", START_MS) is None
 
 
 class TestCancellations:

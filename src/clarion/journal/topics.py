@@ -10,6 +10,10 @@ GROUP_PLAN: Final = "plan"
 GROUP_BROADCAST: Final = "broadcast"
 GROUP_RECORD: Final = "record"
 
+_URGENCY: Final[dict[str, int]] = {lane: place for place, lane in enumerate(LANES)}
+URGENCIES: Final = range(len(LANES) + 1)
+"""What `urgency` returns, most urgent first."""
+
 
 def accepted(lane: Lane) -> str:
     """Return the topic of accepted requests of a lane."""
@@ -19,6 +23,11 @@ def accepted(lane: Lane) -> str:
 def deliver(channel: Channel, lane: Lane) -> str:
     """Return the topic of planned deliveries of a channel and lane."""
     return f"deliver.{channel}.{lane}"
+
+
+def urgency(topic: str) -> int:
+    """Return the place of the lane a topic ends in, 0 for the most urgent; a topic without a lane comes last."""
+    return _URGENCY.get(topic.rpartition(".")[2], len(LANES))
 
 
 def group_deliver(channel: Channel) -> str:

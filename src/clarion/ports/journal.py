@@ -10,6 +10,12 @@ from typing import Protocol
 
 import msgspec
 
+from clarion.ports.journal_cells import CapWrite as CapWrite
+from clarion.ports.journal_cells import Cell as Cell
+from clarion.ports.journal_cells import Signal as Signal
+from clarion.ports.journal_cells import Wait as Wait
+from clarion.ports.journal_cells import WaitEnd as WaitEnd
+
 
 class JournalTraits(msgspec.Struct, frozen=True):
     """Declared differences between backends. `atomic_append`: frames, commits, timers and cursors of one append are all
@@ -74,7 +80,7 @@ class Timer(msgspec.Struct, frozen=True):
 
 class IdempotencyEntry(msgspec.Struct, frozen=True):
     """A remembered idempotency key: the hash of the request body and the answer that was given. While an entry has not
-    expired, storing another one under its key changes nothing."""
+    expired, an append with another one under its key is refused with `StaleKey`; the same one again changes nothing."""
 
     tenant: str
     key: str
@@ -122,57 +128,9 @@ class CursorMove(msgspec.Struct, frozen=True):
     done: bool
 
 
-class Cell(msgspec.Struct, frozen=True):
-    """A value planning keeps under a key of one partition (workflow instances, open digests); None removes it. Only the
-    holder of the partition's lease writes it, so the newest append wins."""
-
-    partition: int
-    key: bytes
-    value: bytes | None
-
-
-class Wait(msgspec.Struct, frozen=True):
-    """Asks that signals with this key of the tenant be put on a stream, until it is removed or expires. `subject` tells
-    waits with the same key apart; adding the same (tenant, key, subject) again replaces it."""
-
-    tenant: str
-    key: bytes
-    subject: bytes
-    topic: str
-    partition: int
-    expires_ms: int
-
-
-class WaitEnd(msgspec.Struct, frozen=True):
-    """Removes a wait; one that is gone already is no error."""
-
-    tenant: str
-    key: bytes
-    subject: bytes
-
-
-class Signal(msgspec.Struct, frozen=True):
-    """Puts `payload` (an encoded `SignalFrame` of one event) once on each stream on which a wait for the key asks for it.
-    Nobody waiting is no error. Waits stay until whoever set them ends them."""
-
-    tenant: str
-    key: bytes
-    payload: bytes
-
-
-class CapWrite(msgspec.Struct, frozen=True):
-    """Changes cap times of some users. A block holds `CAP_BLOCK_USERS` users by ordinal; `changes` are (slot in the block,
-    the time read, the new time), in seconds since 1970, 0 for never. If one was changed since it was read, the whole
-    append is refused with `StaleCaps`."""
-
-    tenant: str
-    rule: bytes
-    block: int
-    changes: tuple[tuple[int, int, int], ...]
-
-
 class Append(msgspec.Struct, frozen=True):
-    """One atomic append. Every part may be empty. With `lease`, the append is refused when its fence is stale."""
+    """One atomic append. Every part may be empty. With `lease`, the append is refused when its fence is stale. Signals go to
+    those who waited before it; then waits end, and new ones are set."""
 
     frames: Sequence[Frame] = ()
     commits: Sequence[Commit] = ()
@@ -187,6 +145,14 @@ class Append(msgspec.Struct, frozen=True):
     ended_waits: Sequence[WaitEnd] = ()
     signals: Sequence[Signal] = ()
     caps: Sequence[CapWrite] = ()
+
+
+class StaleKey(Exception):
+    """Idempotency keys, as (tenant, key), that hold another answer already; nothing of the append was stored."""
+
+    def __init__(self, keys: frozenset[tuple[str, str]]) -> None:
+        super().__init__(f"{len(keys)} idempotency keys hold another answer already")
+        self.keys = keys
 
 
 class StaleCaps(Exception):
@@ -222,9 +188,9 @@ class Journal(Protocol):
     async def append(self, batch: Append) -> list[int]:
         """Store the batch durably and return the offsets of its frames, in their order.
 
-        Concurrent calls share one commit. Raises `StaleLease` or `StaleCursor` (other batches of the same commit are
-        not touched), `Overloaded` when the disk or the queue is full (may be tried again) or `DurabilityError` (fail
-        stop: every later append is refused). On any of them nothing of this batch is stored.
+        Concurrent calls share one commit. Raises `StaleLease`, `StaleCursor`, `StaleKey` or `StaleCaps` (other batches of
+        the same commit are not touched), `Overloaded` when the disk or the queue is full (may be tried again) or
+        `DurabilityError` (fail stop: every later append is refused). On any of them nothing of this batch is stored.
         """
         ...
 
@@ -302,8 +268,9 @@ class Journal(Protocol):
 
     async def trim(self, older_than_ms: int) -> int:
         """Delete frames appended before a time that every group with a commit on their stream has committed (a stream
-        nobody committed to stays whole), expired idempotency entries and old cancellations, but none of a subject whose
-        own timer still waits; return how many frames went. Offsets never start again."""
+        nobody committed to stays whole), expired idempotency entries and waits, and old cancellations, but none of a
+        subject whose own timer still waits; return how many frames went. Offsets never start again, and cells and caps
+        stay."""
         ...
 
     def cells(self, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -8,9 +8,11 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from clarion.domain.errors import DurabilityError, StaleLease
-from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX, LEASE_TTL_MS_MAX, PARTITIONS_MAX
-from clarion.journal.topics import GROUP_TOPICS
+from clarion.backends.memory.journal_cells import MemoryCells
+from clarion.backends.memory.journal_leases import MemoryLeases
+from clarion.domain.errors import DurabilityError
+from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX, PARTITIONS_MAX
+from clarion.journal.topics import GROUP_TOPICS, urgency
 from clarion.journal.watch import Growth, GrowthWatch, streams_of
 from clarion.ports.clock import Clock
 from clarion.ports.journal import (
@@ -25,8 +27,10 @@ from clarion.ports.journal import (
     Lease,
     Position,
     StaleCursor,
+    StaleKey,
     StoredFrame,
     Timer,
+    Wait,
 )
 
 
@@ -43,11 +47,6 @@ class _Stream:
 
     def after(self, offset: int) -> list[StoredFrame]:
         return self.frames[max(0, offset - self.trimmed) :]
-
-
-class _Holding(msgspec.Struct):
-    lease: Lease
-    expires_monotonic_ms: int
 
 
 class MemoryJournal:
@@ -69,34 +68,40 @@ class MemoryJournal:
         self._closed = False
         self._streams: dict[tuple[str, int], _Stream] = defaultdict(_Stream)
         self._positions: dict[tuple[str, int, str], Position] = {}
-        self._holdings: dict[tuple[str, int], _Holding] = {}
+        self._leases = MemoryLeases(clock)
         self._timers: dict[bytes, Timer] = {}
         self._idempotency: dict[tuple[str, str], IdempotencyEntry] = {}
         self._cancellations: list[tuple[int, Cancellation]] = []
         self._cancelled = 0
         self._cursors: dict[bytes, Cursor] = {}
+        self._cells = MemoryCells()
 
     async def append(self, batch: Append) -> list[int]:
-        """Store the batch and return the offsets of its frames. Raises `StaleLease` or `StaleCursor`."""
+        """Store the batch and return the offsets of its frames. Raises `StaleLease`, `StaleCursor`,
+        `StaleKey` or `StaleCaps`."""
         self._refuse_when_closed()
         self._check_leases(batch)
         moved = dict(self._cursors)
         for move in batch.moves:
             moved[move.cursor_id] = self._moved(moved.get(move.cursor_id), move)
+        remembered = self._remembered(batch.idempotency)
+        blocks = self._cells.changed(batch.caps)
         self._cursors = moved
+        self._idempotency.update(remembered)
         offsets = [self._put(frame) for frame in batch.frames]
         for commit in batch.commits:
             self._commit(commit)
         for timer in batch.timers:
             self._timers.setdefault(timer.timer_id, timer)
-        for entry in batch.idempotency:
-            if self.idempotency(entry.tenant, entry.key, self._clock.now_ms()) is None:
-                self._idempotency[entry.tenant, entry.key] = entry
         for cancellation in batch.cancellations:
             self._cancelled += 1
             self._cancellations.append((self._cancelled, cancellation))
         for cursor in batch.cursors:
             self._cursors.setdefault(cursor.cursor_id, cursor)
+        for signal in batch.signals:
+            for topic, partition in self._cells.streams(signal, self._clock.now_ms()):
+                self._put(Frame(topic, partition, 1, signal.payload))
+        self._cells.store(batch, blocks)
         self._growth.grew()
         return offsets
 
@@ -138,31 +143,20 @@ class MemoryJournal:
 
     async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
         """Take a free or expired lease, or the owner's own, with a new fence; None while another owner holds it."""
-        expires_ms = self._expiry(ttl_ms)
-        holding = self._holdings.get((group, partition))
-        if holding is not None and holding.lease.owner != owner and self._holds(holding.lease):
-            return None
-        lease = Lease(group, partition, owner, 1 if holding is None else holding.lease.fence + 1)
-        self._holdings[group, partition] = _Holding(lease, expires_ms)
-        return lease
+        return self._leases.acquire(group, partition, owner, ttl_ms)
 
     async def renew(self, leases: Sequence[Lease], ttl_ms: int) -> list[Lease]:
         """Extend leases and return those still held."""
-        expires_ms = self._expiry(ttl_ms)
-        held = [lease for lease in leases if self._holds(lease)]
-        for lease in held:
-            self._holdings[lease.group, lease.partition].expires_monotonic_ms = expires_ms
-        return held
+        return self._leases.renew(leases, ttl_ms)
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """Give leases back at once."""
-        for lease in leases:
-            if self._holds(lease):
-                self._holdings[lease.group, lease.partition].expires_monotonic_ms = 0
+        self._leases.release(leases)
 
     async def fire(self, now_ms: int, limit: int) -> int:
         """Move up to `limit` due timers to their streams, each exactly once, and return how many."""
-        due = sorted((t for t in self._timers.values() if t.due_ms <= now_ms), key=lambda t: t.due_ms)[:limit]
+        due = [timer for timer in self._timers.values() if timer.due_ms <= now_ms]
+        due = sorted(due, key=lambda timer: (urgency(timer.topic), timer.due_ms))[:limit]
         for timer in due:
             del self._timers[timer.timer_id]
             self._put(Frame(timer.topic, timer.partition, 1, timer.payload))
@@ -201,7 +195,7 @@ class MemoryJournal:
         return True
 
     async def trim(self, older_than_ms: int) -> int:
-        """Delete old frames that are done with, expired idempotency entries and old cancellations."""
+        """Delete old frames that are done with, expired idempotency entries and waits, and old cancellations."""
         before = sum(len(stream.frames) for stream in self._streams.values())
         for (topic, partition), stream in self._streams.items():
             floors = [at.offset for (_, p, t), at in self._positions.items() if (t, p) == (topic, partition)]
@@ -211,11 +205,28 @@ class MemoryJournal:
                 del stream.frames[0]
                 stream.trimmed += 1
         now_ms = self._clock.now_ms()
+        self._cells.trim(now_ms)
         self._idempotency = {key: entry for key, entry in self._idempotency.items() if entry.expires_ms > now_ms}
         self._cancellations = [
             (n, c) for n, c in self._cancellations if c.at_ms >= older_than_ms or c.subject_id in self._timers
         ]
         return before - sum(len(stream.frames) for stream in self._streams.values())
+
+    def cells(self, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the values of those of the keys that have one."""
+        return self._cells.cells(partition, keys)
+
+    def cells_under(self, partition: int, prefix: bytes, limit: int, after: bytes = b"") -> list[tuple[bytes, bytes]]:
+        """Return cells whose keys begin with `prefix` and stand above `after`, in order."""
+        return self._cells.cells_under(partition, prefix, limit, after)
+
+    def waits(self, tenant: str, key: bytes, limit: int = 1_000) -> list[Wait]:
+        """Return who waits for a key, those that expired left out."""
+        return self._cells.waits(tenant, key, self._clock.now_ms(), limit)
+
+    def caps(self, tenant: str, rule: bytes, blocks: Sequence[int]) -> dict[int, bytes]:
+        """Return the cap times of those of the blocks that someone wrote."""
+        return self._cells.caps(tenant, rule, blocks)
 
     async def close(self) -> None:
         """Refuse further appends."""
@@ -255,19 +266,20 @@ class MemoryJournal:
             updated_ms=self._clock.now_ms(),
         )
 
+    def _remembered(self, entries: Sequence[IdempotencyEntry]) -> dict[tuple[str, str], IdempotencyEntry]:
+        remembered: dict[tuple[str, str], IdempotencyEntry] = {}
+        stale: set[tuple[str, str]] = set()
+        for entry in entries:
+            place = (entry.tenant, entry.key)
+            known = remembered.get(place) or self._idempotency.get(place)
+            if known is None or known.expires_ms <= self._clock.now_ms():
+                remembered[place] = entry
+            elif (known.body_hash, known.answer) != (entry.body_hash, entry.answer):
+                stale.add(place)
+        if stale:
+            raise StaleKey(frozenset(stale))
+        return remembered
+
     def _check_leases(self, batch: Append) -> None:
         named = [commit.lease for commit in batch.commits] + [move.lease for move in batch.moves]
-        for lease in [*named, batch.lease]:
-            if lease is not None and not self._holds(lease):
-                raise StaleLease(f"{lease.owner} no longer holds {lease.group}/{lease.partition} (fence {lease.fence})")
-
-    def _holds(self, lease: Lease) -> bool:
-        holding = self._holdings.get((lease.group, lease.partition))
-        return (
-            holding is not None and holding.lease == lease and self._clock.monotonic_ms() < holding.expires_monotonic_ms
-        )
-
-    def _expiry(self, ttl_ms: int) -> int:
-        if not 0 < ttl_ms <= LEASE_TTL_MS_MAX:
-            raise ValueError(f"a lease runs 1 to {LEASE_TTL_MS_MAX} ms, not {ttl_ms}")
-        return self._clock.monotonic_ms() + ttl_ms
+        self._leases.check([*named, batch.lease] if batch.lease is not None else named)

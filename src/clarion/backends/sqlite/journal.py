@@ -28,6 +28,7 @@ from clarion.ports.journal import (
     Lease,
     Position,
     StoredFrame,
+    Wait,
 )
 
 _WRITER_CACHE_KIB: Final = 16_384
@@ -147,6 +148,22 @@ class SqliteJournal:
         while await self._writer.run(lambda tx: journal_trim.trim_entries(tx.db, older_than_ms, tx.now_ms)):
             pass
         return frames
+
+    def cells(self, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the values of those of the keys that have one."""
+        return self._reader.cells(partition, keys)
+
+    def cells_under(self, partition: int, prefix: bytes, limit: int, after: bytes = b"") -> list[tuple[bytes, bytes]]:
+        """Return cells whose keys begin with `prefix` and stand above `after`, in order."""
+        return self._reader.cells_under(partition, prefix, limit, after)
+
+    def waits(self, tenant: str, key: bytes, limit: int = 1_000) -> list[Wait]:
+        """Return who waits for a key, those that expired left out."""
+        return self._reader.waits(tenant, key, self._clock.now_ms(), limit)
+
+    def caps(self, tenant: str, rule: bytes, blocks: Sequence[int]) -> dict[int, bytes]:
+        """Return the cap times of those of the blocks that someone wrote."""
+        return self._reader.caps(tenant, rule, blocks)
 
     async def close(self) -> None:
         """Finish appends under way and close."""

@@ -1,29 +1,34 @@
 """What the writer's transaction does with one append, and with timers that fall due."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import apsw
 import msgspec
 
+from clarion.backends.sqlite import journal_cells as cells
 from clarion.backends.sqlite import journal_leases as leases
-from clarion.backends.sqlite.connection import fetch_all
+from clarion.backends.sqlite.connection import fetch_all, fetch_one
 from clarion.backends.sqlite.journal_streams import Stream, find, frame_id
-from clarion.ports.journal import Append, CursorMove, Frame, StaleCursor
+from clarion.journal.topics import URGENCIES, urgency
+from clarion.ports.journal import Append, CursorMove, Frame, IdempotencyEntry, Signal, StaleCursor, StaleKey
 
 _FRAME = "INSERT INTO frames (frame_id, appended_ms, count, total, payload) VALUES (?, ?, ?, ?, ?)"
 _COMMIT = """INSERT INTO commits ("group", partition, topic, "offset", mark) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET "offset" = excluded."offset", mark = excluded.mark
     WHERE excluded."offset" >= commits."offset" """
-_TIMER = "INSERT OR IGNORE INTO timers (timer_id, due_ms, topic, partition, payload) VALUES (?, ?, ?, ?, ?)"
+_TIMER = "INSERT OR IGNORE INTO timers (timer_id, due_ms, topic, partition, payload, urgency) VALUES (?, ?, ?, ?, ?, ?)"
 _IDEMPOTENCY = """INSERT INTO idempotency (tenant, key, body_hash, answer, expires_ms) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET body_hash = excluded.body_hash, answer = excluded.answer, expires_ms = excluded.expires_ms
     WHERE idempotency.expires_ms <= ?"""
+_REMEMBERED = "SELECT body_hash, answer FROM idempotency WHERE tenant = ? AND key = ?"
 _CANCELLATION = "INSERT INTO cancellations (tenant, subject_id, at_ms) VALUES (?, ?, ?)"
 _CURSOR = "INSERT OR IGNORE INTO cursors VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _MOVE = """UPDATE cursors SET position = ?, planned = planned + ?, skipped = skipped + ?, users = users + ?,
     status = CASE WHEN ? THEN 'done' ELSE status END, updated_ms = ?
     WHERE cursor_id = ? AND position = ? AND status = 'running' RETURNING 1"""
-_DUE = "SELECT sequence, topic, partition, payload FROM timers WHERE due_ms <= ? ORDER BY due_ms, sequence LIMIT ?"
+_DUE = """SELECT sequence, topic, partition, payload FROM timers WHERE urgency = ? AND due_ms <= ?
+    ORDER BY due_ms, sequence LIMIT ?"""
 
 
 class Transaction:
@@ -39,7 +44,8 @@ class Transaction:
         self._streams: dict[tuple[str, int], Stream] = {}
 
     def append(self, batch: Append) -> list[int]:
-        """Store all of a batch and return its frames' offsets. Raises `StaleLease` or `StaleCursor`."""
+        """Store all of a batch and return its frames' offsets. Raises `StaleLease`, `StaleCursor`, `StaleKey` or
+        `StaleCaps`; the caller then undoes what was written."""
         self._check_leases(batch)
         for move in batch.moves:
             self._move(move)
@@ -48,15 +54,16 @@ class Transaction:
             rows = [(c.lease.group, c.lease.partition, c.topic, c.offset, c.mark) for c in batch.commits]
             self.db.executemany(_COMMIT, rows)
         if batch.timers:
-            self.db.executemany(_TIMER, [msgspec.structs.astuple(timer) for timer in batch.timers])
+            rows = [(*msgspec.structs.astuple(timer), urgency(timer.topic)) for timer in batch.timers]
+            self.db.executemany(_TIMER, rows)
         if batch.idempotency:
-            rows = [(*msgspec.structs.astuple(entry), self.now_ms) for entry in batch.idempotency]
-            self.db.executemany(_IDEMPOTENCY, rows)
+            self._remember(batch.idempotency)
         if batch.cancellations:
             rows = [msgspec.structs.astuple(cancellation) for cancellation in batch.cancellations]
             self.db.executemany(_CANCELLATION, rows)
         if batch.cursors:
             self.db.executemany(_CURSOR, [msgspec.structs.astuple(cursor) for cursor in batch.cursors])
+        self._write_cells(batch)
         return offsets
 
     def put(self, frames: Iterable[Frame]) -> list[int]:
@@ -75,7 +82,10 @@ class Transaction:
 
     def fire(self, now_ms: int, limit: int) -> int:
         """Move due timers to their streams and return how many."""
-        due = fetch_all(self.db, _DUE, (now_ms, limit))
+        due: list[tuple[Any, ...]] = []
+        for most_urgent in URGENCIES:
+            if len(due) < limit:
+                due += fetch_all(self.db, _DUE, (most_urgent, now_ms, limit - len(due)))
         self.put(Frame(topic, partition, 1, payload) for _, topic, partition, payload in due)
         self.db.executemany("DELETE FROM timers WHERE sequence = ?", [(row[0],) for row in due])
         return len(due)
@@ -85,6 +95,32 @@ class Transaction:
         if batch.lease is not None:
             named.add(batch.lease)
         leases.check(self.db, named, self.monotonic_ms)
+
+    def _remember(self, entries: Sequence[IdempotencyEntry]) -> None:
+        stale: set[tuple[str, str]] = set()
+        for entry in entries:
+            self.db.execute(_IDEMPOTENCY, (*msgspec.structs.astuple(entry), self.now_ms))
+            if not self.db.changes() and not self._holds(entry):
+                stale.add((entry.tenant, entry.key))
+        if stale:
+            raise StaleKey(frozenset(stale))
+
+    def _holds(self, entry: IdempotencyEntry) -> bool:
+        return fetch_one(self.db, _REMEMBERED, (entry.tenant, entry.key)) == (entry.body_hash, entry.answer)
+
+    def _write_cells(self, batch: Append) -> None:
+        if batch.caps:
+            cells.write_caps(self.db, batch.caps)
+        if batch.cells:
+            cells.write_cells(self.db, batch.cells)
+        for signal in batch.signals:
+            self._signal(signal)
+        if batch.ended_waits or batch.waits:
+            cells.write_waits(self.db, batch.ended_waits, batch.waits)
+
+    def _signal(self, signal: Signal) -> None:
+        streams = cells.streams_of(self.db, signal, self.now_ms)
+        self.put(Frame(topic, partition, 1, signal.payload) for topic, partition in streams)
 
     def _move(self, move: CursorMove) -> None:
         values = (move.position, move.planned, move.skipped, move.users, move.done, self.now_ms)

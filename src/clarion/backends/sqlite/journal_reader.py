@@ -1,16 +1,17 @@
 """Reads of the journal: a connection of their own in the calling thread, cheap and never waiting."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 import apsw
 
+from clarion.backends.sqlite import journal_cells as cells
 from clarion.backends.sqlite.connection import fetch_all, fetch_one
 from clarion.backends.sqlite.journal_streams import OFFSET_BITS, find, first_since, frame_id, offset_of
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX
-from clarion.journal.topics import GROUP_TOPICS
-from clarion.ports.journal import Cursor, IdempotencyEntry, Position, StoredFrame
+from clarion.journal.topics import GROUP_TOPICS, URGENCIES
+from clarion.ports.journal import Cursor, IdempotencyEntry, Position, StoredFrame, Wait
 
 _FRAMES: Final = """SELECT frame_id, count, appended_ms, payload FROM frames
     WHERE frame_id > ? AND frame_id < ? ORDER BY frame_id LIMIT ?"""
@@ -20,6 +21,7 @@ _STREAM_ID: Final = "SELECT stream_id FROM streams WHERE topic = ? AND partition
 _COMMITTED: Final = 'SELECT topic, "offset", mark FROM commits WHERE "group" = ? AND partition = ?'
 _COMMITTED_OFFSETS: Final = 'SELECT topic, partition, "offset" FROM commits WHERE "group" = ?'
 _TOTAL_AT: Final = "SELECT total FROM frames WHERE frame_id = ?"
+_NEXT_DUE: Final = "SELECT due_ms FROM timers WHERE urgency = ? ORDER BY due_ms LIMIT 1"
 _CANCELLED: Final = "SELECT sequence, subject_id FROM cancellations WHERE sequence > ? ORDER BY sequence LIMIT ?"
 _IDEMPOTENCY: Final = "SELECT * FROM idempotency WHERE tenant = ? AND key = ? AND expires_ms > ?"
 _CURSORS: Final = """SELECT * FROM cursors WHERE (?1 IS NULL OR partition = ?1) AND (?2 IS NULL OR status = ?2)
@@ -83,8 +85,8 @@ class Reader:
 
     def next_due_ms(self) -> int | None:
         """Return when the earliest timer is due."""
-        ((due_ms,),) = fetch_all(self._db, "SELECT min(due_ms) FROM timers")
-        return due_ms  # type: ignore[no-any-return]
+        rows = [fetch_one(self._db, _NEXT_DUE, (urgency,)) for urgency in URGENCIES]
+        return min((row[0] for row in rows if row is not None), default=None)
 
     def cancelled_since(self, sequence: int) -> tuple[int, list[bytes]]:
         """Return the sequence number to go on from and the subject ids cancelled after `sequence`."""
@@ -104,6 +106,22 @@ class Reader:
     def cursors(self, partition: int | None, status: str | None) -> list[Cursor]:
         """Return cursors, oldest first."""
         return [Cursor(*row) for row in fetch_all(self._db, _CURSORS, (partition, status))]
+
+    def cells(self, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the values of those of the keys that have one."""
+        return cells.read_cells(self._db, partition, keys)
+
+    def cells_under(self, partition: int, prefix: bytes, limit: int, after: bytes) -> list[tuple[bytes, bytes]]:
+        """Return cells whose keys begin with `prefix` and stand above `after`, in order."""
+        return cells.read_cells_under(self._db, partition, prefix, limit, after)
+
+    def waits(self, tenant: str, key: bytes, now_ms: int, limit: int) -> list[Wait]:
+        """Return who waits for a key."""
+        return cells.read_waits(self._db, tenant, key, now_ms, limit)
+
+    def caps(self, tenant: str, rule: bytes, blocks: Sequence[int]) -> dict[int, bytes]:
+        """Return the cap times of those of the blocks that someone wrote."""
+        return cells.read_caps(self._db, tenant, rule, blocks)
 
     def close(self) -> None:
         """Close the connection."""

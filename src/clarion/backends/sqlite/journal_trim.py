@@ -15,6 +15,8 @@ _TRIMMED: Final = """UPDATE streams SET trimmed_offset = ?, trimmed_total = (SEL
 _DELETE: Final = "DELETE FROM frames WHERE frame_id > ? AND frame_id <= ?"
 _EXPIRED: Final = """DELETE FROM idempotency WHERE (tenant, key) IN
     (SELECT tenant, key FROM idempotency WHERE expires_ms <= ? LIMIT ?)"""
+_EXPIRED_WAITS: Final = """DELETE FROM waits WHERE (tenant, key, subject) IN
+    (SELECT tenant, key, subject FROM waits WHERE expires_ms <= ? LIMIT ?)"""
 _OLD_CANCELLATIONS: Final = """DELETE FROM cancellations WHERE sequence IN
     (SELECT sequence FROM cancellations c WHERE at_ms < ?
      AND NOT EXISTS (SELECT 1 FROM timers t WHERE t.timer_id = c.subject_id) LIMIT ?)"""
@@ -33,9 +35,10 @@ def trim_frames(db: apsw.Connection, older_than_ms: int) -> int:
 
 
 def trim_entries(db: apsw.Connection, older_than_ms: int, now_ms: int) -> int:
-    """Delete a bounded number of expired idempotency entries and of old cancellations; return how many."""
+    """Delete a bounded number of expired idempotency entries and waits and of old cancellations; return how many."""
     before = db.total_changes()
     db.execute(_EXPIRED, (now_ms, TRIM_ROWS_PER_COMMIT_MAX))
+    db.execute(_EXPIRED_WAITS, (now_ms, TRIM_ROWS_PER_COMMIT_MAX))
     db.execute(_OLD_CANCELLATIONS, (older_than_ms, TRIM_ROWS_PER_COMMIT_MAX))
     return db.total_changes() - before
 

@@ -15,12 +15,21 @@ import apsw
 from clarion.backends.sqlite.courtesy import Courtesy
 from clarion.domain.errors import ClarionError, DurabilityError, Overloaded
 from clarion.domain.limits import JOURNAL_QUEUE_JOBS_MAX
-from clarion.ports.journal import StaleCursor
+from clarion.ports.journal import StaleCaps, StaleCursor, StaleKey
 
 Tx = TypeVar("Tx")
 T = TypeVar("T")
 
-_REFUSALS: Final = (ClarionError, StaleCursor, ValueError, TypeError, apsw.ConstraintError, apsw.TooBigError)
+_REFUSALS: Final = (
+    ClarionError,
+    StaleCaps,
+    StaleCursor,
+    StaleKey,
+    ValueError,
+    TypeError,
+    apsw.ConstraintError,
+    apsw.TooBigError,
+)
 """What only the work that raised it is answerable for; anything else stops the writer."""
 _TRY_AGAIN: Final = (apsw.FullError, apsw.BusyError)
 """SQLite has rolled back cleanly, and a later commit may succeed."""

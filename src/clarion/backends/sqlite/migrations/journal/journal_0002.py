@@ -18,10 +18,17 @@ _STATEMENTS: Final = (
     """CREATE TABLE caps (
         tenant TEXT NOT NULL, rule BLOB NOT NULL, block INTEGER NOT NULL, times BLOB NOT NULL,
         PRIMARY KEY (tenant, rule, block)) WITHOUT ROWID""",
+    # The place of the lane the topic ends in, 0 for the most urgent; 4 is for topics without a lane.
+    "ALTER TABLE timers ADD COLUMN urgency INTEGER NOT NULL DEFAULT 4",
+    """UPDATE timers SET urgency = CASE
+        WHEN topic LIKE '%.critical' THEN 0 WHEN topic LIKE '%.high' THEN 1
+        WHEN topic LIKE '%.normal' THEN 2 WHEN topic LIKE '%.bulk' THEN 3 ELSE 4 END""",
+    "DROP INDEX timers_due",
+    "CREATE INDEX timers_due ON timers (urgency, due_ms)",
 )
 
 
 def upgrade() -> None:
-    """Add the tables."""
+    """Add the tables, and give the timers there are their urgency."""
     for statement in _STATEMENTS:
         op.execute(statement)

@@ -1,0 +1,79 @@
+"""Cells, waits and cap times of the referee model: what has to hold is checked first and changed afterwards."""
+
+from collections.abc import Iterable, Sequence
+from struct import pack
+
+from clarion.domain.limits import CAP_BLOCK_USERS
+from clarion.ports.journal import Append, CapWrite, Signal, StaleCaps, Wait
+
+CapBlocks = dict[tuple[str, bytes, int], list[int]]
+
+
+class MemoryCells:
+    """What one journal keeps beside its frames for planning."""
+
+    def __init__(self) -> None:
+        self._cells: dict[tuple[int, bytes], bytes] = {}
+        self._waits: dict[tuple[str, bytes, bytes], Wait] = {}
+        self._caps: CapBlocks = {}
+
+    def changed(self, writes: Iterable[CapWrite]) -> CapBlocks:
+        """Return the blocks as they will be after the writes. Raises `StaleCaps`."""
+        blocks: CapBlocks = {}
+        for write in writes:
+            place = (write.tenant, write.rule, write.block)
+            times = blocks.setdefault(place, list(self._caps.get(place, [0] * CAP_BLOCK_USERS)))
+            for slot, read_s, new_s in write.changes:
+                if times[slot] != read_s:
+                    raise StaleCaps(f"slot {slot} of block {write.block} was changed since it was read")
+                times[slot] = new_s
+        return blocks
+
+    def store(self, batch: Append, blocks: CapBlocks) -> None:
+        """Take over a batch whose caps became `blocks`."""
+        self._caps.update(blocks)
+        for cell in batch.cells:
+            if cell.value is None:
+                self._cells.pop((cell.partition, cell.key), None)
+            else:
+                self._cells[cell.partition, cell.key] = cell.value
+        for ended in batch.ended_waits:
+            self._waits.pop((ended.tenant, ended.key, ended.subject), None)
+        for wait in batch.waits:
+            self._waits[wait.tenant, wait.key, wait.subject] = wait
+
+    def streams(self, signal: Signal, now_ms: int) -> list[tuple[str, int]]:
+        """Return the streams on which someone waits for a signal, each once."""
+        return sorted({(wait.topic, wait.partition) for wait in self._waiting(signal.tenant, signal.key, now_ms)})
+
+    def cells(self, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the values of those of the keys that have one."""
+        return {key: self._cells[partition, key] for key in keys if (partition, key) in self._cells}
+
+    def cells_under(self, partition: int, prefix: bytes, limit: int, after: bytes) -> list[tuple[bytes, bytes]]:
+        """Return cells whose keys begin with `prefix` and stand above `after`, in order."""
+        return [
+            (key, value)
+            for (at, key), value in sorted(self._cells.items())
+            if at == partition and key.startswith(prefix) and key > after
+        ][:limit]
+
+    def waits(self, tenant: str, key: bytes, now_ms: int, limit: int) -> list[Wait]:
+        """Return who waits for a key."""
+        return sorted(self._waiting(tenant, key, now_ms), key=lambda wait: wait.subject)[:limit]
+
+    def caps(self, tenant: str, rule: bytes, blocks: Sequence[int]) -> dict[int, bytes]:
+        """Return the cap times of those of the blocks that someone wrote."""
+        found = {block: self._caps.get((tenant, rule, block)) for block in blocks}
+        return {block: pack(f"<{CAP_BLOCK_USERS}I", *times) for block, times in found.items() if times is not None}
+
+    def trim(self, now_ms: int) -> None:
+        """Forget waits that expired."""
+        self._waits = {place: wait for place, wait in self._waits.items() if wait.expires_ms > now_ms}
+
+    def _waiting(self, tenant: str, key: bytes, now_ms: int) -> list[Wait]:
+        return [
+            wait
+            for (of, name, _), wait in self._waits.items()
+            if (of, name) == (tenant, key) and wait.expires_ms > now_ms
+        ]

@@ -1,0 +1,64 @@
+"""Leases of the referee model, on monotonic time."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from clarion.domain.errors import StaleLease
+from clarion.domain.limits import LEASE_TTL_MS_MAX
+from clarion.ports.clock import Clock
+from clarion.ports.journal import Lease
+
+
+class _Holding(msgspec.Struct):
+    lease: Lease
+    expires_monotonic_ms: int
+
+
+class MemoryLeases:
+    """Who holds which partition for which group; what expired is kept, so that fences keep growing."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._holdings: dict[tuple[str, int], _Holding] = {}
+
+    def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
+        """Take a lease that is free, expired or the owner's own; its fence grows by one. None while another holds it."""
+        expires_ms = self._expiry(ttl_ms)
+        holding = self._holdings.get((group, partition))
+        if holding is not None and holding.lease.owner != owner and self._holds(holding.lease):
+            return None
+        lease = Lease(group, partition, owner, 1 if holding is None else holding.lease.fence + 1)
+        self._holdings[group, partition] = _Holding(lease, expires_ms)
+        return lease
+
+    def renew(self, leases: Iterable[Lease], ttl_ms: int) -> list[Lease]:
+        """Extend leases that are still held and return them."""
+        expires_ms = self._expiry(ttl_ms)
+        held = [lease for lease in leases if self._holds(lease)]
+        for lease in held:
+            self._holdings[lease.group, lease.partition].expires_monotonic_ms = expires_ms
+        return held
+
+    def release(self, leases: Iterable[Lease]) -> None:
+        """Let leases expire at once."""
+        for lease in leases:
+            if self._holds(lease):
+                self._holdings[lease.group, lease.partition].expires_monotonic_ms = 0
+
+    def check(self, leases: Iterable[Lease]) -> None:
+        """Raise `StaleLease` unless every lease is held and has not expired."""
+        for lease in leases:
+            if not self._holds(lease):
+                raise StaleLease(f"{lease.owner} no longer holds {lease.group}/{lease.partition} (fence {lease.fence})")
+
+    def _holds(self, lease: Lease) -> bool:
+        holding = self._holdings.get((lease.group, lease.partition))
+        return (
+            holding is not None and holding.lease == lease and self._clock.monotonic_ms() < holding.expires_monotonic_ms
+        )
+
+    def _expiry(self, ttl_ms: int) -> int:
+        if not 0 < ttl_ms <= LEASE_TTL_MS_MAX:
+            raise ValueError(f"a lease runs 1 to {LEASE_TTL_MS_MAX} ms, not {ttl_ms}")
+        return self._clock.monotonic_ms() + ttl_ms
