@@ -30,7 +30,9 @@ class Delivery(msgspec.Struct, gc=False):
     """A delivery as it stands. `attempt` is the newest attempt begun and `repeats` how often that same attempt was begun
     again (each a possible duplicate at the provider). The provider columns and `started_ms` tell of attempt
     `accepted_attempt`, or of the newest one while that is 0. `finished_ms` is when the state was last decided. A broadcast delivery has a row only when more happened to
-    it than being accepted at once; its chunk and index in it say where the state byte is."""
+    it than being accepted at once; its chunk and index in it say where the state byte is. `retry_ms` of a held delivery is
+    when it is decided again. `step` is the workflow step that sent it. `profile_id` and `setting` (the digest of shared
+    facts) are what it was decided from."""
 
     id: bytes
     tenant: str
@@ -53,6 +55,9 @@ class Delivery(msgspec.Struct, gc=False):
     accepted_ms: int | None = None
     chunk_id: bytes | None = None
     chunk_index: int = 0
+    step: str = ""
+    profile_id: int = 0
+    setting: bytes | None = None
 
 
 class Attempt(msgspec.Struct, gc=False):
@@ -176,6 +181,8 @@ class Changes(msgspec.Struct):
     replays: list[tuple[int, str, bytes]] = []
     """(at_ms, tenant, delivery id) of dead letters stored by an earlier fold."""
     cancellations: list[tuple[str, bytes, int]] = []
+    settings: dict[bytes, bytes] = {}
+    """Digest to shared facts that decisions were made from (JSON)."""
     totals: dict[TotalKey, int] = {}
     counters: dict[CounterKey, int] = {}
 

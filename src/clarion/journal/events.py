@@ -102,7 +102,8 @@ class ChunkFrame(_Columns, tag=3):
 
     `chunk_id` is 24 bytes: the broadcast id and 8 bytes of the first ordinal, channel and locale. `ordinals` are user
     ordinals, ascending. `states` and `reasons` hold one byte a delivery. `addresses` and `users` are empty where the
-    channel needs none.
+    channel needs none. `template` is the key of what in-app `content` was rendered from, too. Held deliveries come back
+    on `accepted.bulk` in a frame like the first.
     """
 
     chunk_id: bytes
@@ -121,6 +122,7 @@ class ChunkFrame(_Columns, tag=3):
     reasons: bytes
     addresses: list[str]
     users: list[dict[str, Any]]
+    template: str = ""
 
 
 class PlannedFrame(_Columns, tag=4):

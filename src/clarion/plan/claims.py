@@ -1,6 +1,6 @@
 """Caps claimed by one step of planning: read in few queries, decided in memory, written with the step's append."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from clarion.domain.limits import CAP_BLOCK_USERS, CAP_BLOCKS_MAX
 from clarion.plan.rules.caps import free_at, taken
@@ -70,6 +70,26 @@ class Claims:
         changed = self._changed.setdefault(place, {})
         read = changed[slot][0] if slot in changed else self._blocks[place][slot]
         changed[slot] = (read, arrival_s)
+
+    def admit(self, tenant: str, caps: Sequence[CapRule], ordinals: Sequence[int]) -> dict[int, tuple[CapRule, int]]:
+        """Count one more for each of the users who have room under all caps; return the others with the cap that has no
+        room for longest, and from when on it has (seconds since 1970)."""
+        full: dict[int, tuple[CapRule, int]] = {}
+        for cap in caps:
+            self.load(tenant, cap, ordinals)
+            limit_s = self._now_s + (cap.limit - 1) * cap.gap_s
+            for ordinal in ordinals:
+                arrival_s = self.arrival(tenant, cap.rule, ordinal)
+                if arrival_s > limit_s:
+                    free_s = free_at(arrival_s, cap.limit, cap.gap_s)
+                    if ordinal not in full or free_s > full[ordinal][1]:
+                        full[ordinal] = cap, free_s
+        for cap in caps:
+            for ordinal in ordinals:
+                if ordinal not in full:
+                    arrival_s = self.arrival(tenant, cap.rule, ordinal)
+                    self.change(tenant, cap.rule, ordinal, taken(arrival_s, self._now_s, cap.gap_s))
+        return full
 
     def writes(self) -> list[CapWrite]:
         """Return what has to be written with the step's append."""

@@ -82,7 +82,9 @@ class PlannedColumns:
         notifications = list(map(list, zip(*self._notifications, strict=True)))
         columns = list(map(list, zip(*self._deliveries, strict=True))) or [[] for _ in range(11)]
         *flat, setting_of = columns
-        return PlannedFrame(self._now_ms, *notifications, *flat, list(self._settings), setting_of)
+        frame = PlannedFrame(self._now_ms, *notifications, *flat)
+        frame.settings, frame.setting_of = list(self._settings), setting_of
+        return frame
 
 
 _VERDICTS = {Skip: "skip", Hold: "hold", Merge: "merge"}

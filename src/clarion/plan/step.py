@@ -46,6 +46,7 @@ class Step:
         self.timers: list[Timer] = []
         self.cursors: list[Cursor] = []
         self.counts: dict[tuple[str, str], int] = {}
+        self.merged: list[Merged] = []
 
     def append(self, lease: Lease, commits: Sequence[Commit]) -> Append:
         """Return the append that makes the step durable."""
@@ -138,6 +139,7 @@ class StepPlanner:
                 step.frames += released.frames
                 step.timers += released.timers
                 step.count(released.counts)
+                step.merged += released.merged
             case _:
                 pass
 
@@ -146,6 +148,7 @@ class StepPlanner:
     ) -> None:
         """Plan items, and what planning them asks for."""
         turn, resumed = step.turn, step.resumed
+        started = [*started, *map(_digesting, step.merged)]
         for _ in range(ROUNDS_MAX):
             for item in started:
                 turn.start(item)

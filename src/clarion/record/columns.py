@@ -3,10 +3,12 @@
 import logging
 from array import array
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
 
+from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.errors import CorruptFrame
 from clarion.domain.history import (
@@ -70,7 +72,7 @@ def touched(frames: Iterable[events.Event]) -> tuple[set[bytes], set[bytes]]:
             case events.AttemptedFrame():
                 deliveries.update(frame.delivery_ids)
                 chunks.update(place[0] for place in frame.chunks if place is not None)
-            case events.ChunkFrame() | events.ChunkAttemptedFrame():
+            case events.ChunkFrame() | events.ChunkAttemptedFrame() | events.ChunkReleasedFrame():
                 chunks.add(frame.chunk_id)
             case _:
                 pass
@@ -82,7 +84,9 @@ def fold_frame(fold: Fold, frame: events.Event) -> None:
     match frame:
         case events.PlannedFrame():
             fold.notifications(_notifications(frame))
-            fold.planned(frame.planned_ms, _deliveries(frame))
+            digests = [settings_digest(facts) for facts in frame.settings]
+            fold.settings(zip(digests, frame.settings, strict=True))
+            fold.planned(frame.planned_ms, _deliveries(frame, digests))
         case events.IntentFrame(chunk_id=bytes(chunk_id)):
             fold.chunk_intents(chunk_id, frame.first_index, len(frame.delivery_ids))
         case events.IntentFrame():
@@ -95,11 +99,13 @@ def fold_frame(fold: Fold, frame: events.Event) -> None:
             fold.chunk_attempted(
                 frame.chunk_id, frame.first_index, frame.states, frame.finished_ms, frame.provider, frame.vendor
             )
+        case events.ChunkReleasedFrame():
+            fold.chunk_released(frame.chunk_id, frame.at_ms, frame.states, frame.reasons)
         case events.CancelledFrame():
             fold.cancelled(frame.tenants, frame.subject_ids, frame.at_ms)
         case events.ReplayedFrame():
             fold.replayed(frame.delivery_ids, frame.at_ms)
-        case events.AcceptedFrame() | events.DeliverFrame():
+        case _:
             pass
 
 
@@ -115,17 +121,30 @@ def _notifications(frame: events.PlannedFrame) -> Iterable[Notification]:
         )  # fmt: skip
 
 
-def _deliveries(frame: events.PlannedFrame) -> Iterable[Delivery]:
-    tenants, at_ms = frame.tenants, frame.planned_ms
+def _deliveries(frame: events.PlannedFrame, digests: Sequence[bytes]) -> Iterable[Delivery]:
+    tenants, at_ms, count = frame.tenants, frame.planned_ms, len(frame.delivery_ids)
     columns = zip(
         frame.of, frame.delivery_ids, frame.user_ids, frame.channels, frame.addresses, frame.reasons, frame.details,
-        strict=True,
+        frame.held_ms or [None] * count, frame.steps or [""] * count, frame.profile_ids or [0] * count,
+        [digests[i] for i in frame.setting_of] if digests else [None] * count, strict=True,
     )  # fmt: skip
-    for of, id_, user_id, channel, address, reason, detail in columns:
-        row = Delivery(id_, tenants[of], user_id, channel, address, State.PLANNED, planned_ms=at_ms)
+    for of, id_, user_id, channel, address, reason, detail, held_ms, step, profile_id, setting in columns:
+        row = Delivery(
+            id_, tenants[of], user_id, channel, address, State.PLANNED, planned_ms=at_ms, step=step,
+            profile_id=profile_id, setting=setting,
+        )  # fmt: skip
         if reason:
-            row.state, row.reason, row.detail, row.finished_ms = State.SKIPPED, reason, detail, at_ms
+            row.reason, row.detail = reason, detail
+            if held_ms is not None:
+                row.state, row.retry_ms = State.HELD, held_ms
+            else:
+                row.state, row.finished_ms = State.MERGED if reason == Reason.MERGED else State.SKIPPED, at_ms
         yield row
+
+
+def settings_digest(facts: bytes) -> bytes:
+    """Return the name under which shared facts are kept."""
+    return blake2b(facts, digest_size=16).digest()
 
 
 def _fold_attempted(fold: Fold, frame: events.AttemptedFrame) -> None:

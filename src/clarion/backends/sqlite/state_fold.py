@@ -30,6 +30,7 @@ _NOTIFICATION: Final = _insert(
     scheduled_ms = coalesce(scheduled_ms, excluded.scheduled_ms)""",
 )
 _DELIVERY: Final = _insert("deliveries", Delivery, "").replace("INSERT", "INSERT OR REPLACE", 1)
+_SETTING: Final = "INSERT OR IGNORE INTO settings VALUES (?, ?)"
 _ATTEMPT: Final = _insert("attempts", Attempt, "").replace("INSERT", "INSERT OR REPLACE", 1)
 _CHUNK: Final = _insert("chunks", Chunk, "ON CONFLICT DO NOTHING")
 _CHUNK_STATE: Final = _insert("chunk_states", ChunkState, "").replace("INSERT", "INSERT OR REPLACE", 1)
@@ -128,6 +129,7 @@ def _store(db: apsw.Connection, changes: Changes) -> None:
     if changes.notifications:
         rows: list[tuple[Any, ...]] = sorted(map(astuple, changes.notifications), key=lambda row: row[:2])
         db.executemany(_NOTIFICATION, rows)
+    db.executemany(_SETTING, changes.settings.items())
     if changes.deliveries:
         db.executemany(_DELIVERY, [astuple(row) for _, row in sorted(changes.deliveries.items())])
     db.executemany(_ATTEMPT, map(astuple, changes.attempts))

@@ -61,6 +61,15 @@ def timers_of(channel: Channel, lane_of: dict[bytes, Lane], partition: int, resu
     return timers
 
 
+def fallbacks_of(lane_of: dict[bytes, Lane], partition: int, results: Sequence[Result]) -> list[Frame]:
+    """Return what routes go on with: a delivery behind which another channel stands has not been sent."""
+    return [
+        Frame(topics.accepted(lane_of[result.row.delivery_id]), partition, 1, result.row.fallback)
+        for result in results
+        if result.row.fallback is not None and result.next.event in (Event.EXHAUSTED, Event.REFUSED)
+    ]
+
+
 def frames_of(channel: Channel, partition: int, results: Sequence[Result]) -> list[Frame]:
     """Return the outcome frames of results. First attempts of broadcast deliveries that were accepted become state
     bytes of their chunk; everything else is a row of its own."""

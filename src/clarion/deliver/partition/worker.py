@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from clarion.deliver.partition.backlog import Backlog
-from clarion.deliver.partition.results import Result, frames_of, intents_of, timers_of
+from clarion.deliver.partition.results import Result, fallbacks_of, frames_of, intents_of, timers_of
 from clarion.deliver.partition.sift import sift, unsent
 from clarion.deliver.partition.supplies import Supplies, Work
 from clarion.deliver.rules.retry import after
@@ -178,9 +178,12 @@ class PartitionConsumer:
             results = [result for _, result in finished]
             for item, _ in finished:
                 item.pending.left -= 1
-            lanes = {item.row.delivery_id: item.lane for item, result in finished if result.next.retry_ms is not None}
+            lanes = {item.row.delivery_id: item.lane for item, _ in finished}
             batch = Append(
-                frames=frames_of(self._t.channel, self._lease.partition, results),
+                frames=[
+                    *frames_of(self._t.channel, self._lease.partition, results),
+                    *fallbacks_of(lanes, self._lease.partition, results),
+                ],
                 timers=timers_of(self._t.channel, lanes, self._lease.partition, results),
                 commits=self._backlog.commits(),
                 lease=self._lease,

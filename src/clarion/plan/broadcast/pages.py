@@ -1,232 +1,230 @@
 """Plans one page of a broadcast: user rows in, chunk frames out, all decisions shared per profile class."""
 
-from collections.abc import Callable, Mapping, Sequence
-from hashlib import blake2b
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from clarion.domain import ids
-from clarion.domain.channel import DEVICE_CHANNELS, Channel, Lane
-from clarion.domain.content import Template
-from clarion.domain.decision import Reason, Skip
+from clarion.domain.channel import Channel
+from clarion.domain.decision import Decision, Hold, Reason
 from clarion.domain.delivery_state import State
-from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.domain.route import Route
 from clarion.domain.segment import Filter
-from clarion.domain.user import Device
-from clarion.journal import topics
-from clarion.journal.codec import encode
-from clarion.journal.events import BroadcastJob, ChunkFrame
+from clarion.journal.events import BroadcastJob
+from clarion.plan.broadcast.addresses import address_reader
+from clarion.plan.broadcast.chunks import ChunkWriter, PageChunks
+from clarion.plan.broadcast.starts import starts
+from clarion.plan.claims import CapTimes, Claims
 from clarion.plan.facts import Facts
-from clarion.plan.rules.chunks import CONTACT_COLUMNS, Columns, Row, addressed_columns, inapp_columns
-from clarion.plan.rules.decide import Setting
+from clarion.plan.rules.caps import applies
+from clarion.plan.rules.chunks import (
+    CONTACT_COLUMNS,
+    Code,
+    Columns,
+    Place,
+    Row,
+    addressed_columns,
+    code_of,
+    left_over,
+    shared_columns,
+)
+from clarion.plan.rules.decide import in_time, over_cap
+from clarion.plan.rules.group import Gate
+from clarion.plan.rules.localtime import at_local_time
+from clarion.plan.rules.setting import Setting
 from clarion.ports.directory import Directory
-from clarion.ports.journal import Cursor, Frame
-from clarion.ports.renderer import Render, Renderer, RenderError
+from clarion.ports.journal import CapWrite, Cursor, Frame, Timer
+from clarion.ports.renderer import Renderer
 
-_HEAD = 4
-"""Columns every page row starts with: ordinal, user_id, profile_id, locale."""
 _FILTER = msgspec.json.Decoder(Filter)
-_DEVICES = msgspec.msgpack.Decoder(list[Device])
+_MERGED = int(State.MERGED)
 
 
 class Page(NamedTuple):
-    """A planned page: frames, the ordinal it ends at, counts, and whether it was the last."""
+    """A planned page: what to append, the ordinal it ends at, counts, and whether it was the last."""
 
     frames: list[Frame]
+    timers: list[Timer]
+    caps: list[CapWrite]
     position: int
     users: int
-    planned: int
-    skipped: int
-    done: bool
     counts: dict[tuple[str, str], int]
-    """How many deliveries per (channel, `send` or `skip`)."""
+    """How many deliveries per (channel, `send`, `skip`, `hold` or `merge`)."""
+    done: bool
+    claims: Claims
+
+    @property
+    def skipped(self) -> int:
+        """How many deliveries are not made."""
+        return sum(number for (_, verdict), number in self.counts.items() if verdict == "skip")
+
+    @property
+    def planned(self) -> int:
+        """How many deliveries are made, now or later."""
+        return sum(self.counts.values()) - self.skipped
+
+
+class _Audience(NamedTuple):
+    """A page of users with what was decided about their profiles."""
+
+    cursor: Cursor
+    job: BroadcastJob
+    setting: Setting
+    gates: Mapping[int, Gate]
+    columns: tuple[str, ...]
+    claims: Claims
+    now_ms: int
 
 
 class PagePlanner:
     """Plans pages for one process."""
 
     def __init__(
-        self, directory: Directory, facts: Facts, renderer: Renderer, partitions: int, page_users: int
+        self,
+        directory: Directory,
+        facts: Facts,
+        renderer: Renderer,
+        cap_times: CapTimes,
+        partitions: int,
+        page_users: int,
     ) -> None:
         self._directory = directory
         self._facts = facts
-        self._renderer = renderer
+        self._writer = ChunkWriter(directory, renderer, partitions)
+        self._cap_times = cap_times
         self._partitions = partitions
         self._page_users = page_users
-        self._renders: dict[tuple[str, str], tuple[dict[str, Any], Render]] = {}
 
     def channels(self, tenant: str, job: BroadcastJob) -> tuple[Channel, ...]:
         """Return the channels a broadcast goes out on."""
-        return self._facts.setting(tenant, job.request).channels
+        return () if job.request.workflow else self._facts.setting(tenant, job.request).channels
+
+    def forget_caps(self) -> None:
+        """Read cap times again: others have changed some."""
+        self._cap_times.forget()
 
     def plan(self, cursor: Cursor, job: BroadcastJob, now_ms: int) -> Page:
         """Return the plan of the page after the cursor's position, at a time (Unix ms)."""
         self._facts.refresh()
         setting = self._facts.setting(cursor.tenant, job.request)
-        columns = self._columns(setting)
+        columns = () if job.request.workflow else _columns(setting)
         audience = job.audience
         matching = None if audience.filter is None else _FILTER.decode(audience.filter)
         rows, position, done = self._directory.page(
             cursor.tenant, audience.topic, cursor.position, self._page_users, columns, matching
         )
+        claims = self._cap_times.claims(now_ms)
         if not rows:
-            return Page([], position, 0, 0, 0, done, {})
-        profiles = {row[2] for row in rows}
-        gates = self._facts.gates(setting, profiles)
-        frames: list[Frame] = []
-        counts: dict[tuple[str, str], int] = {}
-        for channel in setting.channels:
-            verdicts = {profile: gates[profile][channel] for profile in profiles}
-            by_locale = self._channel_columns(cursor.tenant, channel, rows, verdicts, columns)
-            for locale, wide in by_locale.items():
-                for part in wide.cut():
-                    skips = part.states.count(int(State.SKIPPED))
-                    for key, number in (((channel, "skip"), skips), ((channel, "send"), len(part.ordinals) - skips)):
-                        counts[key] = counts.get(key, 0) + number
-                    frames += self._frames(cursor, job, setting, channel, locale, part, columns, now_ms)
-        planned = sum(number for (_, verdict), number in counts.items() if verdict == "send")
-        skipped = sum(counts.values()) - planned
-        return Page(frames, position, len(rows), planned, skipped, done, counts)
+            return Page([], [], [], position, 0, {}, done, claims)
+        if job.request.workflow:
+            frames = starts(cursor, job.request, [row[1] for row in rows], now_ms, self._partitions)
+            return Page(frames, [], [], position, len(rows), {}, done, claims)
+        gates = self._gates(setting, {row[2] for row in rows}, job, now_ms)
+        page = _Audience(cursor, job, setting, gates, columns, claims, now_ms)
+        written = self._writer.page(cursor, job, setting, columns, now_ms)
+        if setting.route is None:
+            for channel in setting.channels:
+                self._channel(page, channel, rows, written)
+        else:
+            self._route(page, setting.route, rows, written)
+        return Page(
+            written.frames, written.timers, claims.writes(), position, len(rows), written.counts, done, claims
+        )  # fmt: skip
 
-    def _columns(self, setting: Setting) -> tuple[str, ...]:
-        names = {name: None for channel in setting.channels for name in CONTACT_COLUMNS[channel]}
-        if setting.template.uses_user:
-            names |= {"email": None, "phone": None, "attributes": None}
-        return tuple(names)
+    def _gates(self, setting: Setting, profiles: set[int], job: BroadcastJob, now_ms: int) -> Mapping[int, Gate]:
+        gates = self._facts.gates(setting, profiles, now_ms)
+        local_ms = job.audience.local_ms
+        if local_ms is None:
+            return gates
+        zones = {profile_id: profile.zone for profile_id, profile in self._directory.profiles(profiles).items()}
+        return {
+            profile_id: at_local_time(gate, local_ms, zones[profile_id] or setting.zone, now_ms)
+            for profile_id, gate in gates.items()
+        }
 
-    def _channel_columns(
-        self,
-        tenant: str,
-        channel: Channel,
-        rows: Sequence[Row],
-        verdicts: Mapping[int, Skip | None],
-        columns: Sequence[str],
-    ) -> dict[str, Columns]:
+    def _route(self, page: _Audience, route: Route | Channel, rows: Sequence[Row], written: PageChunks) -> list[Row]:
+        """Plan a route and return whom nothing in it reaches. Whom the first member reaches, the others are not asked
+        about."""
+        if not isinstance(route, Route):
+            return self._channel(page, route, rows, written)
+        if route.all:
+            left = [self._route(page, member, rows, written) for member in route.all]
+            missed = set.intersection(*({row[0] for row in part} for part in left))
+            return [row for row in rows if row[0] in missed]
+        for member in route.first:
+            if rows:
+                rows = self._route(page, member, rows, written)
+        return list(rows)
+
+    def _channel(self, page: _Audience, channel: Channel, rows: Sequence[Row], written: PageChunks) -> list[Row]:
+        """Plan one channel for some users of a page and return those whom it does not reach."""
+        codes = {profile: code_of(self._shared(page, gate, channel), channel) for profile, gate in page.gates.items()}
         if channel is Channel.INAPP:
-            return inapp_columns(rows, verdicts)
-        addresses_of = _address_reader(channel, columns)
+            columns = shared_columns(rows, codes, self._own(page, channel, rows, codes))
+        else:
+            columns = self._addressed(page, channel, rows, codes)
+        for place, wide in columns.items():
+            written.add(channel, place, wide)
+        self._merge(page, columns, written)
+        return left_over(rows, columns) if page.setting.route is not None else []
+
+    def _shared(self, page: _Audience, gate: Gate, channel: Channel) -> Decision | None:
+        verdict = gate.verdicts[channel]
+        if isinstance(verdict, Hold) and verdict.reason is not Reason.LOCAL_TIME:
+            return in_time(page.setting, verdict, page.now_ms)
+        return verdict
+
+    def _addressed(
+        self, page: _Audience, channel: Channel, rows: Sequence[Row], codes: Mapping[int, Code]
+    ) -> dict[Place, Columns]:
+        read = address_reader(channel, page.columns)
+        tenant = page.cursor.tenant
         suppressed: dict[str, str] = {}
         if self._directory.has_suppressions(tenant, channel):
-            addresses = [address for row in rows for address in addresses_of(row)]
+            addresses = [address for row in rows for address in read(row)]
             suppressed = self._directory.suppressed(tenant, channel, addresses)
-        return addressed_columns(rows, verdicts, addresses_of, suppressed)
+        reachable = rows
+        if page.setting.caps:
+            # Nobody is charged for what cannot reach them.
+            reachable = [row for row in rows if any(address not in suppressed for address in read(row))]
+        own = self._own(page, channel, reachable, codes)
+        return addressed_columns(rows, codes, own, read, suppressed)
 
-    def _frames(
-        self,
-        cursor: Cursor,
-        job: BroadcastJob,
-        setting: Setting,
-        channel: Channel,
-        locale: str,
-        part: Columns,
-        columns: Sequence[str],
-        now_ms: int,
-    ) -> list[Frame]:
-        request = job.request
-        users: list[dict[str, Any]] = []
-        content: str | dict[str, Any] = request.template
-        if setting.template.uses_user:
-            profiles = self._directory.profiles({row[2] for row in part.rows})
-            users = [_user(row, columns, profiles[row[2]].zone) for row in part.rows]
-        if channel is Channel.INAPP and channel in setting.template.parts:
-            content, users = self._inapp_content(cursor.tenant, setting.template, request.data, users, part)
-        chunk_id = _chunk_id(cursor.cursor_id, part.ordinals[0], channel, locale)
-        chunk = ChunkFrame(
-            chunk_id=chunk_id,
-            tenant=cursor.tenant,
-            channel=channel,
-            locale=locale,
-            content=content,
-            category=setting.category.key,
-            data=request.data,
-            planned_ms=now_ms,
-            expires_ms=request.expires_ms,
-            metadata=request.metadata,
-            ordinals=part.ordinals,
-            user_ids=part.user_ids,
-            states=bytes(part.states),
-            reasons=bytes(part.reasons),
-            addresses=part.addresses,
-            users=users,
-        )
-        count = len(part.ordinals)
-        # Chunks of one broadcast spread over all partitions, so that every worker sends.
-        partition = chunk_id[-1] % self._partitions
-        payload = encode(chunk, count)
-        frames = [Frame(topics.OUTCOMES, partition, count, payload)]
-        if channel is not Channel.INAPP and int(State.PLANNED) in part.states:
-            frames.append(Frame(topics.deliver(channel, Lane.BULK), partition, count, payload))
-        return frames
+    def _own(
+        self, page: _Audience, channel: Channel, rows: Sequence[Row], codes: Mapping[int, Code]
+    ) -> dict[int, Code]:
+        """Count a delivery for everyone under a cap and return what becomes of those who have no room."""
+        caps = [cap for cap in page.setting.caps if applies(cap, channel)]
+        if not caps:
+            return {}
+        now = code_of(None, channel)
+        passing = {profile for profile, code in codes.items() if code == now}
+        ordinals = [row[0] for row in rows if row[2] in passing]
+        full = page.claims.admit(page.cursor.tenant, caps, ordinals)
+        return {
+            ordinal: code_of(over_cap(page.setting, f"over {cap.name}", free_s * 1000, page.now_ms), channel)
+            for ordinal, (cap, free_s) in full.items()
+        }
 
-    def _inapp_content(
-        self, tenant: str, template: Template, data: dict[str, Any], users: list[dict[str, Any]], part: Columns
-    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Return what everyone is shown, or what each one is; whose content cannot be rendered fails in `part`."""
-        render = self._render(tenant, template)
-        context = {**data, "data": data}
-        if not users:
-            shared = _rendered(render, {**context, "user": {}})
-            if shared is None:
-                part.fail(range(len(part.ordinals)), Reason.RENDER_FAILED)
-            return shared or {}, []
-        own = [_rendered(render, {**context, "user": user}) for user in users]
-        part.fail((index for index, content in enumerate(own) if content is None), Reason.RENDER_FAILED)
-        return {}, [content or {} for content in own]
-
-    def _render(self, tenant: str, template: Template) -> Render:
-        """Return the compiled in-app part. By content, not by version: a template that was removed and made anew counts
-        its versions from 1 again."""
-        place, source = (tenant, template.key), template.parts[Channel.INAPP]
-        held = self._renders.get(place)
-        if held is not None and held[0] == source:
-            return held[1]
-        if len(self._renders) >= FRAME_RECORDS_MAX:
-            self._renders.clear()
-        render: Render = self._renderer.compile(source, html=False)
-        self._renders[place] = source, render
-        return render
+    def _merge(self, page: _Audience, columns: Mapping[Place, Columns], written: PageChunks) -> None:
+        """Start the digest of everyone whose delivery goes into one."""
+        digest = page.setting.digest
+        if digest is None:
+            return
+        merged = {
+            user_id
+            for part in columns.values()
+            if _MERGED in part.states
+            for user_id, state in zip(part.user_ids, part.states, strict=True)
+            if state == _MERGED
+        }
+        if merged:
+            request = msgspec.structs.replace(page.job.request, workflow=digest[0], workflow_version=digest[1])
+            written.frames += starts(page.cursor, request, sorted(merged), page.now_ms, self._partitions)
 
 
-def _rendered(render: Render, context: dict[str, Any]) -> dict[str, Any] | None:
-    try:
-        content: dict[str, Any] = render(context)
-    except RenderError:
-        return None
-    return content
-
-
-def _chunk_id(broadcast: bytes, first_ordinal: int, channel: Channel, locale: str) -> bytes:
-    text = f"{first_ordinal}:{channel}:{locale}".encode()
-    return broadcast + blake2b(text, key=broadcast, digest_size=ids.DELIVERY_ID_BYTES - len(broadcast)).digest()
-
-
-def _address_reader(channel: Channel, columns: Sequence[str]) -> Callable[[Row], Sequence[str]]:
-    places = [_HEAD + columns.index(name) for name in CONTACT_COLUMNS[channel]]
-    if channel in DEVICE_CHANNELS:
-        place = places[0]
-
-        def tokens(row: Row) -> Sequence[str]:
-            blob = row[place]
-            devices = _DEVICES.decode(blob) if blob else ()
-            return list(dict.fromkeys(device.token for device in devices if device.kind == channel))
-
-        return tokens
-
-    def contact(row: Row) -> Sequence[str]:
-        return next(((row[place],) for place in places if row[place]), ())
-
-    return contact
-
-
-def _user(row: Row, columns: Sequence[str], zone: str) -> dict[str, Any]:
-    values = dict(zip(columns, row[_HEAD:], strict=True))
-    attributes = msgspec.json.decode(values["attributes"]) if values.get("attributes") else {}
-    return {
-        **attributes,
-        "id": row[1],
-        "locale": row[3],
-        "zone": zone,
-        "email": values.get("email"),
-        "phone": values.get("phone"),
-    }
+def _columns(setting: Setting) -> tuple[str, ...]:
+    names = {name: None for channel in setting.channels for name in CONTACT_COLUMNS[channel]}
+    if setting.template.uses_user:
+        names |= {"email": None, "phone": None, "attributes": None}
+    return tuple(names)

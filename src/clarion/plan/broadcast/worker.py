@@ -12,7 +12,7 @@ from clarion.journal.topics import group_deliver
 from clarion.plan.broadcast.pages import Page, PagePlanner
 from clarion.plan.rules.fairness import DeficitRoundRobin
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Append, Cursor, CursorMove, Journal, StaleCursor
+from clarion.ports.journal import Append, Cursor, CursorMove, Journal, StaleCaps, StaleCursor
 from clarion.ports.telemetry import Telemetry
 
 IDLE_WAIT_S = 0.1
@@ -73,10 +73,15 @@ class BroadcastWorker:
                 page.users,
                 page.done,
             )
+        batch = Append(frames=page.frames, timers=page.timers, caps=page.caps, moves=[move], lease=lease)
         try:
-            await append(self._journal, Append(frames=page.frames, moves=[move], lease=lease), self._telemetry)
+            await append(self._journal, batch, self._telemetry)
+        except StaleCaps:
+            self._pages.forget_caps()  # the page is planned again, from caps as they are now
+            return True
         except (StaleCursor, StaleLease):
             return True
+        page.claims.keep()
         self._count(tenant, page)
         return True
 

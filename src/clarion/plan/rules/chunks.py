@@ -1,22 +1,51 @@
-"""Turning a page of users into the columns of chunks: one per channel and locale, at most 1,000 deliveries each."""
+"""Turning a page of users into the columns of chunks: one per channel, locale and time, at most 1,000 deliveries each."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from clarion.domain.channel import Channel
-from clarion.domain.decision import Reason, Skip
+from clarion.domain.decision import Decision, Hold, Merge, Reason, Skip
 from clarion.domain.delivery_state import State
 from clarion.domain.limits import CHUNK_DELIVERIES_MAX
 
 Row = Sequence[Any]
 """A page row: (ordinal, user_id, profile_id, locale, contact column?, attributes?)."""
 
-_PLANNED = int(State.PLANNED)
-_SENT = int(State.SENT)
-_SKIPPED = int(State.SKIPPED)
-_FAILED = int(State.FAILED)
+_SENT: Final = int(State.SENT)
+_SKIPPED: Final = int(State.SKIPPED)
+_FAILED: Final = int(State.FAILED)
+_NO_CONTACT: Final = int(Reason.NO_CONTACT)
+_SUPPRESSED: Final = int(Reason.SUPPRESSED)
+ABLE: Final = frozenset({int(State.PLANNED), int(State.SENT), int(State.HELD), int(State.MERGED)})
+"""States of deliveries that go out, now or later."""
+
+
+class Code(NamedTuple):
+    """A decision as a chunk keeps it: state and reason byte, and until when a held delivery waits (0: it does not)."""
+
+    state: int
+    reason: int = 0
+    until_ms: int = 0
+
+
+def code_of(decision: Decision | None, channel: Channel) -> Code:
+    """Return the code of a decision that everyone of a profile shares; None lets everyone pass, and for in-app planning
+    is sending."""
+    match decision:
+        case Skip():
+            return Code(_SKIPPED, int(decision.reason))
+        case Hold():
+            return Code(int(State.HELD), int(decision.reason), decision.until_ms)
+        case Merge():
+            return Code(int(State.MERGED), int(decision.reason))
+        case _:
+            return Code(_SENT if channel is Channel.INAPP else int(State.PLANNED))
+
+
+Place = tuple[str, int]
+"""Locale, and until when the deliveries are held (0: they are not)."""
 
 
 class Columns(msgspec.Struct):
@@ -42,6 +71,9 @@ class Columns(msgspec.Struct):
 
     def cut(self) -> Iterator["Columns"]:
         """Yield these columns in chunks of at most `CHUNK_DELIVERIES_MAX`."""
+        if len(self.ordinals) <= CHUNK_DELIVERIES_MAX:
+            yield self
+            return
         for start in range(0, len(self.ordinals), CHUNK_DELIVERIES_MAX):
             part = slice(start, start + CHUNK_DELIVERIES_MAX)
             yield Columns(
@@ -54,73 +86,84 @@ class Columns(msgspec.Struct):
             )
 
 
-def inapp_columns(page: Sequence[Row], verdicts: Mapping[int, Skip | None]) -> dict[str, Columns]:
-    """Return columns per locale for in-app: planning is sending, so a delivery is `sent` or `skipped`.
-
-    `verdicts` maps a profile id to what its users share.
-    """
-    codes = {
-        profile: (_SENT, 0) if skip is None else (_SKIPPED, int(skip.reason)) for profile, skip in verdicts.items()
-    }
-    by_locale: dict[str, list[Row]] = {}
+def shared_columns(page: Sequence[Row], codes: Mapping[int, Code], own: Mapping[int, Code]) -> dict[Place, Columns]:
+    """Return columns of a channel without addresses. `codes` maps a profile id to what its users share, `own` an ordinal
+    to what was decided about that user alone."""
+    by_place: dict[Place, list[tuple[Row, Code]]] = {}
     for row in page:
-        rows = by_locale.get(row[3])
-        if rows is None:
-            rows = by_locale[row[3]] = []
-        rows.append(row)
-    columns = {}
-    for locale, rows in by_locale.items():
-        pairs = [codes[row[2]] for row in rows]
-        columns[locale] = Columns(
-            [row[0] for row in rows],
-            [row[1] for row in rows],
-            bytearray([pair[0] for pair in pairs]),
-            bytearray([pair[1] for pair in pairs]),
+        code = codes[row[2]]
+        if own and row[0] in own:
+            code = own[row[0]]
+        place = (row[3], code.until_ms)
+        pairs = by_place.get(place)
+        if pairs is None:
+            pairs = by_place[place] = []
+        pairs.append((row, code))
+    return {
+        place: Columns(
+            [row[0] for row, _ in pairs],
+            [row[1] for row, _ in pairs],
+            bytearray([code[0] for _, code in pairs]),
+            bytearray([code[1] for _, code in pairs]),
             [],
-            rows,
+            [row for row, _ in pairs],
         )
-    return columns
+        for place, pairs in by_place.items()
+    }
 
 
 def addressed_columns(
     page: Sequence[Row],
-    verdicts: Mapping[int, Skip | None],
+    codes: Mapping[int, Code],
+    own: Mapping[int, Code],
     addresses_of: Callable[[Row], Sequence[str]],
     suppressed: Mapping[str, str],
-) -> dict[str, Columns]:
-    """Return columns per locale for a channel with addresses: one delivery an address, or one skipped delivery."""
-    columns: dict[str, Columns] = {}
+) -> dict[Place, Columns]:
+    """Return columns of a channel with addresses: one delivery an address, or one skipped delivery."""
+    columns: dict[Place, Columns] = {}
     for row in page:
-        target = columns.get(row[3])
-        if target is None:
-            target = columns[row[3]] = Columns.empty()
-        skip = verdicts[row[2]]
-        addresses: Sequence[str] = addresses_of(row) if skip is None else ()
+        code = codes[row[2]]
+        if own and row[0] in own:
+            code = own[row[0]]
+        state, reason, until_ms = code
+        addresses: Sequence[str] = addresses_of(row) if state != _SKIPPED else _NOWHERE
         if not addresses:
-            _add(target, row, _SKIPPED, int(Reason.NO_CONTACT if skip is None else skip.reason), "")
-        for address in addresses:
-            if address in suppressed:
-                _add(target, row, _SKIPPED, int(Reason.SUPPRESSED), address)
-            else:
-                _add(target, row, _PLANNED, 0, address)
+            state, reason, until_ms, addresses = _SKIPPED, reason if state == _SKIPPED else _NO_CONTACT, 0, _NOWHERE
+        target = columns.get((row[3], until_ms))
+        if target is None:
+            target = columns[row[3], until_ms] = Columns.empty()
+        for address in addresses or _BLANK:
+            gone = bool(suppressed) and address in suppressed
+            target.ordinals.append(row[0])
+            target.user_ids.append(row[1])
+            target.states.append(_SKIPPED if gone else state)
+            target.reasons.append(_SUPPRESSED if gone else reason)
+            target.addresses.append(address)
+            target.rows.append(row)
     return columns
 
 
-def _add(columns: Columns, row: Row, state: int, reason: int, address: str) -> None:
-    columns.ordinals.append(row[0])
-    columns.user_ids.append(row[1])
-    columns.states.append(state)
-    columns.reasons.append(reason)
-    columns.addresses.append(address)
-    columns.rows.append(row)
+_NOWHERE: Final[tuple[str, ...]] = ()
+_BLANK: Final = ("",)
+
+
+def left_over(page: Sequence[Row], columns: Mapping[Place, Columns]) -> list[Row]:
+    """Return the users of a page for whom nothing in these columns goes out."""
+    served: set[int] = set()
+    for part in columns.values():
+        if ABLE.issuperset(part.states):
+            served.update(part.ordinals)
+        else:
+            served.update(ordinal for ordinal, state in zip(part.ordinals, part.states, strict=True) if state in ABLE)
+    return [row for row in page if row[0] not in served]
 
 
 CONTACT_COLUMNS: Mapping[Channel, tuple[str, ...]] = {
-    Channel.EMAIL: ("email",),
-    Channel.SMS: ("phone",),
-    Channel.WHATSAPP: ("whatsapp", "phone"),
-    Channel.CHAT: ("chat",),
-    Channel.WEBHOOK: ("webhook",),
+    Channel.EMAIL: ("email", "more_contacts"),
+    Channel.SMS: ("phone", "more_contacts"),
+    Channel.WHATSAPP: ("whatsapp", "phone", "more_contacts"),
+    Channel.CHAT: ("chat", "more_contacts"),
+    Channel.WEBHOOK: ("webhook", "more_contacts"),
     Channel.PUSH: ("devices",),
     Channel.WEBPUSH: ("devices",),
     Channel.INAPP: (),

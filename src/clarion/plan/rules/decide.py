@@ -98,12 +98,8 @@ class Person:
             planned.append(Planned(channel, address, verdict))
         return planned
 
-    def _in_time(self, verdict: Decision | None) -> Decision | None:
-        """Return a hold that is short enough, or why it is not."""
-        if not isinstance(verdict, Hold) or verdict.until_ms - self._since_ms <= self._setting.hold_max_ms:
-            return verdict
-        held = f"{verdict.detail}: longer than {self._setting.category.rules.hold_max}"
-        return Skip(verdict.reason, held)
+    def _in_time(self, shared: Hold | None) -> Decision | None:
+        return None if shared is None else in_time(self._setting, shared, self._since_ms)
 
     def _capped(self, channel: Channel) -> Decision | None:
         """Count one delivery on a channel, or return what becomes of it when one of the caps has no room."""
@@ -121,15 +117,23 @@ class Person:
             for cap in caps:
                 self._room.take(ordinal, cap)
             return None
-        return self._over(f"over {name}", free_s * 1000)
+        return over_cap(setting, f"over {name}", free_s * 1000, self._since_ms)
 
-    def _over(self, detail: str, free_ms: int) -> Decision | None:
-        setting = self._setting
-        if setting.over_cap == "defer":
-            return self._in_time(Hold(free_ms, Reason.CAPPED, detail))
-        if setting.over_cap == "digest" and setting.digest is not None:
-            return Merge(*setting.digest, Reason.MERGED, detail)
-        return Skip(Reason.CAPPED, detail)
+
+def in_time(setting: Setting, hold: Hold, since_ms: int) -> Hold | Skip:
+    """Return a hold that began at `since_ms`, or why it would be too long."""
+    if hold.until_ms - since_ms <= setting.hold_max_ms:
+        return hold
+    return Skip(hold.reason, f"{hold.detail}: longer than {setting.category.rules.hold_max}")
+
+
+def over_cap(setting: Setting, detail: str, free_ms: int, since_ms: int) -> Decision:
+    """Return what becomes of a delivery over a cap that has room again at `free_ms`."""
+    if setting.over_cap == "defer":
+        return in_time(setting, Hold(free_ms, Reason.CAPPED, detail), since_ms)
+    if setting.over_cap == "digest" and setting.digest is not None:
+        return Merge(*setting.digest, Reason.MERGED, detail)
+    return Skip(Reason.CAPPED, detail)
 
 
 def decide(

@@ -15,11 +15,22 @@ from clarion.record.rules import chunk_bytes
 MINUTE_MS = 60_000
 
 _NAME_OF_PLANNED = {
+    State.HELD: Event.HELD,
+    State.MERGED: Event.MERGED,
     State.PLANNED: "planned",
     State.SKIPPED: "skipped",
     State.SENT: Event.ACCEPTED,
     State.FAILED: Event.REFUSED,
 }
+
+
+_AFTER_HOLD = {
+    State.PLANNED: Event.RELEASED,
+    State.SKIPPED: Event.SKIPPED,
+    State.HELD: Event.HELD,
+    State.MERGED: Event.MERGED,
+}
+"""What the state of a later plan says of a delivery that was held."""
 
 
 class Fold:
@@ -40,9 +51,48 @@ class Fold:
         known, changed = self._deliveries, self.changes.deliveries
         for row in rows:
             if row.id in known:
+                self._decided_again(at_ms, known[row.id], row)
                 continue
             known[row.id] = changed[row.id] = row
+            if row.state is State.HELD:
+                self._tell_hold(at_ms, Event.HELD, row, row)
             self._count(at_ms, row.tenant, row.channel, _NAME_OF_PLANNED[row.state], row.reason)
+
+    def _decided_again(self, at_ms: int, held: Delivery, row: Delivery) -> None:
+        """Take what was decided about a held delivery when its time had come; any other stays as it is."""
+        event = _AFTER_HOLD.get(row.state)
+        if held.state is not State.HELD or event is None:
+            return
+        held.reason, held.detail, held.retry_ms = row.reason, row.detail, row.retry_ms
+        held.finished_ms, held.profile_id, held.setting = row.finished_ms, row.profile_id, row.setting
+        self._tell_hold(at_ms, event, held, row)
+        self._move(held, event)
+        self._count(at_ms, held.tenant, held.channel, event, row.reason)
+
+    def _tell_hold(self, at_ms: int, event: Event, held: Delivery, row: Delivery) -> None:
+        self.changes.attempts.append(
+            Attempt(held.id, held.tenant, 0, at_ms, at_ms, event, "", row.reason, row.detail, "", "", "", row.retry_ms)
+        )
+
+    def settings(self, facts: Iterable[tuple[bytes, bytes]]) -> None:
+        """Keep shared facts by their digests."""
+        self.changes.settings.update(facts)
+
+    def chunk_released(self, chunk_id: bytes, at_ms: int, states: bytes, reasons: bytes) -> None:
+        """Take what was decided about the held deliveries of a chunk; a byte of 0 says nothing about its delivery."""
+        chunk = self._chunks.get(chunk_id)
+        if chunk is None:
+            return
+        before, old_reasons = chunk.states, chunk.reasons
+        after, new_reasons = bytearray(before), bytearray(old_reasons)
+        for index, (state, told) in enumerate(zip(before, states, strict=True)):
+            if told and state == State.HELD:
+                after[index], new_reasons[index] = told, reasons[index]
+        self._splice(chunk, 0, bytes(after), bytes(new_reasons))
+        for (byte, reason), count in chunk_bytes.tally(bytes(after), bytes(new_reasons)).items():
+            fresh = count - sum(pair == (byte, reason) for pair in zip(before, old_reasons, strict=True))
+            if fresh > 0:
+                self._count(at_ms, chunk.tenant, chunk.channel, _NAME_OF_PLANNED[State(byte)], reason, fresh)
 
     def chunk(self, chunk: Chunk, state: ChunkState) -> None:
         """Take a planned chunk. One that is known already stays as it is."""

@@ -5,11 +5,14 @@ from typing import Final
 
 import msgspec
 
-from clarion.domain.delivery_state import TERMINAL, Event, State
+from clarion.domain.delivery_state import NAMES, TERMINAL, Event, State
 from clarion.domain.history import Attempt, Delivery, Notification
 from clarion.record.rules.fold import acceptance
 
-_NO_CALL: Final = frozenset({Event.EXPIRED, Event.CANCELLED, Event.CONFIRMED, Event.BOUNCED, Event.REPLAYED})
+_NO_CALL: Final = frozenset({
+    Event.EXPIRED, Event.CANCELLED, Event.CONFIRMED, Event.BOUNCED, Event.REPLAYED, Event.HELD, Event.RELEASED,
+    Event.SKIPPED, Event.MERGED,
+})  # fmt: skip
 """Events that are no attempt: nothing went out to a provider."""
 
 
@@ -62,9 +65,11 @@ def moments(
     if cancelled_ms is not None:
         story.append(Moment(cancelled_ms, "cancel_requested"))
     by_id = {row.id: row for row in rows}
+    told = list(told)
+    held = {attempt.delivery_id for attempt in told if attempt.event == Event.HELD}
     for row in rows:
-        skipped = row.state is State.SKIPPED
-        what, reason, detail = ("skipped", row.reason, row.detail) if skipped else ("planned", 0, "")
+        ended = row.state in (State.SKIPPED, State.MERGED) and row.id not in held
+        what, reason, detail = (NAMES[row.state], row.reason, row.detail) if ended else ("planned", 0, "")
         story.append(Moment(row.planned_ms, what, row, 0, reason, detail))
         if row.accepted_attempt:
             story.append(_moment(row, acceptance(row)))
