@@ -4,6 +4,7 @@ from clarion.control.auth import routes as auth
 from clarion.control.auth.tokens import UserTokens
 from clarion.control.categories import routes as categories
 from clarion.control.providers import routes as providers
+from clarion.control.segments import routes as segments
 from clarion.control.suppressions import routes as suppressions
 from clarion.control.templates import routes as templates
 from clarion.control.tenants import routes as tenants
@@ -23,6 +24,7 @@ def routes(control: Control, vault: Vault, renderer: Renderer, vendors: provider
         *users.routes(control),
         *auth.routes(control.users, UserTokens(vault), clock),
         *topics.routes(control.topics),
+        *segments.routes(control, clock),
         *categories.routes(control.categories),
         *templates.routes(control.templates, renderer),
         *providers.routes(control.providers, vendors),

@@ -243,3 +243,4 @@ AUDIENCE_COUNT_MS_MAX: Final = 5_000
 """How long an audience is counted; what is counted by then is said to be `at_least`."""
 AUDIENCE_COUNTS_MAX: Final = 8
 """Counts of audiences under way or waiting in one process; more are refused."""
+SEEN_WITHIN_MS_MAX: Final = 10 * YEAR_MS

@@ -1,7 +1,8 @@
 """Filters of segments as SQL: a condition over `users u` that agrees with `domain.segment.matches` for every user.
 
 Whatever a tenant wrote is a bound value, paths into attributes included; the text is made of constants alone. Every
-condition is true or false, never NULL, so that `NOT` means what it says. JSON: https://sqlite.org/json1.html
+condition is true or false, never NULL, so that `NOT` means what it says. JSON: https://sqlite.org/json1.html, which takes
+the name of an attribute to end at a U+0000 in it.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,1 @@
+"""Segments: named filters over users, counted before they are used."""
