@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from clarion.backends.sqlite.journal import open_journal
-from clarion.ports.journal import Append, Frame
+from clarion.ports.journal import Append, CapWrite, Cell, Frame, Journal, Wait, WaitEnd
 
 PARTITIONS = 2
 TASKS = 4
@@ -39,14 +39,26 @@ def payload(name: str, task: int, number: int) -> bytes:
     return f"{name}/{task}/{number}/".encode() * (1 + number % 7 * 300)
 
 
+def step(journal: Journal, blobs: list[bytes], task: int) -> Append:
+    """Return an append that counts one up in a cell and in a cap of the task's own, beside a frame per partition."""
+    key = b"%d" % task
+    before = int(journal.cells(0, [key]).get(key, b"0"))
+    return Append(
+        frames=[Frame("t", p, 1, blob) for p, blob in enumerate(blobs)],
+        cells=[Cell(0, key, b"%d" % (before + 1))],
+        caps=[CapWrite("acme", b"rule", task, ((task, before, before + 1),))],
+        waits=[Wait("acme", key, b"%d" % before, "t", 0, 2**62)],
+        ended_waits=[WaitEnd("acme", key, b"%d" % (before - 1))],
+    )
+
+
 async def main(data_dir: Path, name: str) -> None:
     journal = open_journal(data_dir, MachineClock(), PARTITIONS)
 
     async def append(task: int) -> None:
         for number in range(1_000_000):
             blobs = [payload(name, task, number + 1_000_000 * p) for p in range(PARTITIONS)]
-            batch = Append(frames=[Frame("t", p, 1, blob) for p, blob in enumerate(blobs)])
-            offsets = await journal.append(batch)
+            offsets = await journal.append(step(journal, blobs, task))
             lines = [f"{p} {offsets[p]} {sha256(blobs[p]).hexdigest()}\n" for p in range(PARTITIONS)]
             os.write(sys.stdout.fileno(), "".join(lines).encode())
 

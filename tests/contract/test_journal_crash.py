@@ -7,14 +7,16 @@ import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
+from struct import unpack_from
 
 import pytest
 
 from clarion.backends.sqlite.migrate import path_of
 from clarion.domain.errors import CorruptFrame
+from clarion.domain.limits import CAP_BLOCK_USERS
 from clarion.journal.codec import decode, encode
 from clarion.journal.events import CancelledFrame
-from tests.contract.crash_writer import PARTITIONS
+from tests.contract.crash_writer import PARTITIONS, TASKS
 from tests.contract.journals import frames, sqlite
 
 KILLS = 15
@@ -37,6 +39,16 @@ def run_until_killed(data_dir: Path, name: str, lines: int) -> list[tuple[int, i
     return [(int(partition), int(offset), digest) for partition, offset, digest in map(str.split, whole)]
 
 
+def counted(journal, task: int) -> int:
+    """Return how many appends of a task are stored, as its cell, its cap and its wait say, which have to agree."""
+    key = b"%d" % task
+    count = int(journal.cells(0, [key]).get(key, b"0"))
+    block = journal.caps("acme", b"rule", [task]).get(task, bytes(4 * CAP_BLOCK_USERS))
+    assert unpack_from("<I", block, 4 * task) == (count,)
+    assert [int(wait.subject) for wait in journal.waits("acme", key)] == ([count - 1] if count else [])
+    return count
+
+
 @pytest.mark.slow
 async def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path, clock):
     chance = random.Random(SEED)
@@ -49,6 +61,7 @@ async def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path, clock):
             acknowledged[partition, offset] = digest
         journal = sqlite(tmp_path, clock)
         stored = {(p, f.offset): f for p in range(PARTITIONS) for f in journal.read("t", p, 0, 1_000_000)}
+        counts = [counted(journal, task) for task in range(TASKS)]
         await journal.close()
         assert {key: sha256(stored[key].payload).hexdigest() for key in acknowledged} == acknowledged
         for partition in range(PARTITIONS):
@@ -56,6 +69,7 @@ async def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path, clock):
             assert found == list(range(1, len(found) + 1))
         # Both frames of an append are stored or none.
         assert len({len([1 for p, _ in stored if p == partition]) for partition in range(PARTITIONS)}) == 1
+        assert sum(counts) * PARTITIONS == len(stored)
     assert len(acknowledged) > KILLS
 
 

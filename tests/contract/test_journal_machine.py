@@ -17,17 +17,24 @@ from clarion.domain.errors import StaleLease
 from clarion.ports.journal import (
     Append,
     Cancellation,
+    CapWrite,
+    Cell,
     Commit,
     CursorMove,
     Frame,
     IdempotencyEntry,
     Lease,
+    Signal,
+    StaleCaps,
     StaleCursor,
+    StaleKey,
     Timer,
+    Wait,
+    WaitEnd,
 )
 from tests.contract.journals import START_MS, VirtualClock, cursor
 
-TOPICS = ("accepted.bulk", "outcomes")
+TOPICS = ("accepted.bulk", "accepted.high", "outcomes")
 GROUPS = ("plan", "record")
 PARTITIONS = 2
 TTL_MS = 100
@@ -38,6 +45,7 @@ partitions = st.integers(0, PARTITIONS - 1)
 owners = st.sampled_from(["one", "two"])
 small = st.integers(0, 6)
 ids = st.sampled_from([b"a", b"b", b"c"])
+keys_of_cells = st.sampled_from([b"a", b"b", b"b\xff", b"\xff", b"\xff\xff"])
 # Fences are guessed, so that right, stale and never-given ones all come up.
 leases = st.builds(Lease, groups, partitions, owners, st.integers(1, 4))
 frames = st.lists(st.builds(Frame, topics, partitions, small, st.binary(max_size=4)), max_size=3)
@@ -50,6 +58,17 @@ cancellations = st.lists(
     st.builds(Cancellation, st.just("acme"), ids, small.map(lambda n: START_MS + n * 30)), max_size=2
 )
 cursors = st.lists(st.builds(cursor, ids, partitions, small), max_size=1)
+cells = st.lists(st.builds(Cell, partitions, keys_of_cells, st.none() | ids), max_size=3)
+waits = st.lists(
+    st.builds(Wait, st.just("acme"), ids, ids, topics, partitions, small.map(lambda n: START_MS + n * 30)), max_size=2
+)
+ended = st.lists(st.builds(WaitEnd, st.just("acme"), ids, ids), max_size=2)
+signals = st.lists(st.builds(Signal, st.just("acme"), ids, ids), max_size=1)
+# Few slots and times, so that what was read is right about as often as it is stale.
+changes = st.tuples(st.sampled_from([0, 1, 63]), st.integers(0, 2), st.integers(0, 2))
+caps = st.lists(
+    st.builds(CapWrite, st.just("acme"), ids, st.integers(0, 1), st.lists(changes, max_size=2).map(tuple)), max_size=2
+)
 moves = st.lists(st.builds(CursorMove, leases, ids, small, small, small, small, small, st.booleans()), max_size=1)
 
 
@@ -76,7 +95,9 @@ class TwoJournals(RuleBasedStateMachine):
     async def answer(self, journal: Any, name: str, arguments: Any) -> Any:
         try:
             return await getattr(journal, name)(*arguments)
-        except (StaleLease, StaleCursor) as refusal:
+        except StaleKey as refusal:
+            return refusal.keys
+        except (StaleLease, StaleCursor, StaleCaps) as refusal:
             return type(refusal)
 
     @initialize()
@@ -117,6 +138,30 @@ class TwoJournals(RuleBasedStateMachine):
     def append_under_a_lease(self, new: list[Frame], lease: Lease, added: list[Timer], steps: list[CursorMove]) -> None:
         self.both("append", Append(frames=new, timers=added, moves=steps, lease=lease))
 
+    @rule(
+        new=frames,
+        lease=leases | st.none(),
+        kept=cells,
+        begun=waits,
+        over=ended,
+        told=signals,
+        taken=caps,
+    )
+    def append_a_step_of_planning(
+        self,
+        new: list[Frame],
+        lease: Lease | None,
+        kept: list[Cell],
+        begun: list[Wait],
+        over: list[WaitEnd],
+        told: list[Signal],
+        taken: list[CapWrite],
+    ) -> None:
+        self.both(
+            "append",
+            Append(new, lease=lease, cells=kept, waits=begun, ended_waits=over, signals=told, caps=taken),
+        )
+
     @rule(limit=st.integers(1, 3))
     def fire(self, limit: int) -> None:
         self.both("fire", self.clock.now_ms(), limit)
@@ -149,6 +194,10 @@ class TwoJournals(RuleBasedStateMachine):
             [journal.backlog(group) for group in GROUPS],
             [journal.idempotency("acme", key, self.clock.now_ms()) for key in "kl"],
             [journal.cursors(0), journal.cursors(status="running"), journal.cursor(b"a")],
+            [journal.cells(partition, [b"a", b"b", b"none"]) for partition in range(PARTITIONS)],
+            [journal.cells_under(0, prefix, 2, after) for prefix in (b"", b"b", b"\xff") for after in (b"", b"b")],
+            [journal.waits("acme", key, limit) for key in (b"a", b"b") for limit in (1, 9)],
+            [journal.caps("acme", rule, [0, 1, 2]) for rule in (b"a", b"b", b"c")],
             [journal.cancelled_since(0), journal.cancelled_since(2), journal.next_due_ms()],
         ]
 

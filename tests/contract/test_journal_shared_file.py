@@ -6,7 +6,17 @@ import pytest
 
 from clarion.backends.sqlite.journal import SqliteJournal, open_journal
 from clarion.domain.errors import StaleLease
-from clarion.ports.journal import Append, Commit
+from clarion.ports.journal import (
+    Append,
+    CapWrite,
+    Cell,
+    Commit,
+    IdempotencyEntry,
+    Signal,
+    StaleCaps,
+    StaleKey,
+    Wait,
+)
 from tests.contract.journals import PARTITIONS, START_MS, TTL_MS, frame, frames, held, offsets, sqlite, timer
 
 
@@ -60,6 +70,53 @@ async def test_a_timer_fires_once_however_many_fire(pair):
     assert sum(fired) == 300
     found = [f.payload for p in range(PARTITIONS) for f in pair[1].read("t", p, 0, 1_000)]
     assert sorted(found) == sorted(one.payload for one in timers)
+
+
+async def test_of_those_who_take_the_last_room_of_a_cap_one_gets_it(pair):
+    write = CapWrite("acme", b"rule", 5, ((7, 0, 100),))
+    batches = [Append([frame()], caps=[write], cells=[Cell(0, b"n", b"%d" % n)]) for n in range(20)]
+    told = await asyncio.gather(*(pair[n % 2].append(batch) for n, batch in enumerate(batches)), return_exceptions=True)
+    assert sum(isinstance(answer, StaleCaps) for answer in told) == 19
+    (won,) = (n for n, answer in enumerate(told) if answer == [1])
+    assert (offsets(pair[0]), pair[1].cells(0, [b"n"])) == ([1], {b"n": b"%d" % won})
+
+
+async def test_who_reads_again_after_a_refusal_loses_no_count(pair):
+    async def count(journal: SqliteJournal) -> int:
+        refused = 0
+        while True:
+            block = journal.caps("acme", b"rule", [0]).get(0, bytes(4))
+            read_s = int.from_bytes(block[:4], "little")
+            try:
+                await journal.append(Append(caps=[CapWrite("acme", b"rule", 0, ((0, read_s, read_s + 1),))]))
+            except StaleCaps:
+                refused += 1
+            else:
+                return refused
+
+    refused = [await asyncio.gather(*(count(journal) for journal in pair * 4)) for _ in range(5)]
+    assert int.from_bytes(pair[0].caps("acme", b"rule", [0])[0][:4], "little") == 40
+    assert sum(map(sum, refused)) > 0
+
+
+async def test_of_those_who_answer_a_key_one_is_stored(pair):
+    entries = [IdempotencyEntry("acme", "key", b"hash", b"%d" % n, START_MS + 1) for n in range(20)]
+    told = await asyncio.gather(
+        *(pair[n % 2].append(Append([frame()], idempotency=[entry])) for n, entry in enumerate(entries)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(answer, StaleKey) for answer in told) == 19
+    (won,) = (n for n, answer in enumerate(told) if answer == [1])
+    assert pair[1].idempotency("acme", "key", START_MS) == entries[won]
+
+
+async def test_a_signal_of_one_process_reaches_who_waits_in_the_other(pair):
+    one, two = pair
+    await one.append(Append(waits=[Wait("acme", b"k", b"s", "t", 2, START_MS + 1)]))
+    watch = one.watch(["t"], 2)
+    await two.append(Append(signals=[Signal("acme", b"k", b"now")]))
+    assert await watch.wait(10_000)
+    assert [stored.payload for stored in one.read("t", 2, 0)] == [b"now"]
 
 
 async def test_a_lease_taken_over_in_one_process_is_stale_in_the_other(pair, clock):

@@ -27,7 +27,7 @@ _CURSOR = "INSERT OR IGNORE INTO cursors VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 _MOVE = """UPDATE cursors SET position = ?, planned = planned + ?, skipped = skipped + ?, users = users + ?,
     status = CASE WHEN ? THEN 'done' ELSE status END, updated_ms = ?
     WHERE cursor_id = ? AND position = ? AND status = 'running' RETURNING 1"""
-_DUE = """SELECT sequence, topic, partition, payload FROM timers WHERE urgency = ? AND due_ms <= ?
+DUE = """SELECT sequence, topic, partition, payload FROM timers WHERE urgency = ? AND due_ms <= ?
     ORDER BY due_ms, sequence LIMIT ?"""
 
 
@@ -85,7 +85,7 @@ class Transaction:
         due: list[tuple[Any, ...]] = []
         for most_urgent in URGENCIES:
             if len(due) < limit:
-                due += fetch_all(self.db, _DUE, (most_urgent, now_ms, limit - len(due)))
+                due += fetch_all(self.db, DUE, (most_urgent, now_ms, limit - len(due)))
         self.put(Frame(topic, partition, 1, payload) for _, topic, partition, payload in due)
         self.db.executemany("DELETE FROM timers WHERE sequence = ?", [(row[0],) for row in due])
         return len(due)
