@@ -25,7 +25,7 @@ from clarion.plan.resume import Resumptions, resumptions
 from clarion.plan.schedules.firing import Occurrences
 from clarion.plan.workflow.engine import Engine, Turn
 from clarion.plan.workflow.fetching import FetchJob
-from clarion.ports.journal import Append, Commit, Cursor, Frame, Journal, Lease, Timer
+from clarion.ports.journal import Append, Cell, Commit, Cursor, Frame, Journal, Lease, Timer
 from clarion.ports.sightings import Sightings
 from clarion.ports.state import DeliveryStates
 
@@ -45,6 +45,7 @@ class Step:
         self.frames: list[Frame] = []
         self.timers: list[Timer] = []
         self.cursors: list[Cursor] = []
+        self.cells: list[Cell] = []
         self.counts: dict[tuple[str, str], int] = {}
         self.merged: list[Merged] = []
 
@@ -57,7 +58,7 @@ class Step:
             commits=commits,
             cursors=self.cursors,
             lease=lease,
-            cells=[*turn.cells, *resumed.cells],
+            cells=[*self.cells, *turn.cells, *resumed.cells],
             waits=turn.waits,
             ended_waits=turn.ended_waits,
             caps=self.claims.writes(),
@@ -130,10 +131,11 @@ class StepPlanner:
                 for row in resumptions(lane, event):
                     step.resumed.take(row)
             case OccurrenceFrame():
-                fired = self._occurrences.fire(event, partition, now_ms)
+                fired = self._occurrences.fire(event, now_ms)
                 step.frames += fired.frames
                 step.timers += fired.timers
                 step.cursors += fired.cursors
+                step.cells += fired.cells
             case ChunkFrame():
                 released = self._releaser.release(event, step.claims, partition, now_ms)
                 step.frames += released.frames

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from clarion.domain.history import Attempt, Capture, Chunk, ChunkState, DeadLetter, Delivery, Notification
+from clarion.ports.sightings import Sightings
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -27,7 +28,7 @@ class DeadLetterFilter(msgspec.Struct, frozen=True):
     replayed: bool | None = None
 
 
-class History(Protocol):
+class History(Sightings, Protocol):
     """Read side of the state store, plus the claim that keeps two replays apart."""
 
     def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
@@ -40,6 +41,10 @@ class History(Protocol):
 
     def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
         """Return the deliveries of a notification, or of a broadcast those with a row of their own (1,000 at most)."""
+        ...
+
+    def setting(self, digest: bytes) -> bytes | None:
+        """Return the shared facts (JSON) that deliveries with this digest were decided from."""
         ...
 
     def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:

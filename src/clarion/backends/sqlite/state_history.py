@@ -80,6 +80,11 @@ class StateHistory:
         values = (notification_id, notification_id + _END, tenant, 8 * RECIPIENTS_MAX)
         return [delivery(row) for row in self._rows(statement, values)]
 
+    def setting(self, digest: bytes) -> bytes | None:
+        """Return the shared facts (JSON) that deliveries with this digest were decided from."""
+        row = next(iter(self._rows("SELECT facts FROM settings WHERE digest = ?", (digest,))), None)
+        return None if row is None else row[0]
+
     def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
         """Return deliveries by id."""
         rows = self._threads.reader().executemany(

@@ -1,0 +1,40 @@
+"""Workflows of a broadcast: each member of a page becomes a notification of its own, in the partition that owns the user."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import msgspec
+
+from clarion.domain import ids
+from clarion.domain.channel import Lane
+from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.journal import topics
+from clarion.journal.codec import encode
+from clarion.journal.events import AcceptedFrame, Recipient, Request
+from clarion.ports.journal import Cursor, Frame
+
+
+def starts(cursor: Cursor, request: Request, user_ids: Sequence[str], now_ms: int, partitions: int) -> list[Frame]:
+    """Return the frames that have a workflow started for users. Their ids follow from the broadcast's, so that planning
+    a page again starts nobody twice."""
+    owned: dict[int, list[str]] = {}
+    for user_id in user_ids:
+        owned.setdefault(ids.partition_for(cursor.tenant, user_id, partitions), []).append(user_id)
+    frames = []
+    for partition, names in owned.items():
+        for start in range(0, len(names), FRAME_RECORDS_MAX):
+            part = names[start : start + FRAME_RECORDS_MAX]
+            frame = AcceptedFrame(
+                [_id(cursor.cursor_id, partition, name, request.workflow) for name in part],
+                [cursor.tenant] * len(part),
+                [now_ms] * len(part),
+                [msgspec.structs.replace(request, to=[Recipient(name)], send_at_ms=None) for name in part],
+            )
+            frames.append(Frame(topics.accepted(Lane.BULK), partition, len(part), encode(frame, len(part))))
+    return frames
+
+
+def _id(broadcast: bytes, partition: int, user_id: str, workflow: str) -> bytes:
+    text = f"{len(workflow)}:{workflow}{user_id}".encode()
+    digest = blake2b(text, key=broadcast, digest_size=ids.ENTROPY_BYTES).digest()
+    return ids.notification_id(ids.created_ms(broadcast), partition, digest)

@@ -1,0 +1,46 @@
+"""Endpoints that explain: what would be decided about a request, and what was decided about a notification."""
+
+from collections.abc import Callable
+from typing import Any
+
+from clarion.domain import ids
+from clarion.domain.errors import NotFound
+from clarion.journal.events import Request
+from clarion.plan.explainer import Explainer, ExplainOut
+from clarion.ports.clock import Clock
+from clarion.ports.web import Call, Reply, Route
+
+Admit = Callable[[str, Any], Request]
+"""Checks the body of a tenant's request as sending it would. Raises what that raises."""
+
+
+def routes(explainer: Explainer, admit: Admit, body: type[Any], clock: Clock) -> list[Route]:
+    """Return the endpoints; `body` is that of a notification."""
+    do = _Handlers(explainer, admit, clock)
+    tag = "explain"
+    return [
+        Route("POST", "/v1/notifications/explain", do.would, "notifications:read",
+              "Who would get a notification where, when and why, without sending it", body=body, reply=ExplainOut, tag=tag),
+        Route("GET", "/v1/notifications/{id}/explain", do.was, "notifications:read",
+              "What was decided about a notification, and why", reply=ExplainOut, tag=tag),
+    ]  # fmt: skip
+
+
+class _Handlers:
+    def __init__(self, explainer: Explainer, admit: Admit, clock: Clock) -> None:
+        self._explainer = explainer
+        self._admit = admit
+        self._clock = clock
+
+    async def would(self, call: Call) -> Reply:
+        tenant = call.caller.tenant
+        request = self._admit(tenant, call.body)
+        return Reply(self._explainer.would(tenant, request, self._clock.now_ms()))
+
+    async def was(self, call: Call) -> Reply:
+        text = call.path["id"]
+        id_ = ids.read(ids.NOTIFICATION_PREFIX, text)
+        told = self._explainer.was(call.caller.tenant, id_) if id_ is not None else None
+        if told is None:
+            raise NotFound(f"unknown notification {text!r}, or not planned yet", field="id")
+        return Reply(told)
