@@ -97,11 +97,19 @@ def cancelled(person: int) -> events.CancelledFrame:
     return events.CancelledFrame([TENANT], [NOTIFICATIONS[person]], [AT_MS + 40])
 
 
+def seen(person: int, at_ms: int = AT_MS + 60) -> events.SeenFrame:
+    return events.SeenFrame([TENANT], [NOTIFICATIONS[person]], [f"user-{person}"], [at_ms])
+
+
 def stored(frames, first_offset: int = 1, partition: int = 0) -> list[StoredFrame]:
     return [
         StoredFrame(OUTCOMES, partition, offset, 1, AT_MS, encode(frame, 1))
         for offset, frame in enumerate(frames, first_offset)
     ]
+
+
+PLAIN = ("totals", "counters", "cancellations", "sightings")
+"""Tables whose rows are a key and a number."""
 
 
 class MemoryLedger:
@@ -150,6 +158,8 @@ class MemoryLedger:
         tables["dead_letters"].update(copy.deepcopy(changes.dead_letters))
         for tenant, id_, at_ms in changes.cancellations:
             tables["cancellations"].setdefault((tenant, id_), at_ms)
+        for *who, at_ms in changes.sightings:
+            tables["sightings"].setdefault(tuple(who), at_ms)
 
     def dump(self) -> dict[str, list]:
         """Return every table as sorted rows; sums of zero are left out."""
@@ -157,7 +167,7 @@ class MemoryLedger:
         for name, table in self.tables.items():
             if name in ("totals", "counters"):
                 found[name] = sorted((*key, count) for key, count in table.items() if count)
-            elif name == "cancellations":
+            elif name in ("cancellations", "sightings"):
                 found[name] = sorted((*key, at_ms) for key, at_ms in table.items())
             else:
                 found[name] = sorted(map(astuple, table.values()), key=repr)
@@ -179,7 +189,7 @@ def dump(db: apsw.Connection) -> dict[str, list]:
         rows = db.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608
         if name in ("totals", "counters"):
             rows = [row for row in rows if row[-1]]
-        found[name] = sorted(rows) if name in ("totals", "counters", "cancellations") else sorted(rows, key=repr)
+        found[name] = sorted(rows) if name in PLAIN else sorted(rows, key=repr)
     return found
 
 

@@ -27,6 +27,7 @@ def story(seed: int, frames: int = 200) -> list[StoredFrame]:
             world.chunk_intent(first, world.CHUNK_SIZE - first),
             world.chunk_attempted(first, bytes([chance.choice([0, 10])])),
             world.cancelled(person % world.SINGLES),
+            world.seen(person % world.SINGLES, at_ms),
         )
         made.append(chance.choice(choices))
     return world.stored(made)

@@ -32,7 +32,8 @@ def test_folding_into_the_file_gives_the_referees_rows(tmp_path, state):
     found = world.dump(connect(path_of(tmp_path, "state"), readonly=True))
     assert world.plain(found) == world.plain(referee.dump())
     assert all(
-        found[name] for name in ("deliveries", "attempts", "dead_letters", "totals", "counters", "cancellations")
+        found[name]
+        for name in ("deliveries", "attempts", "dead_letters", "totals", "counters", "cancellations", "sightings")
     )
 
 
@@ -65,6 +66,8 @@ def test_another_tenant_sees_nothing(state):
     assert state.chunks(other, world.BROADCAST, None, 10) == []
     assert state.dead_letters(other, Window(10), DeadLetterFilter()) == []
     assert state.claim_replays(other, world.SINGLE_IDS, world.AT_MS) == set()
+    assert state.seen_ms(other, id_, ["user-0"]) == {}
+    assert state.seen_by(other, id_) == []
 
 
 def test_lists_are_newest_first_and_keep_to_their_window(state):
@@ -116,6 +119,18 @@ def test_states_tell_the_deliver_stage_what_was_done(state):
     }
     assert state.chunk_states(world.CHUNK) == bytes([1, 10, 10, 1, 1])
     assert state.chunk_states(b"?" * 24) is None
+
+
+def test_the_first_sighting_of_a_user_stands(state):
+    at_ms, id_ = world.AT_MS, world.NOTIFICATIONS[0]
+    two = world.seen(0, at_ms + 7)
+    two.tenants, two.notification_ids, two.user_ids, two.at_ms = (
+        [world.TENANT] * 2, [id_] * 2, ["user-0", "bob"], [at_ms + 7, at_ms + 8]
+    )  # fmt: skip
+    world.fold_all(state, [world.stored([world.seen(0, at_ms + 5)]), world.stored([two, world.seen(0, at_ms + 9)])])
+    assert state.seen_ms(world.TENANT, id_, ["user-0", "bob", "user-1"]) == {"user-0": at_ms + 5, "bob": at_ms + 8}
+    assert state.seen_ms(world.TENANT, world.NOTIFICATIONS[1], ["user-0"]) == {}
+    assert state.seen_by(world.TENANT, id_) == [("bob", at_ms + 8), ("user-0", at_ms + 5)]
 
 
 def test_readers_cannot_write(tmp_path, state):

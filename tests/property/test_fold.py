@@ -37,6 +37,7 @@ FRAMES = st.one_of(
     st.builds(world.attempted, PERSON, st.sampled_from([Event.ACCEPTED, Event.EXHAUSTED]), ATTEMPT, at_ms=TIME),
     st.builds(world.replayed, PERSON),
     st.builds(world.cancelled, SINGLE),
+    st.builds(world.seen, SINGLE, TIME),
 )
 STREAMS = st.lists(FRAMES, max_size=25)
 

@@ -181,6 +181,8 @@ class Changes(msgspec.Struct):
     replays: list[tuple[int, str, bytes]] = []
     """(at_ms, tenant, delivery id) of dead letters stored by an earlier fold."""
     cancellations: list[tuple[str, bytes, int]] = []
+    sightings: list[tuple[str, bytes, str, int]] = []
+    """(tenant, notification id, user id, seen_ms); of several of one user and notification the first stands."""
     settings: dict[bytes, bytes] = {}
     """Digest to shared facts that decisions were made from (JSON)."""
     totals: dict[TotalKey, int] = {}

@@ -1,4 +1,10 @@
-"""Keys of what instances and cancellations wait for."""
+"""Keys of what instances and cancellations wait for, and how those who wait are told."""
+
+from typing import Any
+
+from clarion.journal.codec import encode
+from clarion.journal.events import SignalFrame
+from clarion.ports.journal import Signal
 
 
 def seen_key(notification_id: bytes, user_id: str) -> bytes:
@@ -14,3 +20,8 @@ def event_key(event_type: str, user_id: str) -> bytes:
 def cancel_key(cancellation_key: str) -> bytes:
     """Return the key under which whatever carries a cancellation key waits for its cancellation."""
     return b"c" + cancellation_key.encode()
+
+
+def signal(tenant: str, key: bytes, at_ms: int, data: dict[str, Any]) -> Signal:
+    """Return what tells everyone who waits for a key, with what came with it; `at_ms` is Unix milliseconds."""
+    return Signal(tenant, key, encode(SignalFrame([tenant], [key], [at_ms], [data]), 1))

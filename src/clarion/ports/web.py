@@ -66,7 +66,8 @@ class Query(msgspec.Struct, frozen=True):
 class Route(msgspec.Struct, frozen=True):
     """An endpoint. `scope` is what the credential must hold; `body` and `reply` are msgspec types; a `stream` route
     reads its body piecewise and has no body limit; the items of an `itemwise` body are judged one by one, so what is
-    nested too deeply to be decoded comes to the handler cut to `ITEM_DEPTH_MAX`, which it refuses."""
+    nested too deeply to be decoded comes to the handler cut to `ITEM_DEPTH_MAX`, which it refuses. A signed user token
+    may call a `by_user` route too, for itself and without a body."""
 
     method: str
     path: str
@@ -79,6 +80,7 @@ class Route(msgspec.Struct, frozen=True):
     limit_bytes: int = BODY_BYTES_MAX
     stream: bool = False
     itemwise: bool = False
+    by_user: bool = False
     queries: tuple[Query, ...] = ()
     tag: str = ""
 

@@ -105,6 +105,8 @@ def fold_frame(fold: Fold, frame: events.Event) -> None:
             fold.cancelled(frame.tenants, frame.subject_ids, frame.at_ms)
         case events.ReplayedFrame():
             fold.replayed(frame.delivery_ids, frame.at_ms)
+        case events.SeenFrame():
+            fold.seen(frame.tenants, frame.notification_ids, frame.user_ids, frame.at_ms)
         case _:
             pass
 

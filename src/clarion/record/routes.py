@@ -84,7 +84,7 @@ class _Notifications:
             by_delivery[attempt.delivery_id].append(attempt)
         cancelled_ms = self._state.cancelled_ms(tenant, id_)
         deliveries = [delivery_out(delivery, by_delivery[delivery.id]) for delivery in rows]
-        story = moments(row, rows, told, cancelled_ms)
+        story = moments(row, rows, told, cancelled_ms, self._state.seen_by(tenant, id_))
         return Reply(notification_out(row, status(row, rows, cancelled_ms), deliveries, story))
 
     async def listed(self, call: Call) -> Reply:

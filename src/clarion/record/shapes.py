@@ -64,10 +64,11 @@ class DeliveryBrief(msgspec.Struct, frozen=True):
 
 
 class MomentOut(msgspec.Struct, frozen=True):
-    """One line of the timeline."""
+    """One line of the timeline; `user_id` is whose delivery it tells of, or who saw the notification."""
 
     at: datetime
     event: str
+    user_id: str | None
     delivery_id: str | None
     channel: str | None
     attempt: int | None
@@ -242,6 +243,7 @@ def _moment_out(moment: Moment) -> MomentOut:
     return MomentOut(
         at=shown(moment.at_ms),
         event=moment.event,
+        user_id=(moment.user_id if row is None else row.user_id) or None,
         delivery_id=None if row is None else delivery_text(row.id),
         channel=None if row is None else row.channel,
         attempt=moment.attempt or None,

@@ -9,7 +9,7 @@ import msgspec
 
 from clarion import __version__
 from clarion.app.http.endpoint import Problem
-from clarion.ports.web import PUBLIC, Route
+from clarion.ports.web import PUBLIC, USER, Route
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
@@ -65,10 +65,11 @@ def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
         },
     }
     if route.scope != PUBLIC:
-        operation["security"] = [{"key": [route.scope]}]
+        scopes = [route.scope, USER] if route.by_user else [route.scope]
+        operation["security"] = [{"key": [scope]} for scope in scopes]
     if route.body is not None:
         operation["requestBody"] = {
-            "required": True,
+            "required": not route.by_user,
             "content": {"application/json": {"schema": by_type[id(route.body)]}},
         }
     elif route.stream:
@@ -92,7 +93,8 @@ def page(routes: Sequence[Route]) -> bytes:
 
 
 def _entry(route: Route) -> str:
-    details = [f"<p>Scope: <code>{escape(route.scope or 'none')}</code></p>"]
+    scopes = f"{route.scope}</code> or <code>{USER}" if route.by_user else escape(route.scope or "none")
+    details = [f"<p>Scope: <code>{scopes}</code></p>"]
     details += [f"<p><code>?{escape(q.name)}</code> {escape(q.about)}</p>" for q in route.queries]
     for label, kind in (("Body", route.body), ("Answer", route.reply)):
         if kind is not None:

@@ -45,6 +45,7 @@ _DEAD: Final = """INSERT OR REPLACE INTO dead_letters
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _REPLAYED: Final = "UPDATE dead_letters SET replayed_ms = ? WHERE tenant = ? AND delivery_id = ?"
 _CANCELLED: Final = "INSERT OR IGNORE INTO cancellations VALUES (?, ?, ?)"
+_SIGHTING: Final = "INSERT OR IGNORE INTO sightings VALUES (?, ?, ?, ?)"
 _TOTAL: Final = """INSERT INTO broadcast_totals VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET count = count + excluded.count"""
 _COUNTER: Final = """INSERT INTO counters (minute_ms, tenant, channel, what, reason, count) VALUES (?, ?, ?, ?, ?, ?)
@@ -139,6 +140,7 @@ def _store(db: apsw.Connection, changes: Changes) -> None:
     db.executemany(_REPLAYED, changes.replays)
     db.executemany(_DEAD, map(astuple, changes.dead_letters.values()))
     db.executemany(_CANCELLED, changes.cancellations)
+    db.executemany(_SIGHTING, changes.sightings)
     db.executemany(_COUNTER, [(*key, count) for key, count in changes.counters.items()])
 
 

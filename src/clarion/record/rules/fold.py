@@ -203,6 +203,12 @@ class Fold:
         that is being sent may still become `sent`."""
         self.changes.cancellations.extend(zip(tenants, subject_ids, at_ms, strict=True))
 
+    def seen(
+        self, tenants: Iterable[str], notification_ids: Iterable[bytes], user_ids: Iterable[str], at_ms: Iterable[int]
+    ) -> None:
+        """Note who saw what. It moves no delivery: what was seen has been sent already."""
+        self.changes.sightings.extend(zip(tenants, notification_ids, user_ids, at_ms, strict=True))
+
     def _current(self, delivery_id: bytes) -> Delivery | None:
         row = self._deliveries.get(delivery_id)
         if row is not None and row.chunk_id is not None:

@@ -17,7 +17,8 @@ _NO_CALL: Final = frozenset({
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """One thing that happened, at a time in Unix milliseconds; `delivery` is None for the notification itself."""
+    """One thing that happened, at a time in Unix milliseconds; `delivery` is None for the notification itself; `user_id`
+    names who saw it."""
 
     at_ms: int
     event: str
@@ -26,6 +27,7 @@ class Moment(msgspec.Struct, frozen=True):
     reason: int = 0
     detail: str = ""
     provider: str = ""
+    user_id: str = ""
 
 
 def attempts(row: Delivery, told: Iterable[Attempt]) -> list[Attempt]:
@@ -56,9 +58,14 @@ def status(notification: Notification | None, rows: Sequence[Delivery], cancelle
 
 
 def moments(
-    notification: Notification, rows: Sequence[Delivery], told: Iterable[Attempt], cancelled_ms: int | None
+    notification: Notification,
+    rows: Sequence[Delivery],
+    told: Iterable[Attempt],
+    cancelled_ms: int | None,
+    seen: Iterable[tuple[str, int]] = (),
 ) -> list[Moment]:
-    """Return everything that happened to a notification and its deliveries, in order of time."""
+    """Return everything that happened to a notification and its deliveries, in order of time; `seen` says which users
+    saw it and when."""
     story = [Moment(notification.accepted_ms, "accepted")]
     if notification.scheduled_ms is not None:
         story.append(Moment(notification.accepted_ms, "scheduled"))
@@ -74,6 +81,7 @@ def moments(
         if row.accepted_attempt:
             story.append(_moment(row, acceptance(row)))
     story += [_moment(by_id[attempt.delivery_id], attempt) for attempt in told if attempt.delivery_id in by_id]
+    story += [Moment(seen_ms, "seen", user_id=user_id) for user_id, seen_ms in seen]
     return sorted(story, key=lambda moment: moment.at_ms)
 
 

@@ -1,0 +1,26 @@
+"""The sightings side of `state.db`: which user saw which notification, and when first."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from clarion.backends.sqlite.state_threads import Threads
+from clarion.domain.limits import RECIPIENTS_MAX
+
+_OF_ONE: Final = "SELECT user_id, seen_ms FROM sightings WHERE tenant = ? AND notification_id = ? AND user_id = ?"
+_OF_ALL: Final = """SELECT user_id, seen_ms FROM sightings WHERE tenant = ? AND notification_id = ?
+    ORDER BY user_id LIMIT ?"""
+
+
+class StateSightings:
+    """Implements `ports.sightings.Sightings`."""
+
+    _threads: Threads
+
+    def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
+        """Return when those of the users who saw the notification did."""
+        wanted = [(tenant, notification_id, user_id) for user_id in user_ids]
+        return dict(self._threads.reader().executemany(_OF_ONE, wanted))
+
+    def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
+        """Return who saw the notification and when, by user."""
+        return self._threads.reader().execute(_OF_ALL, (tenant, notification_id, RECIPIENTS_MAX)).fetchall()

@@ -1,0 +1,29 @@
+"""Sightings on the journal: what a user saw is told to the record stage and to whoever waits for it, in one append."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from clarion.domain.ids import partition_of
+from clarion.journal.codec import encode
+from clarion.journal.events import SeenFrame
+from clarion.journal.signals import seen_key, signal
+from clarion.journal.topics import OUTCOMES
+from clarion.ports.journal import Append, Frame
+
+
+def seen(tenant: str, user_id: str, notification_ids: Iterable[bytes], at_ms: int) -> Append:
+    """Return the append that tells that a user saw notifications (or broadcasts) at `at_ms`, Unix milliseconds."""
+    by_partition: dict[int, list[bytes]] = defaultdict(list)
+    for id_ in dict.fromkeys(notification_ids):
+        by_partition[partition_of(id_)].append(id_)
+    frames = [
+        Frame(OUTCOMES, partition, len(members), encode(_told(tenant, user_id, members, at_ms), len(members)))
+        for partition, members in by_partition.items()
+    ]
+    keys = [seen_key(id_, user_id) for members in by_partition.values() for id_ in members]
+    return Append(frames=frames, signals=[signal(tenant, key, at_ms, {}) for key in keys])
+
+
+def _told(tenant: str, user_id: str, ids: list[bytes], at_ms: int) -> SeenFrame:
+    many = len(ids)
+    return SeenFrame([tenant] * many, ids, [user_id] * many, [at_ms] * many)

@@ -1,0 +1,16 @@
+"""Who saw what, as planning and the API ask for it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Sightings(Protocol):
+    """Read side of what users saw; of several sightings of one thing the first stands."""
+
+    def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
+        """Return when those of the users who saw the notification did, as Unix milliseconds."""
+        ...
+
+    def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
+        """Return (user id, Unix milliseconds) of who saw the notification, by user, `RECIPIENTS_MAX` at most."""
+        ...

@@ -1,0 +1,72 @@
+"""The endpoint by which an app tells that a user saw a notification, on whatever channel it came."""
+
+from typing import Annotated
+
+import msgspec
+
+from clarion.domain import ids
+from clarion.domain.errors import Forbidden, InvalidField, NotFound
+from clarion.domain.limits import KEY_CHARS_MAX
+from clarion.journal.events import Request
+from clarion.journal.find import find_accepted
+from clarion.journal.sightings import seen
+from clarion.ports.clock import Clock
+from clarion.ports.history import History
+from clarion.ports.journal import Journal
+from clarion.ports.web import Call, Reply, Route
+
+_REQUEST = msgspec.msgpack.Decoder(Request)
+
+
+class SeenIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who saw it."""
+
+    user_id: Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_CHARS_MAX)]
+
+
+def routes(history: History, journal: Journal, clock: Clock) -> list[Route]:
+    """Return the endpoint."""
+    handlers = _Sightings(history, journal, clock)
+    return [
+        Route(
+            "POST", "/v1/notifications/{id}/seen", handlers.seen, "notifications:write",
+            "Tell that a user saw a notification; with a user's own token, that this user did",
+            body=SeenIn, status=204, by_user=True, tag="notifications",
+        ),
+    ]  # fmt: skip
+
+
+class _Sightings:
+    def __init__(self, history: History, journal: Journal, clock: Clock) -> None:
+        self._history = history
+        self._journal = journal
+        self._clock = clock
+
+    async def seen(self, call: Call) -> Reply:
+        tenant, text, user_id = call.caller.tenant, call.path["id"], _who(call)
+        id_ = ids.read(ids.NOTIFICATION_PREFIX, text)
+        request = None if id_ is None else self._request(tenant, id_)
+        meant = request is not None and any(to.user_id == user_id for to in request.to)
+        # A user's token learns nothing of what was sent to others.
+        if id_ is None or request is None or (call.caller.user_id is not None and not meant):
+            raise NotFound(f"unknown notification {text!r}", field="id")
+        if not meant:
+            raise InvalidField(f"{user_id!r} is not a recipient of this notification", field="user_id")
+        if not self._history.seen_ms(tenant, id_, [user_id]):
+            await self._journal.append(seen(tenant, user_id, [id_], self._clock.now_ms()))
+        return Reply(status=204)
+
+    def _request(self, tenant: str, id_: bytes) -> Request | None:
+        row = self._history.notification(tenant, id_)
+        if row is not None:
+            return _REQUEST.decode(row.request)
+        found = find_accepted(self._journal, id_, tenant)
+        return None if found is None else found[0].requests[found[1]]
+
+
+def _who(call: Call) -> str:
+    """Return who saw it. Raises `Forbidden` when a user's token speaks for another user."""
+    own, named = call.caller.user_id, call.body.user_id if call.body is not None else None
+    if own is not None and named not in (None, own):
+        raise Forbidden("a user's token speaks for that user alone", field="user_id")
+    return str(own or named)
