@@ -185,6 +185,8 @@ WAIT_MS_MAX: Final = YEAR_MS
 EXPRESSION_CHARS_MAX: Final = 1_000
 EXPRESSIONS_MAX: Final = 10_000
 """Compiled expressions a process keeps."""
+EXPRESSION_WORK_MAX: Final = 20_000_000
+"""Work of one evaluation, about five nanoseconds each."""
 DEFINITIONS_PER_KIND_MAX: Final = 1_000
 """Workflows, segments, schedules or event rules of one tenant."""
 DEFINITION_BYTES_MAX: Final = 256 * 1024
@@ -243,4 +245,47 @@ AUDIENCE_COUNT_MS_MAX: Final = 5_000
 """How long an audience is counted; what is counted by then is said to be `at_least`."""
 AUDIENCE_COUNTS_MAX: Final = 8
 """Counts of audiences under way or waiting in one process; more are refused."""
+CAP_PER_MS_MIN: Final = 60_000
+CAP_GAP_MS_MIN: Final = 1_000
+"""A cap lets one through every second at most: its times are kept in seconds."""
+CONTACTS_PER_CHANNEL_MAX: Final = 10
+"""Further addresses of a user on one channel."""
+SEEN_EVERY_MS: Final = 3600 * 1000
+"""How often it is written down, at most, that a user was seen."""
+SEEN_USERS_MAX: Final = 100_000
+"""Users a process remembers to have seen lately."""
+INSTANT_MS_MAX: Final = 253_402_214_400_000
+"""The last day of the year 9999, in UTC: what is later cannot be written in every zone."""
 SEEN_WITHIN_MS_MAX: Final = 10 * YEAR_MS
+DIGEST_BYTES_MAX: Final = INSTANCE_BYTES_MAX // 2
+"""Data of one digest's events together; the one that fills it closes it."""
+FETCH_GRACE_MS: Final = 30_000
+"""How long after its time-out a fetch step waits for an answer before it takes the call for lost and repeats it."""
+FETCH_LOST_MAX: Final = 10
+"""Calls of one fetch step that may be lost to dying workers before the step has failed."""
+FETCH_PAUSE_MS_MAX: Final = 60_000
+"""The longest pause before a failed fetch is tried again."""
+FETCHES_WAITING_MAX: Final = 10_000
+"""Fetch steps waiting in one worker process for a place; what is over is repeated when its answer stays out."""
+SIGNAL_WAITS_MAX: Final = 10_000
+"""Instances that one signal can wake."""
+CANCELLED_KEPT_MAX: Final = 200_000
+"""Cancelled ids a planner keeps, so that what starts later than it was cancelled ends at once."""
+SEEN_RECHECK_MS: Final = 2_000
+"""How long after beginning to wait for a sighting it is looked for again: one may have been under way."""
+LOCAL_LATE_MS_MAX: Final = 3600 * 1000
+"""How late something for the recipient's own time may be sent."""
+QUOTA_FIGURE_MAX: Final = 10**12
+"""The largest figure of a quota."""
+QUOTA_CLOCK_STEP_MS: Final = 1_000
+"""How far the clocks of two processes can be apart; what is further ahead is from before a restart of the machine."""
+QUOTA_DAILY_AHEAD_MAX: Final = 1_000
+"""Events of a daily quota a process takes ahead; those it does not use are lost when it ends."""
+QUOTA_STORE_WAIT_MS: Final = 50
+"""How long a request waits for its turn at the count of all processes; the event loop waits with it."""
+READ_ALL_SIGHTINGS_MAX: Final = FRAME_RECORDS_MAX
+"""Items, newest first, whose being seen is told when a user marks everything as read."""
+QUOTA_METERS_MAX: Final = 10_000
+"""Callers with a quota a process keeps ready, and buckets of them; when there are more, all are read afresh."""
+SCHEDULE_CLOCK_BACK_MS_MAX: Final = 24 * 3600 * 1000
+"""How far a clock may have gone back for what was fired before to count still."""

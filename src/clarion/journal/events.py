@@ -222,8 +222,9 @@ class ReplayedFrame(_Columns, tag=9):
 class AdvanceFrame(_Columns, tag=10):
     """Workflow instances to advance, on `accepted.<lane>` of the partition that owns their user.
 
-    `causes` are `start`, `timer`, `signal`, `fetched`, `cancel` or `digest`; `seqs` is the instance's step count the cause
-    was made for: one made for an earlier count comes too late. `payloads` are MessagePack, by cause.
+    `causes` are `start`, `timer`, `fetched`, `digest` (it closes), `expire`, `cancel` or `forget` (a throttle); `seqs` is
+    the instance's count of waits the cause was made for: one made for an earlier count comes too late. `payloads` are
+    MessagePack or keys, by cause.
     """
 
     instance_ids: list[bytes]

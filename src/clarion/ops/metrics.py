@@ -18,7 +18,10 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "accepted": ("Notifications accepted", ("lane",)),
     "planned": ("Deliveries planned", ("channel", "decision")),
     "attempts": ("Calls to providers", ("channel", "outcome")),
+    "workflow_events": ("What workflow instances did", ("event",)),
     "timers": ("Timers fired", ()),
+    "occurrences": ("Occurrences of schedules that came up", ("result",)),
+    "quota_refused": ("Events refused because a quota was used up", ("kind",)),
     "refused": ("Requests refused with a problem document", ("code",)),
 }
 """Short name of each counter to what it counts and its labels; exposed as `clarion_<name>_total`."""

@@ -1,0 +1,70 @@
+"""Makes the calls of fetch steps beside planning and puts their answers back on the journal."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from clarion.domain.errors import DurabilityError, EgressError
+from clarion.domain.limits import FETCHES_UNDER_WAY_MAX, FETCHES_WAITING_MAX
+from clarion.journal.patience import append
+from clarion.plan.rules.workflow.state import Answered
+from clarion.plan.workflow.fetching import FetchJob, answer_of
+from clarion.plan.workflow.instance import AdvanceRow, advance_frames
+from clarion.ports.clock import Clock
+from clarion.ports.egress import HttpEgress
+from clarion.ports.journal import Append, Journal
+from clarion.ports.telemetry import Telemetry
+
+
+class FetchPool:
+    """Runs up to `FETCHES_UNDER_WAY_MAX` calls at a time. A call that is lost with this process is made again when the
+    instance's own timer says that its answer stayed out."""
+
+    def __init__(self, journal: Journal, egress: HttpEgress, clock: Clock, telemetry: Telemetry) -> None:
+        self._journal = journal
+        self._egress = egress
+        self._clock = clock
+        self._telemetry = telemetry
+        self._places = asyncio.Semaphore(FETCHES_UNDER_WAY_MAX)
+        self._running: set[asyncio.Task[None]] = set()
+
+    def begin(self, jobs: Sequence[FetchJob]) -> None:
+        """Make these calls as places come free. Jobs over `FETCHES_WAITING_MAX` are left to their instances' timers."""
+        room = max(FETCHES_WAITING_MAX - len(self._running), 0)
+        if len(jobs) > room:
+            self._telemetry.log("warning", "fetches_put_off", number=len(jobs) - room)
+        for job in jobs[:room]:
+            task = asyncio.create_task(self._run(job))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def close(self) -> None:
+        """Stop all calls; they are made again later by whoever holds their partitions then."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _run(self, job: FetchJob) -> None:
+        async with self._places:
+            if self._clock.now_ms() >= job.deadline_ms:
+                return  # its timer has fired, and another call takes its place
+            answer = await self._answer(job)
+        row = AdvanceRow(
+            job.instance_id, job.tenant, "fetched", job.seq, self._clock.now_ms(), msgspec.msgpack.encode(answer)
+        )
+        try:
+            await append(self._journal, Append(frames=advance_frames(job.lane, job.partition, [row])), self._telemetry)
+        except DurabilityError as error:
+            # The journal fails for everyone now, and the process stops over it elsewhere.
+            self._telemetry.log("error", "fetch_answer_lost", detail=str(error))
+
+    async def _answer(self, job: FetchJob) -> Answered:
+        try:
+            return answer_of(await self._egress.send(job.request))
+        except EgressError as error:
+            return Answered(error=error.detail)
+        except Exception as error:  # noqa: BLE001 - whatever an answer does to us is the step's to hear of, at once
+            self._telemetry.log("error", "fetch_crashed", tenant=job.tenant, error=type(error).__name__)
+            return Answered(error=f"internal error: {type(error).__name__}")
