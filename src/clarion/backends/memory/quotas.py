@@ -18,7 +18,7 @@ class MemoryQuotas:
     def change(self, names: Sequence[BucketName], decide: Callable[[list[Usage]], tuple[Sequence[Usage], T]]) -> T:
         """Read buckets, store what `decide` makes of them, and return what it returns beside that."""
         usages, answer = decide([self._usages.get(name, Usage()) for name in names])
-        self._usages.update(zip(names, usages, strict=True))
+        self._usages |= dict(zip(names, usages, strict=True))
         return answer
 
     def close(self) -> None:

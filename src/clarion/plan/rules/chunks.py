@@ -71,7 +71,7 @@ class Columns(msgspec.Struct):
 
     def cut(self) -> Iterator["Columns"]:
         """Yield these columns in chunks of at most `CHUNK_DELIVERIES_MAX`."""
-        if len(self.ordinals) <= CHUNK_DELIVERIES_MAX:
+        if 0 < len(self.ordinals) <= CHUNK_DELIVERIES_MAX:
             yield self
             return
         for start in range(0, len(self.ordinals), CHUNK_DELIVERIES_MAX):

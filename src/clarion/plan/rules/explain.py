@@ -14,7 +14,7 @@ from clarion.domain.localtime import zone_of
 from clarion.domain.user import Profile, User
 from clarion.plan.rules.caps import Room, applies
 from clarion.plan.rules.decide import Suppressed, addresses_of, decide, in_time, over_cap
-from clarion.plan.rules.group import GROUP_RULES, gate
+from clarion.plan.rules.group import GROUP_RULES, gate, rank_of
 from clarion.plan.rules.routing import Fallback
 from clarion.plan.rules.setting import Planned, Setting
 
@@ -160,7 +160,7 @@ def strongest(findings: Sequence[Finding], setting: Setting, since_ms: int) -> D
     caps said, else None."""
     noes = [one.verdict for one in findings if isinstance(one.verdict, Skip) and one.rule not in ("caps", "route")]
     if noes:
-        return min(noes, key=lambda skip: skip.reason)
+        return min(noes, key=lambda skip: rank_of(skip.reason))
     held = [one.verdict for one in findings if isinstance(one.verdict, Hold) and one.rule == "quiet_hours"]
     if held:
         return in_time(setting, max(held, key=lambda hold: hold.until_ms), since_ms)

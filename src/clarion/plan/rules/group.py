@@ -106,8 +106,8 @@ def gate(setting: Setting, profile: Profile, now_ms: int) -> Gate:
 
 
 def stronger(one: Any, other: Any) -> Any:
-    """Return which of two verdicts counts: a no before a wait before nothing; of two noes the one whose reason has the
-    lower number, of two waits the longer. So the order in which rules are asked does not matter."""
+    """Return which of two verdicts counts: a no before a wait before nothing; of two noes the one whose reason ranks first,
+    of two waits the longer. So the order in which rules are asked does not matter."""
     return one if _strength(one) >= _strength(other) else other
 
 
@@ -116,4 +116,17 @@ def _strength(verdict: Skip | Hold | None) -> tuple[int, int]:
         return (0, 0)
     if isinstance(verdict, Hold):
         return (1, verdict.until_ms)
-    return (2, -verdict.reason)
+    return (2, -rank_of(verdict.reason))
+
+
+_RANKS: Final = {
+    reason: rank
+    for rank, reason in enumerate(
+        (Reason.NO_CONTENT, Reason.NO_PROVIDER, Reason.OPTED_OUT, Reason.NO_CONTACT, Reason.SUPPRESSED)
+    )
+}
+
+
+def rank_of(reason: Reason) -> int:
+    """Return how far behind a reason comes when several rules say no: what concerns everybody comes first."""
+    return _RANKS.get(reason, len(_RANKS))

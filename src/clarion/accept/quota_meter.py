@@ -1,0 +1,87 @@
+"""What one caller is measured by: the buckets of its key and of its tenant, as this process sees them."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from clarion.accept.rules.quota import Bucket, room_m, settled
+from clarion.domain.limits import QUOTA_METERS_MAX
+from clarion.domain.quota import TENANT, Quota, Usage
+from clarion.ports.quotas import BucketName
+from clarion.ports.web import Caller
+
+RATE: Final = "rate"
+DAILY: Final = "daily"
+
+
+class Tap:
+    """A bucket as this process sees it: what it holds, and the usage that it saw last."""
+
+    __slots__ = ("bucket", "hold", "name", "seen")
+
+    def __init__(self, name: BucketName, bucket: Bucket) -> None:
+        self.name = name
+        self.bucket = bucket
+        self.hold = self.seen = Usage(period=bucket.period)
+
+    def settle(self, now_ms: int) -> None:
+        """Bring both up to now."""
+        self.hold = settled(self.bucket, self.hold, now_ms)
+        self.seen = settled(self.bucket, self.seen, now_ms)
+
+    def open_m(self) -> int:
+        """Return how many thousandths of an event fit, if no other process took any since this one looked."""
+        return self.hold.used_m + room_m(self.bucket, self.seen)
+
+
+class Meter(NamedTuple):
+    """What a caller is measured by on one day. `size_max` is what fits at once at all; None is no limit."""
+
+    quotas: tuple[Quota | None, Quota | None]
+    day: int
+    taps: list[Tap]
+    audience_max: int | None
+    size_max: int | None
+
+
+class Meters:
+    """The meters of callers with a quota, made when first needed and again when the quota or the day is another one.
+    Callers of one tenant share the taps of its buckets."""
+
+    def __init__(self) -> None:
+        self._meters: dict[tuple[str, str], Meter] = {}
+        self._taps: dict[BucketName, Tap] = {}
+
+    def of(self, caller: Caller, quotas: tuple[Quota | None, Quota | None], day: int) -> Meter:
+        """Return the meter for the quotas of the caller's key and tenant."""
+        who = (caller.tenant, caller.key_id)
+        meter = self._meters.get(who)
+        if meter is None or meter.day != day or meter.quotas != quotas:
+            if len(self._meters) >= QUOTA_METERS_MAX:
+                self._meters.clear()
+                self._taps.clear()
+            meter = self._meters[who] = self._made(caller, quotas, day)
+        return meter
+
+    def _made(self, caller: Caller, quotas: tuple[Quota | None, Quota | None], day: int) -> Meter:
+        owners = [(owner, quota) for owner, quota in zip((caller.key_id, TENANT), quotas, strict=True) if quota]
+        taps = [
+            self._tap(BucketName(caller.tenant, owner, kind), bucket)
+            for owner, quota in owners
+            for kind, bucket in _buckets(quota, day)
+        ]
+        audiences = [quota.audience_max for _, quota in owners if quota.audience_max is not None]
+        sizes = [*audiences, *(tap.bucket.capacity for tap in taps)]
+        return Meter(quotas, day, taps, min(audiences, default=None), min(sizes, default=None))
+
+    def _tap(self, name: BucketName, bucket: Bucket) -> Tap:
+        tap = self._taps.get(name)
+        if tap is None or tap.bucket != bucket:
+            tap = self._taps[name] = Tap(name, bucket)
+        return tap
+
+
+def _buckets(quota: Quota, day: int) -> Iterator[tuple[str, Bucket]]:
+    if quota.rate_per_s is not None:
+        yield RATE, Bucket(quota.burst or quota.rate_per_s, quota.rate_per_s)
+    if quota.daily is not None:
+        yield DAILY, Bucket(quota.daily, period=day)
