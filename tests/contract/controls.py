@@ -90,17 +90,22 @@ class House:
         """Let so much time go by that the directory looks at the revision again."""
         self.clock.wall_ms += REVISION_CHECK_MS
 
-    async def call(self, method: str, target: str, body: Any = None, tenant: str = "acme", **query: str) -> Reply:
-        """Call a route as the HTTP layer does: the body goes through JSON into the route's type."""
+    async def call(
+        self, method: str, target: str, body: Any = None, tenant: str = "acme", user: str | None = None, **query: str
+    ) -> Reply:
+        """Call a route as the HTTP layer does: the body goes through JSON into the route's type. `user` calls with a token
+        of their own."""
         route, path = self.find(method, target)
         raw = b"" if body is None else msgspec.json.encode(body)
         decoded = msgspec.json.decode(raw, type=route.body) if raw and route.body else None
-        caller = Caller(tenant, "key", frozenset({"*"}))
+        caller = Caller(tenant, "key", frozenset({"*"}), user)
         return await route.handler(Call(caller, path, query, {}, raw, decoded))
 
-    async def say(self, method: str, target: str, body: Any = None, tenant: str = "acme", **query: str) -> Any:
+    async def say(
+        self, method: str, target: str, body: Any = None, tenant: str = "acme", user: str | None = None, **query: str
+    ) -> Any:
         """Call a route and return the body of its answer as a client reads it."""
-        reply = await self.call(method, target, body, tenant, **query)
+        reply = await self.call(method, target, body, tenant, user, **query)
         text = reply.raw if reply.raw is not None else msgspec.json.encode(reply.body)
         return msgspec.json.decode(text)
 

@@ -276,10 +276,6 @@ async def test_no_tenant_sees_or_touches_anything_of_another(house):
         assert not await area.remove(o, key)
         assert await area.get(T, key) is not None
     d = house.directory
-    assert (d.users(o, ["ana"]), d.page(o, None, 0, 9), d.page(o, "news", 0, 9), d.accounts(o, "email")) == (
-        {},
-        [],
-        [],
-        [],
-    )
+    assert (d.users(o, ["ana"]), d.accounts(o, "email")) == ({}, [])
+    assert d.page(o, None, 0, 9).rows == d.page(o, "news", 0, 9).rows == []
     assert (d.template(o, "hello"), d.category(o, "c"), d.topic_exists(o, "news")) == (None, None, False)

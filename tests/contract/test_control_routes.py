@@ -9,7 +9,7 @@ from clarion.control.auth.rules import SCOPES
 from clarion.control.auth.tokens import UserTokens
 from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.limits import BULK_BATCH_LINES
-from clarion.ports.web import OPERATOR
+from clarion.ports.web import OPERATOR, USER
 from tests.contract.controls import House, migrated
 
 ANA = {"email": "ana@example.com", "locale": "pt_BR", "zone": "Europe/Rome", "attributes": {"plan": "pro"}}
@@ -38,10 +38,13 @@ async def refused(house, method, target, body=None, **query):
 
 
 async def test_every_route_names_a_scope_that_a_key_can_hold(house):
-    assert {route.scope for route in house.routes} <= {*SCOPES, OPERATOR}
+    assert {route.scope for route in house.routes} <= {*SCOPES, OPERATOR, USER}
+    assert all((route.scope == USER) == route.path.startswith("/v1/me/") for route in house.routes)
     assert all(route.scope == OPERATOR for route in house.routes if route.path.startswith("/v1/tenants"))
     assert all(
-        route.scope.endswith(":read") for route in house.routes if route.method == "GET" and route.scope != OPERATOR
+        route.scope.endswith(":read")
+        for route in house.routes
+        if route.method == "GET" and route.scope not in (OPERATOR, USER)
     )
     assert len({(route.method, route.path) for route in house.routes}) == len(house.routes)
 
@@ -168,8 +171,7 @@ async def test_a_template_is_compiled_before_it_is_stored(house):
 
 async def test_a_template_names_a_category_that_exists_and_keeps_it_there(house):
     assert await refused(house, "PUT", "/v1/templates/hello", HELLO | {"category": "greetings"}) == "category"
-    category = {"critical": True, "lane": "critical", "defaults": {}}
-    assert (await house.say("PUT", "/v1/categories/greetings", category)) == category | {"key": "greetings"}
+    await house.call("PUT", "/v1/categories/greetings", {"critical": True, "lane": "critical"})
     await house.call("PUT", "/v1/templates/hello", HELLO | {"category": "greetings"})
     with pytest.raises(Conflict):
         await house.call("DELETE", "/v1/categories/greetings")

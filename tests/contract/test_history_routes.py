@@ -8,13 +8,14 @@ from clarion.backends.sqlite.state import SqliteState
 from clarion.domain import ids
 from clarion.domain.channel import Lane
 from clarion.domain.delivery_state import Event
-from clarion.domain.errors import Forbidden, InvalidField, NotFound
+from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
 from clarion.journal import events
 from clarion.journal.codec import decode, encode
 from clarion.journal.topics import OUTCOMES, accepted
 from clarion.ports.journal import Append, Cursor, Frame
 from clarion.ports.web import Call, Caller
 from clarion.realtime import routes as inbox_routes
+from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS
@@ -32,8 +33,18 @@ class Api:
 
     def __init__(self, state, journal, clock):
         directory = Ordinals()
-        found = [*record_routes.routes(state, journal, directory, clock), *inbox_routes.routes(state, directory, clock)]
+        self.seen = []
+        found = [
+            *record_routes.routes(state, journal, directory, clock),
+            *inbox_routes.routes(state, directory, clock, self.touch, journal),
+            *routes_seen.routes(state, journal, clock),
+        ]
         self._routes = {(route.method, route.path): route for route in found}
+
+    async def touch(self, tenant, user_id):
+        self.seen.append((tenant, user_id))
+        if user_id == "user-9":
+            raise Overloaded("the control store is busy")
 
     async def __call__(self, verb, path, *, query=None, body=None, tenant=world.TENANT, user=None, **parts):
         route = self._routes[verb, path]
@@ -246,3 +257,9 @@ async def test_the_inbox_of_a_user(api, state):
         await api("POST", "/v1/inbox/{id}/read", user="user-2", id=oldest)
     with pytest.raises(Forbidden):
         await api("GET", "/v1/inbox")
+
+
+async def test_whoever_reads_the_inbox_was_seen_and_reads_it_even_when_that_cannot_be_noted(api):
+    assert (await api("GET", "/v1/inbox", user="user-9"))["data"] == []
+    await api("GET", "/v1/inbox/counts", user="user-2")
+    assert api.seen == [(world.TENANT, "user-9"), (world.TENANT, "user-2")]

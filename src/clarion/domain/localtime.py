@@ -4,13 +4,33 @@ A time that a clock change leaves out stands for the first instant after the gap
 both: whatever is set for a wall clock happens once, and never before the clock has shown that time.
 """
 
+import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo
 
+from clarion.domain.errors import InvalidField
 from clarion.domain.limits import ZONES_MAX
 
-_SECOND_MS = 1_000
+_SECOND_MS: Final = 1_000
+_CLOCK: Final = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
+
+
+def check_clock(text: str, field: str) -> str:
+    """Return a time of the wall clock. Raises `InvalidField` when it is not one from `00:00` to `23:59`."""
+    if not _CLOCK.fullmatch(text):
+        raise InvalidField("must be a time from 00:00 to 23:59", field=field)
+    return text
+
+
+def check_days(days: Iterable[int], field: str) -> tuple[int, ...]:
+    """Return ISO weekdays in order, each once. Raises `InvalidField` for others than 1 (Monday) to 7."""
+    found = tuple(sorted(set(days)))
+    if found and not 1 <= found[0] <= found[-1] <= 7:
+        raise InvalidField("must be weekdays from 1 (Monday) to 7 (Sunday)", field=field)
+    return found
 
 
 @lru_cache(maxsize=ZONES_MAX)

@@ -1,11 +1,14 @@
 """What holds for everyone of a tenant, unless something more specific says otherwise."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 
 from clarion.domain.cap import Cap
 from clarion.domain.quiet import QuietHours
+
+POLICY_KEY: Final = "tenant"
+"""Key of the one policy a tenant has."""
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

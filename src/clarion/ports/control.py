@@ -9,11 +9,12 @@ from typing import Protocol
 
 import msgspec
 
+from clarion.domain.quota import Quota
 from clarion.ports.audiences import Audiences
 from clarion.ports.control_accounts import Providers, Suppressions
 from clarion.ports.control_content import Categories, Templates
 from clarion.ports.control_definitions import Definitions
-from clarion.ports.control_users import Topics, Users
+from clarion.ports.control_users import Consents, Topics, Users
 
 
 class TenantRecord(msgspec.Struct, frozen=True):
@@ -76,6 +77,18 @@ class Keys(Protocol):
         ...
 
 
+class QuotaSettings(Protocol):
+    """The quotas of tenants and of single keys; the key id of a tenant's own is empty."""
+
+    async def put(self, tenant: str, key_id: str, quota: Quota) -> None:
+        """Replace a quota; one without any limit is as none. Raises `NotFound` when there is no such tenant or key."""
+        ...
+
+    async def get(self, tenant: str, key_id: str) -> Quota:
+        """Return a quota. Raises `NotFound` when there is no such tenant or key."""
+        ...
+
+
 class Control(Protocol):
     """All repositories of one installation."""
 
@@ -90,8 +103,18 @@ class Control(Protocol):
         ...
 
     @property
+    def quotas(self) -> QuotaSettings:
+        """The quotas of tenants and keys."""
+        ...
+
+    @property
     def users(self) -> Users:
         """The users with their preferences and devices."""
+        ...
+
+    @property
+    def consents(self) -> Consents:
+        """The history of what users allowed and refused."""
         ...
 
     @property

@@ -20,8 +20,8 @@ class Categories(Protocol):
         """Return categories in the order of their keys."""
         ...
 
-    async def keys(self, tenant: str) -> frozenset[str]:
-        """Return the keys of all categories."""
+    async def keys(self, tenant: str) -> dict[str, bool]:
+        """Return the keys of all categories with whether each is critical."""
         ...
 
     async def remove(self, tenant: str, key: str) -> bool:

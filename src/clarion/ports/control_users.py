@@ -5,11 +5,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from clarion.domain.user import Device, UserWrite
+from clarion.domain.quiet import QuietHours
+from clarion.domain.user import Choice, Device, UserWrite
 
 
 class UserRecord(msgspec.Struct, frozen=True):
-    """A user as stored."""
+    """A user as stored. `quiet_hours` of None are the tenant's."""
 
     user_id: str
     email: str | None
@@ -20,8 +21,11 @@ class UserRecord(msgspec.Struct, frozen=True):
     locale: str
     zone: str
     attributes: dict[str, Any]
-    preferences: dict[str, dict[str, bool]]
+    preferences: dict[str, dict[str, bool | Choice]]
+    quiet_hours: QuietHours | None
     devices: tuple[Device, ...]
+    more_contacts: dict[str, tuple[str, ...]]
+    last_seen_ms: int | None
     created_ms: int
     updated_ms: int
 
@@ -29,9 +33,9 @@ class UserRecord(msgspec.Struct, frozen=True):
 class Users(Protocol):
     """The users of a tenant."""
 
-    async def put_many(self, tenant: str, users: Sequence[UserWrite]) -> None:
-        """Create or replace users in one transaction; of two with the same id the later one counts. Raises `NotFound`
-        with nothing stored when a topic does not exist."""
+    async def put_many(self, tenant: str, users: Sequence[UserWrite], source: str = "") -> None:
+        """Create or replace users in one transaction; of two with the same id the later one counts. `source` is written
+        beside each changed preference. Raises `NotFound` with nothing stored when a topic does not exist."""
         ...
 
     async def get(self, tenant: str, user_id: str) -> UserRecord | None:
@@ -43,11 +47,19 @@ class Users(Protocol):
         ...
 
     async def erase(self, tenant: str, user_id: str) -> bool:
-        """Remove a user with devices and memberships; return whether there was one. Its ordinal is never used again."""
+        """Remove a user with all there is about them; return whether there was one. Its ordinal is never used again."""
         ...
 
-    async def set_preferences(self, tenant: str, user_id: str, preferences: str) -> bool:
-        """Replace the preferences (canonical JSON) of a user; False when there is no such user."""
+    async def set_preferences(self, tenant: str, user_id: str, preferences: str, source: str = "") -> bool:
+        """Replace the preferences (canonical JSON) of a user, told by `source`; False when there is no such user."""
+        ...
+
+    async def set_quiet_hours(self, tenant: str, user_id: str, quiet_hours: str) -> bool:
+        """Replace the quiet hours (canonical JSON, empty for the tenant's) of a user; False when there is no such user."""
+        ...
+
+    async def touch(self, tenant: str, user_id: str) -> None:
+        """Note that a user is here now; written at most every `SEEN_EVERY_MS`."""
         ...
 
     async def put_device(self, tenant: str, user_id: str, device: Device) -> bool:
@@ -56,6 +68,27 @@ class Users(Protocol):
 
     async def remove_device(self, tenant: str, user_id: str, device_id: str) -> bool:
         """Remove a device; False when there is no such user or device."""
+        ...
+
+
+class ConsentRecord(msgspec.Struct, frozen=True):
+    """One change of one entry of a user's preferences. `allowed` of None: nothing is said any more. `source` is who told:
+    the id of an API key, or `user`. Sequence numbers of a user count up from 1."""
+
+    sequence: int
+    at_ms: int
+    category: str
+    channel: str
+    allowed: bool | None
+    until_ms: int | None
+    source: str
+
+
+class Consents(Protocol):
+    """The history of what users allowed and refused; written with what changes it."""
+
+    async def page(self, tenant: str, user_id: str, before: int | None, limit: int) -> list[ConsentRecord] | None:
+        """Return changes below a sequence number, newest first; None when there is no such user."""
         ...
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.control.users.bulk import LineCutter, LineError, Report, check, decode
-from clarion.control.users.routes import places
+from clarion.control.users.places import places
 from clarion.control.users.rules import Known
 from clarion.domain.limits import BULK_ERRORS_MAX, BULK_LINE_BYTES_MAX, JSON_DEPTH_MAX
 
@@ -54,7 +54,7 @@ def test_each_line_is_refused_for_its_own_reason():
         b'{"id": "x", "preferences": {"spam": {}}}',
     ]
     shaped, misshapen = decode(list(enumerate(lines, 1)))
-    users, wrong = check(shaped, places(), Known(set(), set()))
+    users, wrong = check(shaped, places(), Known({}, set()))
     assert [user.user_id for user in users] == ["good"]
     fields = {error.line: error.field for error in misshapen + wrong}
     assert fields.keys() == set(range(2, len(lines) + 1))
@@ -67,7 +67,7 @@ def test_each_line_is_refused_for_its_own_reason():
 def test_no_json_text_breaks_the_import(value):
     for text in (json.dumps(value), json.dumps({"id": "x", "attributes": {"a": value}}), json.dumps({"id": value})):
         shaped, misshapen = decode([(1, text.encode())])
-        users, wrong = check(shaped, places(), Known(set(), set()))
+        users, wrong = check(shaped, places(), Known({}, set()))
         assert len(users) + len(misshapen) + len(wrong) == 1
 
 

@@ -1,13 +1,12 @@
 """Checks of users: what is refused, by which field, and what the rest becomes."""
 
 import json
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from clarion.control.users.routes import places
+from clarion.control.users.places import places
 from clarion.control.users.rules import (
     DeviceBody,
     DeviceEntry,
@@ -15,17 +14,16 @@ from clarion.control.users.rules import (
     Subscription,
     SubscriptionKeys,
     UserBody,
-    canonical,
     check_device,
     check_user,
     locale,
 )
-from clarion.domain.channel import CHANNELS
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import ATTRIBUTES_BYTES_MAX, PREFERENCE_RULES_MAX
+from clarion.domain.limits import ATTRIBUTES_BYTES_MAX, CONTACTS_PER_CHANNEL_MAX
+from clarion.domain.quiet import QuietHours, QuietWindow
 from clarion.domain.user import Device
 
-KNOWN = Known({"marketing", "orders"}, {"news"})
+KNOWN = Known({"marketing": False, "orders": False, "security": True}, {"news"})
 KEYS = SubscriptionKeys("B" * 87, "a" * 22)
 
 
@@ -46,9 +44,17 @@ def test_a_user_is_stored_in_canonical_form():
 
 
 def test_what_is_not_stated_is_told_from_what_is_empty():
-    assert (user().preferences, user().devices, user().attributes) == (None, None, None)
-    stated = user(preferences={}, devices=[])
-    assert (stated.preferences, stated.devices) == ("{}", ())
+    nothing = user()
+    assert (nothing.preferences, nothing.devices, nothing.attributes, nothing.quiet_hours) == (None, None, None, None)
+    assert (nothing.more_contacts, nothing.last_seen_ms) == (None, None)
+    stated = user(preferences={}, devices=[], quiet_hours=QuietHours(), contacts={"email": []})
+    assert (stated.preferences, stated.devices, stated.quiet_hours, stated.more_contacts) == ("{}", (), "{}", None)
+
+
+def test_further_contacts_have_the_form_of_the_first_and_stand_there_once():
+    ana = user(contacts={"sms": ["+1 202 555 0143", "+12025550143"], "email": ["B@EXAMPLE.com"]})
+    assert ana.more_contacts == '{"email":["B@example.com"],"sms":["+12025550143"]}'
+    assert user(last_seen_at=datetime(2026, 1, 1, tzinfo=UTC)).last_seen_ms == 1_767_225_600_000
 
 
 @pytest.mark.parametrize(
@@ -78,6 +84,13 @@ def test_what_is_not_stated_is_told_from_what_is_empty():
         ({"topics": ["nowhere"]}, "topics"),
         ({"preferences": {"spam": {"email": False}}}, "preferences.spam"),
         ({"preferences": {"orders": {"pigeon": False}}}, "preferences.orders.pigeon"),
+        ({"preferences": {"security": {"sms": False}}}, "preferences.security.sms"),
+        ({"quiet_hours": QuietHours((QuietWindow("22:00", "24:00"),))}, "quiet_hours.windows[0].end"),
+        ({"contacts": {"email": ["a@example.com", "b"]}}, "contacts.email[1]"),
+        ({"contacts": {"sms": ["12"]}}, "contacts.sms[0]"),
+        ({"contacts": {"webhook": ["ftp://example.com"]}}, "contacts.webhook[0]"),
+        ({"contacts": {"chat": ["C1\nC2"]}}, "contacts.chat[0]"),
+        ({"last_seen_at": datetime(1969, 12, 31, tzinfo=UTC)}, "last_seen_at"),
         ({"attributes": {"x": "y" * ATTRIBUTES_BYTES_MAX}}, "attributes"),
         ({"devices": [DeviceEntry("push", id="d")]}, "devices[0].token"),
         ({"devices": [DeviceEntry("push", "t", id="d"), DeviceEntry("push", "t\0", id="e")]}, "devices[1].token"),
@@ -111,28 +124,6 @@ def test_locales_are_written_one_way(text, stored):
     assert locale(text, places().languages, places().territories) == stored
 
 
-rows = st.dictionaries(st.sampled_from([*CHANNELS, "*"]), st.booleans(), max_size=4)
-matrices = st.dictionaries(st.sampled_from(["marketing", "orders", "*"]), rows)
-
-
-@given(matrices, st.randoms())
-def test_equal_preferences_are_equal_text(matrix, chance):
-    def shuffled(mapping):
-        items = list(mapping.items())
-        chance.shuffle(items)
-        return dict(items)
-
-    text = canonical(matrix, KNOWN.categories)
-    assert canonical(shuffled({key: shuffled(row) for key, row in matrix.items()}), KNOWN.categories) == text
-    assert json.loads(text) == {key: row for key, row in matrix.items() if row}
-
-
-def test_preferences_are_bounded():
-    categories = [f"c{number}" for number in range(PREFERENCE_RULES_MAX + 1)]
-    with pytest.raises(InvalidField):
-        canonical({category: {"*": False} for category in categories}, categories)
-
-
 def test_a_web_push_subscription_becomes_its_token():
     body = DeviceBody("webpush", subscription=Subscription("https://push.example.com/1", KEYS))
     device = check_device("browser", body)
@@ -158,7 +149,19 @@ def test_a_device_brings_what_its_channel_needs(body, field):
     assert refused.value.field == field
 
 
-@pytest.mark.parametrize("text", ['{"id": 1}', '{"emial": "x"}', '{"topics": "news"}', '{"preferences": {"*": true}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"contacts": {"push": ["t"]}}',
+        '{"quiet_hours": {"channels": ["fax"]}}',
+        msgspec.json.encode({"contacts": {"email": ["a@example.com"] * (CONTACTS_PER_CHANNEL_MAX + 1)}}).decode(),
+        '{"preferences": {"*": {"*": {"allowed": true}}}}',
+        '{"id": 1}',
+        '{"emial": "x"}',
+        '{"topics": "news"}',
+        '{"preferences": {"*": true}}',
+    ],
+)
 def test_types_and_names_of_fields_are_the_declared_ones(text):
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(text, type=UserBody)

@@ -11,6 +11,7 @@ from clarion.app.http.openapi import document, page
 from clarion.control import routes as control_routes
 from clarion.ports.web import PUBLIC, Route
 from clarion.realtime import routes as realtime_routes
+from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
 
 
@@ -22,7 +23,8 @@ def routes() -> list[Route]:
         *accept_routes.routes(absent),
         *routes_broadcasts.routes(absent),
         *record_routes.routes(absent, absent, absent, absent),
-        *realtime_routes.routes(absent, absent, absent),
+        *realtime_routes.routes(absent, absent, absent, absent, absent),
+        *routes_seen.routes(absent, absent, absent),
         *control_routes.routes(Anything(), absent, absent, {}, absent),
     ]
 

@@ -5,8 +5,10 @@ from typing import Final
 
 from clarion.backends.sqlite.audience_count import SqliteAudiences
 from clarion.backends.sqlite.control_accounts import SqliteProviders, SqliteSuppressions
+from clarion.backends.sqlite.control_consents import SqliteConsents
 from clarion.backends.sqlite.control_content import SqliteCategories, SqliteTemplates
 from clarion.backends.sqlite.control_definitions import SqliteDefinitions
+from clarion.backends.sqlite.control_quotas import SqliteQuotaSettings
 from clarion.backends.sqlite.control_run import Runner, Transaction
 from clarion.backends.sqlite.control_tenants import SqliteKeys, SqliteTenants
 from clarion.backends.sqlite.control_topics import SqliteTopics
@@ -29,7 +31,9 @@ class SqliteControl:
         self._runner.run_now(lambda tx: _check_key(tx, vault))
         self.tenants = SqliteTenants(self._runner, clock)
         self.keys = SqliteKeys(self._runner, clock)
+        self.quotas = SqliteQuotaSettings(self._runner)
         self.users = SqliteUsers(self._runner, clock)
+        self.consents = SqliteConsents(self._runner)
         self.topics = SqliteTopics(self._runner, clock)
         self.categories = SqliteCategories(self._runner)
         self.templates = SqliteTemplates(self._runner, clock)

@@ -9,12 +9,12 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from clarion.backends.sqlite.control_run import Row, Runner, Transaction
 from clarion.backends.sqlite.control_tables import CATEGORIES, TEMPLATES
 from clarion.domain.channel import Lane
-from clarion.domain.content import Category, Template
+from clarion.domain.content import Category, CategoryRules, Template
 from clarion.domain.errors import Conflict, InvalidField
 from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX
 from clarion.ports.clock import Clock
 
-CATEGORY_COLUMNS: Final = "key, critical, lane, defaults"
+CATEGORY_COLUMNS: Final = "key, critical, lane, defaults, rules"
 TEMPLATE_COLUMNS: Final = "key, version, category, parts, variables, uses_user"
 _CATEGORY: Final = [CATEGORIES.c[name] for name in CATEGORY_COLUMNS.split(", ")]
 _TEMPLATE: Final = [TEMPLATES.c[name] for name in TEMPLATE_COLUMNS.split(", ")]
@@ -22,8 +22,8 @@ _TEMPLATE: Final = [TEMPLATES.c[name] for name in TEMPLATE_COLUMNS.split(", ")]
 
 def read_category(row: Row) -> Category:
     """Return the category of a row of `CATEGORY_COLUMNS`."""
-    key, critical, lane, defaults = row
-    return Category(key, bool(critical), Lane(lane), msgspec.json.decode(defaults))
+    key, critical, lane, defaults, rules = row
+    return Category(key, bool(critical), Lane(lane), msgspec.json.decode(defaults), _RULES.decode(rules))
 
 
 def read_template(row: Row) -> Template:
@@ -34,6 +34,7 @@ def read_template(row: Row) -> Template:
 
 
 _PARTS: Final = msgspec.json.Decoder(Template.__annotations__["parts"])
+_RULES: Final = msgspec.json.Decoder(CategoryRules)
 
 
 class SqliteCategories:
@@ -48,6 +49,7 @@ class SqliteCategories:
             "critical": int(category.critical),
             "lane": category.lane.value,
             "defaults": msgspec.json.encode(category.defaults, order="sorted").decode(),
+            "rules": msgspec.json.encode(category.rules).decode(),
         }
         write = upsert(CATEGORIES).values(tenant=tenant, key=category.key, **values)
         write = write.on_conflict_do_update(index_elements=["tenant", "key"], set_=values)
@@ -70,10 +72,10 @@ class SqliteCategories:
         query = _page(select(*_CATEGORY), CATEGORIES.c.tenant == tenant, CATEGORIES.c.key, after, limit)
         return [read_category(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
 
-    async def keys(self, tenant: str) -> frozenset[str]:
-        """Return the keys of all categories."""
-        query = select(CATEGORIES.c.key).where(CATEGORIES.c.tenant == tenant)
-        return frozenset(row[0] for row in await self._runner.run(lambda tx: tx.rows(query)))
+    async def keys(self, tenant: str) -> dict[str, bool]:
+        """Return the keys of all categories with whether each is critical."""
+        query = select(CATEGORIES.c.key, CATEGORIES.c.critical).where(CATEGORIES.c.tenant == tenant)
+        return {key: bool(critical) for key, critical in await self._runner.run(lambda tx: tx.rows(query))}
 
     async def remove(self, tenant: str, key: str) -> bool:
         """Remove a category; return whether there was one. Raises `Conflict` while a template is of it."""

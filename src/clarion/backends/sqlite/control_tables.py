@@ -16,17 +16,19 @@ def _table(name: str, columns: str) -> Table:
 
 FACTS: Final = _table("facts", "name value:b")
 REVISIONS: Final = _table("revisions", "id:i number:i")
+QUOTAS: Final = _table("quotas", "tenant key_id quota")
 TENANTS: Final = _table("tenants", "tenant name defaults created_ms:i updated_ms:i")
 API_KEYS: Final = _table("api_keys", "key_id tenant name digest:b scopes created_ms:i expires_ms:i revoked_ms:i")
-PROFILES: Final = _table("profiles", "profile_id:i tenant zone preferences digest:b")
+PROFILES: Final = _table("profiles", "profile_id:i tenant zone preferences digest:b quiet_hours")
 USERS: Final = _table(
     "users",
     "ordinal:i tenant user_id profile_id:i email phone whatsapp chat webhook locale zone devices:b attributes"
-    " created_ms:i updated_ms:i",
+    " created_ms:i updated_ms:i more_contacts last_seen_ms:i",
 )
+CONSENTS: Final = _table("consents", "tenant ordinal:i sequence:i at_ms:i category channel allowed:i until_ms:i source")
 TOPICS: Final = _table("topics", "tenant key name created_ms:i")
 TOPIC_MEMBERS: Final = _table("topic_members", "tenant topic ordinal:i")
-CATEGORIES: Final = _table("categories", "tenant key critical:i lane defaults")
+CATEGORIES: Final = _table("categories", "tenant key critical:i lane defaults rules")
 TEMPLATES: Final = _table("templates", "tenant key version:i category parts variables uses_user:i updated_ms:i")
 DEFINITIONS: Final = _table("definitions", "tenant kind key version:i body removed:i created_ms:i updated_ms:i")
 PROVIDERS: Final = _table(

@@ -1,52 +1,60 @@
 """Users in `control.db`. The batch write is the hot one: three statements by hand for any number of users."""
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
 from sqlalchemy import ColumnElement, and_, delete, select, update
 
+from clarion.backends.sqlite.control_consents import Change, changes, write_changes
+from clarion.backends.sqlite.control_profiles import (
+    NO_PREFERENCES,
+    TENANTS_QUIET_HOURS,
+    ProfileKey,
+    Profiles,
+    read_preferences,
+    read_quiet_hours,
+)
 from clarion.backends.sqlite.control_run import Row, Runner, Transaction
-from clarion.backends.sqlite.control_tables import PROFILES, TOPIC_MEMBERS, USERS
+from clarion.backends.sqlite.control_tables import CONSENTS, PROFILES, TOPIC_MEMBERS, USERS
 from clarion.backends.sqlite.control_topics import require_topics
 from clarion.domain.errors import Conflict
-from clarion.domain.limits import DEVICES_PER_USER_MAX, PROFILE_CACHE_MAX
+from clarion.domain.limits import DEVICES_PER_USER_MAX, SEEN_EVERY_MS, SEEN_USERS_MAX
 from clarion.domain.user import Device, UserWrite
 from clarion.ports.clock import Clock
 from clarion.ports.control_users import UserRecord
 
-_NO_PREFERENCES: Final = "{}"
-_PREFERENCES: Final = """
-SELECT u.user_id, p.preferences FROM json_each(?) j CROSS JOIN users u ON u.tenant = ? AND u.user_id = j.value
-JOIN profiles p ON p.profile_id = u.profile_id
+_CHOSEN: Final = """
+SELECT u.user_id, p.preferences, p.quiet_hours FROM json_each(?) j
+CROSS JOIN users u ON u.tenant = ? AND u.user_id = j.value JOIN profiles p ON p.profile_id = u.profile_id
 """
-# Devices of NULL in the new row mean: leave them. An empty list is written as an empty list, never as NULL.
+# Devices and times of NULL in the new row mean: leave them. An empty list is written as an empty list, never as NULL.
 _UPSERT: Final = """
 INSERT INTO users (tenant, user_id, profile_id, email, phone, whatsapp, chat, webhook, locale, zone, devices,
-                   attributes, created_ms, updated_ms)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)
+                   attributes, more_contacts, last_seen_ms, created_ms, updated_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15)
 ON CONFLICT (tenant, user_id) DO UPDATE SET
     profile_id = excluded.profile_id, email = excluded.email, phone = excluded.phone, whatsapp = excluded.whatsapp,
     chat = excluded.chat, webhook = excluded.webhook, locale = excluded.locale, zone = excluded.zone,
-    devices = coalesce(excluded.devices, devices), attributes = excluded.attributes, updated_ms = excluded.updated_ms
+    devices = coalesce(excluded.devices, devices), attributes = excluded.attributes,
+    more_contacts = excluded.more_contacts, last_seen_ms = coalesce(excluded.last_seen_ms, last_seen_ms),
+    updated_ms = excluded.updated_ms
+"""
+_SEEN: Final = """
+UPDATE users SET last_seen_ms = ?1 WHERE tenant = ?2 AND user_id = ?3 AND coalesce(last_seen_ms, 0) <= ?1 - ?4
 """
 _JOIN: Final = """
 INSERT OR IGNORE INTO topic_members SELECT tenant, ?, ordinal FROM users WHERE tenant = ? AND user_id = ?
 """
-_PROFILE: Final = "SELECT profile_id FROM profiles WHERE digest = ?"
-_NEW_PROFILE: Final = """
-INSERT INTO profiles (tenant, zone, preferences, digest) VALUES (?, ?, ?, ?) RETURNING profile_id
-"""
 
 _COLUMNS: Final = [
-    PROFILES.c[name] if name == "preferences" else USERS.c[name] for name in UserRecord.__struct_fields__
+    PROFILES.c[name] if name in ("preferences", "quiet_hours") else USERS.c[name]
+    for name in UserRecord.__struct_fields__
 ]
 _FROM: Final = USERS.join(PROFILES, PROFILES.c.profile_id == USERS.c.profile_id)
 _DEVICES: Final = msgspec.msgpack.Decoder(tuple[Device, ...])
 _ENCODER: Final = msgspec.msgpack.Encoder()
-
-_ProfileKey = tuple[str, str, str]
+_CONTACTS: Final = msgspec.json.Decoder(UserRecord.__annotations__["more_contacts"])
 
 
 class SqliteUsers:
@@ -55,15 +63,15 @@ class SqliteUsers:
     def __init__(self, runner: Runner, clock: Clock) -> None:
         self._runner = runner
         self._clock = clock
-        self._profile_ids: dict[_ProfileKey, int] = {}
+        self._profiles = Profiles()
+        self._seen: dict[tuple[str, str], int] = {}
 
-    async def put_many(self, tenant: str, users: Sequence[UserWrite]) -> None:
-        """Create or replace users in one transaction; of two with the same id the later one counts. Raises `NotFound`
-        with nothing stored when a topic does not exist."""
-        now = self._clock.now_ms()
-        fresh: dict[_ProfileKey, int] = {}
-        await self._runner.run(lambda tx: self._store(tx, tenant, users, now, fresh))
-        self._remember(fresh)
+    async def put_many(self, tenant: str, users: Sequence[UserWrite], source: str = "") -> None:
+        """Create or replace users in one transaction; of two with the same id the later one counts. `source` is written
+        beside each changed preference. Raises `NotFound` with nothing stored when a topic does not exist."""
+        fresh: dict[ProfileKey, int] = {}
+        await self._runner.run(lambda tx: self._store(tx, tenant, users, source, fresh))
+        self._profiles.remember(fresh)
 
     async def get(self, tenant: str, user_id: str) -> UserRecord | None:
         """Return a user."""
@@ -83,31 +91,34 @@ class SqliteUsers:
         return [_record(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
 
     async def erase(self, tenant: str, user_id: str) -> bool:
-        """Remove a user with devices and memberships; return whether there was one. Its ordinal is never used again."""
+        """Remove a user with all there is about them; return whether there was one. Its ordinal is never used again."""
         mine = select(USERS.c.ordinal).where(_is(tenant, user_id)).scalar_subquery()
 
         def work(tx: Transaction) -> bool:
             tx.change(delete(TOPIC_MEMBERS).where(TOPIC_MEMBERS.c.ordinal == mine))
+            tx.change(delete(CONSENTS).where(CONSENTS.c.tenant == tenant, CONSENTS.c.ordinal == mine))
             return tx.change(delete(USERS).where(_is(tenant, user_id))) > 0
 
         return await self._runner.run(work)
 
-    async def set_preferences(self, tenant: str, user_id: str, preferences: str) -> bool:
-        """Replace the preferences (canonical JSON) of a user; False when there is no such user."""
-        fresh: dict[_ProfileKey, int] = {}
+    async def set_preferences(self, tenant: str, user_id: str, preferences: str, source: str = "") -> bool:
+        """Replace the preferences (canonical JSON) of a user, told by `source`; False when there is no such user."""
+        return await self._choose(tenant, user_id, source, preferences=preferences)
+
+    async def set_quiet_hours(self, tenant: str, user_id: str, quiet_hours: str) -> bool:
+        """Replace the quiet hours (canonical JSON, empty for the tenant's) of a user; False when there is no such user."""
+        return await self._choose(tenant, user_id, "", quiet_hours=quiet_hours)
+
+    async def touch(self, tenant: str, user_id: str) -> None:
+        """Note that a user is here now; written at most every `SEEN_EVERY_MS`."""
         now = self._clock.now_ms()
-
-        def work(tx: Transaction) -> bool:
-            row = tx.row(select(USERS.c.zone).where(_is(tenant, user_id)))
-            if row is None:
-                return False
-            profile = self._profile(tx, (tenant, row[0], preferences), fresh)
-            tx.change(update(USERS).where(_is(tenant, user_id)).values(profile_id=profile, updated_ms=now))
-            return True
-
-        found = await self._runner.run(work)
-        self._remember(fresh)
-        return found
+        who = (tenant, user_id)
+        if now - self._seen.get(who, -SEEN_EVERY_MS) < SEEN_EVERY_MS:
+            return
+        if len(self._seen) >= SEEN_USERS_MAX:
+            self._seen.clear()
+        self._seen[who] = now
+        await self._runner.run(lambda tx: tx.sql(_SEEN, (now, *who, SEEN_EVERY_MS)))
 
     async def put_device(self, tenant: str, user_id: str, device: Device) -> bool:
         """Add or replace a device; False when there is no such user. Raises `Conflict` over `DEVICES_PER_USER_MAX`."""
@@ -139,55 +150,55 @@ class SqliteUsers:
 
         return await self._runner.run(work)
 
+    async def _choose(self, tenant: str, user_id: str, source: str, **chosen: str) -> bool:
+        fresh: dict[ProfileKey, int] = {}
+        now = self._clock.now_ms()
+        query = select(USERS.c.zone, PROFILES.c.preferences, PROFILES.c.quiet_hours).select_from(_FROM)
+
+        def work(tx: Transaction) -> bool:
+            row = tx.row(query.where(_is(tenant, user_id)))
+            if row is None:
+                return False
+            before = ProfileKey(tenant, *row)
+            after = before._replace(**chosen)
+            profile = self._profiles.id_of(tx, after, fresh)
+            tx.change(update(USERS).where(_is(tenant, user_id)).values(profile_id=profile, updated_ms=now))
+            changed = [(user_id, change) for change in changes(before.preferences, after.preferences)]
+            write_changes(tx, tenant, changed, source, now)
+            return True
+
+        found = await self._runner.run(work)
+        self._profiles.remember(fresh)
+        return found
+
     def _store(
-        self, tx: Transaction, tenant: str, users: Sequence[UserWrite], now: int, fresh: dict[_ProfileKey, int]
+        self, tx: Transaction, tenant: str, users: Sequence[UserWrite], source: str, fresh: dict[ProfileKey, int]
     ) -> None:
         require_topics(tx, tenant, {topic for user in users for topic in user.topics})
-        unstated = [user.user_id for user in users if user.preferences is None]
-        preferences: dict[str, str] = {}
-        if unstated:
-            preferences = dict(tx.sql(_PREFERENCES, (msgspec.json.encode(unstated).decode(), tenant)))
+        now = self._clock.now_ms()
+        ids = msgspec.json.encode([user.user_id for user in users]).decode()
+        chosen = {user_id: (prefers, quiet) for user_id, prefers, quiet in tx.sql(_CHOSEN, (ids, tenant))}
+        changed: list[tuple[str, Change]] = []
         rows = []
         for user in users:
-            wanted = user.preferences
-            if wanted is None:
-                wanted = preferences.get(user.user_id, _NO_PREFERENCES)
-            else:
-                preferences[user.user_id] = wanted
-            profile = self._profile(tx, (tenant, user.zone, wanted), fresh)
+            before, quiet = chosen.get(user.user_id, (NO_PREFERENCES, TENANTS_QUIET_HOURS))
+            after = before if user.preferences is None else user.preferences
+            quiet = quiet if user.quiet_hours is None else user.quiet_hours
+            chosen[user.user_id] = after, quiet
+            changed += ((user.user_id, change) for change in changes(before, after))
+            profile = self._profiles.id_of(tx, ProfileKey(tenant, user.zone, after, quiet), fresh)
             devices = None if user.devices is None else _ENCODER.encode(user.devices)
             rows.append((
                 tenant, user.user_id, profile, user.email, user.phone, user.whatsapp, user.chat, user.webhook,
-                user.locale, user.zone, devices, user.attributes, now,
+                user.locale, user.zone, devices, user.attributes, user.more_contacts, user.last_seen_ms, now,
             ))  # fmt: skip
         tx.many(_UPSERT, rows)
         tx.many(_JOIN, [(topic, tenant, user.user_id) for user in users for topic in user.topics])
-
-    def _profile(self, tx: Transaction, key: _ProfileKey, fresh: dict[_ProfileKey, int]) -> int:
-        """Return the id of a profile, inserting it if it is the first of its kind.
-
-        New ids wait in `fresh` until the transaction is durable: one that is undone takes its profiles with it.
-        """
-        found = self._profile_ids.get(key) or fresh.get(key)
-        if found is None:
-            digest = _digest(key)
-            rows = tx.sql(_PROFILE, (digest,)) or tx.sql(_NEW_PROFILE, (*key, digest))
-            found = fresh[key] = int(rows[0][0])
-        return found
-
-    def _remember(self, fresh: dict[_ProfileKey, int]) -> None:
-        if len(self._profile_ids) + len(fresh) > PROFILE_CACHE_MAX:
-            self._profile_ids = {}
-        self._profile_ids.update(fresh)
+        write_changes(tx, tenant, changed, source, now)
 
 
 def _is(tenant: str, user_id: str) -> ColumnElement[bool]:
     return and_(USERS.c.tenant == tenant, USERS.c.user_id == user_id)
-
-
-def _digest(key: _ProfileKey) -> bytes:
-    text = "".join(f"{len(part)}:{part}" for part in key)
-    return blake2b(text.encode(), digest_size=16).digest()
 
 
 def _devices_of(tx: Transaction, tenant: str, user_id: str) -> tuple[Device, ...] | None:
@@ -205,6 +216,8 @@ def _set_devices(tx: Transaction, tenant: str, user_id: str, devices: list[Devic
 def _record(row: Row) -> UserRecord:
     values = dict(zip(UserRecord.__struct_fields__, row, strict=True))
     values["attributes"] = msgspec.json.decode(values["attributes"] or "{}")
-    values["preferences"] = msgspec.json.decode(values["preferences"])
+    values["preferences"] = read_preferences(values["preferences"])
+    values["quiet_hours"] = read_quiet_hours(values["quiet_hours"])
+    values["more_contacts"] = _CONTACTS.decode(values["more_contacts"] or "{}")
     values["devices"] = _DEVICES.decode(values["devices"]) if values["devices"] else ()
     return UserRecord(**values)

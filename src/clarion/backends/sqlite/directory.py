@@ -6,7 +6,7 @@ Definitions are cached per tenant and key and all dropped when the revision move
 
 import hmac
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -22,6 +22,7 @@ from clarion.backends.sqlite.control_content import (
     read_category,
     read_template,
 )
+from clarion.backends.sqlite.control_profiles import read_preferences, read_quiet_hours
 from clarion.backends.sqlite.control_tenants import key_digest, key_id_of
 from clarion.backends.sqlite.directory_definitions import DefinitionReader
 from clarion.backends.sqlite.migrate import path_of
@@ -31,6 +32,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Account, Category, Template
 from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits import DIRECTORY_CACHE_MAX, PROFILE_CACHE_MAX, REVISION_CHECK_MS
+from clarion.domain.quota import Quota
 from clarion.domain.segment import Filter
 from clarion.domain.user import Device, Profile, User
 from clarion.ports.clock import Clock
@@ -40,18 +42,19 @@ from clarion.ports.web import Caller
 
 _LOG: Final = logging.getLogger("clarion.directory")
 T = TypeVar("T")
-_Preferences = dict[str, dict[str, bool]]
+_Defaults = dict[str, dict[str, bool]]
 
 _USERS: Final = """
 SELECT u.user_id, u.ordinal, u.profile_id, u.email, u.phone, u.whatsapp, u.chat, u.webhook, u.locale, u.zone,
-       u.devices, u.attributes
+       u.devices, u.attributes, u.more_contacts
 FROM json_each(?) j CROSS JOIN users u ON u.tenant = ? AND u.user_id = j.value
 """
 _ORDINALS: Final = """
 SELECT u.user_id, u.ordinal FROM json_each(?) j CROSS JOIN users u ON u.tenant = ? AND u.user_id = j.value
 """
 _PROFILES: Final = """
-SELECT p.profile_id, p.zone, p.preferences FROM json_each(?) j CROSS JOIN profiles p ON p.profile_id = j.value
+SELECT p.profile_id, p.zone, p.preferences, p.quiet_hours
+FROM json_each(?) j CROSS JOIN profiles p ON p.profile_id = j.value
 """
 _SUPPRESSED: Final = """
 SELECT s.address, s.reason FROM json_each(?) j CROSS JOIN suppressions s
@@ -62,11 +65,15 @@ SELECT name, channel, vendor, priority, settings, sealed, version FROM providers
 WHERE tenant = ? AND channel = ? AND enabled ORDER BY priority, name
 """
 _KEY: Final = "SELECT tenant, digest, scopes, expires_ms FROM api_keys WHERE key_id = ? AND revoked_ms IS NULL"
+_QUOTAS: Final = "SELECT key_id, quota FROM quotas WHERE tenant = ?"
 
 _DEVICES: Final = msgspec.msgpack.Decoder(tuple[Device, ...])
 _ATTRIBUTES: Final = msgspec.json.Decoder(dict[str, Any])
-_RULES: Final = msgspec.json.Decoder(_Preferences)
+_QUOTA: Final = msgspec.json.Decoder(Quota)
+_DEFAULTS: Final = msgspec.json.Decoder(_Defaults)
+_CONTACTS: Final = msgspec.json.Decoder(dict[str, tuple[str, ...]])
 _NO_ATTRIBUTES: Final[dict[str, Any]] = {}
+_NO_CONTACTS: Final[dict[str, tuple[str, ...]]] = {}
 
 
 class _Key(msgspec.Struct, frozen=True):
@@ -93,9 +100,10 @@ class SqliteDirectory:
     def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
         """Return the known users among up to 1,000 ids, in one query."""
         found = {}
-        for *values, devices, attributes in self._rows(_USERS, (_json(user_ids), tenant)):
+        for *values, devices, attributes, contacts in self._rows(_USERS, (_json(user_ids), tenant)):
             values.append(_DEVICES.decode(devices) if devices else ())
             values.append(_ATTRIBUTES.decode(attributes) if attributes else _NO_ATTRIBUTES)
+            values.append(_CONTACTS.decode(contacts) if contacts else _NO_CONTACTS)
             found[values[0]] = User(*values)
         return found
 
@@ -106,8 +114,9 @@ class SqliteDirectory:
         if missing:
             if len(self._profiles) + len(missing) > PROFILE_CACHE_MAX:
                 self._profiles = {key: self._profiles[key] for key in wanted - missing}
-            for profile_id, zone, preferences in self._rows(_PROFILES, (_json(list(missing)),)):
-                self._profiles[profile_id] = Profile(profile_id, zone, _RULES.decode(preferences))
+            for profile_id, zone, preferences, quiet in self._rows(_PROFILES, (_json(list(missing)),)):
+                profile = Profile(profile_id, zone, read_preferences(preferences), read_quiet_hours(quiet))
+                self._profiles[profile_id] = profile
         known = self._profiles
         return {profile_id: known[profile_id] for profile_id in wanted if profile_id in known}
 
@@ -148,10 +157,10 @@ class SqliteDirectory:
         credentials do not open is left out and logged: it must not stop the others."""
         return self._definition(("accounts", tenant, channel), lambda: self._read_accounts(tenant, channel)) or []
 
-    def defaults(self, tenant: str) -> _Preferences:
+    def defaults(self, tenant: str) -> _Defaults:
         """Return the tenant's default preferences: category (or `*`) to channel (or `*`) to allowed."""
         text = "SELECT defaults FROM tenants WHERE tenant = ?"
-        read = lambda: self._one(text, (tenant,), lambda row: _RULES.decode(row[0]))  # noqa: E731
+        read = lambda: self._one(text, (tenant,), lambda row: _DEFAULTS.decode(row[0]))  # noqa: E731
         return self._definition(("defaults", tenant), read) or {}
 
     def suppressed(self, tenant: str, channel: str, addresses: Sequence[str]) -> dict[str, str]:
@@ -187,6 +196,11 @@ class SqliteDirectory:
         if key is None or not hmac.compare_digest(key.digest, key_digest(secret)):
             return None
         return key.caller if key.expires_ms is None or now_ms < key.expires_ms else None
+
+    def quotas(self, tenant: str) -> Mapping[str, Quota]:
+        """Return the quotas of a tenant's keys by key id, and its own under an empty one."""
+        read = lambda: {key_id: _QUOTA.decode(text) for key_id, text in self._rows(_QUOTAS, (tenant,))}  # noqa: E731
+        return self._definition(("quotas", tenant), read) or {}
 
     def revision(self) -> int:
         """Return a number that changes whenever any definition of any tenant changed; asks the store each time."""

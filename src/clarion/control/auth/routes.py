@@ -48,7 +48,7 @@ def routes(users: Users, tokens: UserTokens, clock: Clock) -> list[Route]:
     handlers = _Handlers(users, tokens, clock)
     return [
         Route(
-            "POST", "/v1/users/{id}/tokens", handlers.issue, "users:write", "Sign a token that reads one user's inbox",
+            "POST", "/v1/users/{id}/tokens", handlers.issue, "users:write", "Sign a token for one user's inbox and preferences",
             body=TokenBody, reply=TokenView, status=201, tag="users",
         )
     ]  # fmt: skip

@@ -1,12 +1,60 @@
 """Checks of categories."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from clarion.domain.channel import CHANNELS
+import msgspec
+
+from clarion.domain.cap import check_caps
+from clarion.domain.channel import CHANNELS, Lane
+from clarion.domain.content import Category, CategoryRules
+from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
+from clarion.domain.limits import HOLD_MS_MAX
+from clarion.domain.route import check_route
 
 _CHANNELS: Final = frozenset({"*", *CHANNELS})
+
+
+class CategoryBody(CategoryRules, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
+    """A category. `defaults` says per channel (or `*`) what holds for users who have not said.
+
+    Quiet hours hold what is of it unless `quiet_hours` is false; what they hold for longer than `hold_max` (a duration, 7
+    days at most) is not sent any more. Over one of `caps`, `over_cap` says what happens: `skip`, `defer`, or `digest` by the
+    workflow `digest_workflow`. `route` says which channels are tried, and in which order.
+    """
+
+    critical: bool = False
+    lane: Lane = Lane.NORMAL
+    defaults: dict[str, bool] = msgspec.field(default_factory=dict)
+
+
+class CategoryView(CategoryBody, frozen=True, kw_only=True):
+    """A category as the API shows it."""
+
+    key: str
+
+
+def check_category(key: str, body: CategoryBody) -> Category:
+    """Return the category to store. Raises `InvalidField` naming the first field that is wrong."""
+    defaults = check_defaults(body.defaults, critical=body.critical)
+    if body.critical and body.caps:
+        raise InvalidField("a critical category has no caps", field="caps")
+    check_caps(body.caps, "caps")
+    check_duration(body.hold_max, "hold_max", most_ms=HOLD_MS_MAX)
+    if body.over_cap == "digest" and body.digest_workflow is None:
+        raise InvalidField("is needed to make a digest of what is over a cap", field="digest_workflow")
+    if body.route is not None:
+        check_route(body.route, "route")
+    rules = {name: getattr(body, name) for name in CategoryRules.__struct_fields__}
+    return Category(key, body.critical, body.lane, defaults, CategoryRules(**rules))
+
+
+def view(category: Category) -> CategoryView:
+    """Return a category as the API shows it, its rules beside the rest."""
+    values: dict[str, Any] = msgspec.structs.asdict(category)
+    rules = values.pop("rules")
+    return CategoryView(**values, **msgspec.structs.asdict(rules))
 
 
 def check_defaults(defaults: Mapping[str, bool], *, critical: bool) -> dict[str, bool]:

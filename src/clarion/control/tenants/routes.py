@@ -7,7 +7,7 @@ import msgspec
 from clarion.control.auth.rules import check_scopes
 from clarion.control.paging import page_of, page_reply
 from clarion.control.tenants.rules import check_expiry, check_tenant
-from clarion.control.users.rules import Preferences, canonical
+from clarion.control.users.preferences import Defaults, canonical
 from clarion.domain.address import single_line
 from clarion.domain.errors import NotFound
 from clarion.domain.limits import NAME_CHARS_MAX
@@ -29,7 +29,7 @@ class TenantView(msgspec.Struct, frozen=True):
 
     id: str
     name: str
-    defaults: Preferences
+    defaults: Defaults
     created_at: datetime
     updated_at: datetime
 
@@ -100,7 +100,7 @@ class _Handlers:
     async def put_defaults(self, call: Call) -> Reply:
         tenant = call.caller.tenant
         text = canonical(call.body, await self._categories.keys(tenant), field="")
-        defaults = msgspec.json.decode(text, type=Preferences)
+        defaults = msgspec.json.decode(text, type=Defaults)
         await self._tenants.set_defaults(tenant, defaults)
         return Reply(defaults)
 
@@ -135,7 +135,7 @@ def routes(control: Control, clock: Clock) -> list[Route]:
         Route("GET", keys, do.page_keys, OPERATOR, "List a tenant's keys", queries=PAGE_QUERIES, tag=tag),
         Route("DELETE", f"{keys}/{{key_id}}", do.revoke_key, OPERATOR, "Revoke a key", status=204, tag=tag),
         Route("GET", defaults, do.get_defaults, "users:read", "Get the tenant's default preferences",
-              reply=Preferences, tag="preferences"),
+              reply=Defaults, tag="preferences"),
         Route("PUT", defaults, do.put_defaults, "users:write", "Replace the tenant's default preferences",
-              body=Preferences, reply=Preferences, tag="preferences"),
+              body=Defaults, reply=Defaults, tag="preferences"),
     ]  # fmt: skip

@@ -1,28 +1,18 @@
-"""Users, preferences, devices and the bulk import over HTTP."""
+"""Users, devices and the bulk import over HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
-from zoneinfo import available_timezones
 
 import msgspec
-from babel import Locale
-from babel.localedata import locale_identifiers
 
 from clarion.control.paging import page_of, page_reply
-from clarion.control.users import bulk
-from clarion.control.users.rules import (
-    DeviceBody,
-    Known,
-    Places,
-    Preferences,
-    UserBody,
-    canonical,
-    check_device,
-    check_user,
-)
+from clarion.control.users import bulk, routes_choices
+from clarion.control.users.places import places
+from clarion.control.users.preferences import Preferences, view
+from clarion.control.users.routes_choices import QuietHoursView, source_of
+from clarion.control.users.rules import DeviceBody, Known, UserBody, check_device, check_user
 from clarion.domain.address import identifier
 from clarion.domain.errors import Malformed, NotFound
 from clarion.domain.limits import BULK_BATCH_BYTES_MAX, BULK_BATCH_LINES
@@ -44,20 +34,16 @@ class UserView(msgspec.Struct, frozen=True):
     whatsapp: str | None
     chat: str | None
     webhook: str | None
+    contacts: dict[str, tuple[str, ...]]
     locale: str
     zone: str
     attributes: dict[str, Any]
     preferences: Preferences
+    quiet_hours: QuietHoursView | None
     devices: list[dict[str, str]]
+    last_seen_at: datetime | None
     created_at: datetime
     updated_at: datetime
-
-
-@lru_cache(maxsize=1)
-def places() -> Places:
-    """Return the zones, languages and territories of this installation's tz and CLDR data."""
-    territories = frozenset(Locale("en").territories)
-    return Places(frozenset(available_timezones()), frozenset(locale_identifiers()), territories)
 
 
 class _Handlers:
@@ -68,9 +54,8 @@ class _Handlers:
 
     async def put(self, call: Call) -> Reply:
         tenant, user_id, body = call.caller.tenant, call.path["id"], call.body
-        await self._users.put_many(
-            tenant, [check_user(user_id, body, places(), await self._known(tenant, body.topics))]
-        )
+        user = check_user(user_id, body, places(), await self._known(tenant, body.topics))
+        await self._users.put_many(tenant, [user], source_of(call))
         return await self._shown(tenant, user_id)
 
     async def get(self, call: Call) -> Reply:
@@ -85,16 +70,6 @@ class _Handlers:
         if not await self._users.erase(call.caller.tenant, call.path["id"]):
             raise NotFound(_NO_USER)
         return Reply(status=204)
-
-    async def get_preferences(self, call: Call) -> Reply:
-        return Reply((await self._get(call.caller.tenant, call.path["id"])).preferences)
-
-    async def put_preferences(self, call: Call) -> Reply:
-        tenant = call.caller.tenant
-        text = canonical(call.body, await self._categories.keys(tenant), field="")
-        if not await self._users.set_preferences(tenant, call.path["id"], text):
-            raise NotFound(_NO_USER)
-        return Reply(raw=text.encode())
 
     async def put_device(self, call: Call) -> Reply:
         device = check_device(identifier(call.path["device_id"], "device_id"), call.body)
@@ -112,19 +87,20 @@ class _Handlers:
             raise Malformed("the body must be newline-delimited JSON")
         report = bulk.Report()
         async for lines in _batches(call.stream):
-            await self._import(call.caller.tenant, lines, report)
+            await self._import(call, lines, report)
         return Reply(report)
 
-    async def _import(self, tenant: str, lines: list[bulk.Line], report: bulk.Report) -> None:
+    async def _import(self, call: Call, lines: list[bulk.Line], report: bulk.Report) -> None:
         """Store the good lines of one batch in one transaction and report the others.
 
         Decoding and checking thousands of lines goes to a thread: other requests are answered meanwhile.
         """
+        tenant = call.caller.tenant
         shaped, misshapen = await asyncio.to_thread(bulk.decode, lines)
         known = await self._known(tenant, sorted({topic for _, line in shaped for topic in line.topics}))
         users, wrong = await asyncio.to_thread(bulk.check, shaped, places(), known)
         if users:
-            await self._users.put_many(tenant, users)
+            await self._users.put_many(tenant, users, source_of(call))
         report.received += len(lines)
         report.stored += len(users)
         report.refuse(sorted(misshapen + wrong, key=lambda error: error.line))
@@ -166,6 +142,10 @@ def _view(user: UserRecord) -> UserView:
     values = msgspec.structs.asdict(user)
     values |= {
         "id": values.pop("user_id"),
+        "contacts": values.pop("more_contacts"),
+        "preferences": view(user.preferences),
+        "quiet_hours": user.quiet_hours and QuietHoursView.of(user.quiet_hours),
+        "last_seen_at": shown(values.pop("last_seen_ms")),
         "devices": [_device_view(device) for device in user.devices],
         "created_at": shown(values.pop("created_ms")),
         "updated_at": shown(values.pop("updated_ms")),
@@ -177,7 +157,7 @@ def routes(control: Control) -> list[Route]:
     """Return the endpoints of this area."""
     do = _Handlers(control)
     write, read, tag = "users:write", "users:read", "users"
-    one, preferences, device = "/v1/users/{id}", "/v1/users/{id}/preferences", "/v1/users/{id}/devices/{device_id}"
+    one, device = "/v1/users/{id}", "/v1/users/{id}/devices/{device_id}"
     return [
         Route("POST", "/v1/users/bulk", do.import_lines, write, "Create or replace users, one JSON object a line",
               reply=bulk.Report, stream=True, tag=tag),
@@ -185,9 +165,7 @@ def routes(control: Control) -> list[Route]:
         Route("PUT", one, do.put, write, "Create or replace a user", body=UserBody, reply=UserView, tag=tag),
         Route("GET", one, do.get, read, "Get a user", reply=UserView, tag=tag),
         Route("DELETE", one, do.erase, write, "Erase a user", status=204, tag=tag),
-        Route("PUT", preferences, do.put_preferences, write, "Replace a user's preferences",
-              body=Preferences, reply=Preferences, tag=tag),
-        Route("GET", preferences, do.get_preferences, read, "Get a user's preferences", reply=Preferences, tag=tag),
+        *routes_choices.routes(control),
         Route("PUT", device, do.put_device, write, "Add or replace a device", body=DeviceBody, tag=tag),
         Route("DELETE", device, do.remove_device, write, "Remove a device", status=204, tag=tag),
     ]  # fmt: skip

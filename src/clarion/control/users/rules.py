@@ -1,30 +1,31 @@
-"""Checks of users, preferences and devices: from what a request says to what may be stored."""
+"""Checks of users and devices: from what a request says to what may be stored."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from clarion.control.suppressions.rules import check_address
+from clarion.control.users.preferences import Preferences, canonical
 from clarion.domain import address
-from clarion.domain.channel import CHANNELS
+from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.json_numbers import numbers
 from clarion.domain.limits import (
     ADDRESS_CACHE_MAX,
     ADDRESS_CHARS_MAX,
     ATTRIBUTES_BYTES_MAX,
+    CONTACTS_PER_CHANNEL_MAX,
     DEVICES_PER_USER_MAX,
-    PREFERENCE_RULES_MAX,
     TOPICS_PER_LINE_MAX,
 )
+from clarion.domain.quiet import QuietHours, check_quiet
+from clarion.domain.times import Time, check_time
 from clarion.domain.user import Device, UserWrite
 
-Preferences = dict[str, dict[str, bool]]
-"""Category (or `*`) to channel (or `*`) to whether sending is allowed."""
-
-_CHANNELS: Final = frozenset({"*", *CHANNELS})
+_ContactChannel = Literal["email", "sms", "whatsapp", "chat", "webhook"]
 _Address = Annotated[str, Meta(min_length=1, max_length=ADDRESS_CHARS_MAX)]
 
 
@@ -57,18 +58,21 @@ class DeviceEntry(DeviceBody, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class UserBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A user. Contacts, locale, zone and attributes are replaced as a whole; preferences and devices only when given;
-    topics are joined."""
+    """A user. Contacts, locale, zone and attributes are replaced as a whole; preferences, quiet hours, devices and the time
+    last seen only when given; topics are joined. `contacts` holds further addresses per channel."""
 
     email: str | None = None
     phone: str | None = None
     whatsapp: str | None = None
     chat: _Address | None = None
     webhook: str | None = None
+    contacts: dict[_ContactChannel, Annotated[list[_Address], Meta(max_length=CONTACTS_PER_CHANNEL_MAX)]] = {}
     locale: str = ""
     zone: str = ""
     attributes: dict[str, Any] = {}
     preferences: Preferences | None = None
+    quiet_hours: QuietHours | None = None
+    last_seen_at: Time | None = None
     devices: Annotated[list[DeviceEntry], Meta(max_length=DEVICES_PER_USER_MAX)] | None = None
     topics: Annotated[list[str], Meta(max_length=TOPICS_PER_LINE_MAX)] = []
 
@@ -82,9 +86,9 @@ class Places(msgspec.Struct, frozen=True):
 
 
 class Known(msgspec.Struct, frozen=True):
-    """Keys of what the tenant has defined."""
+    """What the tenant has defined: categories with whether they are critical, and the keys of topics."""
 
-    categories: Container[str]
+    categories: Mapping[str, bool]
     topics: Container[str]
 
 
@@ -108,7 +112,15 @@ def check_user(user_id: str, body: UserBody, places: Places, known: Known) -> Us
         preferences=None if body.preferences is None else canonical(body.preferences, known.categories),
         devices=None if body.devices is None else _devices(body.devices),
         topics=tuple(body.topics),
+        quiet_hours=None if body.quiet_hours is None else quiet_text(body.quiet_hours, "quiet_hours"),
+        more_contacts=_contacts(body.contacts) if body.contacts else None,
+        last_seen_ms=None if body.last_seen_at is None else check_time(body.last_seen_at, "last_seen_at"),
     )
+
+
+def quiet_text(quiet: QuietHours, field: str = "") -> str:
+    """Return quiet hours as stored, equal ones as equal text. Raises `InvalidField`."""
+    return msgspec.json.encode(check_quiet(quiet, field)).decode()
 
 
 @lru_cache(maxsize=ADDRESS_CACHE_MAX)
@@ -125,27 +137,6 @@ def locale(text: str, languages: frozenset[str], territories: frozenset[str]) ->
     if not good or rest:
         raise InvalidField("is not a known locale such as en, pt-BR or zh-Hant-TW", field="locale")
     return "-".join(parts)
-
-
-def canonical(preferences: Preferences, categories: Container[str], field: str = "preferences") -> str:
-    """Return preferences as sorted JSON without empty rows, so that equal ones are equal text.
-
-    Raises `InvalidField` for an unknown channel or category; `field` is empty when they are the whole body.
-    """
-    path = f"{field}." if field else ""
-    for category, row in preferences.items():
-        if category != "*" and category not in categories:
-            raise InvalidField(
-                f"no such category: {category[:100]}", field=f"{path}{category[:100]}", code="unknown_category"
-            )
-        unknown = row.keys() - _CHANNELS
-        if unknown:
-            name = min(unknown)[:100]
-            raise InvalidField(f"no such channel: {name}", field=f"{path}{category}.{name}", code="unknown_channel")
-    if sum(map(len, preferences.values())) > PREFERENCE_RULES_MAX:
-        raise InvalidField(f"has more than {PREFERENCE_RULES_MAX} entries", field=field or None)
-    rows = {category: row for category, row in preferences.items() if row}
-    return msgspec.json.encode(rows, order="sorted").decode()
 
 
 def check_device(device_id: str, body: DeviceBody, path: str = "") -> Device:
@@ -166,6 +157,20 @@ def _devices(entries: list[DeviceEntry]) -> tuple[Device, ...]:
     if len({device.device_id for device in devices}) < len(devices):
         raise InvalidField("has the same id twice", field="devices")
     return devices
+
+
+def _contacts(contacts: Mapping[_ContactChannel, Sequence[str]]) -> str | None:
+    kept = {
+        channel: tuple(
+            dict.fromkeys(
+                check_address(Channel(channel), text, f"contacts.{channel}[{index}]")
+                for index, text in enumerate(texts)
+            )
+        )
+        for channel, texts in contacts.items()
+        if texts
+    }
+    return msgspec.json.encode(kept, order="sorted").decode() if kept else None
 
 
 def _attributes(attributes: dict[str, Any]) -> str:

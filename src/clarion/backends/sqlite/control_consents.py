@@ -1,0 +1,78 @@
+"""The history of what users allowed and refused, in `control.db`: a row for every entry of the preferences that changed."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from clarion.backends.sqlite.control_profiles import read_preferences
+from clarion.backends.sqlite.control_run import Runner, Transaction
+from clarion.domain.user import Choice
+from clarion.ports.control_users import ConsentRecord
+
+_WRITE: Final = """
+INSERT INTO consents SELECT tenant, ordinal,
+    1 + coalesce((SELECT max(sequence) FROM consents c WHERE c.tenant = u.tenant AND c.ordinal = u.ordinal), 0),
+    ?, ?, ?, ?, ?, ? FROM users u WHERE tenant = ? AND user_id = ?
+"""
+_PAGE: Final = """
+SELECT sequence, at_ms, category, channel, allowed, until_ms, source FROM consents
+WHERE tenant = ? AND ordinal = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?
+"""
+_ORDINAL: Final = "SELECT ordinal FROM users WHERE tenant = ? AND user_id = ?"
+_NEWEST: Final = (1 << 63) - 1
+
+Change = tuple[str, str, bool | None, int | None]
+"""Category, channel, whether it is allowed (None: nothing is said any more), and until when."""
+
+
+class SqliteConsents:
+    """Implements `ports.control_users.Consents`."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    async def page(self, tenant: str, user_id: str, before: int | None, limit: int) -> list[ConsentRecord] | None:
+        """Return changes below a sequence number, newest first; None when there is no such user."""
+
+        def work(tx: Transaction) -> list[ConsentRecord] | None:
+            found = tx.sql(_ORDINAL, (tenant, user_id))
+            if not found:
+                return None
+            rows = tx.sql(_PAGE, (tenant, found[0][0], _NEWEST if before is None else before, limit))
+            return [_record(*row) for row in rows]
+
+        return await self._runner.run(work)
+
+
+def changes(before: str, after: str) -> Iterator[Change]:
+    """Yield what is different between two preferences (canonical JSON)."""
+    if before == after:
+        return
+    old, new = _entries(before), _entries(after)
+    for place in sorted(old.keys() | new.keys()):
+        value = new.get(place)
+        if value != old.get(place):
+            chosen = (value.allowed, value.until_ms) if isinstance(value, Choice) else (value, None)
+            yield *place, *chosen
+
+
+def write_changes(tx: Transaction, tenant: str, changed: Iterable[tuple[str, Change]], source: str, at_ms: int) -> None:
+    """Store changes of users (by their ids) in the order given."""
+    tx.many(
+        _WRITE,
+        [
+            (at_ms, category, channel, allowed, until_ms, source, tenant, user_id)
+            for user_id, (category, channel, allowed, until_ms) in changed
+        ],
+    )
+
+
+def _entries(preferences: str) -> dict[tuple[str, str], bool | Choice]:
+    rows = read_preferences(preferences)
+    return {(category, channel): value for category, row in rows.items() for channel, value in row.items()}
+
+
+def _record(
+    sequence: int, at_ms: int, category: str, channel: str, allowed: int | None, until_ms: int | None, source: str
+) -> ConsentRecord:
+    said = None if allowed is None else bool(allowed)
+    return ConsentRecord(sequence, at_ms, category, channel, said, until_ms, source)

@@ -1,0 +1,68 @@
+"""Profiles in `control.db`: one row for all users of a tenant who share zone, preferences and quiet hours, never changed."""
+
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+import msgspec
+
+from clarion.backends.sqlite.control_run import Transaction
+from clarion.domain.limits import PROFILE_CACHE_MAX
+from clarion.domain.quiet import QuietHours
+from clarion.domain.user import Profile
+
+NO_PREFERENCES: Final = "{}"
+TENANTS_QUIET_HOURS: Final = ""
+"""Quiet hours of a user who has none of their own."""
+
+_FIND: Final = "SELECT profile_id FROM profiles WHERE digest = ?"
+_INSERT: Final = """
+INSERT INTO profiles (tenant, zone, preferences, quiet_hours, digest) VALUES (?, ?, ?, ?, ?) RETURNING profile_id
+"""
+_QUIET_HOURS: Final = msgspec.json.Decoder(QuietHours)
+
+read_preferences: Final = msgspec.json.Decoder(Profile.__annotations__["preferences"]).decode
+
+
+def read_quiet_hours(text: str) -> QuietHours | None:
+    """Return stored quiet hours, None for the tenant's."""
+    return _QUIET_HOURS.decode(text) if text else None
+
+
+class ProfileKey(NamedTuple):
+    """What makes a profile; preferences and quiet hours are canonical JSON."""
+
+    tenant: str
+    zone: str
+    preferences: str
+    quiet_hours: str
+
+    def digest(self) -> bytes:
+        """Return the 16 bytes by which a profile is found. Without quiet hours of its own it is the digest that profiles had
+        before there were any, so that those stay in use."""
+        parts = self if self.quiet_hours else self[:-1]
+        return blake2b("".join(f"{len(part)}:{part}" for part in parts).encode(), digest_size=16).digest()
+
+
+class Profiles:
+    """The ids of profiles; the newest used are remembered."""
+
+    def __init__(self) -> None:
+        self._ids: dict[ProfileKey, int] = {}
+
+    def id_of(self, tx: Transaction, key: ProfileKey, fresh: dict[ProfileKey, int]) -> int:
+        """Return the id of a profile, inserting it if it is the first of its kind.
+
+        New ids wait in `fresh` until the transaction is durable: one that is undone takes its profiles with it.
+        """
+        found = self._ids.get(key) or fresh.get(key)
+        if found is None:
+            digest = key.digest()
+            rows = tx.sql(_FIND, (digest,)) or tx.sql(_INSERT, (*key, digest))
+            found = fresh[key] = int(rows[0][0])
+        return found
+
+    def remember(self, fresh: dict[ProfileKey, int]) -> None:
+        """Keep ids whose transaction is durable."""
+        if len(self._ids) + len(fresh) > PROFILE_CACHE_MAX:
+            self._ids = {}
+        self._ids.update(fresh)

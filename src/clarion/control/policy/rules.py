@@ -1,0 +1,16 @@
+"""Checks of a tenant's policy."""
+
+from collections.abc import Container
+
+from clarion.domain.cap import check_caps
+from clarion.domain.errors import InvalidField
+from clarion.domain.policy import Policy
+from clarion.domain.quiet import check_quiet
+
+
+def check_policy(policy: Policy, zones: Container[str]) -> Policy:
+    """Return the policy to store, equal ones as equal values. Raises `InvalidField` naming the first field that is wrong."""
+    if policy.zone not in zones:
+        raise InvalidField("is not an IANA time zone", field="zone")
+    quiet = check_quiet(policy.quiet_hours, "quiet_hours")
+    return Policy(quiet, policy.zone, check_caps(policy.caps, "caps"))

@@ -1,0 +1,143 @@
+"""What users choose over HTTP, told by the tenant or, with a token of their own, by themselves: preferences, quiet hours,
+and the history of both yes and no."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Self
+
+import msgspec
+
+from clarion.control.paging import page_of, page_reply
+from clarion.control.users.preferences import Preferences, canonical, view
+from clarion.control.users.rules import quiet_text
+from clarion.domain.errors import Forbidden, NotFound
+from clarion.domain.quiet import QuietHours
+from clarion.ports.control import Control
+from clarion.ports.control_users import ConsentRecord, UserRecord
+from clarion.ports.pages import PAGE_QUERIES, not_a_cursor
+from clarion.ports.times import shown
+from clarion.ports.web import USER, Call, Reply, Route
+
+_NO_USER = "no such user"
+
+
+class QuietHoursView(QuietHours, frozen=True, omit_defaults=False):
+    """Quiet hours as the API shows them, whole."""
+
+    @classmethod
+    def of(cls, quiet: QuietHours) -> Self:
+        """Return the view of quiet hours."""
+        return cls(quiet.windows, quiet.channels)
+
+
+class ConsentView(msgspec.Struct, frozen=True):
+    """A change of one entry of the preferences; `allowed` is null when nothing is said any more. `source` is the id of the
+    API key that told, or `user`."""
+
+    at: datetime
+    category: str
+    channel: str
+    allowed: bool | None
+    until: datetime | None
+    source: str
+
+
+def source_of(call: Call) -> str:
+    """Return who tells what a user wants: the user, or the tenant's key."""
+    return call.caller.key_id if call.caller.user_id is None else "user"
+
+
+def _named(call: Call) -> str:
+    return call.path["id"]
+
+
+def _oneself(call: Call) -> str:
+    if call.caller.user_id is None:
+        raise Forbidden("this is for a user's own token only")
+    return call.caller.user_id
+
+
+class _Choices:
+    """The endpoints of one way to say whose choices they are."""
+
+    def __init__(self, control: Control, who: Callable[[Call], str]) -> None:
+        self._users = control.users
+        self._categories = control.categories
+        self._who = who
+
+    async def preferences(self, call: Call) -> Reply:
+        return Reply(view((await self._user(call)).preferences))
+
+    async def put_preferences(self, call: Call) -> Reply:
+        tenant, user_id = call.caller.tenant, self._who(call)
+        text = canonical(call.body, await self._categories.keys(tenant), field="")
+        if not await self._users.set_preferences(tenant, user_id, text, source_of(call)):
+            raise NotFound(_NO_USER)
+        return await self.preferences(call)
+
+    async def quiet_hours(self, call: Call) -> Reply:
+        quiet = (await self._user(call)).quiet_hours
+        if quiet is None:
+            raise NotFound("the user has no quiet hours of their own: the tenant's hold")
+        return Reply(QuietHoursView.of(quiet))
+
+    async def put_quiet_hours(self, call: Call) -> Reply:
+        await self._set_quiet_hours(call, quiet_text(call.body))
+        return await self.quiet_hours(call)
+
+    async def remove_quiet_hours(self, call: Call) -> Reply:
+        await self._set_quiet_hours(call, "")
+        return Reply(status=204)
+
+    async def _set_quiet_hours(self, call: Call, text: str) -> None:
+        if not await self._users.set_quiet_hours(call.caller.tenant, self._who(call), text):
+            raise NotFound(_NO_USER)
+
+    async def _user(self, call: Call) -> UserRecord:
+        user = await self._users.get(call.caller.tenant, self._who(call))
+        if user is None:
+            raise NotFound(_NO_USER)
+        return user
+
+    def routes(self, base: str, whose: str, write: str, read: str) -> list[Route]:
+        preferences, quiet, tag = f"{base}/preferences", f"{base}/quiet-hours", "preferences"
+        return [
+            Route("PUT", preferences, self.put_preferences, write, f"Replace {whose} preferences",
+                  body=Preferences, reply=Preferences, tag=tag),
+            Route("GET", preferences, self.preferences, read, f"Get {whose} preferences", reply=Preferences, tag=tag),
+            Route("PUT", quiet, self.put_quiet_hours, write, f"Replace {whose} quiet hours",
+                  body=QuietHours, reply=QuietHoursView, tag=tag),
+            Route("GET", quiet, self.quiet_hours, read, f"Get {whose} quiet hours", reply=QuietHoursView, tag=tag),
+            Route("DELETE", quiet, self.remove_quiet_hours, write, f"Go back from {whose} quiet hours to the tenant's",
+                  status=204, tag=tag),
+        ]  # fmt: skip
+
+
+class _History:
+    def __init__(self, control: Control) -> None:
+        self._consents = control.consents
+
+    async def page(self, call: Call) -> Reply:
+        (after,), limit = page_of(call.query)
+        if after and not (after.isascii() and after.isdigit() and len(after) <= 18):
+            raise not_a_cursor()
+        before = int(after) if after else None
+        found = await self._consents.page(call.caller.tenant, call.path["id"], before, limit + 1)
+        if found is None:
+            raise NotFound(_NO_USER)
+        return page_reply(found, limit, lambda consent: [str(consent.sequence)], _consent_view)
+
+
+def _consent_view(consent: ConsentRecord) -> ConsentView:
+    at, until = shown(consent.at_ms), shown(consent.until_ms)
+    return ConsentView(at, consent.category, consent.channel, consent.allowed, until, consent.source)
+
+
+def routes(control: Control) -> list[Route]:
+    """Return the endpoints of this area."""
+    return [
+        *_Choices(control, _named).routes("/v1/users/{id}", "a user's", "users:write", "users:read"),
+        *_Choices(control, _oneself).routes("/v1/me", "one's own", USER, USER),
+        Route("GET", "/v1/users/{id}/consents", _History(control).page, "users:read",
+              "What a user allowed and refused, newest first", queries=PAGE_QUERIES, tag="preferences"),
+    ]  # fmt: skip

@@ -1,0 +1,116 @@
+"""Rules of categories and a tenant's policy over a real store: what planning reads, and what is refused by its place."""
+
+import pytest
+
+from clarion.domain.cap import Cap
+from clarion.domain.channel import Channel
+from clarion.domain.content import Category, CategoryRules
+from clarion.domain.errors import InvalidField
+from clarion.domain.policy import POLICY_KEY, Policy
+from clarion.domain.quiet import DISTURBING, QuietHours, QuietWindow
+from clarion.domain.route import Route
+from tests.contract.controls import House, migrated
+
+PLAIN = {
+    "critical": False, "lane": "normal", "defaults": {}, "quiet_hours": True, "hold_max": "24h", "caps": [],
+    "over_cap": "skip", "digest_workflow": None, "route": None,
+}  # fmt: skip
+NIGHT = {"start": "22:00", "end": "08:00"}
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return migrated(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture
+async def house(empty, tmp_path):
+    house = House.copy_of(empty, tmp_path)
+    yield house
+    await house.close()
+
+
+async def refused(house, target, body):
+    with pytest.raises(InvalidField) as error:
+        await house.call("PUT", target, body)
+    return error.value.field
+
+
+async def test_a_categorys_rules_are_what_planning_reads(house):
+    await house.control.definitions.put("acme", "workflow", "roundup", b"{}")
+    body = {
+        "defaults": {"sms": False}, "lane": "bulk", "quiet_hours": False, "hold_max": "3h",
+        "caps": [{"limit": 3, "per": "1d", "channel": "push"}, {"limit": 1, "per": "1h"}],
+        "over_cap": "digest", "digest_workflow": "roundup",
+        "route": {"first": ["push", {"all": ["sms", "email"]}], "until": "seen", "within": "2m"},
+    }  # fmt: skip
+    shown = await house.say("PUT", "/v1/categories/news", body)
+    assert {name: shown[name] for name in body} == body and shown["key"] == "news"
+    assert await house.say("GET", "/v1/categories/news") == shown
+    assert (await house.say("GET", "/v1/categories"))["data"] == [shown]
+    assert house.directory.category("acme", "news").rules == CategoryRules(
+        quiet_hours=False, hold_max="3h", over_cap="digest", digest_workflow="roundup",
+        caps=(Cap(3, "1d", Channel.PUSH), Cap(1, "1h")),
+        route=Route(first=(Channel.PUSH, Route(all=(Channel.SMS, Channel.EMAIL))), until="seen", within="2m"),
+    )  # fmt: skip
+
+
+async def test_a_category_that_says_nothing_is_as_it_always_was(house):
+    assert await house.say("PUT", "/v1/categories/news", {}) == PLAIN | {"key": "news"}
+    assert house.directory.category("acme", "news") == Category("news")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"critical": True, "caps": [{"limit": 1, "per": "1d"}]}, "caps"),
+        ({"caps": [{"limit": 0, "per": "1d"}]}, "caps[0].limit"),
+        ({"caps": [{"limit": 1, "per": "1d"}, {"limit": 1, "per": "2y"}]}, "caps[1].per"),
+        ({"hold_max": "8d"}, "hold_max"),
+        ({"hold_max": "long"}, "hold_max"),
+        ({"over_cap": "digest"}, "digest_workflow"),
+        ({"over_cap": "digest", "digest_workflow": "nowhere"}, "digest_workflow"),
+        ({"route": {"first": ["push", "push"]}}, "route.first[1]"),
+        ({"route": {}}, "route"),
+        ({"defaults": {"fax": True}}, "defaults.fax"),
+    ],
+)
+async def test_a_refused_category_is_not_stored(house, body, field):
+    assert await refused(house, "/v1/categories/news", body) == field
+    assert (await house.say("GET", "/v1/categories"))["data"] == []
+
+
+async def test_a_policy_is_what_planning_reads(house):
+    usual = await house.say("GET", "/v1/policy")
+    assert usual == {"quiet_hours": {"windows": [], "channels": list(DISTURBING)}, "zone": "UTC", "caps": []}
+    assert await house.say("PUT", "/v1/policy", {}) == usual
+    body = {
+        "quiet_hours": {"windows": [NIGHT | {"days": [7, 6, 6]}], "channels": ["sms", "push"]},
+        "zone": "Asia/Kolkata",
+        "caps": [{"limit": 10, "per": "1d"}],
+    }
+    shown = await house.say("PUT", "/v1/policy", body)
+    assert shown == await house.say("GET", "/v1/policy")
+    assert shown["quiet_hours"] == {"windows": [NIGHT | {"days": [6, 7]}], "channels": ["sms", "push"]}
+    house.settle()
+    assert house.directory.definition("acme", Policy, POLICY_KEY).body == Policy(
+        QuietHours((QuietWindow("22:00", "08:00", (6, 7)),), (Channel.SMS, Channel.PUSH)),
+        "Asia/Kolkata",
+        (Cap(10, "1d"),),
+    )
+    assert (await house.say("GET", "/v1/policy", tenant="other")) == usual
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"zone": "Mars/Olympus"}, "zone"),
+        ({"zone": ""}, "zone"),
+        ({"quiet_hours": {"windows": [NIGHT | {"days": [0]}]}}, "quiet_hours.windows[0].days"),
+        ({"caps": [{"limit": 1, "per": "10s"}]}, "caps[0].per"),
+    ],
+)
+async def test_a_refused_policy_leaves_the_old_one(house, body, field):
+    before = await house.say("PUT", "/v1/policy", {"zone": "Europe/Rome"})
+    assert await refused(house, "/v1/policy", body) == field
+    assert await house.say("GET", "/v1/policy") == before
