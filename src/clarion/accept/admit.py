@@ -6,11 +6,12 @@ from typing import Final
 import msgspec
 
 from clarion.accept.rules import check
-from clarion.accept.shapes import BroadcastIn, NotificationIn, To
+from clarion.accept.shapes import AudienceIn, BroadcastIn, NotificationIn, To
 from clarion.domain import address
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import KEY_CHARS_MAX, ORDERING_KEY_CHARS_MAX, RECIPIENTS_MAX
+from clarion.domain.segment import Segment
 from clarion.journal.events import Audience, BroadcastJob, Recipient, Request
 from clarion.ports.directory import Directory
 
@@ -35,12 +36,13 @@ class Admission:
 
     def broadcast(self, body: BroadcastIn) -> BroadcastJob:
         """Return the job of a broadcast."""
-        topic = body.audience.topic
-        if body.audience.all == (topic is not None):
-            raise InvalidField("needs exactly one of 'all': true and 'topic'", field="audience")
-        if topic is not None and not self._directory.topic_exists(self._tenant, topic):
-            raise InvalidField(f"unknown topic {topic!r}", field="audience.topic", code="unknown_topic")
-        return BroadcastJob(Audience(topic), self._request(body, [], None))
+        audience = self._audience(body.audience)
+        request = self._request(body, [], None)
+        if body.local_time is not None:
+            when = check.local_time(body.local_time, body.send_at, request.expires_ms, self._now_ms)
+            audience = msgspec.structs.replace(audience, local_ms=when.local_ms)
+            request = msgspec.structs.replace(request, send_at_ms=when.first_ms)
+        return BroadcastJob(audience, request)
 
     def unknown_users(self, requests: Sequence[Request]) -> set[str]:
         """Return the user ids in these requests that the tenant does not have, asked for in few queries."""
@@ -71,6 +73,19 @@ class Admission:
             ordering_key=ordering_key,
             metadata=body.metadata,
         )
+
+    def _audience(self, audience: AudienceIn) -> Audience:
+        topic, segment = audience.topic, audience.segment
+        if audience.all + (topic is not None) + (segment is not None) != 1:
+            raise InvalidField("needs exactly one of 'all': true, 'topic' and 'segment'", field="audience")
+        if topic is not None and not self._directory.topic_exists(self._tenant, topic):
+            raise InvalidField(f"unknown topic {topic!r}", field="audience.topic", code="unknown_topic")
+        if segment is None:
+            return Audience(topic)
+        defined = self._directory.definition(self._tenant, Segment, segment)
+        if defined is None:
+            raise InvalidField(f"unknown segment {segment!r}", field="audience.segment", code="unknown_segment")
+        return Audience(segment=segment, filter=_JSON.encode(defined.body.filter))
 
     def _template(self, body: NotificationIn | BroadcastIn) -> Template:
         if body.workflow is not None:

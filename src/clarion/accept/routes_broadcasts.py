@@ -31,7 +31,7 @@ def routes(door: Door) -> list[Route]:
             "/v1/broadcasts",
             handlers.create,
             write,
-            "Send to everyone or to a topic",
+            "Send to everyone, to a topic or to a segment",
             body=BroadcastIn,
             reply=BroadcastOut,
             status=202,

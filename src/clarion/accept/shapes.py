@@ -66,16 +66,19 @@ class BatchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AudienceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Exactly one of: everyone of the tenant, or the members of a topic."""
+    """Exactly one of: everyone of the tenant, the members of a topic, or whom a segment matches."""
 
     all: bool = False
     topic: Key | None = None
+    segment: Key | None = None
 
 
 class BroadcastIn(_Content, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A notification to an audience."""
+    """A notification to an audience. `local_time` (`2026-12-01T09:00`, without a zone) sends it to each recipient when it
+    is that time where they live."""
 
     audience: AudienceIn
+    local_time: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$")] | None = None
 
 
 class NotificationOut(msgspec.Struct, frozen=True):
@@ -87,11 +90,13 @@ class NotificationOut(msgspec.Struct, frozen=True):
 
 
 class ProblemOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why one item of a batch was refused; `field` is its path inside the item."""
+    """Why one item of a batch was refused; `field` is its path inside the item. After `retry_after_s` seconds it may be
+    sent again."""
 
     code: str
     detail: str
     field: str | None = None
+    retry_after_s: int | None = None
 
 
 class BatchResult(msgspec.Struct, frozen=True, omit_defaults=True):

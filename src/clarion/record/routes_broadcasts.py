@@ -36,14 +36,16 @@ class ChannelCounts(msgspec.Struct, frozen=True):
 
 
 class BroadcastProgress(msgspec.Struct, frozen=True):
-    """How far a broadcast is. `planned` and `skipped` count deliveries decided on so far, `users` the users looked at;
-    `states` and `channels` count what has been recorded."""
+    """How far a broadcast is. `planned` and `skipped` count deliveries decided on so far, `users` the users of the audience
+    it has come to; `states` and `channels` count what has been recorded. `local_time` is on each recipient's own clock."""
 
     id: str
     status: str
     created_at: datetime
     updated_at: datetime
     topic: str | None
+    segment: str | None
+    local_time: str | None
     template: str | None
     category: str | None
     users: int
@@ -103,6 +105,8 @@ class _Broadcasts:
                 created_at=shown(cursor.created_ms),
                 updated_at=shown(cursor.updated_ms),
                 topic=job.audience.topic,
+                segment=job.audience.segment,
+                local_time=_wall_clock(job.audience.local_ms),
                 template=job.request.template,
                 category=job.request.category,
                 users=cursor.users,
@@ -155,6 +159,12 @@ class _Broadcasts:
                 told_apart.state, told_apart.reason = row.state, row.reason  # the chunk's byte is the truth
             items.append(delivery_out(told_apart or row, told[row.id]))
         return page(items, following)
+
+
+def _wall_clock(local_ms: int | None) -> str | None:
+    """Return a recipient-local time as it is written, without a zone."""
+    at = shown(local_ms)
+    return None if at is None else at.replace(tzinfo=None).isoformat()
 
 
 def _indexes(chunk: Chunk, states: ChunkState, wanted: State | None, ordinal: int | None, start: int) -> Iterator[int]:

@@ -1,8 +1,8 @@
 """Checks of a request against what the tenant has defined. Everything here is pure; facts come in as arguments."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, overload
 
 from clarion.domain import address
 from clarion.domain.channel import LANES, Channel, Lane
@@ -14,6 +14,7 @@ from clarion.domain.limits import (
     DATA_BYTES_MAX,
     FANOUT_BYTES_MAX,
     JSON_DEPTH_MAX,
+    LOCAL_LATE_MS_MAX,
     SCHEDULE_AHEAD_MS_MAX,
 )
 
@@ -27,6 +28,8 @@ CONTACTS: Final[Mapping[str, Callable[[str, str], str]]] = {
     "webpush": lambda text, field: address.single_line(text, field, ADDRESS_CHARS_MAX),
 }
 """How each inline contact is checked and brought to its canonical form."""
+_EARLIEST_ZONE_MS: Final = 14 * 3600 * 1000
+"""How far ahead of UTC the day begins first."""
 
 
 class Times(NamedTuple):
@@ -34,6 +37,13 @@ class Times(NamedTuple):
 
     send_at_ms: int | None
     expires_ms: int | None
+
+
+class LocalTime(NamedTuple):
+    """A time on everyone's own wall clock, as if it were UTC, and when the first clock shows it; Unix milliseconds."""
+
+    local_ms: int
+    first_ms: int
 
 
 def contacts(given: Mapping[str, str | None], field: str) -> dict[str, str]:
@@ -114,6 +124,29 @@ def times(send_at: datetime | None, expires_at: datetime | None, now_ms: int) ->
     return Times(send_at_ms, expires_ms)
 
 
+def local_time(text: str, send_at: datetime | None, expires_ms: int | None, now_ms: int) -> LocalTime:
+    """Return a recipient-local time (`2026-12-01T09:00`). Raises `InvalidField` when it is none, when clocks have passed it
+    for so long that their owners could not get anything any more, or when it is too far ahead."""
+    try:
+        local_ms = _ms(datetime.fromisoformat(text).replace(tzinfo=UTC))
+    except ValueError:
+        raise InvalidField("must be a date and time such as 2026-12-01T09:00", field="local_time") from None
+    if send_at is not None:
+        raise InvalidField("does not go with local_time", field="send_at")
+    first_ms = local_ms - _EARLIEST_ZONE_MS
+    if first_ms < now_ms - LOCAL_LATE_MS_MAX:
+        raise InvalidField("has passed already where the day begins first, at UTC+14", field="local_time")
+    if first_ms > now_ms + SCHEDULE_AHEAD_MS_MAX:
+        raise InvalidField("is more than a year ahead", field="local_time")
+    if expires_ms is not None and expires_ms <= first_ms:
+        raise InvalidField("is not after the time of sending", field="expires_at")
+    return LocalTime(local_ms, first_ms)
+
+
+@overload
+def _ms(instant: datetime) -> int: ...
+@overload
+def _ms(instant: datetime | None) -> int | None: ...
 def _ms(instant: datetime | None) -> int | None:
     return None if instant is None else int(instant.timestamp() * 1000)
 

@@ -64,9 +64,12 @@ class SqliteAudiences:
         names: list[str] = []
         while True:
             wanted, last = next_matching(self._rows, span(tenant, topic, after), matching)
-            if len(names) < sample:
-                names += [row[1] for row in read_rows(self._rows, wanted, sample - len(names))]
-            users += self._rows(_COUNT.format(where=wanted.where), wanted.values)[0][0]
+            missing = sample - len(names)
+            first = read_rows(self._rows, wanted, missing) if missing else []
+            names += [row[1] for row in first]
+            # Fewer than were asked for are all there are.
+            all_of_them = len(first) < missing
+            users += len(first) if all_of_them else self._rows(_COUNT.format(where=wanted.where), wanted.values)[0][0]
             if last is None:
                 return Count(users, True, names)
             if (most is not None and users > most) or self._clock.monotonic_ms() >= deadline_ms:
