@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.control import SqliteControl
 from clarion.backends.sqlite.directory import SqliteDirectory
 from clarion.backends.sqlite.migrate import upgrade
@@ -19,6 +20,7 @@ from clarion.ports.vendor import Field, Traits
 from clarion.ports.web import Call, Caller, Reply, Route
 
 MASTER = bytes(range(32))
+PARTITIONS = 4
 
 POST_OFFICE = Traits(
     vendor="post_office",
@@ -74,8 +76,9 @@ class House:
         self.vault = FileVault(MASTER)
         self.control = SqliteControl(self.data_dir, self.vault, self.clock)
         self.directory = SqliteDirectory(self.data_dir, self.vault, self.clock)
+        self.journal = MemoryJournal(self.clock, PARTITIONS)
         vendors = {(Channel.EMAIL, "post_office"): POST_OFFICE}
-        self.routes = routes(self.control, self.vault, LiquidRenderer(), vendors, self.clock)
+        self.routes = routes(self.control, self.vault, LiquidRenderer(), vendors, self.clock, self.journal)
 
     @classmethod
     def copy_of(cls, empty: Path, folder: Path) -> "House":

@@ -3,29 +3,38 @@
 from clarion.control.auth import routes as auth
 from clarion.control.auth.tokens import UserTokens
 from clarion.control.categories import routes as categories
+from clarion.control.policy import routes as policy
 from clarion.control.providers import routes as providers
+from clarion.control.schedules import routes as schedules
 from clarion.control.segments import routes as segments
 from clarion.control.suppressions import routes as suppressions
 from clarion.control.templates import routes as templates
 from clarion.control.tenants import routes as tenants
+from clarion.control.tenants import routes_quotas as quotas
 from clarion.control.topics import routes as topics
 from clarion.control.users import routes as users
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
+from clarion.ports.journal import Journal
 from clarion.ports.renderer import Renderer
 from clarion.ports.secrets import Vault
 from clarion.ports.web import Route
 
 
-def routes(control: Control, vault: Vault, renderer: Renderer, vendors: providers.Vendors, clock: Clock) -> list[Route]:
+def routes(
+    control: Control, vault: Vault, renderer: Renderer, vendors: providers.Vendors, clock: Clock, journal: Journal
+) -> list[Route]:
     """Return the endpoints of every area; `vendors` maps (channel, vendor name) to its declaration."""
     return [
         *tenants.routes(control, clock),
+        *quotas.routes(control.quotas),
         *users.routes(control),
         *auth.routes(control.users, UserTokens(vault), clock),
         *topics.routes(control.topics),
         *segments.routes(control, clock),
-        *categories.routes(control.categories),
+        *schedules.routes(control, journal, clock),
+        *categories.routes(control.categories, control.definitions),
+        *policy.routes(control.definitions),
         *templates.routes(control.templates, renderer),
         *providers.routes(control.providers, vendors),
         *suppressions.routes(control.suppressions, clock),

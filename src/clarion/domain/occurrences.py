@@ -33,15 +33,22 @@ def zone_of_schedule(schedule: Schedule) -> ZoneInfo:
     return zone_of(FIRST_ZONE if schedule.recipient_time else schedule.zone)
 
 
-def next_after(schedule: Schedule, after_ms: int) -> int | None:
-    """Return the first occurrence after an instant (both Unix ms), None when none follows. With `recipient_time` it is the
-    instant at which the first recipients have that time. Takes a schedule that passed `check_when`."""
+def occurrences_after(schedule: Schedule, after_ms: int) -> Iterator[int]:
+    """Yield the occurrences after an instant (all Unix ms), ascending. With `recipient_time` each is the instant at which
+    the first recipients have that time. Takes a schedule that passed `check_when`."""
     zone = zone_of_schedule(schedule)
+    latest_ms = after_ms
     for at in _times_after(schedule, local_time(after_ms, zone), zone):
-        # While the clock shows an hour for the second time, the times it shows have been.
-        if (at_ms := first_ms(at, zone)) > after_ms:
-            return at_ms
-    return None
+        at_ms = first_ms(at, zone)
+        # While the clock shows an hour for the second time, the times it shows have been; a gap has one end.
+        if at_ms > latest_ms:
+            yield at_ms
+            latest_ms = at_ms
+
+
+def next_after(schedule: Schedule, after_ms: int) -> int | None:
+    """Return the first occurrence after an instant (both Unix ms), None when none follows."""
+    return next(occurrences_after(schedule, after_ms), None)
 
 
 def check_when(schedule: Schedule) -> None:

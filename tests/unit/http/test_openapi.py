@@ -25,7 +25,7 @@ def routes() -> list[Route]:
         *record_routes.routes(absent, absent, absent, absent),
         *realtime_routes.routes(absent, absent, absent, absent, absent),
         *routes_seen.routes(absent, absent, absent),
-        *control_routes.routes(Anything(), absent, absent, {}, absent),
+        *control_routes.routes(Anything(), absent, absent, {}, absent, absent),
     ]
 
 

@@ -1,0 +1,68 @@
+"""Checks of schedules, before anything is stored: every fault with its path."""
+
+from collections.abc import Container
+
+from clarion.domain.address import single_line
+from clarion.domain.content import Template
+from clarion.domain.duration import check_duration
+from clarion.domain.errors import InvalidField
+from clarion.domain.json_numbers import numbers
+from clarion.domain.limits import NAME_CHARS_MAX, SCHEDULE_TOO_LATE_MS_MAX, YEAR_MS
+from clarion.domain.occurrences import check_when, next_after
+from clarion.domain.schedule import Schedule, ScheduleTo
+
+_MINUTE_MS = 60_000
+
+
+def check_schedule(schedule: Schedule, zones: Container[str]) -> None:
+    """Raise `InvalidField` for the first thing wrong with a schedule by itself; `zones` are the IANA zones there are."""
+    _check_to(schedule.to)
+    check_clock(schedule, zones)
+    if (schedule.template is None) == (schedule.workflow is None):
+        raise InvalidField("needs exactly one of template and workflow", field="template")
+    if schedule.workflow is not None and schedule.channels:
+        raise InvalidField(
+            "goes with template only; the steps of a workflow have channels of their own", field="channels"
+        )
+    for name, value in schedule.data.items():
+        numbers(value, f"data.{name}")
+    check_duration(schedule.too_late, "too_late", least_ms=_MINUTE_MS, most_ms=SCHEDULE_TOO_LATE_MS_MAX)
+    if schedule.expires_after is not None:
+        check_duration(schedule.expires_after, "expires_after", most_ms=YEAR_MS)
+    single_line(schedule.name, "name", NAME_CHARS_MAX)
+
+
+def check_clock(schedule: Schedule, zones: Container[str]) -> None:
+    """Raise `InvalidField` unless the zone exists and the rule can be read."""
+    if schedule.zone not in zones:
+        raise InvalidField("is not an IANA time zone", field="zone")
+    if schedule.recipient_time and schedule.zone != "UTC":
+        raise InvalidField("says nothing with recipient_time: each recipient has a zone of their own", field="zone")
+    check_when(schedule)
+
+
+def check_occurs(schedule: Schedule, now_ms: int) -> None:
+    """Raise `InvalidField` when a rule has no occurrence after an instant (Unix ms)."""
+    if next_after(schedule, now_ms) is None:
+        raise InvalidField("never comes round from now on", field="cron" if schedule.rrule is None else "rrule")
+
+
+def check_variables(wanted: tuple[str, ...], schedule: Schedule, whose: str) -> None:
+    """Raise `InvalidField` for the first variable that has to be in the data and is not."""
+    for name in wanted:
+        if name not in schedule.data:
+            raise InvalidField(f"{whose} needs this variable", field=f"data.{name}")
+
+
+def check_channels(template: Template, schedule: Schedule) -> None:
+    """Raise `InvalidField` when channels are named and the template has content for none of them."""
+    if schedule.channels and not any(channel in template.parts for channel in schedule.channels):
+        raise InvalidField(
+            f"template {template.key!r} has content for {', '.join(template.parts)} only", field="channels"
+        )
+
+
+def _check_to(to: ScheduleTo) -> None:
+    given = [to.user_id is not None, to.all, to.topic is not None, to.segment is not None]
+    if sum(given) != 1:
+        raise InvalidField("needs exactly one of user_id, 'all': true, topic and segment", field="to")

@@ -1,0 +1,51 @@
+"""Sets the timers of schedules.
+
+A schedule is stored in one file and its timer in another. Whoever dies in between leaves a schedule that would never come
+round, so all of them are looked through now and then: setting a timer that is there already changes nothing.
+"""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from clarion.domain.limits import PAGE_ITEMS_MAX
+from clarion.domain.occurrences import next_after
+from clarion.domain.schedule import Schedule
+from clarion.journal.schedules import occurrence_timer, schedule_partition
+from clarion.ports.control import Control
+from clarion.ports.control_definitions import DefinitionRecord
+from clarion.ports.journal import Append, Journal, Timer
+
+_SCHEDULE = msgspec.json.Decoder(Schedule)
+
+
+def next_timer(tenant: str, record: DefinitionRecord, partitions: int, now_ms: int) -> Timer | None:
+    """Return the timer of a stored schedule's next occurrence after an instant (Unix ms); None when it is paused or over."""
+    schedule = _SCHEDULE.decode(record.body)
+    due_ms = next_after(schedule, now_ms) if schedule.enabled else None
+    if due_ms is None:
+        return None
+    partition = schedule_partition(tenant, record.key, partitions)
+    return occurrence_timer(tenant, record.key, record.version, due_ms, partition)
+
+
+async def repair_timers(control: Control, journal: Journal, now_ms: int) -> int:
+    """Set the timer of every schedule of every tenant and return how many there are. Raises what the journal raises."""
+    count = 0
+    async for tenant in _tenants(control):
+        after = ""
+        while page := await control.definitions.page(tenant, Schedule.KIND, after, PAGE_ITEMS_MAX):
+            after = page[-1].key
+            found = (next_timer(tenant, record, journal.partitions, now_ms) for record in page)
+            timers = [timer for timer in found if timer is not None]
+            count += len(timers)
+            await journal.append(Append(timers=timers))
+    return count
+
+
+async def _tenants(control: Control) -> AsyncIterator[str]:
+    after = ""
+    while page := await control.tenants.page(after, PAGE_ITEMS_MAX):
+        for record in page:
+            yield record.tenant
+        after = page[-1].tenant

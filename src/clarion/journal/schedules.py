@@ -1,0 +1,64 @@
+"""What the journal holds of a schedule: a timer for its next occurrence, and a cell that tells of the latest one."""
+
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from clarion.domain import ids
+from clarion.domain.channel import Lane
+from clarion.journal.codec import encode
+from clarion.journal.events import OccurrenceFrame
+from clarion.journal.topics import accepted
+from clarion.ports.journal import Cell, Journal, Timer
+
+_TIMER_ID_BYTES: Final = 16
+_CELL_BYTES: Final = 16
+
+
+class Latest(msgspec.Struct, frozen=True, array_like=True):
+    """What became of the occurrence due at `due_ms` when it came up at `at_ms` (Unix ms). `result` is `started` or why
+    nothing was sent; `subject` is the public id of the notification or broadcast."""
+
+    due_ms: int
+    at_ms: int
+    result: str
+    subject: str = ""
+
+
+_LATEST: Final = msgspec.msgpack.Decoder(Latest)
+_ENCODER: Final = msgspec.msgpack.Encoder()
+
+
+def occurrence_digest(tenant: str, key: str, version: int, due_ms: int, size: int) -> bytes:
+    """Return the bytes that make ids of an occurrence its own: however often it is made, it has the same ids."""
+    text = f"{len(tenant)}:{tenant}{len(key)}:{key}{version}:{due_ms}"
+    return blake2b(text.encode(), digest_size=size).digest()
+
+
+def schedule_partition(tenant: str, key: str, partitions: int) -> int:
+    """Return the partition that a schedule's occurrences come up in."""
+    return ids.partition_for(tenant, f"schedule:{key}", partitions)
+
+
+def occurrence_timer(tenant: str, key: str, version: int, due_ms: int, partition: int) -> Timer:
+    """Return the timer of an occurrence in the schedule's partition. Setting it again changes nothing."""
+    frame = OccurrenceFrame([tenant], [key], [version], [due_ms])
+    timer_id = occurrence_digest(tenant, key, version, due_ms, _TIMER_ID_BYTES)
+    return Timer(timer_id, due_ms, accepted(Lane.BULK), partition, encode(frame, 1))
+
+
+def latest_of(journal: Journal, tenant: str, key: str, partition: int) -> Latest | None:
+    """Return what became of a schedule's latest occurrence."""
+    cell = _cell_key(tenant, key)
+    kept = journal.cells(partition, [cell])
+    return _LATEST.decode(kept[cell]) if cell in kept else None
+
+
+def latest_cell(tenant: str, key: str, latest: Latest | None, partition: int) -> Cell:
+    """Return the cell that keeps it, or forgets it."""
+    return Cell(partition, _cell_key(tenant, key), None if latest is None else _ENCODER.encode(latest))
+
+
+def _cell_key(tenant: str, key: str) -> bytes:
+    return b"o" + blake2b(f"{len(tenant)}:{tenant}{key}".encode(), digest_size=_CELL_BYTES).digest()
