@@ -141,3 +141,9 @@ def field_of_user(request: Request, unknown: set[str]) -> str | None:
         if to.user_id in unknown:
             return "to" if len(request.to) == 1 else f"to[{index}]"
     return None
+
+
+def unknown_user(request: Request, unknown: set[str]) -> InvalidField:
+    """Return the error that names the first unknown user of a request that has one."""
+    name = next(to.user_id for to in request.to if to.user_id in unknown)
+    return InvalidField(f"unknown user {name!r}", field=field_of_user(request, unknown), code="unknown_user")

@@ -42,23 +42,40 @@ class Once:
         Raises `Conflict` while another request with the key runs, `KeyReused` when its body was another one.
         """
         if (tenant, key) in self._running:
-            raise Conflict(
-                "a request with this idempotency key is still running",
-                field="Idempotency-Key",
-                code="idempotency_key_running",
-                retry_after_s=RUNNING_RETRY_AFTER_S,
-            )
+            raise _running()
+        answer = self._answer(tenant, key, digest, now_ms)
+        if answer is None:
+            self._running.add((tenant, key))
+        return answer
+
+    def given(self, tenant: str, key: str, digest: bytes, now_ms: int) -> bytes:
+        """Return the answer that another process gave while this request ran. Raises `Conflict` when it has expired
+        since, `KeyReused` when the body was another one."""
+        answer = self._answer(tenant, key, digest, now_ms)
+        if answer is None:
+            raise _running()
+        return answer
+
+    def end(self, tenant: str, key: str) -> None:
+        """Note that the request is over, whatever came of it."""
+        self._running.discard((tenant, key))
+
+    def _answer(self, tenant: str, key: str, digest: bytes, now_ms: int) -> bytes | None:
         entry = self._journal.idempotency(tenant, key, now_ms)
         if entry is None:
-            self._running.add((tenant, key))
             return None
         if not hmac.compare_digest(entry.body_hash, digest):
             raise KeyReused("this idempotency key was used with another body", field="Idempotency-Key")
         return entry.answer
 
-    def end(self, tenant: str, key: str) -> None:
-        """Note that the request is over, whatever came of it."""
-        self._running.discard((tenant, key))
+
+def _running() -> Conflict:
+    return Conflict(
+        "a request with this idempotency key is still running",
+        field="Idempotency-Key",
+        code="idempotency_key_running",
+        retry_after_s=RUNNING_RETRY_AFTER_S,
+    )
 
 
 def entry(tenant: str, key: str, digest: bytes, answer: bytes, now_ms: int) -> IdempotencyEntry:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from clarion.domain.channel import Lane
@@ -11,7 +12,7 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, Request
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Append, Frame, IdempotencyEntry, Journal
+from clarion.ports.journal import Append, Frame, IdempotencyEntry, Journal, Signal, StaleKey
 from clarion.ports.telemetry import Telemetry
 
 
@@ -25,6 +26,27 @@ class Taken(NamedTuple):
     partition: int
     request: Request
 
+    @property
+    def status(self) -> str:
+        """What the caller is told: `accepted`, or `scheduled` when it is to be sent later."""
+        return "accepted" if self.request.send_at_ms is None else "scheduled"
+
+    @property
+    def accepted_at(self) -> datetime:
+        """When it was accepted, in UTC."""
+        return datetime.fromtimestamp(self.accepted_ms / 1000, UTC)
+
+
+class _Bundle(NamedTuple):
+    """What one caller wants stored, together or not at all."""
+
+    items: Sequence[Taken]
+    entries: Sequence[IdempotencyEntry]
+    signals: Sequence[Signal]
+
+    def keys(self) -> frozenset[tuple[str, str]]:
+        return frozenset((entry.tenant, entry.key) for entry in self.entries)
+
 
 class AcceptWriter:
     """Collects what is taken and appends it: at once when idle, at most every `linger_ms` under load."""
@@ -34,45 +56,75 @@ class AcceptWriter:
         self._clock = clock
         self._telemetry = telemetry
         self._linger_ms = linger_ms
-        self._taken: list[Taken] = []
-        self._entries: list[IdempotencyEntry] = []
-        self._next: asyncio.Future[None] | None = None
+        self._bundles: list[_Bundle] = []
+        self._next: asyncio.Future[frozenset[tuple[str, str]]] | None = None
         self._last_ms = 0
         self._flushes: set[asyncio.Task[None]] = set()
 
-    async def take(self, items: Sequence[Taken], entries: Sequence[IdempotencyEntry] = ()) -> None:
-        """Return when everything given is durable, together or not at all. Raises what the journal raises."""
-        if not items and not entries:
+    async def take(
+        self,
+        items: Sequence[Taken],
+        entries: Sequence[IdempotencyEntry] = (),
+        signals: Sequence[Signal] = (),
+    ) -> None:
+        """Return when everything given is durable, together or not at all. Raises what the journal raises; `StaleKey` names
+        those of the caller's own keys that another process has answered meanwhile."""
+        bundle = _Bundle(items, entries, signals)
+        if not any(bundle):
             return
-        self._taken += items
-        self._entries += entries
+        self._bundles.append(bundle)
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
             flush = asyncio.create_task(self._flush())
             self._flushes.add(flush)
             flush.add_done_callback(self._flushes.discard)
         # Shielded: a client that hangs up must not cancel what others wait for.
-        await asyncio.shield(self._next)
+        stale = await asyncio.shield(self._next)
+        if stale and (mine := stale & bundle.keys()):
+            raise StaleKey(mine)
 
     async def _flush(self) -> None:
         pause_ms = self._last_ms + self._linger_ms - self._clock.monotonic_ms()
         # Even when idle, whatever arrived in the same turn of the loop goes along.
         await asyncio.sleep(max(pause_ms, 0) / 1000)
         self._last_ms = self._clock.monotonic_ms()
-        taken, self._taken = self._taken, []
-        entries, self._entries = self._entries, []
+        bundles, self._bundles = self._bundles, []
         waiting, self._next = self._next, None
         if waiting is None:
             return
         try:
-            await self._journal.append(Append(frames=_frames(taken), idempotency=entries))
+            stale = await self._store(bundles)
         except Exception as error:  # noqa: BLE001 - every waiter gets the error, whatever it is
             waiting.set_exception(error)
             waiting.exception()  # nobody may be waiting any more
             return
-        waiting.set_result(None)
-        for lane, number in Counter(item.lane for item in taken).items():
+        waiting.set_result(stale)
+
+    async def _store(self, bundles: list[_Bundle]) -> frozenset[tuple[str, str]]:
+        """Append what has no key that is answered already, and return the keys that are."""
+        stale: frozenset[tuple[str, str]] = frozenset()
+        while bundles:
+            batch = _append(bundles)
+            try:
+                await self._journal.append(batch)
+            except StaleKey as refused:
+                stale |= refused.keys
+                # Each refusal names a key of one of them, so this ends.
+                bundles = [bundle for bundle in bundles if not refused.keys & bundle.keys()]
+            else:
+                break
+        for lane, number in Counter(item.lane for bundle in bundles for item in bundle.items).items():
             self._telemetry.count("accepted", number, lane=lane)
+        return stale
+
+
+def _append(bundles: Sequence[_Bundle]) -> Append:
+    items = [item for bundle in bundles for item in bundle.items]
+    return Append(
+        frames=_frames(items),
+        idempotency=[entry for bundle in bundles for entry in bundle.entries],
+        signals=[signal for bundle in bundles for signal in bundle.signals],
+    )
 
 
 def _frames(taken: Sequence[Taken]) -> list[Frame]:

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from clarion.accept import routes_broadcasts
-from clarion.accept.routes import Door, routes
+from clarion.accept.door import Door
+from clarion.accept.routes import routes
 from clarion.accept.worker import AcceptWriter
 from clarion.domain.channel import CHANNELS, LANES
 from clarion.domain.errors import CallerError, Conflict, InvalidField, KeyReused, NotFound, Overloaded
