@@ -51,7 +51,7 @@ async def test_pages_walk_every_user_once_in_order(house, topic):
             await house.control.users.put_many(tenant, users)
     seen, after, done = [], 0, False
     while not done:
-        rows, after, done = house.directory.page(T, topic, after, 3)
+        rows, after, done, _ = house.directory.page(T, topic, after, 3)
         assert len(rows) <= 3
         seen += rows
     assert [row[1] for row in seen] == [f"{name}{n}" for name in "ab" for n in range(5)]

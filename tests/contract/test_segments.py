@@ -53,7 +53,7 @@ def walk(house, filter_, limit, topic=None):
     """The user ids of an audience, and how many pages it took."""
     ids, after, done, pages = [], 0, False, 0
     while not done:
-        rows, position, done = house.directory.page(T, topic, after, limit, filter_=filter_)
+        rows, position, done, _ = house.directory.page(T, topic, after, limit, filter_=filter_)
         assert len(rows) <= limit
         assert position > after or done
         ids, after, pages = ids + [row[1] for row in rows], position, pages + 1
@@ -71,11 +71,11 @@ def test_pages_hold_exactly_those_who_match_in_order(house, limit, topic):
 
 def test_a_filter_that_matches_nobody_is_given_up_piece_by_piece(house):
     nobody = Filter(attribute="plan", is_="gold")
-    rows, position, done = house.directory.page(T, None, 0, 1_000, filter_=nobody)
-    assert (rows, done) == ([], False)
+    rows, position, done, looked_at = house.directory.page(T, None, 0, 1_000, filter_=nobody)
+    assert (rows, done, looked_at) == ([], False, LOOKED_AT)
     assert house.directory.ordinals(T, [f"u{LOOKED_AT - 1}"]) == {f"u{LOOKED_AT - 1}": position}
     assert walk(house, nobody, 1_000) == ([], USERS // LOOKED_AT + 1)
-    assert house.directory.page("nobody's", None, 5, 9, filter_=nobody) == ([], 5, True)
+    assert house.directory.page("nobody's", None, 5, 9, filter_=nobody) == ([], 5, True, 0)
 
 
 async def test_a_segment_is_stored_shown_listed_used_and_removed(house):

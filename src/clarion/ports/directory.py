@@ -32,11 +32,13 @@ class UserRow(msgspec.Struct, frozen=True, array_like=True):
 
 class UserPage(NamedTuple):
     """Users as tuples (ordinal, user_id, profile_id, locale, *columns), ascending by ordinal; the ordinal to go on after,
-    and whether nobody is left. A page that is not the last may be short, even empty."""
+    whether nobody is left, and about how many users were looked at. A page that is not the last may be short, even
+    empty."""
 
     rows: list[tuple[Any, ...]]
     position: int
     done: bool
+    looked_at: int
 
 
 class Defined(msgspec.Struct, Generic[D], frozen=True):

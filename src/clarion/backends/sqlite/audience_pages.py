@@ -70,8 +70,7 @@ def read_page(rows: Rows, audience: Span, limit: int, columns: Sequence[str], ma
     if matching is not None:
         wanted, last = next_matching(rows, audience, matching)
     found = read_rows(rows, wanted, limit, columns)
-    if len(found) == limit:
-        return UserPage(found, found[-1][0], done=False)
-    if last is not None:
-        return UserPage(found, last, done=False)
-    return UserPage(found, found[-1][0] if found else audience.values[-1], done=True)
+    if last is not None and len(found) < limit:
+        return UserPage(found, last, False, SEGMENT_SCAN_USERS_MAX)
+    position = found[-1][0] if found else audience.values[-1]
+    return UserPage(found, position, len(found) < limit, len(found))

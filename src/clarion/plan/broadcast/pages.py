@@ -52,6 +52,7 @@ class Page(NamedTuple):
     """How many deliveries per (channel, `send`, `skip`, `hold` or `merge`)."""
     done: bool
     claims: Claims
+    looked_at: int
 
     @property
     def skipped(self) -> int:
@@ -62,6 +63,11 @@ class Page(NamedTuple):
     def planned(self) -> int:
         """How many deliveries are made, now or later."""
         return sum(self.counts.values()) - self.skipped
+
+    @property
+    def cost(self) -> int:
+        """What a tenant pays for the page, in deliveries planned: looking at two users costs about as much as one."""
+        return max(sum(self.counts.values()), self.users, self.looked_at // 2)
 
 
 class _Audience(NamedTuple):
@@ -110,15 +116,15 @@ class PagePlanner:
         columns = () if job.request.workflow else _columns(setting)
         audience = job.audience
         matching = None if audience.filter is None else _FILTER.decode(audience.filter)
-        rows, position, done = self._directory.page(
+        rows, position, done, looked_at = self._directory.page(
             cursor.tenant, audience.topic, cursor.position, self._page_users, columns, matching
         )
         claims = self._cap_times.claims(now_ms)
         if not rows:
-            return Page([], [], [], position, 0, {}, done, claims)
+            return Page([], [], [], position, 0, {}, done, claims, looked_at)
         if job.request.workflow:
             frames = starts(cursor, job.request, [row[1] for row in rows], now_ms, self._partitions)
-            return Page(frames, [], [], position, len(rows), {}, done, claims)
+            return Page(frames, [], [], position, len(rows), {}, done, claims, looked_at)
         gates = self._gates(setting, {row[2] for row in rows}, job, now_ms)
         page = _Audience(cursor, job, setting, gates, columns, claims, now_ms)
         written = self._writer.page(cursor, job, setting, columns, now_ms)
@@ -128,8 +134,16 @@ class PagePlanner:
         else:
             self._route(page, setting.route, rows, written)
         return Page(
-            written.frames, written.timers, claims.writes(), position, len(rows), written.counts, done, claims
-        )  # fmt: skip
+            written.frames,
+            written.timers,
+            claims.writes(),
+            position,
+            len(rows),
+            written.counts,
+            done,
+            claims,
+            looked_at,
+        )
 
     def _gates(self, setting: Setting, profiles: set[int], job: BroadcastJob, now_ms: int) -> Mapping[int, Gate]:
         gates = self._facts.gates(setting, profiles, now_ms)

@@ -86,7 +86,7 @@ class BroadcastWorker:
         return True
 
     def _count(self, tenant: str, page: Page) -> None:
-        self._turns.pay(tenant, page.planned + page.skipped)
+        self._turns.pay(tenant, page.cost)
         for (channel, decision), number in page.counts.items():
             self._telemetry.count("planned", number, channel=channel, decision=decision)
 
