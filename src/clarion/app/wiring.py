@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from clarion.app.config import Config
+from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.net.http import GuardedHttp
 from clarion.backends.net.smtp import GuardedSmtp
@@ -16,6 +17,7 @@ from clarion.backends.sqlite.control import SqliteControl
 from clarion.backends.sqlite.directory import SqliteDirectory
 from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.backends.sqlite.migrate import upgrade_all
+from clarion.backends.sqlite.quotas import SqliteQuotas
 from clarion.backends.sqlite.state import SqliteState
 from clarion.control.auth.tokens import UserTokens
 from clarion.deliver.rules.retry import Policy
@@ -51,7 +53,9 @@ class Parts:
         self.control = SqliteControl(config.data_dir, self.vault, self.clock)
         self.directory = SqliteDirectory(config.data_dir, self.vault, self.clock)
         self.state = SqliteState(config.data_dir, self.clock)
+        self.quotas = SqliteQuotas(config.data_dir)
         self.renderer = LiquidRenderer()
+        self.expressions = CelExpressions()
         self.vendors: Mapping[tuple[Channel, str], Vendor] = catalogue.load()
 
     def http(self) -> GuardedHttp:
@@ -79,6 +83,7 @@ class Parts:
         await self.journal.close()
         await self.control.close()
         self.state.close()
+        self.quotas.close()
 
 
 class Identity:

@@ -1,10 +1,11 @@
 """Small safe expressions: CEL (https://cel.dev), compiled once, evaluated over plain values."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol, TypeAlias
 
 Evaluate: TypeAlias = Callable[[Mapping[str, Any]], Any]
-"""Evaluates a compiled expression over named values. Raises `ExpressionError` when it has no value for them."""
+"""Evaluates a compiled expression over named values: plain data as JSON has it, and datetimes. So is the result. Raises
+`ExpressionError` when it has no value for them."""
 
 
 class ExpressionError(Exception):
@@ -12,9 +13,10 @@ class ExpressionError(Exception):
 
 
 class Expressions(Protocol):
-    """An expression language without loops of its own, side effects or access to anything but its values."""
+    """An expression language without side effects or access to anything but its values, and with bounded work."""
 
-    def compile(self, text: str) -> Evaluate:
+    def compile(self, text: str, names: Collection[str] | None = None) -> Evaluate:
         """Return the compiled expression, cached by text. Raises `ExpressionError` when it does not parse, is longer than
-        `EXPRESSION_CHARS_MAX`, or nests macros that iterate."""
+        `EXPRESSION_CHARS_MAX`, iterates more than once, calls what there is not, or reads a name that is not one of
+        `names` (None allows any)."""
         ...
