@@ -37,18 +37,19 @@ class QuotaGate:
         self._meters = Meters()
 
     def charge(self, caller: Caller, events: int) -> Headers:
-        """Take events, all or none. Raises `QuotaExceeded`, or `TooLarge` when so many never fit."""
-        (refusal,), headers = self.charge_each(caller, [events])
+        """Take events, all or none, and return how the quota stands afterwards. Raises `QuotaExceeded`, or `TooLarge` when
+        so many never fit."""
+        (refusal,) = self.charge_each(caller, [events])
         if refusal is not None:
             raise refusal
-        return headers
+        return self.standing(caller)
 
-    def charge_each(self, caller: Caller, costs: Sequence[int]) -> tuple[list[CallerError | None], Headers]:
+    def charge_each(self, caller: Caller, costs: Sequence[int]) -> list[CallerError | None]:
         """Take the events of several items, in their order, as far as there is room; say of each why not, or None."""
         wall_ms = self._clock.now_ms()
         meter = self._meter(caller, wall_ms)
         if meter is None or meter.size_max is None:
-            return [None] * len(costs), {}
+            return [None] * len(costs)
         granted = iter(self._take(meter, [cost for cost in costs if cost <= meter.size_max]))
         day_left_ms = DAY_MS - wall_ms % DAY_MS
         refusals: list[CallerError | None] = []
@@ -58,7 +59,15 @@ class QuotaGate:
             else:
                 refusals.append(None if next(granted) else _used_up(meter, cost, day_left_ms))
         self._count(costs, refusals)
-        return refusals, _standing(min(meter.taps, key=Tap.open_m), day_left_ms) if meter.taps else {}
+        return refusals
+
+    def standing(self, caller: Caller) -> Headers:
+        """Return how the quota that leaves the caller least room stands, as of when it was last charged."""
+        wall_ms = self._clock.now_ms()
+        meter = self._meter(caller, wall_ms)
+        if meter is None or not meter.taps:
+            return {}
+        return _standing(min(meter.taps, key=Tap.open_m), DAY_MS - wall_ms % DAY_MS)
 
     def audience_max(self, caller: Caller) -> int | None:
         """Return how many recipients a broadcast of the caller may have; None is no limit."""

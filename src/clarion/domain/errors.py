@@ -10,6 +10,7 @@ ClarionError
 |  |- Forbidden           the key lacks the scope (403)
 |  |- TooLarge            body or list over its bound (413)
 |  |- TooSlow             the body did not come in time (408)
+|  |- QuotaExceeded       the quota of the tenant or key is used up, come back after `retry_after_s` (429)
 |  `- Overloaded          cannot be held now, come back after `retry_after_s` (429/503)
 |- OperatorError          the operator can mend it: one clear sentence, non-zero exit
 |- StaleLease             the fence moved on: this holder may not write
@@ -121,6 +122,18 @@ class Overloaded(CallerError):
     def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+
+
+class QuotaExceeded(CallerError):
+    """A quota is used up and nothing was taken. `headers` say how the caller's quota stands."""
+
+    status = 429
+    code = "quota_exceeded"
+
+    def __init__(self, detail: str, *, code: str, retry_after_s: int, headers: dict[str, str]) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after_s = retry_after_s
+        self.headers = headers
 
 
 class OperatorError(ClarionError):

@@ -289,3 +289,8 @@ QUOTA_METERS_MAX: Final = 10_000
 """Callers with a quota a process keeps ready, and buckets of them; when there are more, all are read afresh."""
 SCHEDULE_CLOCK_BACK_MS_MAX: Final = 24 * 3600 * 1000
 """How far a clock may have gone back for what was fired before to count still."""
+EVENT_RULE_NOTIFY_MAX: Final = 50
+EVENT_RULE_EXPRESSIONS_MAX: Final = 200
+"""Expressions of one event rule: all of them may be evaluated before other requests get their turn."""
+EVENT_WORK_MS_MAX: Final = 1_000
+"""How long the rules for one event may take together; an event that takes longer is refused."""

@@ -28,7 +28,7 @@ class ProcessTelemetry:
 
     def count(self, name: str, amount: int, **labels: str) -> None:
         """Add to a counter: `accepted` (lane), `planned` (channel, decision), `attempts` (channel, outcome), `timers`,
-        `refused` (code)."""
+        `refused` (code), `quota_refused` (kind)."""
         if amount:
             self.metrics.count(name, amount, **labels)
 

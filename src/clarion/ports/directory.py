@@ -1,11 +1,12 @@
 """What planning and delivery read of users and definitions: batched, cached by revision, never one row at a time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from clarion.domain.content import Account, Category, Template
+from clarion.domain.quota import Quota
 from clarion.domain.segment import Filter
 from clarion.domain.user import Profile, User
 from clarion.ports.web import Caller
@@ -118,6 +119,10 @@ class Directory(Protocol):
 
     def caller(self, secret: str, now_ms: int) -> Caller | None:
         """Return whose API key a secret is, or None when it is unknown, revoked or expired."""
+        ...
+
+    def quotas(self, tenant: str) -> Mapping[str, Quota]:
+        """Return the quotas of a tenant's keys by key id, and its own under an empty one; no entry is no limit."""
         ...
 
     def revision(self) -> int:

@@ -26,7 +26,7 @@ from clarion.domain.errors import (
 )
 from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.web import PUBLIC, Call, Caller, Reply, Route, invalid_field
+from clarion.ports.web import PUBLIC, USER, Call, Caller, Reply, Route, invalid_field
 
 _JSON: Final = msgspec.json.Encoder()
 
@@ -112,7 +112,8 @@ class Endpoint:
             call.stream = _pieces(receive)
         elif route.body is not None:
             call.raw = await _in_time(_read(receive, headers, route.limit_bytes, place))
-            call.body = self._decode(route, call.raw)
+            if call.raw or call.caller.user_id is None:
+                call.body = self._decode(route, call.raw)
         return await route.handler(call)
 
     def _caller(self, route: Route, headers: Mapping[str, str]) -> Caller:
@@ -122,6 +123,8 @@ class Endpoint:
         caller = self._identify(secret.strip()) if kind.lower() == "bearer" and secret else None
         if caller is None:
             raise Unauthorized("needs 'Authorization: Bearer <key>' with a valid key", field="Authorization")
+        if route.by_user and USER in caller.scopes:
+            return caller
         if route.scope not in caller.scopes and ("*" not in caller.scopes or route.scope in _NEVER_BY_WILDCARD):
             raise Forbidden(f"the key lacks the scope {route.scope!r}", field="Authorization")
         return caller
@@ -224,6 +227,7 @@ async def problem(
         headers.append((b"retry-after", b"%d" % retry_after_s))
     if code == Unauthorized.status:
         headers.append((b"www-authenticate", b"Bearer"))
-    headers += [(name.encode(), value.encode()) for name, value in (extra or {}).items()]
+    more = {**getattr(error, "headers", {}), **(extra or {})}
+    headers += [(name.lower().encode(), value.encode()) for name, value in more.items()]
     await send({"type": "http.response.start", "status": code, "headers": headers})
     await send({"type": "http.response.body", "body": raw})
