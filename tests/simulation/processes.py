@@ -9,7 +9,6 @@ from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import Channel
 from clarion.journal import topics
 from clarion.journal.consumer import LeasedPartitions
-from clarion.plan.worker import PlanWorker
 from tests.stages.world import World
 
 TTL_MS = 1_500
@@ -58,9 +57,7 @@ class Process:
         world = self._world
         plan_leases = self._leases(topics.GROUP_PLAN)
         deliver_leases = self._leases(topics.group_deliver(Channel.SMS))
-        planner = PlanWorker(
-            self.wire, world.directory, plan_leases, world.clock, world.notes, batch_events=4, linger_ms=5
-        )
+        planner = world.planner(self.wire, plan_leases, batch_events=4, linger_ms=5)
         tools = world.tools(journal=self.wire, worker=self._owner, window=6, linger_ms=10)
         release = asyncio.Event()
         async with asyncio.TaskGroup() as keepers:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.deliver.partition.supplies import Supplies
@@ -31,7 +32,9 @@ from clarion.journal import topics
 from clarion.journal.codec import decode, encode
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import AcceptedFrame, Event, Recipient, Request
+from clarion.plan.assemble import step_planner
 from clarion.plan.worker import PlanWorker
+from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite, Suppression
 from clarion.ports.directory import Directory
 from clarion.ports.journal import Append, Frame
@@ -120,6 +123,7 @@ class Ledger:
         self.chunks: dict[bytes, ChunkState] = {}
         self.attempts: list[Attempt] = []
         self.dead: dict[bytes, DeadLetter] = {}
+        self.sightings: dict[tuple[str, bytes, str], int] = {}
 
     def load(
         self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
@@ -140,9 +144,18 @@ class Ledger:
         self.chunks.update(changes.chunk_states)
         self.attempts += changes.attempts
         self.dead.update(changes.dead_letters)
+        for *key, at_ms in changes.sightings:
+            self.sightings.setdefault(tuple(key), at_ms)
 
     def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
         return {id_: (row.state, row.attempt) for id_ in delivery_ids if (row := self.rows.get(id_))}
+
+    def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
+        seen = ((name, self.sightings.get((tenant, notification_id, name))) for name in user_ids)
+        return {name: at_ms for name, at_ms in seen if at_ms is not None}
+
+    def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
+        return sorted((key[2], at_ms) for key, at_ms in self.sightings.items() if key[:2] == (tenant, notification_id))
 
     def chunk_states(self, chunk_id: bytes) -> bytes | None:
         return self.chunks[chunk_id].states if chunk_id in self.chunks else None
@@ -234,9 +247,13 @@ class World:
                 planned += number
         return planned
 
-    def planner(self) -> PlanWorker:
-        leases = self.leases(topics.GROUP_PLAN)
-        return PlanWorker(self.journal, self.directory, leases, self.clock, self.notes, batch_events=100, linger_ms=1)
+    def planner(self, journal: Any = None, leases: LeasedPartitions | None = None, **bounds: int) -> PlanWorker:
+        journal = journal or self.journal
+        leases = leases or self.leases(topics.GROUP_PLAN)
+        steps = step_planner(journal, self.directory, CelExpressions(), self.ledger, self.ledger, self.notes)
+        fetches = FetchPool(journal, NoEgress(), self.clock, self.notes)  # type: ignore[arg-type]
+        values = {"batch_events": 100, "linger_ms": 1, **bounds}
+        return PlanWorker(journal, steps, fetches, leases, self.clock, self.notes, **values)
 
     def states(self) -> dict[str, State]:
         """Fold, then return the state of every delivery by its address."""

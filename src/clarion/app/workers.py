@@ -16,10 +16,13 @@ from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import CHANNELS
 from clarion.journal import topics
 from clarion.journal.consumer import LeasedPartitions
+from clarion.plan.assemble import step_planner
 from clarion.plan.broadcast.pages import PagePlanner
 from clarion.plan.broadcast.worker import BroadcastWorker
+from clarion.plan.claims import CapTimes
 from clarion.plan.facts import Facts
 from clarion.plan.worker import PlanWorker
+from clarion.plan.workflow.worker import FetchPool
 from clarion.record.worker import RecordWorker
 
 STAGES = ("plan", "deliver", "record")
@@ -103,7 +106,8 @@ def _plan(parts: Parts, index: int, stop: asyncio.Event) -> list[Coroutine[Any, 
     leases = _leases(parts, topics.GROUP_PLAN, index)
     singles = PlanWorker(
         parts.journal,
-        parts.directory,
+        step_planner(parts.journal, parts.directory, parts.expressions, parts.state, parts.state, parts.telemetry),
+        FetchPool(parts.journal, parts.http(), parts.clock, parts.telemetry),
         leases,
         parts.clock,
         parts.telemetry,
@@ -111,7 +115,14 @@ def _plan(parts: Parts, index: int, stop: asyncio.Event) -> list[Coroutine[Any, 
         linger_ms=plan.linger_ms,
     )
     broadcast_leases = _leases(parts, topics.GROUP_BROADCAST, index)
-    pages = PagePlanner(parts.directory, Facts(parts.directory), parts.renderer, parts.journal.partitions, PAGE_USERS)
+    pages = PagePlanner(
+        parts.directory,
+        Facts(parts.directory),
+        parts.renderer,
+        CapTimes(parts.journal),
+        parts.journal.partitions,
+        PAGE_USERS,
+    )
     broadcasts = BroadcastWorker(
         parts.journal, pages, broadcast_leases, parts.clock, parts.telemetry, backlog_max=BROADCAST_BACKLOG_MAX
     )

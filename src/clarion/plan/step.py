@@ -64,6 +64,21 @@ class Step:
             caps=self.claims.writes(),
         )
 
+    def changes(self) -> bool:
+        """Return whether there is anything to append."""
+        turn, resumed = self.turn, self.resumed
+        parts = (
+            self.frames,
+            self.timers,
+            self.cells,
+            self.cursors,
+            turn.frames,
+            turn.timers,
+            turn.cells,
+            resumed.cells,
+        )
+        return any(parts)
+
     def done(self) -> list[FetchJob]:
         """Note that the append is durable and return the calls to make now."""
         self.claims.keep()
@@ -101,13 +116,11 @@ class StepPlanner:
         """Read cap times again: others have changed some."""
         self._caps.forget()
 
-    def plan(self, batch: Batch, partition: int, now_ms: int, cancelled: Sequence[bytes] = ()) -> Step:
-        """Return the step that a batch of one partition amounts to at a time (Unix ms). Instances of `cancelled`
-        notifications end."""
+    def plan(self, batch: Batch, partition: int, now_ms: int) -> Step:
+        """Return the step that a batch of one partition amounts to at a time (Unix ms)."""
         turn = self._engine.turn(partition, now_ms)
         resumed = Resumptions(self._journal, self._states, self._sightings, partition, now_ms)
         step = Step(turn, resumed, self._caps.claims(now_ms))
-        turn.cancel(cancelled)
         items: list[Accepted] = []
         for lane, event in batch:
             if isinstance(event, AcceptedFrame):
@@ -131,7 +144,7 @@ class StepPlanner:
                 for row in resumptions(lane, event):
                     step.resumed.take(row)
             case OccurrenceFrame():
-                fired = self._occurrences.fire(event, now_ms)
+                fired = self._occurrences.fire(event, partition, now_ms)
                 step.frames += fired.frames
                 step.timers += fired.timers
                 step.cursors += fired.cursors

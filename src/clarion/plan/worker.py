@@ -1,7 +1,6 @@
 """The planning loop: read what waits to be planned, plan, append plan and commits in one atomic step."""
 
 import asyncio
-from collections.abc import Sequence
 
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.errors import CorruptFrame, StaleLease
@@ -52,7 +51,7 @@ class PlanWorker:
         watch = self._journal.watch(topics.GROUP_TOPICS[topics.GROUP_PLAN])
         while not stop.is_set():
             planned = 0
-            cancelled = self._learn_cancelled()
+            cancelled = self._news()
             for partition, lease in list(self._leases.held().items()):
                 try:
                     planned += await self.step(partition, lease, cancelled)
@@ -64,9 +63,9 @@ class PlanWorker:
                 await asyncio.sleep(self._linger_ms / 1000)
         await self._fetches.close()
 
-    async def step(self, partition: int, lease: Lease, cancelled: Sequence[bytes] = ()) -> int:
-        """Plan one batch of a partition and return how many events it held. Workflow instances of `cancelled`
-        notifications end. Raises `StaleLease`."""
+    async def step(self, partition: int, lease: Lease, cancelled: bool = False) -> int:
+        """Plan one batch of a partition and return how many events it held. With `cancelled` a step is made even when
+        there is none: the instances of cancelled notifications end. Raises `StaleLease`."""
         with self._telemetry.cpu("plan"):
             positions = self._position(partition, lease)
             batch, read, number_read = self._read(partition, positions)
@@ -74,8 +73,10 @@ class PlanWorker:
                 return 0
         for _ in range(STALE_CAPS_TRIES):
             with self._telemetry.cpu("plan"):
-                step = self._steps.plan(batch, partition, self._clock.now_ms(), cancelled)
+                step = self._steps.plan(batch, partition, self._clock.now_ms())
                 commits = [Commit(lease, topic, offset) for topic, offset in read.items()]
+            if not read and not step.changes():
+                return 0
             try:
                 await append(self._journal, step.append(lease, commits), self._telemetry)
             except StaleCaps:
@@ -126,7 +127,8 @@ class PlanWorker:
             )
             return None
 
-    def _learn_cancelled(self) -> list[bytes]:
-        """Return what was cancelled since the last call, as much of it as one read holds."""
-        self._cancelled_seen, subjects = self._journal.cancelled_since(self._cancelled_seen)
-        return subjects
+    def _news(self) -> bool:
+        """Return whether anything was cancelled since the last call."""
+        before = self._cancelled_seen
+        self._cancelled_seen, _ = self._journal.cancelled_since(before)
+        return self._cancelled_seen != before

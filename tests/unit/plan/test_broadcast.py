@@ -15,6 +15,7 @@ from clarion.journal import topics
 from clarion.journal.events import Audience, BroadcastJob, ChunkFrame, Request
 from clarion.plan.broadcast.pages import PagePlanner
 from clarion.plan.broadcast.worker import BroadcastWorker
+from clarion.plan.claims import CapTimes
 from clarion.plan.facts import Facts
 from clarion.ports.journal import Append, Cursor
 from tests.stages.virtual import run
@@ -44,7 +45,14 @@ async def begin(world: World, tenant: str = TENANT, number: int = 1, **request: 
 
 async def worker(world: World, backlog_max: int = 10**9) -> BroadcastWorker:
     leases = await world.held(topics.GROUP_BROADCAST)
-    pages = PagePlanner(world.directory, Facts(world.directory), LiquidRenderer(), world.journal.partitions, PAGE)
+    pages = PagePlanner(
+        world.directory,
+        Facts(world.directory),
+        LiquidRenderer(),
+        CapTimes(world.journal),
+        world.journal.partitions,
+        PAGE,
+    )
     return BroadcastWorker(world.journal, pages, leases, world.clock, world.notes, backlog_max=backlog_max)
 
 
@@ -186,7 +194,7 @@ def test_a_pause_for_the_senders_does_not_favour_anyone(directory):
         def counted(cursor, job, now_ms):
             served[cursor.tenant] += 1
             page = plan(cursor, job, now_ms)
-            return page._replace(planned=6_000, done=False, position=cursor.position + 1)
+            return page._replace(counts={("sms", "send"): 6_000}, done=False, position=cursor.position + 1)
 
         working._pages.plan = counted  # type: ignore[method-assign]
         for _ in range(30):

@@ -10,6 +10,7 @@ import msgspec
 
 from clarion.domain import ids
 from clarion.domain.channel import Lane
+from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits import SCHEDULE_CLOCK_BACK_MS_MAX
 from clarion.domain.occurrences import next_after
 from clarion.domain.policy import Policy
@@ -81,10 +82,13 @@ class Occurrences:
             found = self._directory.definition(tenant, Schedule, key)
             if found is None:
                 fired.cells.append(latest_cell(tenant, key, None, partition))
-            elif found.version != version or not found.body.enabled:
                 continue
-            elif not self._was_fired(tenant, key, partition, due_ms, now_ms):
-                self._fire(_Occurrence(tenant, key, version, found.body, due_ms, now_ms), partition, fired)
+            if found.version != version or not found.body.enabled:
+                continue
+            if not self._was_fired(tenant, key, partition, due_ms, now_ms):
+                one = _Occurrence(tenant, key, version, found.body, due_ms, now_ms)
+                for parts, more in zip(fired, self._fire(one, partition), strict=True):
+                    parts += more
         return fired
 
     def _was_fired(self, tenant: str, key: str, partition: int, due_ms: int, now_ms: int) -> bool:
@@ -93,7 +97,17 @@ class Occurrences:
         latest = latest_of(self._journal, tenant, key, partition)
         return latest is not None and due_ms <= latest.due_ms <= now_ms + SCHEDULE_CLOCK_BACK_MS_MAX
 
-    def _fire(self, one: _Occurrence, partition: int, fired: Fired) -> None:
+    def _fire(self, one: _Occurrence, partition: int) -> Fired:
+        try:
+            return self._fired(one, partition)
+        except StoreUnavailable:
+            raise  # says nothing about the schedule
+        except Exception as error:  # noqa: BLE001 - whatever it is, one schedule must not stop the partition for good
+            self._telemetry.log("error", "firing_failed", tenant=one.tenant, schedule=one.key, error=repr(error))
+            return Fired([], [], [], [])
+
+    def _fired(self, one: _Occurrence, partition: int) -> Fired:
+        fired = Fired([], [], [], [])
         subject, result = "", STARTED
         try:
             subject = self._send(one, fired)
@@ -106,6 +120,7 @@ class Occurrences:
         next_ms = next_after(one.schedule, next_from_ms(one.schedule, one.due_ms, one.now_ms))
         if next_ms is not None:
             fired.timers.append(occurrence_timer(one.tenant, one.key, one.version, next_ms, partition))
+        return fired
 
     def _send(self, one: _Occurrence, fired: Fired) -> str:
         """Add what the occurrence sends and return its public id. Raises `_NotSent`."""

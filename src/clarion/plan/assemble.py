@@ -1,0 +1,35 @@
+"""Puts planning together for one process."""
+
+from clarion.plan.batch import BatchPlanner
+from clarion.plan.broadcast.release import ChunkReleaser
+from clarion.plan.facts import Facts
+from clarion.plan.schedules.firing import Occurrences
+from clarion.plan.step import StepPlanner
+from clarion.plan.workflow.engine import Engine
+from clarion.ports.directory import Directory
+from clarion.ports.expressions import Expressions
+from clarion.ports.journal import Journal
+from clarion.ports.sightings import Sightings
+from clarion.ports.state import DeliveryStates
+from clarion.ports.telemetry import Telemetry
+
+
+def step_planner(
+    journal: Journal,
+    directory: Directory,
+    expressions: Expressions,
+    states: DeliveryStates,
+    sightings: Sightings,
+    telemetry: Telemetry,
+) -> StepPlanner:
+    """Return what plans the steps of a process."""
+    facts = Facts(directory)
+    return StepPlanner(
+        journal,
+        BatchPlanner(facts, telemetry),
+        Engine(journal, directory, expressions, sightings, telemetry),
+        Occurrences(journal, directory, telemetry),
+        ChunkReleaser(journal, directory, facts),
+        states,
+        sightings,
+    )

@@ -1,0 +1,256 @@
+"""Workflows at work: one journal, the real engine, and a clock moved from timer to timer.
+
+Definitions and users lie in dictionaries. What a turn sends is noted once its append is durable, so a turn that is dropped
+sent nothing.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+import msgspec
+
+from clarion.backends.cel.expressions import CelExpressions
+from clarion.domain import ids
+from clarion.domain.channel import LANES, Lane
+from clarion.domain.content import Category
+from clarion.domain.message import HttpRequest, HttpResponse
+from clarion.domain.policy import Policy
+from clarion.domain.user import User
+from clarion.domain.workflow import Workflow
+from clarion.journal import topics
+from clarion.journal.codec import decode, encode
+from clarion.journal.events import AcceptedFrame, AdvanceFrame, ProgressFrame, Recipient, Request, SignalFrame
+from clarion.journal.signals import event_key, seen_key, signal
+from clarion.plan.columns import Accepted, unpack
+from clarion.plan.workflow.engine import Engine, Turn
+from clarion.plan.workflow.worker import FetchPool
+from clarion.ports.directory import Defined
+from clarion.ports.journal import Append, Cancellation, Commit, Frame, Journal, Lease
+from tests.contract.journals import VirtualClock
+from tests.stages.world import TENANT, Notes
+
+ENDINGS = ("completed", "merged", "cancelled", "expired", "failed")
+ZONE_OF_USERS = "Europe/Berlin"
+
+
+class Shelf:
+    """Definitions and users in dictionaries; `workflows[key]` are versions, counted from 1."""
+
+    def __init__(self, **workflows: dict[str, Any]) -> None:
+        self.workflows: dict[str, list[Workflow]] = {}
+        self.users_: dict[str, User] = {}
+        self.policy = Policy()
+        self.categories: dict[str, Category] = {}
+        for key, body in workflows.items():
+            self.put(key, body)
+
+    def put(self, key: str, body: dict[str, Any]) -> None:
+        self.workflows.setdefault(key, []).append(msgspec.convert(body, Workflow))
+
+    def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
+        known = {user_id: User(user_id, 1, 1, zone=ZONE_OF_USERS) for user_id in user_ids if user_id != "gone"}
+        return {**known, **{key: user for key, user in self.users_.items() if key in user_ids}}
+
+    def definition(self, tenant: str, kind: Any, key: str, version: int | None = None) -> Defined[Any] | None:
+        if kind is Policy:
+            return Defined(key, 1, self.policy)
+        versions = self.workflows.get(key, [])
+        number = version or len(versions)
+        return Defined(key, number, versions[number - 1]) if 0 < number <= len(versions) else None
+
+    def category(self, tenant: str, key: str) -> Category | None:
+        return self.categories.get(key)
+
+
+class Eyes:
+    """Who saw what."""
+
+    def __init__(self) -> None:
+        self.saw: dict[tuple[bytes, str], int] = {}
+
+    def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
+        found = {user_id: self.saw.get((notification_id, user_id)) for user_id in user_ids}
+        return {user_id: at_ms for user_id, at_ms in found.items() if at_ms is not None}
+
+    def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
+        return sorted((user, at_ms) for (id_, user), at_ms in self.saw.items() if id_ == notification_id)
+
+
+class Server:
+    """Answers HTTP calls: `answers` in turn, the last one again and again. A callable may raise."""
+
+    def __init__(self) -> None:
+        self.asked: list[HttpRequest] = []
+        self.answers: list[Callable[[], HttpResponse]] = [lambda: HttpResponse(200, {}, b"{}")]
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        self.asked.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return answer()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Flow:
+    """`crashes` decides before each append whether the process dies there; `fetching` whether calls are made."""
+
+    def __init__(self, journal: Journal, clock: VirtualClock, shelf: Shelf) -> None:
+        self.journal, self.clock, self.shelf = journal, clock, shelf
+        self.eyes, self.server, self.notes = Eyes(), Server(), Notes()
+        self.crashes: Callable[[], bool] = lambda: False
+        self.fetching = True
+        self.died = 0
+        self.sent: list[Accepted] = []
+        self._leases: dict[int, Lease] = {}
+        self._made = 0
+        self.reborn()
+
+    def reborn(self) -> None:
+        """Start the process anew: whatever it kept in memory is gone."""
+        expressions, notes = CelExpressions(), self.notes
+        self.engine = Engine(self.journal, self.shelf, expressions, self.eyes, notes)  # type: ignore[arg-type]
+        self.pool = FetchPool(self.journal, self.server, self.clock, notes)
+
+    async def trigger(self, workflow: str, *to: str | Recipient, lane: Lane = Lane.NORMAL, **request: Any) -> bytes:
+        """Put a request with a workflow on the journal as accept does and return its id; texts are user ids."""
+        recipients = [Recipient(user_id=one) if isinstance(one, str) else one for one in to]
+        partition = ids.partition_for(TENANT, recipients[0].user_id, self.journal.partitions)
+        self._made += 1
+        id_ = ids.notification_id(self.clock.now_ms(), partition, self._made.to_bytes(ids.ENTROPY_BYTES, "big"))
+        values: dict[str, Any] = {"template": "", "category": None, "channels": None, "data": {}, **request}
+        values.setdefault("workflow_version", len(self.shelf.workflows.get(workflow, [])))
+        asked = Request(to=recipients, lane=lane, workflow=workflow, **values)
+        payload = encode(AcceptedFrame([id_], [TENANT], [self.clock.now_ms()], [asked]), 1)
+        await self.journal.append(Append(frames=[Frame(topics.accepted(lane), partition, 1, payload)]))
+        return id_
+
+    async def see(self, notification_id: bytes, user_id: str) -> None:
+        """A user sees what a notification sent: folded and signalled."""
+        self.eyes.saw.setdefault((notification_id, user_id), self.clock.now_ms())
+        await self._signal(seen_key(notification_id, user_id), {})
+
+    async def event(self, type_: str, user_id: str, **data: Any) -> None:
+        """An event about a user arrives."""
+        await self._signal(event_key(type_, user_id), data)
+
+    async def cancel(self, notification_id: bytes) -> None:
+        """Somebody takes a notification back."""
+        gone = Cancellation(TENANT, notification_id, self.clock.now_ms())
+        await self.journal.append(Append(cancellations=[gone]))
+
+    async def settle(self) -> None:
+        """Plan until nothing is left to plan."""
+        while True:
+            worked = [await self.step(partition) for partition in range(self.journal.partitions)]
+            while self.pool._running:
+                await next(iter(self.pool._running))
+            if not any(worked):
+                return
+
+    async def pass_ms(self, ms: int) -> None:
+        """Let time go by, from one timer to the next."""
+        end_ms = self.clock.now_ms() + ms
+        await self.settle()
+        while (due_ms := self.journal.next_due_ms()) is not None and due_ms <= end_ms:
+            self.clock.pass_ms(max(due_ms - self.clock.now_ms(), 0))
+            await self.journal.fire(self.clock.now_ms(), 1_000)
+            await self.settle()
+        self.clock.pass_ms(end_ms - self.clock.now_ms())
+
+    async def step(self, partition: int) -> bool:
+        """Plan one batch of a partition and return whether there was anything to do."""
+        lease = await self._lease(partition)
+        turn = self.engine.turn(partition, self.clock.now_ms())
+        commits = self._take(turn, partition, lease)
+        turn.finish()
+        if not commits and not turn.cells:
+            return False
+        if self.crashes():
+            self.died += 1
+            self.reborn()
+            return True
+        await self.journal.append(
+            Append(
+                frames=turn.frames, timers=turn.timers, commits=commits, lease=lease, cells=turn.cells,
+                waits=turn.waits, ended_waits=turn.ended_waits,
+            )
+        )  # fmt: skip
+        self.sent += turn.sends
+        if self.fetching:
+            self.pool.begin(turn.fetches)
+        return True
+
+    def _take(self, turn: Turn, partition: int, lease: Lease) -> list[Commit]:
+        commits = []
+        committed = self.journal.committed(topics.GROUP_PLAN, partition)
+        for lane in LANES:
+            topic = topics.accepted(lane)
+            after = committed[topic].offset if topic in committed else 0
+            frames = self.journal.read(topic, partition, after)
+            for stored in frames:
+                match decode(stored.payload):
+                    case AcceptedFrame() as accepted:
+                        for item in unpack(lane, accepted):
+                            turn.start(item)
+                    case AdvanceFrame() as advance:
+                        turn.advance(lane, advance)
+                    case SignalFrame() as told:
+                        turn.signal(lane, told)
+                    case other:
+                        raise AssertionError(f"nobody plans {type(other).__name__} here")
+            if frames:
+                commits.append(Commit(lease, topic, frames[-1].offset))
+        return commits
+
+    def stories(self) -> dict[bytes, list[str]]:
+        """What each instance did, event by event."""
+        told: dict[bytes, list[str]] = defaultdict(list)
+        for frame in self.progress():
+            for id_, event in zip(frame.instance_ids, frame.events, strict=True):
+                told[id_].append(event)
+        return told
+
+    def progress(self) -> list[ProgressFrame]:
+        """The frames of `outcomes`, partition by partition."""
+        partitions = range(self.journal.partitions)
+        stored = [one for p in partitions for one in self.journal.read(topics.OUTCOMES, p, 0, 1_000_000)]
+        return [frame for one in stored if isinstance(frame := decode(one.payload), ProgressFrame)]
+
+    def endings(self) -> Counter[str]:
+        """How instances ended."""
+        return Counter(event for story in self.stories().values() for event in story if event in ENDINGS)
+
+    def details(self, event: str) -> list[str]:
+        """What was said with an event."""
+        rows = [zip(frame.events, frame.details, strict=True) for frame in self.progress()]
+        return [detail for row in rows for name, detail in row if name == event]
+
+    def sent_to(self, user_id: str) -> list[tuple[str, str]]:
+        """(step, template) of what a user was sent, in order."""
+        return [(item.step, item.request.template) for item in self.sent if item.request.to[0].user_id == user_id]
+
+    def kept(self) -> list[bytes]:
+        """Keys of cells that are left."""
+        return [key for p in range(self.journal.partitions) for key, _ in self.journal.cells_under(p, b"", 10_000)]
+
+    async def _signal(self, key: bytes, data: dict[str, Any]) -> None:
+        await self.journal.append(Append(signals=[signal(TENANT, key, self.clock.now_ms(), data)]))
+
+    async def _lease(self, partition: int) -> Lease:
+        lease = await self.journal.acquire(topics.GROUP_PLAN, partition, "planner", 60_000)
+        assert lease is not None
+        return lease
+
+
+def unlucky(seed: int, chance: float = 0.3) -> Callable[[], bool]:
+    """Die at random, but let every second try through."""
+    random, last = Random(seed), [False]
+
+    def dies() -> bool:
+        last[0] = not last[0] and random.random() < chance
+        return last[0]
+
+    return dies
