@@ -10,7 +10,7 @@ from clarion.accept.shapes import AudienceIn, BroadcastIn, NotificationIn, To
 from clarion.domain import address
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import KEY_CHARS_MAX, ORDERING_KEY_CHARS_MAX, RECIPIENTS_MAX
+from clarion.domain.limits import CANCELLATION_KEY_CHARS_MAX, KEY_CHARS_MAX, ORDERING_KEY_CHARS_MAX, RECIPIENTS_MAX
 from clarion.domain.segment import Segment
 from clarion.journal.events import Audience, BroadcastJob, Recipient, Request
 from clarion.ports.directory import Directory
@@ -32,12 +32,13 @@ class Admission:
         check.header_text(body.ordering_key, "ordering_key", ORDERING_KEY_CHARS_MAX)
         if body.ordering_key is not None and len(recipients) > 1:
             raise InvalidField("takes a single recipient", field="ordering_key")
-        return self._request(body, recipients, body.ordering_key)
+        check.header_text(body.cancellation_key, "cancellation_key", CANCELLATION_KEY_CHARS_MAX)
+        return self._request(body, recipients, body.ordering_key, body.cancellation_key)
 
     def broadcast(self, body: BroadcastIn) -> BroadcastJob:
         """Return the job of a broadcast."""
         audience = self._audience(body.audience)
-        request = self._request(body, [], None)
+        request = self._request(body, [])
         if body.local_time is not None:
             when = check.local_time(body.local_time, body.send_at, request.expires_ms, self._now_ms)
             audience = msgspec.structs.replace(audience, local_ms=when.local_ms)
@@ -53,7 +54,11 @@ class Admission:
         return set(wanted) - known
 
     def _request(
-        self, body: NotificationIn | BroadcastIn, recipients: list[Recipient], ordering_key: str | None
+        self,
+        body: NotificationIn | BroadcastIn,
+        recipients: list[Recipient],
+        ordering_key: str | None = None,
+        cancellation_key: str | None = None,
     ) -> Request:
         template = self._template(body)
         category = self._category(body.category, template)
@@ -72,6 +77,7 @@ class Admission:
             expires_ms=when.expires_ms,
             ordering_key=ordering_key,
             metadata=body.metadata,
+            cancellation_key=cancellation_key,
         )
 
     def _audience(self, audience: AudienceIn) -> Audience:

@@ -8,6 +8,7 @@ import msgspec
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.limits import (
     BATCH_ITEMS_MAX,
+    CANCELLATION_KEY_CHARS_MAX,
     IDEMPOTENCY_KEY_CHARS_MAX,
     KEY_CHARS_MAX,
     METADATA_KEYS_MAX,
@@ -21,6 +22,7 @@ Metadata = Annotated[
     dict[Key, Annotated[str, msgspec.Meta(max_length=METADATA_VALUE_CHARS_MAX)]],
     msgspec.Meta(max_length=METADATA_KEYS_MAX),
 ]
+CancellationKey = Annotated[str, msgspec.Meta(min_length=1, max_length=CANCELLATION_KEY_CHARS_MAX)]
 IdempotencyKey = Annotated[str, msgspec.Meta(min_length=1, max_length=IDEMPOTENCY_KEY_CHARS_MAX)]
 
 
@@ -53,10 +55,12 @@ class _Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class NotificationIn(_Content, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One notification. `to` is a user id, an inline recipient, or a list of up to 1,000 of them."""
+    """One notification. `to` is a user id, an inline recipient, or a list of up to 1,000 of them. By its
+    `cancellation_key` it can be taken back without knowing its id."""
 
     to: str | To | list[str | To]
     ordering_key: Annotated[str, msgspec.Meta(min_length=1, max_length=ORDERING_KEY_CHARS_MAX)] | None = None
+    cancellation_key: CancellationKey | None = None
 
 
 class BatchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,3 +131,17 @@ class CancelOut(msgspec.Struct, frozen=True):
 
     id: str
     status: str
+
+
+class CancelByKeyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Takes back every notification that carries the key."""
+
+    cancellation_key: CancellationKey
+
+
+class CancelByKeyOut(msgspec.Struct, frozen=True):
+    """Cancellation is durable for so many notifications; with `more`, the same call goes on with the rest."""
+
+    cancellation_key: str
+    notifications: int
+    more: bool

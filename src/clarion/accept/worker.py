@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from clarion.accept.cancelling import key_wait
 from clarion.domain.channel import Lane
 from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
 from clarion.journal import topics
@@ -120,10 +121,12 @@ class AcceptWriter:
 
 def _append(bundles: Sequence[_Bundle]) -> Append:
     items = [item for bundle in bundles for item in bundle.items]
+    waits = (key_wait(item.tenant, item.notification_id, item.accepted_ms, item.request) for item in items)
     return Append(
         frames=_frames(items),
         idempotency=[entry for bundle in bundles for entry in bundle.entries],
         signals=[signal for bundle in bundles for signal in bundle.signals],
+        waits=[wait for wait in waits if wait is not None],
     )
 
 

@@ -294,3 +294,9 @@ EVENT_RULE_EXPRESSIONS_MAX: Final = 200
 """Expressions of one event rule: all of them may be evaluated before other requests get their turn."""
 EVENT_WORK_MS_MAX: Final = 1_000
 """How long the rules for one event may take together; an event that takes longer is refused."""
+CANCELLATION_KEY_CHARS_MAX: Final = 255
+CANCELLATION_KEY_TTL_MS: Final = 30 * 24 * 3600 * 1000
+"""How long after it was to be sent a notification is found by its cancellation key; those of workflows longer."""
+CANCELLATIONS_PER_APPEND_MAX: Final = 1_000
+CANCELLATIONS_PER_CALL_MAX: Final = 10_000
+"""Notifications one call cancels by key; the caller is told when there are more."""
