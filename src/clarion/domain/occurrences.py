@@ -69,7 +69,7 @@ def check_when(schedule: Schedule) -> None:
 
 def _times_after(schedule: Schedule, after: datetime, zone: ZoneInfo) -> Iterator[datetime]:
     if schedule.cron is not None:
-        return CronSim(schedule.cron, after)
+        return _cron(schedule.cron, after)
     return times_after(read_rule(schedule.rrule or "", _start(schedule), zone), after)
 
 
@@ -81,9 +81,16 @@ def _check_cron(text: str) -> None:
             field="cron",
         )
     try:
-        CronSim(text, _ANY_TIME)
-    except (CronSimError, ValueError) as error:
+        _cron(text, _ANY_TIME)
+    except ValueError as error:
         raise InvalidField(str(error), field="cron") from None
+
+
+def _cron(text: str, after: datetime) -> CronSim:
+    try:
+        return CronSim(text, after)
+    except CronSimError as error:
+        raise ValueError(str(error)) from None
 
 
 def _start(schedule: Schedule) -> datetime:

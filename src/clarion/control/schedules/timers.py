@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from clarion.domain.errors import CallerError
 from clarion.domain.limits import PAGE_ITEMS_MAX
 from clarion.domain.occurrences import next_after
 from clarion.domain.schedule import Schedule
@@ -36,11 +37,18 @@ async def repair_timers(control: Control, journal: Journal, now_ms: int) -> int:
         after = ""
         while page := await control.definitions.page(tenant, Schedule.KIND, after, PAGE_ITEMS_MAX):
             after = page[-1].key
-            found = (next_timer(tenant, record, journal.partitions, now_ms) for record in page)
-            timers = [timer for timer in found if timer is not None]
+            timers = [timer for record in page if (timer := _timer(tenant, record, journal.partitions, now_ms))]
             count += len(timers)
             await journal.append(Append(timers=timers))
     return count
+
+
+def _timer(tenant: str, record: DefinitionRecord, partitions: int, now_ms: int) -> Timer | None:
+    try:
+        return next_timer(tenant, record, partitions, now_ms)
+    except (ValueError, CallerError):
+        # Only a newer build stores what this one cannot read; one schedule must not stop the others.
+        return None
 
 
 async def _tenants(control: Control) -> AsyncIterator[str]:

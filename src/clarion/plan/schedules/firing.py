@@ -47,6 +47,13 @@ class Fired(NamedTuple):
     cursors: list[Cursor]
     cells: list[Cell]
 
+    def add(self, more: "Fired") -> None:
+        """Append more with it."""
+        self.frames.extend(more.frames)
+        self.timers.extend(more.timers)
+        self.cursors.extend(more.cursors)
+        self.cells.extend(more.cells)
+
 
 class _NotSent(Exception):
     """Nothing is sent; the text says why (`too_late`, `unknown_template`)."""
@@ -87,8 +94,7 @@ class Occurrences:
                 continue
             if not self._was_fired(tenant, key, partition, due_ms, now_ms):
                 one = _Occurrence(tenant, key, version, found.body, due_ms, now_ms)
-                for parts, more in zip(fired, self._fire(one, partition), strict=True):
-                    parts += more
+                fired.add(self._fire(one, partition))
         return fired
 
     def _was_fired(self, tenant: str, key: str, partition: int, due_ms: int, now_ms: int) -> bool:

@@ -1,0 +1,407 @@
+"""Schedules from the API to what they send, over both journals: fired once whoever dies, late rather than never, and not when
+it is too late."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.sqlite.journal import open_journal
+from clarion.control.schedules.routes import routes
+from clarion.control.schedules.timers import repair_timers
+from clarion.domain import ids
+from clarion.domain.schedule import Schedule
+from clarion.journal import topics
+from clarion.journal.codec import decode
+from clarion.journal.events import AcceptedFrame, BroadcastJob, OccurrenceFrame
+from clarion.journal.schedules import Latest, latest_cell, latest_of, occurrence_timer, schedule_partition
+from clarion.plan.schedules.firing import Fired, Occurrences
+from clarion.ports.journal import Append, Commit, Cursor, Journal
+from tests.contract.controls import PARTITIONS, House, migrated
+from tests.stages.world import Notes
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+BULK = "accepted.bulk"
+TO_ADA = {"to": {"user_id": "ada"}, "template": "weekly", "cron": "0 9 * * *", "data": {"n": 1}}
+TO_ALL = {"to": {"all": True}, "template": "weekly", "cron": "0 9 * * *"}
+"""Both first come round on 2023-11-15 at 09:00 UTC: the clock starts on the 14th at 22:13:20."""
+FIRST_MS = int(datetime.fromisoformat("2023-11-15T09:00Z").timestamp() * 1000)
+
+
+class Works:
+    """A control store, a journal and what fires schedules in between; `fire` and `plan` are what scheduler and planner do."""
+
+    def __init__(self, house: House, journal: Journal) -> None:
+        self.house = house
+        self.journal = journal
+        self.notes = Notes()
+        house.journal = journal
+        house.routes = [*routes(house.control, journal, house.clock), *house.routes]
+
+    @property
+    def now_ms(self) -> int:
+        return self.house.clock.wall_ms
+
+    def at(self, text: str) -> None:
+        self.house.clock.wall_ms = int(datetime.fromisoformat(text).timestamp() * 1000)
+
+    async def put(self, key: str = "daily", body: dict[str, Any] = TO_ADA, **change: Any) -> Any:
+        return await self.house.say("PUT", f"/v1/schedules/{key}", body | change)
+
+    async def latest(self, key: str = "daily") -> Any:
+        return (await self.house.say("GET", f"/v1/schedules/{key}"))["latest"]
+
+    async def fire(self) -> int:
+        return await self.journal.fire(self.now_ms, 1_000)
+
+    async def plan(self, *, dies: bool = False) -> list[Fired]:
+        """Plan what came up in all partitions; who dies does so before the append."""
+        planned = []
+        for partition in range(PARTITIONS):
+            lease = await self.journal.acquire(topics.GROUP_PLAN, partition, "planner", 60_000)
+            assert lease is not None
+            position = self.journal.committed(topics.GROUP_PLAN, partition).get(BULK)
+            for stored in self.journal.read(BULK, partition, position.offset if position else 0):
+                event = decode(stored.payload)
+                commit = Commit(lease, BULK, stored.offset)
+                if not isinstance(event, OccurrenceFrame):
+                    await self.journal.append(Append(commits=[commit], lease=lease))
+                    continue
+                occurrences = Occurrences(self.journal, self.house.directory, self.notes)
+                fired = occurrences.fire(event, partition, self.now_ms)
+                planned.append(fired)
+                if not dies:
+                    frames, timers, cursors, cells = fired
+                    await self.journal.append(
+                        Append(
+                            frames=frames, timers=timers, cursors=cursors, cells=cells, commits=[commit], lease=lease
+                        )
+                    )
+        return planned
+
+    def sent(self) -> list[AcceptedFrame]:
+        """Every notification on the journal, oldest first."""
+        found = []
+        for lane_topic in topics.GROUP_TOPICS[topics.GROUP_PLAN]:
+            for partition in range(PARTITIONS):
+                for stored in self.journal.read(lane_topic, partition, 0, 1_000):
+                    event = decode(stored.payload)
+                    if isinstance(event, AcceptedFrame):
+                        assert ids.partition_of(event.notification_ids[0]) == partition
+                        found.append(event)
+        return sorted(found, key=lambda frame: frame.notification_ids[0])
+
+    def due(self) -> list[int]:
+        """When what was sent was due: its ids say so."""
+        return [ids.created_ms(frame.notification_ids[0]) for frame in self.sent()]
+
+    async def run_until(self, text: str) -> None:
+        """Let time pass, an event at a time."""
+        end_ms = int(datetime.fromisoformat(text).timestamp() * 1000)
+        while (due_ms := self.journal.next_due_ms()) is not None and due_ms <= end_ms:
+            self.house.clock.wall_ms = max(self.now_ms, due_ms)
+            await self.fire()
+            await self.plan()
+        self.house.clock.wall_ms = end_ms
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return migrated(tmp_path_factory.mktemp("empty"))
+
+
+def opened(kind: str, folder: Path, house: House) -> Journal:
+    return MemoryJournal(house.clock, PARTITIONS) if kind == "memory" else open_journal(folder, house.clock, PARTITIONS)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def works(request, empty, tmp_path):
+    house = House.copy_of(empty, tmp_path / "control")
+    (tmp_path / "journal").mkdir()
+    await house.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
+    await house.call("PUT", "/v1/categories/alerts", {"lane": "high"})
+    await house.call("PUT", "/v1/topics/riders", {})
+    await house.call("PUT", "/v1/segments/pros", {"filter": {"attribute": "plan", "is": "pro"}})
+    await house.call("PUT", "/v1/users/ada", {"zone": "Asia/Kolkata"})
+    await house.call("PUT", "/v1/users/bob", {})
+    await house.call("PUT", "/v1/templates/weekly", {"channels": {"inapp": {"title": "Your week"}}})
+    await house.call("PUT", "/v1/templates/alert", {"category": "alerts", "channels": {"inapp": {"title": "Now"}}})
+    works = Works(house, opened(request.param, tmp_path / "journal", house))
+    yield works
+    await works.journal.close()
+    await house.close()
+
+
+def job(cursor: Cursor) -> BroadcastJob:
+    return msgspec.msgpack.decode(cursor.payload, type=BroadcastJob)
+
+
+async def test_an_occurrence_sends_and_sets_the_next(works):
+    await works.put(expires_after="2h")
+    assert await works.fire() == 0
+    works.at("2023-11-15T09:00:01Z")
+    assert await works.fire() == 1
+    await works.plan()
+    (frame,) = works.sent()
+    (request,) = frame.requests
+    assert (frame.tenants, frame.accepted_ms) == (["acme"], [works.now_ms])
+    assert [to.user_id for to in request.to] == ["ada"]
+    assert (request.template, request.lane, request.data, request.channels) == ("weekly", "normal", {"n": 1}, None)
+    assert (request.expires_ms, request.send_at_ms) == (FIRST_MS + 2 * HOUR_MS, None)
+    assert request.metadata == {"schedule": "daily"}
+    assert ids.partition_of(frame.notification_ids[0]) == ids.partition_for("acme", "ada", PARTITIONS)
+    assert works.journal.next_due_ms() == FIRST_MS + DAY_MS
+    assert await works.latest() == {
+        "due_at": "2023-11-15T09:00:00Z",
+        "at": "2023-11-15T09:00:01Z",
+        "result": "started",
+        "id": ids.write(ids.NOTIFICATION_PREFIX, frame.notification_ids[0]),
+    }
+
+
+async def test_each_occurrence_is_sent_once_over_many_days(works):
+    await works.put(cron="0 9,21 * * *")
+    await works.put("ending", rrule="FREQ=DAILY;COUNT=3", start="2023-11-15T12:00", cron=None)
+    await works.run_until("2023-11-20T00:00Z")
+    wanted = [FIRST_MS + n * DAY_MS // 2 for n in range(10)] + [FIRST_MS + 3 * HOUR_MS + n * DAY_MS for n in range(3)]
+    assert works.due() == sorted(wanted)
+    assert works.journal.next_due_ms() == FIRST_MS + 5 * DAY_MS
+
+
+async def test_an_audience_becomes_a_broadcast(works):
+    await works.put("all", TO_ALL, channels=["inapp"], template="alert")
+    await works.put("some", TO_ALL, to={"topic": "riders"}, category="alerts")
+    await works.put("pros", TO_ALL, to={"segment": "pros"})
+    await works.run_until("2023-11-15T09:00:00Z")
+    cursors = works.journal.cursors(status="running")
+    jobs = {job(cursor).request.metadata["schedule"]: (cursor, job(cursor)) for cursor in cursors}
+    assert sorted(jobs) == ["all", "pros", "some"]
+    assert works.sent() == []
+    cursor, everyone = jobs["all"]
+    assert (everyone.audience.topic, everyone.audience.segment, everyone.audience.local_ms) == (None, None, None)
+    assert (everyone.request.channels, everyone.request.category, everyone.request.lane) == (
+        ["inapp"],
+        "alerts",
+        "high",
+    )
+    assert (cursor.position, cursor.partition) == (0, ids.partition_of(cursor.cursor_id))
+    assert ids.created_ms(cursor.cursor_id) == FIRST_MS
+    assert (jobs["some"][1].audience.topic, jobs["some"][1].request.category) == ("riders", "alerts")
+    frozen = jobs["pros"][1].audience
+    assert (frozen.segment, msgspec.json.decode(frozen.filter)) == ("pros", {"attribute": "plan", "is": "pro"})
+    assert (await works.latest("all"))["id"] == ids.write(ids.BROADCAST_PREFIX, cursor.cursor_id)
+
+
+async def test_recipient_time_of_an_audience_starts_a_wave_where_the_day_begins(works):
+    await works.put("wave", TO_ALL, recipient_time=True, expires_after="1h")
+    await works.run_until("2023-11-15T08:59:00Z")
+    assert works.journal.cursors() == []
+    await works.run_until("2023-11-15T19:00:00Z")  # 09:00 on the 16th, 14 hours ahead
+    (cursor,) = works.journal.cursors()
+    morning_ms = FIRST_MS + DAY_MS
+    assert job(cursor).audience.local_ms == morning_ms
+    assert job(cursor).request.expires_ms == morning_ms + 13 * HOUR_MS  # 10:00, 12 hours behind
+    assert works.journal.next_due_ms() == works.now_ms + DAY_MS
+
+
+async def test_recipient_time_of_a_user_is_the_users_or_else_the_tenants(works):
+    await works.put(recipient_time=True, expires_after="1h")
+    await works.put("bobs", TO_ADA | {"to": {"user_id": "bob"}}, recipient_time=True)
+    await works.house.call("PUT", "/v1/policy", {"zone": "America/New_York"})
+    await works.run_until("2023-11-15T19:00:00Z")
+    sent = {frame.requests[0].to[0].user_id: frame.requests[0] for frame in works.sent()}
+    assert sent["ada"].send_at_ms == FIRST_MS + DAY_MS - 5 * HOUR_MS - 30 * MINUTE_MS
+    assert sent["ada"].expires_ms == sent["ada"].send_at_ms + HOUR_MS
+    assert sent["bob"].send_at_ms == FIRST_MS + DAY_MS + 5 * HOUR_MS
+
+
+async def test_the_clock_of_the_zone_decides_when_clocks_change(works):
+    works.at("2024-03-29T12:00Z")
+    await works.put(cron="30 2 * * *", zone="Europe/Rome")
+    await works.run_until("2024-04-01T12:00Z")
+    wanted = ["2024-03-30T01:30Z", "2024-03-31T01:00Z", "2024-04-01T00:30Z"]
+    assert works.due() == [int(datetime.fromisoformat(at).timestamp() * 1000) for at in wanted]
+
+
+async def test_who_dies_before_the_append_leaves_it_to_the_next_who_makes_the_same(works):
+    await works.put()
+    await works.put("all", TO_ALL)
+    works.at("2023-11-15T09:00:00Z")
+    await works.fire()
+    first = await works.plan(dies=True)
+    assert (works.sent(), works.journal.cursors()) == ([], [])
+    second = await works.plan()
+    assert first == second
+    assert len(works.sent()) == len(works.journal.cursors()) == 1
+    assert await works.plan() == []
+    assert len(works.sent()) == 1
+
+
+async def test_two_schedulers_and_two_planners_fire_once(works):
+    await works.put()
+    works.at("2023-11-15T09:00:00Z")
+    assert await works.fire() + await works.fire() == 1
+    await works.plan()
+    await works.plan()
+    assert works.due() == [FIRST_MS]
+
+
+async def test_a_timer_set_anew_by_a_clock_that_went_back_fires_nothing(works):
+    await works.put()
+    await works.run_until("2023-11-15T09:00:02Z")
+    works.at("2023-11-15T08:59:59Z")
+    assert await repair_timers(works.house.control, works.journal, works.now_ms) == 1
+    await works.run_until("2023-11-16T10:00:00Z")
+    assert works.due() == [FIRST_MS, FIRST_MS + DAY_MS]
+
+
+async def test_what_a_clock_did_that_was_years_ahead_stops_nothing(works):
+    await works.put()
+    partition = schedule_partition("acme", "daily", PARTITIONS)
+    ahead = Latest(FIRST_MS + 1_000 * DAY_MS, FIRST_MS + 1_000 * DAY_MS, "started")
+    await works.journal.append(Append(cells=[latest_cell("acme", "daily", ahead, partition)]))
+    await works.run_until("2023-11-15T09:00:00Z")
+    assert works.due() == [FIRST_MS]
+
+
+async def test_a_little_late_it_is_sent_and_the_next_ones_too(works):
+    await works.put(cron="*/10 * * * *", too_late="30m")
+    works.at("2023-11-14T23:05:00Z")  # 22:20 to 22:30 are too late, 22:40 to 23:00 are not
+    for _ in range(10):
+        await works.fire()
+        await works.plan()
+    end_ms = FIRST_MS - 10 * HOUR_MS
+    assert works.due() == [end_ms - 20 * MINUTE_MS, end_ms - 10 * MINUTE_MS, end_ms]
+    assert works.journal.next_due_ms() == end_ms + 10 * MINUTE_MS
+
+
+async def test_days_later_it_is_not_sent_but_the_next_one_is(works):
+    await works.put(cron="*/10 * * * *")
+    works.at("2023-11-18T08:45:00Z")
+    assert await works.fire() == 1
+    await works.plan()
+    assert works.sent() == []
+    assert (await works.latest())["result"] == "too_late"
+    # One look is enough to pass over hundreds; those within the hour are made up for.
+    assert works.journal.next_due_ms() == FIRST_MS + 3 * DAY_MS - 70 * MINUTE_MS
+    assert works.notes.lines == ["occurrence_skipped"]
+
+
+@pytest.mark.parametrize(("hours_late", "result"), [(0, "started"), (26, "started"), (28, "too_late")])
+async def test_with_recipient_time_it_is_too_late_when_it_is_for_the_last(works, hours_late, result):
+    await works.put("wave", TO_ALL, recipient_time=True)
+    works.at("2023-11-15T19:00:00Z")
+    works.house.clock.wall_ms += hours_late * HOUR_MS
+    await works.fire()
+    await works.plan()
+    assert (await works.latest("wave"))["result"] == result
+    assert len(works.journal.cursors()) == (result == "started")
+
+
+async def test_a_user_whose_own_time_is_long_past_gets_nothing(works):
+    await works.put(recipient_time=True)
+    works.at("2023-11-16T06:00:00Z")  # 09:00 in Kolkata was at 03:30
+    await works.fire()
+    await works.plan()
+    assert works.sent() == []
+    assert (await works.latest())["result"] == "too_late"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/v1/schedules/daily", TO_ADA | {"name": "changed", "cron": "0 12 * * *"}),
+        ("POST", "/v1/schedules/daily/pause", None),
+        ("DELETE", "/v1/schedules/daily", None),
+    ],
+)
+async def test_a_timer_of_what_was_changed_since_fires_nothing(works, method, path, body):
+    await works.put()
+    await works.house.call(method, path, body)
+    await works.run_until("2023-11-15T09:30:00Z")
+    assert works.sent() == []
+    await works.run_until("2023-11-15T12:00:00Z")
+    assert works.due() == ([FIRST_MS + 3 * HOUR_MS] if method == "PUT" else [])
+
+
+async def test_removed_nothing_is_kept_of_it(works):
+    await works.put()
+    await works.run_until("2023-11-15T10:00:00Z")
+    partition = schedule_partition("acme", "daily", PARTITIONS)
+    assert latest_of(works.journal, "acme", "daily", partition) is not None
+    await works.house.call("DELETE", "/v1/schedules/daily")
+    await works.run_until("2023-11-16T10:00:00Z")
+    assert latest_of(works.journal, "acme", "daily", partition) is None
+    assert len(works.sent()) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "gone", "result"),
+    [
+        ("daily", {}, "/v1/users/ada", "unknown_user"),
+        ("daily", {}, "/v1/templates/weekly", "unknown_template"),
+        ("daily", {"category": "alerts"}, "/v1/categories/alerts", "unknown_category"),
+        ("daily", {"to": {"topic": "riders"}}, "/v1/topics/riders", "unknown_topic"),
+        ("daily", {"to": {"segment": "pros"}}, "/v1/segments/pros", "unknown_segment"),
+    ],
+)
+async def test_what_it_names_is_gone(works, key, change, gone, result):
+    await works.house.call("DELETE", "/v1/templates/alert")
+    await works.put(key, **change)
+    await works.house.call("DELETE", gone)
+    works.house.settle()
+    await works.run_until("2023-11-15T09:00:00Z")
+    told = await works.latest()
+    assert (told["result"], told["id"]) == (result, None)
+    assert (works.sent(), works.journal.cursors()) == ([], [])
+    assert works.journal.next_due_ms() == FIRST_MS + DAY_MS
+    assert works.notes.counts["occurrences", result] == 1
+
+
+async def test_a_schedule_of_a_newer_build_stops_no_other(works):
+    body = msgspec.json.encode(TO_ADA | {"cron": "0 9 * * * in the rain"})
+    odd = await works.house.control.definitions.put("acme", Schedule.KIND, "odd", body)
+    partition = schedule_partition("acme", "odd", PARTITIONS)
+    timer = occurrence_timer("acme", "odd", odd.version, FIRST_MS, partition)
+    await works.journal.append(Append(timers=[timer]))
+    await works.put()
+    assert await repair_timers(works.house.control, works.journal, works.now_ms) == 1
+    await works.run_until("2023-11-15T09:00:00Z")
+    assert works.due() == [FIRST_MS]
+    assert works.notes.lines == ["firing_failed"]
+
+
+async def test_a_workflow_is_started_in_the_version_of_the_day(works):
+    steps = [{"kind": "delay", "name": "a", "for": "1h"}]
+    put = works.house.control.definitions.put
+    await put("acme", "workflow", "onboard", msgspec.json.encode({"steps": steps, "category": "alerts"}))
+    await works.put(workflow="onboard", template=None)
+    await put("acme", "workflow", "onboard", msgspec.json.encode({"steps": steps, "category": "alerts", "name": "2"}))
+    await works.run_until("2023-11-15T09:00:00Z")
+    (frame,) = works.sent()
+    request = frame.requests[0]
+    assert (request.workflow, request.workflow_version, request.template) == ("onboard", 2, "")
+    assert (request.category, request.lane) == ("alerts", "high")
+
+
+async def test_tenants_with_the_same_schedule_share_nothing(works):
+    await works.house.call("PUT", "/v1/tenants/other", {"name": "Other"})
+    await works.house.call("PUT", "/v1/users/ada", {}, tenant="other")
+    await works.house.call("PUT", "/v1/templates/weekly", {"channels": {"inapp": {"title": "x"}}}, tenant="other")
+    await works.put()
+    await works.house.say("PUT", "/v1/schedules/daily", TO_ADA, tenant="other")
+    await works.run_until("2023-11-15T09:00:00Z")
+    assert sorted(frame.tenants[0] for frame in works.sent()) == ["acme", "other"]
+    assert len({frame.notification_ids[0] for frame in works.sent()}) == 2
+
+
+def test_the_timer_of_an_occurrence_is_one_and_the_same():
+    one, same = (occurrence_timer("acme", "daily", 1, FIRST_MS, 0) for _ in range(2))
+    others = [("acm", "edaily", 1, 0), ("acme", "daily", 2, 0), ("acme", "daily", 1, 1), ("acme", "dail", 1, 0)]
+    assert one == same
+    assert len({one.timer_id, *(occurrence_timer(t, k, v, FIRST_MS + d, 0).timer_id for t, k, v, d in others)}) == 5
