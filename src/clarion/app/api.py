@@ -8,21 +8,28 @@ import uvicorn
 import uvloop
 
 from clarion.accept import routes as accept_routes
-from clarion.accept import routes_broadcasts
-from clarion.accept.routes import Door
+from clarion.accept import routes_broadcasts, routes_events
+from clarion.accept.door import Door
+from clarion.accept.quota import QuotaGate
+from clarion.accept.shapes import NotificationIn
 from clarion.accept.worker import AcceptWriter
 from clarion.app.config import Config
 from clarion.app.http.application import application
 from clarion.app.http.protocol import BoundedHttp
 from clarion.app.wiring import OPERATOR_KEY_FILE, Identity, Parts, operator_key
 from clarion.control import routes as control_routes
+from clarion.control.schedules.timers import repair_timers
 from clarion.domain.errors import OperatorError
+from clarion.domain.limits import SCHEDULE_REPAIR_MS
 from clarion.journal import topics
 from clarion.journal.find import find_accepted
 from clarion.ops import health
 from clarion.ops.metrics import CONTENT_TYPE
+from clarion.plan import routes as plan_routes
+from clarion.plan.explainer import Explainer
 from clarion.ports.web import PUBLIC, Call, Reply, Route
 from clarion.realtime import routes as realtime_routes
+from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
 
 KEEP_ALIVE_S = 75
@@ -62,6 +69,7 @@ async def _serve(config: Config) -> None:
         parts,
     )
     gauge = asyncio.create_task(_gauge(parts))
+    repair = asyncio.create_task(_repair(parts))
     fatal = asyncio.create_task(_stop_on(failed, server))
     try:
         await server.serve()
@@ -69,6 +77,7 @@ async def _serve(config: Config) -> None:
         raise OperatorError(f"Cannot listen on {config.api.host}:{config.api.port}: is it taken?") from None
     finally:
         gauge.cancel()
+        repair.cancel()
         fatal.cancel()
         await parts.close()
     if failed.is_set():
@@ -102,6 +111,15 @@ async def _gauge(parts: Parts) -> None:
         await asyncio.sleep(BACKLOG_GAUGE_S)
 
 
+async def _repair(parts: Parts) -> None:
+    while True:
+        try:
+            await repair_timers(parts.control, parts.journal, parts.clock.now_ms())
+        except Exception as error:  # noqa: BLE001 - whatever it is, requests are answered and the next round may go better
+            parts.telemetry.log("error", "schedules_unrepaired", error=repr(error))
+        await asyncio.sleep(SCHEDULE_REPAIR_MS / 1000)
+
+
 def _routes(parts: Parts) -> list[Route]:
     config = parts.config
     writer = AcceptWriter(parts.journal, parts.clock, parts.telemetry, linger_ms=config.api.linger_ms)
@@ -113,15 +131,25 @@ def _routes(parts: Parts) -> list[Route]:
         lambda tenant, id_: (
             parts.state.notification(tenant, id_) is not None or find_accepted(parts.journal, id_, tenant) is not None
         ),
+        QuotaGate(parts.quotas, parts.directory, parts.clock, parts.telemetry),
+        parts.control.audiences,
         backlog_max=config.api.max_backlog_events,
     )
     traits = {key: vendor.TRAITS for key, vendor in parts.vendors.items()}
     return [
         *accept_routes.routes(door),
         *routes_broadcasts.routes(door),
+        *routes_events.routes(door, parts.expressions),
+        *plan_routes.routes(
+            Explainer(parts.journal, parts.directory, parts.state, parts.renderer),
+            door.checked,
+            NotificationIn,
+            parts.clock,
+        ),
         *record_routes.routes(parts.state, parts.journal, parts.directory, parts.clock),
-        *realtime_routes.routes(parts.state, parts.directory, parts.clock),
-        *control_routes.routes(parts.control, parts.vault, parts.renderer, traits, parts.clock),
+        *realtime_routes.routes(parts.state, parts.directory, parts.clock, parts.control.users.touch, parts.journal),
+        *routes_seen.routes(parts.state, parts.journal, parts.clock),
+        *control_routes.routes(parts.control, parts.vault, parts.renderer, traits, parts.clock, parts.journal, parts.expressions),
         *_ops(parts),
     ]
 
