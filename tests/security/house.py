@@ -10,11 +10,13 @@ import msgspec
 from clarion.app import api, config
 from clarion.app.http.application import application
 from clarion.app.wiring import Identity
+from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.sqlite.control import SqliteControl
 from clarion.backends.sqlite.directory import SqliteDirectory
 from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.backends.sqlite.migrate import upgrade_all
+from clarion.backends.sqlite.quotas import SqliteQuotas
 from clarion.backends.sqlite.state import SqliteState
 from clarion.control.auth.tokens import UserTokens
 from clarion.ops.clock import SystemClock
@@ -56,7 +58,9 @@ class House:
             control=SqliteControl(data_dir, vault, clock),
             directory=SqliteDirectory(data_dir, vault, clock),
             state=SqliteState(data_dir, clock),
+            quotas=SqliteQuotas(data_dir),
             renderer=LiquidRenderer(),
+            expressions=CelExpressions(),
             vendors=catalogue.load(),
         )
         self.routes = api._routes(self.parts)
@@ -135,3 +139,4 @@ class House:
         await self.parts.control.close()
         self.parts.directory.close()
         self.parts.state.close()
+        self.parts.quotas.close()

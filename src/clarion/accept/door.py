@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Final
 
-from clarion.accept.admit import Admission, owner_of
+from clarion.accept.admit import Admission, owner_of, unknown_user
 from clarion.accept.idempotency import Once
+from clarion.accept.quota import QuotaGate
+from clarion.accept.shapes import NotificationIn
 from clarion.accept.worker import AcceptWriter, Taken
 from clarion.domain import ids
 from clarion.domain.channel import CHANNELS, Lane
@@ -12,6 +14,7 @@ from clarion.domain.errors import Overloaded
 from clarion.domain.limits import BACKLOG_CHECK_MS
 from clarion.journal import topics
 from clarion.journal.events import Request
+from clarion.ports.audiences import Audiences
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.journal import Journal
@@ -21,7 +24,7 @@ _WAITING: Final = (topics.GROUP_PLAN, *(topics.group_deliver(channel) for channe
 
 
 class Door:
-    """What taking a notification needs: facts, the writer, ids and the bound on what can be held."""
+    """What taking a notification needs: facts, the writer, ids, and the bounds on what can be held and may be asked for."""
 
     def __init__(
         self,
@@ -30,6 +33,8 @@ class Door:
         writer: AcceptWriter,
         clock: Clock,
         known: Callable[[str, bytes], bool],
+        quotas: QuotaGate,
+        audiences: Audiences,
         *,
         backlog_max: int,
     ) -> None:
@@ -38,6 +43,8 @@ class Door:
         self.writer = writer
         self.clock = clock
         self.known = known
+        self.quotas = quotas
+        self.audiences = audiences
         self.once = Once(journal)
         self._backlog_max = backlog_max
         self._backlog = 0
@@ -56,6 +63,15 @@ class Door:
         """Return the checks of a tenant's request as of now: what was defined a moment ago counts."""
         self.directory.revision()
         return Admission(self.directory, tenant, self.clock.now_ms())
+
+    def checked(self, tenant: str, body: NotificationIn) -> Request:
+        """Return the request of a notification whose recipients are all known. Raises `InvalidField`."""
+        admission = self.admission(tenant)
+        request = admission.notification(body)
+        unknown = admission.unknown_users([request])
+        if unknown:
+            raise unknown_user(request, unknown)
+        return request
 
     def stamp(self, tenant: str, request: Request) -> Taken:
         """Give a checked request its id and place on the journal."""

@@ -11,11 +11,11 @@ from clarion.accept.routes_once import Remember, answer_once
 from clarion.accept.shapes import BatchOut, BatchResult, NotificationIn, ProblemOut
 from clarion.accept.worker import Taken
 from clarion.domain import ids
-from clarion.domain.errors import CallerError, Malformed, TooLarge
+from clarion.domain.errors import CallerError, Malformed, QuotaExceeded, TooLarge
 from clarion.domain.limits import BODY_BYTES_MAX
 from clarion.journal.events import Request
 from clarion.ports.journal import IdempotencyEntry, StaleKey
-from clarion.ports.web import Call, Reply, invalid_field
+from clarion.ports.web import Call, Caller, Reply, invalid_field
 
 _ITEM: Final = msgspec.json.Decoder(NotificationIn)
 _JSON: Final = msgspec.json.Encoder()
@@ -56,7 +56,7 @@ class Batches:
         door, tenant = self._door, call.caller.tenant
         held: list[str] = []
         try:
-            results, ready = self._check(tenant, call.body.notifications, held)
+            results, ready = self._check(call.caller, call.body.notifications, held)
             while True:
                 answer = _JSON.encode(BatchOut(results))
                 whole = remember(answer)
@@ -68,7 +68,7 @@ class Batches:
                         raise
                     ready = self._leave_out(tenant, refused.keys, results, ready)
                 else:
-                    return Reply(raw=answer, status=202)
+                    return Reply(raw=answer, status=202, headers=door.quotas.standing(call.caller))
         finally:
             for key in held:
                 door.once.end(tenant, key)
@@ -90,10 +90,12 @@ class Batches:
                 results[place] = _refusal(error)
         return left
 
-    def _check(self, tenant: str, raws: list[msgspec.Raw], held: list[str]) -> tuple[list[BatchResult], list[_Ready]]:
+    def _check(
+        self, caller: Caller, raws: list[msgspec.Raw], held: list[str]
+    ) -> tuple[list[BatchResult], list[_Ready]]:
         """Check every item; return a result for each and what is to be taken. Keys this request now holds go to `held`
         at once, so that they are released whatever happens next."""
-        door = self._door
+        door, tenant = self._door, caller.tenant
         admission = door.admission(tenant)
         results: list[BatchResult | None] = [None] * len(raws)
         prepared: list[_Prepared] = []
@@ -107,11 +109,11 @@ class Batches:
                     results[index] = item
                 else:
                     prepared.append(item)
-        unknown = admission.unknown_users([item.request for item in prepared])
+        known = _of_known_users(prepared, admission, results)
         ready: list[_Ready] = []
-        for item in prepared:
-            if unknown and field_of_user(item.request, unknown) is not None:
-                results[item.place] = _refusal(unknown_user(item.request, unknown))
+        for item, refusal in zip(known, self._charge(caller, known), strict=True):
+            if refusal is not None:
+                results[item.place] = _refusal(refusal)
                 continue
             one = door.stamp(tenant, item.request)
             result = results[item.place] = _result(one)
@@ -120,6 +122,15 @@ class Batches:
                 entries.append(entry(tenant, item.key, item.digest, _JSON.encode(result), one.accepted_ms))
             ready.append(_Ready(item, one, entries))
         return [result for result in results if result is not None], ready
+
+    def _charge(self, caller: Caller, items: list[_Prepared]) -> list[CallerError | None]:
+        """Return why items exceed a quota. Raises `QuotaExceeded` when that leaves nothing to take: the whole batch can be
+        sent again as it is then."""
+        refusals = self._door.quotas.charge_each(caller, [len(item.request.to) for item in items])
+        exceeded = [refusal for refusal in refusals if isinstance(refusal, QuotaExceeded)]
+        if exceeded and None not in refusals:
+            raise min(exceeded, key=lambda refusal: refusal.retry_after_s)
+        return refusals
 
     def _item(
         self, tenant: str, index: int, raw: bytes, admission: Admission, held: list[str]
@@ -147,8 +158,18 @@ def _decode_item(raw: bytes) -> NotificationIn:
         raise Malformed("item is not valid JSON, or nested too deeply") from None
 
 
+def _of_known_users(items: list[_Prepared], admission: Admission, results: list[BatchResult | None]) -> list[_Prepared]:
+    """Return the items whose users are all known; the results of the others say who is not."""
+    unknown = admission.unknown_users([item.request for item in items])
+    for item in items:
+        if unknown and field_of_user(item.request, unknown) is not None:
+            results[item.place] = _refusal(unknown_user(item.request, unknown))
+    return [item for item in items if results[item.place] is None]
+
+
 def _refusal(error: CallerError) -> BatchResult:
-    return BatchResult("refused", error=ProblemOut(error.code, error.detail, error.field))
+    retry_after_s = error.retry_after_s if isinstance(error, QuotaExceeded) else None
+    return BatchResult("refused", error=ProblemOut(error.code, error.detail, error.field, retry_after_s))
 
 
 def _replayed(answer: bytes) -> BatchResult:

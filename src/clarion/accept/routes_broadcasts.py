@@ -4,16 +4,22 @@ from typing import Final
 
 import msgspec
 
-from clarion.accept.idempotency import HEADER, REPLAYED, body_hash, entry, key_of
-from clarion.accept.routes import Door, append_cancellation
+from clarion.accept.cancelling import Subject, cancellation
+from clarion.accept.door import Door
+from clarion.accept.idempotency import HEADER, key_of
+from clarion.accept.routes_once import Remember, answer_once
 from clarion.accept.shapes import BroadcastIn, BroadcastOut
 from clarion.domain import ids
-from clarion.domain.errors import Conflict, NotFound
-from clarion.ports.journal import Append, Cursor, IdempotencyEntry
-from clarion.ports.web import Call, Reply, Route
+from clarion.domain.errors import Conflict, NotFound, Overloaded
+from clarion.domain.segment import Filter
+from clarion.journal.events import Audience
+from clarion.ports.journal import Append, Cursor
+from clarion.ports.web import Call, Caller, Reply, Route
 
 _PACK: Final = msgspec.msgpack.Encoder()
 _JSON: Final = msgspec.json.Encoder()
+_FILTER: Final = msgspec.json.Decoder(Filter)
+_RECOUNT_AFTER_S: Final = 60
 
 
 def routes(door: Door) -> list[Route]:
@@ -58,33 +64,33 @@ class _Handlers:
         self._door = door
 
     async def create(self, call: Call) -> Reply:
-        door, tenant, body = self._door, call.caller.tenant, call.body
-        key = key_of(call.headers.get(HEADER), body.idempotency_key)
-        if key is None:
-            return Reply(raw=await self._start(tenant, body), status=202)
-        digest = body_hash(call.raw)
-        answer = door.once.begin(tenant, key, digest, door.clock.now_ms())
-        if answer is not None:
-            return Reply(raw=answer, status=202, headers=REPLAYED)
-        try:
-            return Reply(raw=await self._start(tenant, body, key, digest), status=202)
-        finally:
-            door.once.end(tenant, key)
+        key = key_of(call.headers.get(HEADER), call.body.idempotency_key)
+        return await answer_once(self._door, call, key, lambda remember: self._start(call, remember))
 
-    async def _start(self, tenant: str, body: BroadcastIn, key: str | None = None, digest: bytes = b"") -> bytes:
-        door = self._door
-        job = door.admission(tenant).broadcast(body)
+    async def _start(self, call: Call, remember: Remember) -> Reply:
+        door, caller = self._door, call.caller
+        job = door.admission(caller.tenant).broadcast(call.body)
+        await self._check_size(caller, job.audience)
+        door.quotas.charge(caller, 1)
         now_ms = door.clock.now_ms()
         entropy = door.clock.entropy(ids.ENTROPY_BYTES)
         partition = entropy[0] % door.journal.partitions
         id_ = ids.notification_id(now_ms, partition, entropy)
-        cursor = Cursor(id_, tenant, partition, "running", 0, 0, 0, 0, now_ms, now_ms, _PACK.encode(job))
+        cursor = Cursor(id_, caller.tenant, partition, "running", 0, 0, 0, 0, now_ms, now_ms, _PACK.encode(job))
         answer = _JSON.encode(BroadcastOut(ids.write(ids.BROADCAST_PREFIX, id_), "running"))
-        entries: list[IdempotencyEntry] = []
-        if key is not None:
-            entries.append(entry(tenant, key, digest, answer, now_ms))
-        await door.journal.append(Append(cursors=[cursor], idempotency=entries))
-        return answer
+        await door.journal.append(Append(cursors=[cursor], idempotency=remember(answer)))
+        return Reply(raw=answer, status=202, headers=door.quotas.standing(caller))
+
+    async def _check_size(self, caller: Caller, audience: Audience) -> None:
+        most = self._door.quotas.audience_max(caller)
+        if most is None:
+            return
+        filter_ = None if audience.filter is None else _FILTER.decode(audience.filter)
+        count = await self._door.audiences.count(caller.tenant, audience.topic, filter_, most=most)
+        if count.users > most:
+            self._door.quotas.refuse_audience(count.users, most)
+        if not count.exact:
+            raise Overloaded("the audience could not be counted in time", retry_after_s=_RECOUNT_AFTER_S)
 
     async def pause(self, call: Call) -> Reply:
         return await self._steer(call, "paused", ("running", "paused"))
@@ -96,7 +102,8 @@ class _Handlers:
         reply = await self._steer(call, "cancelled", ("running", "paused", "done", "cancelled"))
         cursor = self._cursor(call)
         door = self._door
-        await append_cancellation(door.journal, cursor.tenant, cursor.cursor_id, cursor.partition, door.clock.now_ms())
+        subject = Subject(cursor.cursor_id, cursor.partition)
+        await door.journal.append(cancellation(cursor.tenant, [subject], door.clock.now_ms()))
         return reply
 
     async def _steer(self, call: Call, status: str, allowed_from: tuple[str, ...]) -> Reply:

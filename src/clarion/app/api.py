@@ -149,7 +149,9 @@ def _routes(parts: Parts) -> list[Route]:
         *record_routes.routes(parts.state, parts.journal, parts.directory, parts.clock),
         *realtime_routes.routes(parts.state, parts.directory, parts.clock, parts.control.users.touch, parts.journal),
         *routes_seen.routes(parts.state, parts.journal, parts.clock),
-        *control_routes.routes(parts.control, parts.vault, parts.renderer, traits, parts.clock, parts.journal, parts.expressions),
+        *control_routes.routes(
+            parts.control, parts.vault, parts.renderer, traits, parts.clock, parts.journal, parts.expressions
+        ),
         *_ops(parts),
     ]
 

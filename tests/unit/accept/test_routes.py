@@ -10,8 +10,10 @@ import pytest
 
 from clarion.accept import routes_broadcasts
 from clarion.accept.door import Door
+from clarion.accept.quota import QuotaGate
 from clarion.accept.routes import routes
 from clarion.accept.worker import AcceptWriter
+from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.domain.channel import CHANNELS, LANES
 from clarion.domain.errors import CallerError, Conflict, InvalidField, KeyReused, NotFound, Overloaded
 from clarion.domain.ids import NOTIFICATION_PREFIX, read
@@ -22,6 +24,16 @@ from tests.stages.virtual import run, until
 from tests.stages.world import TENANT, World
 
 
+class NoAudiences:
+    """None of these callers has a quota, so no audience is counted."""
+
+    async def count(self, *_values: Any, **_options: Any) -> Any:
+        raise AssertionError("nothing should be counted")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
 class Entrance:
     """A door over a small world, called as the HTTP layer calls it."""
 
@@ -29,8 +41,16 @@ class Entrance:
         self.world = World(directory, partitions=2)
         journal, clock = self.world.journal, self.world.clock
         self.writer = AcceptWriter(journal, clock, self.world.notes, linger_ms=5)
+        gate = QuotaGate(MemoryQuotas(), directory, clock, self.world.notes)
         door = Door(
-            journal, directory, self.writer, clock, lambda tenant, _id: tenant == TENANT, backlog_max=backlog_max
+            journal,
+            directory,
+            self.writer,
+            clock,
+            lambda tenant, _id: tenant == TENANT,
+            gate,
+            NoAudiences(),
+            backlog_max=backlog_max,
         )
         self._routes = {(one.method, one.path): one for one in [*routes(door), *routes_broadcasts.routes(door)]}
 
