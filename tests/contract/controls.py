@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.control import SqliteControl
@@ -78,7 +79,9 @@ class House:
         self.directory = SqliteDirectory(self.data_dir, self.vault, self.clock)
         self.journal = MemoryJournal(self.clock, PARTITIONS)
         vendors = {(Channel.EMAIL, "post_office"): POST_OFFICE}
-        self.routes = routes(self.control, self.vault, LiquidRenderer(), vendors, self.clock, self.journal)
+        self.routes = routes(
+            self.control, self.vault, LiquidRenderer(), vendors, self.clock, self.journal, CelExpressions()
+        )
 
     @classmethod
     def copy_of(cls, empty: Path, folder: Path) -> "House":

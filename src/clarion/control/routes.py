@@ -3,6 +3,7 @@
 from clarion.control.auth import routes as auth
 from clarion.control.auth.tokens import UserTokens
 from clarion.control.categories import routes as categories
+from clarion.control.event_rules import routes as event_rules
 from clarion.control.policy import routes as policy
 from clarion.control.providers import routes as providers
 from clarion.control.schedules import routes as schedules
@@ -15,6 +16,7 @@ from clarion.control.topics import routes as topics
 from clarion.control.users import routes as users
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
+from clarion.ports.expressions import Expressions
 from clarion.ports.journal import Journal
 from clarion.ports.renderer import Renderer
 from clarion.ports.secrets import Vault
@@ -22,7 +24,13 @@ from clarion.ports.web import Route
 
 
 def routes(
-    control: Control, vault: Vault, renderer: Renderer, vendors: providers.Vendors, clock: Clock, journal: Journal
+    control: Control,
+    vault: Vault,
+    renderer: Renderer,
+    vendors: providers.Vendors,
+    clock: Clock,
+    journal: Journal,
+    expressions: Expressions,
 ) -> list[Route]:
     """Return the endpoints of every area; `vendors` maps (channel, vendor name) to its declaration."""
     return [
@@ -33,6 +41,7 @@ def routes(
         *topics.routes(control.topics),
         *segments.routes(control, clock),
         *schedules.routes(control, journal, clock),
+        *event_rules.routes(control, expressions),
         *categories.routes(control.categories, control.definitions),
         *policy.routes(control.definitions),
         *templates.routes(control.templates, renderer),

@@ -1,6 +1,6 @@
 """Event rules: what a domain event of the tenant's makes for whom."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -30,3 +30,7 @@ class EventRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     if_: str | None = msgspec.field(default=None, name="if")
     enabled: bool = True
     name: str = ""
+
+
+EXPRESSION_NAMES: Final = ("event", "data")
+"""What expressions of a rule read: `event` with `type`, `user_id` (or null) and `occurred_at`, and the event's data."""

@@ -16,6 +16,7 @@ ENTROPY_BYTES: Final = 9
 NOTIFICATION_PREFIX: Final = "ntf_"
 BROADCAST_PREFIX: Final = "brd_"
 DELIVERY_PREFIX: Final = "dlv_"
+EVENT_PREFIX: Final = "evt_"
 
 
 def notification_id(at_ms: int, partition: int, entropy: bytes) -> bytes:

@@ -1,23 +1,30 @@
 """Endpoints of the inbox, for a user's own token: list, counts, and marking what was seen, read and put away."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from clarion.domain import ids
-from clarion.domain.errors import Forbidden, InvalidField, NotFound
-from clarion.domain.limits import INBOX_COUNT_MAX
+from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
+from clarion.domain.limits import INBOX_COUNT_MAX, READ_ALL_SIGHTINGS_MAX
+from clarion.journal.sightings import seen
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.inbox import Horizon, Inbox, Mark
+from clarion.ports.journal import Journal
 from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page
 from clarion.ports.times import shown
 from clarion.ports.web import USER, Call, Handler, Query, Reply, Route
 from clarion.realtime.reading import Reader
 from clarion.realtime.rules.inbox import ALL, ARCHIVED, UNREAD, Item, counts, wanted
+
+Touch: TypeAlias = Callable[[str, str], Awaitable[None]]
+"""Notes that a user (tenant, user id) is here now."""
 
 _ACTIVE: Final = "active"
 _SHOWN: Final = (_ACTIVE, UNREAD, ARCHIVED, ALL)
@@ -50,9 +57,9 @@ class InboxCounts(msgspec.Struct, frozen=True):
     more: bool
 
 
-def routes(inbox: Inbox, directory: Directory, clock: Clock) -> list[Route]:
-    """Return the endpoints of the inbox."""
-    handlers = _Inbox(inbox, directory, clock)
+def routes(inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, journal: Journal) -> list[Route]:
+    """Return the endpoints of the inbox; `touch` is told of whoever reads theirs, the journal of what they saw."""
+    handlers = _Inbox(inbox, directory, clock, touch, journal)
     queries = (Query("show", f"One of {', '.join(_SHOWN)}; {_ACTIVE} by default"), *PAGE_QUERIES)
     return [
         Route(
@@ -70,17 +77,19 @@ def routes(inbox: Inbox, directory: Directory, clock: Clock) -> list[Route]:
 
 
 class _Inbox:
-    def __init__(self, inbox: Inbox, directory: Directory, clock: Clock) -> None:
+    def __init__(self, inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, journal: Journal) -> None:
         self._inbox = inbox
+        self._journal = journal
         self._directory = directory
         self._clock = clock
+        self._touch = touch
 
     async def listed(self, call: Call) -> Reply:
         """Return a page; one of a filtered list may hold fewer items than asked for."""
         show, limit = call.query.get("show", _ACTIVE), limit_of(call.query)
         if show not in _SHOWN:
             raise InvalidField(f"must be one of {', '.join(_SHOWN)}", field="show")
-        items = self._reader(call).items(cursor_of(call.query, ids.DELIVERY_ID_BYTES), limit + 1)
+        items = (await self._reader(call)).items(cursor_of(call.query, ids.DELIVERY_ID_BYTES), limit + 1)
         found: list[Item] = []
         last: Item | None = None
         for looked_at, item in enumerate(items):
@@ -92,14 +101,17 @@ class _Inbox:
         return page([_out(item) for item in found], None)
 
     async def counts(self, call: Call) -> Reply:
-        items = self._reader(call).items(None, INBOX_COUNT_MAX)
+        items = (await self._reader(call)).items(None, INBOX_COUNT_MAX)
         total, unseen, unread = counts(islice(items, INBOX_COUNT_MAX))
         return Reply(InboxCounts(total, unseen, unread, next(items, None) is not None))
 
     async def read_all(self, call: Call) -> Reply:
-        newest = next(self._reader(call).items(None, 1), None)
-        if newest is not None:
-            horizon = Horizon(newest.item_id, self._clock.now_ms())
+        items = (await self._reader(call)).items(None, READ_ALL_SIGHTINGS_MAX)
+        newest = list(islice(items, READ_ALL_SIGHTINGS_MAX))
+        if newest:
+            now_ms = self._clock.now_ms()
+            await self._tell(call, [item.item_id for item in newest if item.seen_ms is None], now_ms)
+            horizon = Horizon(newest[0].item_id, now_ms)
             await asyncio.to_thread(self._inbox.read_all, call.caller.tenant, _user(call), horizon)
         return Reply(status=204)
 
@@ -111,13 +123,26 @@ class _Inbox:
             id_ = ids.read(ids.DELIVERY_PREFIX, text, ids.DELIVERY_ID_BYTES)
             if id_ is None or not self._inbox.item(tenant, user_id, self._ordinal(call), id_):
                 raise NotFound(f"unknown inbox item {text!r}", field="id")
-            await asyncio.to_thread(self._inbox.mark, tenant, user_id, _mark(id_, verb, self._clock.now_ms()))
+            said = _mark(id_, verb, self._clock.now_ms())
+            before = self._inbox.marks(tenant, user_id, [id_]).get(id_)
+            if said.seen_ms is not None and (before is None or not before.seen_ms):
+                await self._tell(call, [id_], said.seen_ms)
+            await asyncio.to_thread(self._inbox.mark, tenant, user_id, said)
             return Reply(status=204)
 
         return mark
 
-    def _reader(self, call: Call) -> Reader:
-        return Reader(self._inbox, call.caller.tenant, _user(call), self._ordinal(call))
+    async def _tell(self, call: Call, items: list[bytes], now_ms: int) -> None:
+        """Tell the journal what was seen, before the mark is stored: a call that was cut off is made again."""
+        if items:
+            told = seen(call.caller.tenant, _user(call), map(ids.notification_of, items), now_ms)
+            await self._journal.append(told)
+
+    async def _reader(self, call: Call) -> Reader:
+        tenant, user_id = call.caller.tenant, _user(call)
+        with suppress(Overloaded):  # whoever cannot be noted now is noted another time
+            await self._touch(tenant, user_id)
+        return Reader(self._inbox, tenant, user_id, self._ordinal(call))
 
     def _ordinal(self, call: Call) -> int | None:
         user_id = _user(call)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from clarion.accept import routes as accept_routes
-from clarion.accept import routes_broadcasts
+from clarion.accept import routes_broadcasts, routes_events
 from clarion.app.http.openapi import document, page
 from clarion.control import routes as control_routes
 from clarion.ports.web import PUBLIC, Route
@@ -22,10 +22,11 @@ def routes() -> list[Route]:
     return [
         *accept_routes.routes(absent),
         *routes_broadcasts.routes(absent),
+        *routes_events.routes(absent, absent),
         *record_routes.routes(absent, absent, absent, absent),
         *realtime_routes.routes(absent, absent, absent, absent, absent),
         *routes_seen.routes(absent, absent, absent),
-        *control_routes.routes(Anything(), absent, absent, {}, absent, absent),
+        *control_routes.routes(Anything(), absent, absent, {}, absent, absent, absent),
     ]
 
 

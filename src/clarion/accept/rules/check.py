@@ -76,11 +76,15 @@ def channels(template: Template, wanted: Sequence[Channel] | None) -> list[str] 
 
 
 def data(template: Template, given: Mapping[str, Any]) -> None:
-    """Check that every variable the template reads is there, that nothing is nested too deeply and that the journal can
-    hold every number."""
+    """Check that every variable the template reads is there, and that the journal can hold the data."""
     for name in template.variables:
         if name not in given:
             raise InvalidField(f"template {template.key!r} needs this variable", field=f"data.{name}")
+    values(given)
+
+
+def values(given: Mapping[str, Any]) -> None:
+    """Check that nothing is nested too deeply and that the journal can hold every number."""
     for name, value in given.items():
         if isinstance(value, (dict, list)) and _deeper(value, JSON_DEPTH_MAX):
             raise InvalidField(f"is nested deeper than {JSON_DEPTH_MAX} levels", field=f"data.{name}")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from clarion.backends.sqlite.connection import fetch_all
 from clarion.backends.sqlite.state_threads import Threads
 from clarion.domain.limits import RECIPIENTS_MAX
 
@@ -23,4 +24,4 @@ class StateSightings:
 
     def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
         """Return who saw the notification and when, by user."""
-        return self._threads.reader().execute(_OF_ALL, (tenant, notification_id, RECIPIENTS_MAX)).fetchall()
+        return fetch_all(self._threads.reader(), _OF_ALL, (tenant, notification_id, RECIPIENTS_MAX))

@@ -1,0 +1,1 @@
+"""Event rules: what an event of the tenant's world makes, for whom, and when."""
