@@ -3,6 +3,7 @@
 import pytest
 
 from clarion.domain.errors import StaleLease
+from clarion.domain.limits import HOLD_MS_MAX
 from clarion.ports.journal import (
     Append,
     Cancellation,
@@ -105,7 +106,7 @@ class TestCancellations:
     async def test_sequence_numbers_do_not_come_again_after_a_trim(self, journal):
         await journal.append(Append(cancellations=[Cancellation("acme", b"a", 1)]))
         sequence, _ = journal.cancelled_since(0)
-        await journal.trim(2)
+        await journal.trim(2 + HOLD_MS_MAX)
         assert journal.cancelled_since(0) == (0, [])
         await journal.append(Append(cancellations=[Cancellation("acme", b"b", 3)]))
         assert journal.cancelled_since(sequence)[1] == [b"b"]
@@ -117,6 +118,13 @@ class TestCancellations:
         assert journal.cancelled_since(0)[1] == [b"a"]
         await journal.fire(START_MS + 5, 10)
         await journal.trim(START_MS)
+        assert journal.cancelled_since(0)[1] == []
+
+    async def test_a_cancellation_outlives_whatever_may_be_held(self, journal):
+        await journal.append(Append(cancellations=[Cancellation("acme", b"a", START_MS)]))
+        await journal.trim(START_MS + HOLD_MS_MAX)
+        assert journal.cancelled_since(0)[1] == [b"a"]
+        await journal.trim(START_MS + HOLD_MS_MAX + 1)
         assert journal.cancelled_since(0)[1] == []
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits import LEASE_TTL_MS_MAX
+from clarion.domain.limits import HOLD_MS_MAX, LEASE_TTL_MS_MAX
 from clarion.ports.journal import (
     Append,
     Cancellation,
@@ -192,6 +192,6 @@ class TestTrim:
         cancelled = [Cancellation("acme", b"%d" % n, START_MS + n) for n in range(4)]
         await journal.append(Append(idempotency=entries, cancellations=cancelled))
         clock.pass_ms(2)
-        assert await journal.trim(START_MS + 1) == 0
+        assert await journal.trim(START_MS + 1 + HOLD_MS_MAX) == 0
         assert [journal.idempotency("acme", str(n), 0) is None for n in range(4)] == [True, True, True, False]
         assert journal.cancelled_since(0)[1] == [b"1", b"2", b"3"]

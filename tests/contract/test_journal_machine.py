@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import SqliteJournal, open_journal
 from clarion.domain.errors import StaleLease
+from clarion.domain.limits import HOLD_MS_MAX
 from clarion.ports.journal import (
     Append,
     Cancellation,
@@ -170,7 +171,7 @@ class TwoJournals(RuleBasedStateMachine):
     def set_cursor_status(self, name: bytes, status: str) -> None:
         self.both("set_cursor_status", name, status, ["running", "paused"], self.clock.now_ms())
 
-    @rule(age_ms=st.integers(-10, 200))
+    @rule(age_ms=st.integers(-10, 200).flatmap(lambda ms: st.sampled_from([ms, ms - HOLD_MS_MAX])))
     def trim(self, age_ms: int) -> None:
         self.both("trim", self.clock.now_ms() - age_ms)
 

@@ -268,8 +268,8 @@ class Journal(Protocol):
 
     async def trim(self, older_than_ms: int) -> int:
         """Delete frames appended before a time that every group with a commit on their stream has committed (a stream
-        nobody committed to stays whole), expired idempotency entries and waits, and old cancellations, but none of a
-        subject whose own timer still waits; return how many frames went. Offsets never start again, and cells and caps
+        nobody committed to stays whole), expired idempotency entries and waits, and cancellations older by `HOLD_MS_MAX` (for so
+        long may something of theirs be held), but none of a subject whose own timer still waits; return how many frames went. Offsets never start again, and cells and caps
         stay."""
         ...
 

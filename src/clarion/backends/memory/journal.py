@@ -11,7 +11,7 @@ import msgspec
 from clarion.backends.memory.journal_cells import MemoryCells
 from clarion.backends.memory.journal_leases import MemoryLeases
 from clarion.domain.errors import DurabilityError
-from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX, PARTITIONS_MAX
+from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, HOLD_MS_MAX, JOURNAL_READ_BYTES_MAX, PARTITIONS_MAX
 from clarion.journal.topics import GROUP_TOPICS, urgency
 from clarion.journal.watch import Growth, GrowthWatch, streams_of
 from clarion.ports.clock import Clock
@@ -208,7 +208,9 @@ class MemoryJournal:
         self._cells.trim(now_ms)
         self._idempotency = {key: entry for key, entry in self._idempotency.items() if entry.expires_ms > now_ms}
         self._cancellations = [
-            (n, c) for n, c in self._cancellations if c.at_ms >= older_than_ms or c.subject_id in self._timers
+            (n, c)
+            for n, c in self._cancellations
+            if c.at_ms >= older_than_ms - HOLD_MS_MAX or c.subject_id in self._timers
         ]
         return before - sum(len(stream.frames) for stream in self._streams.values())
 

@@ -6,7 +6,7 @@ import apsw
 
 from clarion.backends.sqlite.connection import fetch_all
 from clarion.backends.sqlite.journal_streams import Stream, find_id, first_since, frame_id
-from clarion.domain.limits import TRIM_ROWS_PER_COMMIT_MAX
+from clarion.domain.limits import HOLD_MS_MAX, TRIM_ROWS_PER_COMMIT_MAX
 
 _STREAM_FLOORS: Final = """SELECT stream_id, min(c."offset") FROM streams JOIN commits c USING (topic, partition)
     GROUP BY stream_id"""
@@ -39,7 +39,7 @@ def trim_entries(db: apsw.Connection, older_than_ms: int, now_ms: int) -> int:
     before = db.total_changes()
     db.execute(_EXPIRED, (now_ms, TRIM_ROWS_PER_COMMIT_MAX))
     db.execute(_EXPIRED_WAITS, (now_ms, TRIM_ROWS_PER_COMMIT_MAX))
-    db.execute(_OLD_CANCELLATIONS, (older_than_ms, TRIM_ROWS_PER_COMMIT_MAX))
+    db.execute(_OLD_CANCELLATIONS, (older_than_ms - HOLD_MS_MAX, TRIM_ROWS_PER_COMMIT_MAX))
     return db.total_changes() - before
 
 
