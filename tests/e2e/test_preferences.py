@@ -1,6 +1,7 @@
 """Who does not get a notification, and the reason the timeline gives."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -75,8 +76,79 @@ def test_a_tenants_defaults_hold_for_whoever_said_nothing(home):
     assert outcome(home, "orders")["email"] == "sent"
 
 
+def test_an_opt_out_ends_when_it_says(home):
+    soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+    prefer(home, {"orders": {"email": {"allowed": False, "until": soon}}, "*": {"email": True}})
+    assert outcome(home, "orders")["email"] == ("opted_out", "user preference orders.email")
+    until(lambda: outcome(home, "orders")["email"] == "sent", "the opt-out is over", 10)
+
+
+def test_users_choose_for_themselves_and_who_told_is_kept(home):
+    ada = home.inbox_of("ada")
+    ada.put("/v1/me/preferences", {"orders": {"sms": False}})
+    assert home.get("/v1/users/ada/preferences") == ada.get("/v1/me/preferences") == {"orders": {"sms": False}}
+    assert outcome(home, "orders")["sms"] == ("opted_out", "user preference orders.sms")
+    prefer(home, {})
+    history = list(home.pages("/v1/users/ada/consents", limit=1))
+    assert [(entry["channel"], entry["allowed"]) for entry in history] == [("sms", None), ("sms", False)]
+    assert history[1]["source"] == "user" != history[0]["source"]
+    home.refused(403, "PUT", "/v1/me/preferences", {})
+    ada.refused(403, "PUT", "/v1/users/ada/preferences", {})
+
+
+def test_quiet_hours_hold_what_disturbs_but_nothing_critical(home):
+    home.put("/v1/users/ada/quiet-hours", quiet_now())
+    id_ = home.send("ada", "orders")
+    held = until(lambda: held_by(home.seen(id_)), "the text message is held")
+    assert held == {"sms": "quiet_hours"}
+    assert outcome(home, "security") == dict.fromkeys(SHOWN, "sent")
+    home.delete("/v1/users/ada/quiet-hours")
+    assert outcome(home, "orders") == dict.fromkeys(SHOWN, "sent")
+
+
+def test_a_tenants_quiet_hours_hold_for_who_has_none_and_a_category_may_ignore_them(home):
+    home.put("/v1/policy", {"quiet_hours": quiet_now("Asia/Tokyo"), "zone": "Asia/Tokyo"})
+    home.put("/v1/categories/orders", {"lane": "high", "quiet_hours": False})
+    id_ = home.send("ada", "plain")
+    assert until(lambda: held_by(home.seen(id_)), "the text message is held") == {"sms": "quiet_hours"}
+    assert outcome(home, "orders") == dict.fromkeys(SHOWN, "sent")
+    home.put("/v1/users/ada/quiet-hours", {"windows": []})
+    assert outcome(home, "plain") == dict.fromkeys(SHOWN, "sent")
+
+
+def quiet_now(zone="UTC"):
+    """Quiet hours for text messages that last from an hour ago until in two hours."""
+    now = datetime.now(ZoneInfo(zone))
+    start, end = (f"{now + timedelta(hours=hours):%H:%M}" for hours in (-1, 2))
+    return {"windows": [{"start": start, "end": end}], "channels": ["sms"]}
+
+
+def held_by(notification):
+    """Channels that are held with the reason, once all others are at rest."""
+    found = {d["channel"]: (d["state"], d["reason"]) for d in notification["deliveries"]}
+    rest = {state for state, _ in found.values()} <= {"held", "sent"}
+    return {channel: why for channel, (state, why) in found.items() if state == "held"} if rest else None
+
+
+def test_every_contact_of_a_channel_is_written_to(home):
+    home.user("ada", email="ada@example.com", contacts={"email": ["office@example.com", "ada@example.com"]})
+    told = home.told("ada", "orders", channels=["email"])
+    assert {(d["address"], d["state"]) for d in told["deliveries"]} == {
+        ("ada@example.com", "sent"),
+        ("office@example.com", "sent"),
+    }
+
+
+def test_reading_the_inbox_is_being_seen(home):
+    assert home.get("/v1/users/ada")["last_seen_at"] is None
+    home.inbox_of("ada").get("/v1/inbox")
+    assert home.get("/v1/users/ada")["last_seen_at"] is not None
+
+
 def test_critical_is_sent_whatever_anyone_prefers(home):
-    prefer(home, {"*": {"*": False}, "security": {"*": False}})
+    problem = home.refused(422, "PUT", "/v1/users/ada/preferences", {"security": {"*": False}})
+    assert (problem["field"], problem["code"]) == ("security.*", "critical_category")
+    prefer(home, {"*": {"*": False}})
     home.put("/v1/preferences/defaults", {"*": {"*": False}})
     assert outcome(home, "security") == dict.fromkeys(SHOWN, "sent")
     assert home.told("ada", "security")["lane"] == "critical"
