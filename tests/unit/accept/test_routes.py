@@ -1,84 +1,19 @@
 """The door as a whole: what is taken is on the journal exactly once, what is refused leaves nothing behind."""
 
 import asyncio
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
-from clarion.accept import routes_broadcasts
-from clarion.accept.door import Door
-from clarion.accept.quota import QuotaGate
-from clarion.accept.routes import routes
-from clarion.accept.worker import AcceptWriter
-from clarion.backends.memory.quotas import MemoryQuotas
-from clarion.domain.channel import CHANNELS, LANES
+from clarion.domain.channel import CHANNELS
 from clarion.domain.errors import CallerError, Conflict, InvalidField, KeyReused, NotFound, Overloaded
 from clarion.domain.ids import NOTIFICATION_PREFIX, read
 from clarion.journal import topics
-from clarion.journal.events import AcceptedFrame
-from clarion.ports.web import Call, Caller, Reply
 from tests.stages.virtual import run, until
-from tests.stages.world import TENANT, World
-
-
-class NoAudiences:
-    """None of these callers has a quota, so no audience is counted."""
-
-    async def count(self, *_values: Any, **_options: Any) -> Any:
-        raise AssertionError("nothing should be counted")
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
-class Entrance:
-    """A door over a small world, called as the HTTP layer calls it."""
-
-    def __init__(self, directory: Any, backlog_max: int = 10_000) -> None:
-        self.world = World(directory, partitions=2)
-        journal, clock = self.world.journal, self.world.clock
-        self.writer = AcceptWriter(journal, clock, self.world.notes, linger_ms=5)
-        gate = QuotaGate(MemoryQuotas(), directory, clock, self.world.notes)
-        door = Door(
-            journal,
-            directory,
-            self.writer,
-            clock,
-            lambda tenant, _id: tenant == TENANT,
-            gate,
-            NoAudiences(),
-            backlog_max=backlog_max,
-        )
-        self._routes = {(one.method, one.path): one for one in [*routes(door), *routes_broadcasts.routes(door)]}
-
-    async def post(
-        self, path: str, body: Any = None, *, key: str | None = None, tenant: str = TENANT, **at: str
-    ) -> Reply:
-        route = self._routes["POST", path]
-        raw = msgspec.json.encode(body)
-        decoded = None if route.body is None else msgspec.json.decode(raw, type=route.body)
-        headers = {} if key is None else {"idempotency-key": key}
-        caller = Caller(tenant, "key", frozenset({"*"}))
-        return await route.handler(Call(caller, at, {}, headers, raw, decoded))
-
-    async def say(self, *values: Any, **options: Any) -> Any:
-        reply = await self.post(*values, **options)
-        return msgspec.json.decode(reply.raw if reply.raw is not None else msgspec.json.encode(reply.body))
-
-    def stored(self) -> Iterator[bytes]:
-        for lane in LANES:
-            for frame in self.world.events(topics.accepted(lane)):
-                assert isinstance(frame, AcceptedFrame)
-                yield from frame.notification_ids
-
-
-ONE = "/v1/notifications"
-BATCH = "/v1/notifications/batch"
-BLAST = "/v1/broadcasts"
-GOOD = {"to": "u1", "template": "hello"}
+from tests.stages.world import TENANT
+from tests.unit.accept.entrance import BATCH, BLAST, GOOD, ONE, Entrance
 
 
 def test_what_is_answered_is_on_the_journal(directory):

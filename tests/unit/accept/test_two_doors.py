@@ -1,0 +1,118 @@
+"""Two API processes on one journal: whatever comes to both at once under one key is taken once."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.domain.errors import KeyReused
+from clarion.domain.ids import NOTIFICATION_PREFIX, read
+from clarion.ports.journal import Append
+from tests.stages.virtual import run
+from tests.stages.world import World
+from tests.unit.accept.entrance import BATCH, BLAST, GOOD, ONE, Entrance
+
+
+class SlowJournal(MemoryJournal):
+    """Both doors have looked up a key before either has stored its answer."""
+
+    async def append(self, batch: Append) -> list[int]:
+        await asyncio.sleep(0.005)
+        return await super().append(batch)
+
+
+def two_doors(directory: Any) -> tuple[Entrance, Entrance]:
+    world = World(directory, partitions=2, journal=SlowJournal)
+    return Entrance(directory, world=world), Entrance(directory, world=world)
+
+
+def notification(answer: bytes) -> bytes | None:
+    return read(NOTIFICATION_PREFIX, msgspec.json.decode(answer)["id"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [(ONE, GOOD), (BATCH, {"notifications": [GOOD, {**GOOD, "to": "nobody"}]})],
+)
+def test_one_key_at_both_doors_is_one_notification_and_one_answer(directory, path, body):
+    async def story() -> None:
+        doors = two_doors(directory)
+        replies = await asyncio.gather(*(door.post(path, body, key="k") for door in doors))
+        assert replies[0].raw == replies[1].raw
+        assert [reply.status for reply in replies] == [202, 202]
+        assert sorted(len(reply.headers) for reply in replies) == [0, 1]
+        assert len(list(doors[0].stored())) == 1
+
+    run(story())
+
+
+def test_one_key_at_both_doors_starts_one_broadcast(directory):
+    async def story() -> None:
+        doors = two_doors(directory)
+        body = {"audience": {"all": True}, "template": "hello"}
+        replies = await asyncio.gather(*(door.post(BLAST, body, key="k") for door in doors))
+        assert replies[0].raw == replies[1].raw
+        assert len(doors[0].world.journal.cursors()) == 1
+
+    run(story())
+
+
+def test_another_body_at_the_other_door_is_refused(directory):
+    async def story() -> None:
+        one, two = two_doors(directory)
+        told = await asyncio.gather(
+            one.post(ONE, GOOD, key="k"), two.post(ONE, {**GOOD, "to": "u2"}, key="k"), return_exceptions=True
+        )
+        assert sum(isinstance(answer, KeyReused) for answer in told) == 1
+        assert len(list(one.stored())) == 1
+
+    run(story())
+
+
+def test_who_shares_an_append_with_a_late_key_is_not_touched(directory):
+    async def story() -> None:
+        one, two = two_doors(directory)
+        calls = [door.post(ONE, GOOD, key=key) for key in ("k", "l") for door in (one, two)]
+        others = [door.post(ONE, GOOD, key=key) for door, key in ((two, None), (two, "mine"), (one, None))]
+        replies = await asyncio.gather(*calls, *others)
+        answers = [notification(reply.raw) for reply in replies]
+        assert (answers[0], answers[2]) == (answers[1], answers[3])
+        assert sorted(one.stored()) == sorted(set(answers))
+        assert len(set(answers)) == 5
+        assert [reply.headers for reply in replies[4:]] == [{}] * 3
+
+    run(story())
+
+
+def test_items_that_the_other_door_took_are_answered_as_there(directory):
+    async def story() -> None:
+        one, two = two_doors(directory)
+        mine, theirs = {**GOOD, "idempotency_key": "mine"}, {**GOOD, "idempotency_key": "theirs"}
+        other_body = {**GOOD, "idempotency_key": "clash", "to": "u2"}
+        first, second = await asyncio.gather(
+            one.say(BATCH, {"notifications": [theirs, {**GOOD, "idempotency_key": "clash"}]}, key="a"),
+            two.say(BATCH, {"notifications": [GOOD, theirs, other_body, mine]}, key="b"),
+        )
+        results = second["results"]
+        assert [result["status"] for result in results] == ["accepted", "accepted", "refused", "accepted"]
+        assert [result.get("replayed", False) for result in results] == [False, True, False, False]
+        assert results[1]["id"] == first["results"][0]["id"]
+        assert results[2]["error"]["code"] == "idempotency_key_reused"
+        accepted = {result["id"] for result in [*first["results"], *results] if "id" in result}
+        assert {read(NOTIFICATION_PREFIX, id_) for id_ in accepted} == set(one.stored())
+        assert len(list(one.stored())) == 4
+        assert await two.say(BATCH, {"notifications": [GOOD, theirs, other_body, mine]}, key="b") == second
+
+    run(story())
+
+
+def test_a_late_request_gives_its_key_back(directory):
+    async def story() -> None:
+        doors = two_doors(directory)
+        await asyncio.gather(*(door.post(ONE, GOOD, key="k") for door in doors))
+        for door in doors:
+            assert (await door.post(ONE, GOOD, key="k")).headers == {"Idempotency-Replayed": "true"}
+
+    run(story())
