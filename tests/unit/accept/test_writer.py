@@ -12,7 +12,7 @@ from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import Recipient, Request
-from clarion.ports.journal import Append
+from clarion.ports.journal import Append, IdempotencyEntry
 from tests.stages.virtual import LoopClock, run, until
 from tests.stages.world import Notes
 
@@ -124,3 +124,30 @@ def test_lanes_and_partitions_have_frames_of_their_own_within_the_bounds():
         assert stored(journal, Lane.HIGH) == list(range(10))
 
     run(story())
+
+
+def test_a_key_answered_elsewhere_is_told_to_its_owner_alone():
+    async def story() -> None:
+        journal = SlowJournal()
+        door = writer(journal)
+        await journal.append(Append(idempotency=[answer("a"), answer("b")]))
+        journal.appends.clear()
+        told = await asyncio.gather(
+            door.take([taken(0)], [answer("c", b"mine")]),
+            door.take([taken(1)], [answer("a", b"mine")]),
+            door.take([taken(2)]),
+            door.take([taken(3), taken(4)], [answer("d", b"mine"), answer("b", b"mine"), answer("a", b"mine")]),
+            door.take([taken(5)], [answer("e")]),
+            return_exceptions=True,
+        )
+        assert [told[n] for n in (0, 2, 4)] == [None] * 3
+        assert [told[n].keys for n in (1, 3)] == [{("acme", "a")}, {("acme", "a"), ("acme", "b")}]
+        assert stored(journal) == [0, 2, 5]
+        assert len(journal.appends) == 2
+        assert journal.idempotency("acme", "d", 0) is None
+
+    run(story())
+
+
+def answer(key: str, given: bytes = b"given") -> IdempotencyEntry:
+    return IdempotencyEntry("acme", key, b"hash", given, 2**62)
