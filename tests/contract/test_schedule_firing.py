@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import open_journal
 from clarion.control.schedules.routes import routes
@@ -16,17 +17,19 @@ from clarion.domain import ids
 from clarion.domain.schedule import Schedule
 from clarion.journal import topics
 from clarion.journal.codec import decode
-from clarion.journal.events import AcceptedFrame, BroadcastJob, OccurrenceFrame
+from clarion.journal.consumer import LeasedPartitions
+from clarion.journal.events import AcceptedFrame, BroadcastJob
 from clarion.journal.schedules import Latest, latest_cell, latest_of, occurrence_timer, schedule_partition
-from clarion.plan.schedules.firing import Fired, Occurrences
-from clarion.ports.journal import Append, Commit, Cursor, Journal
+from clarion.plan.assemble import step_planner
+from clarion.plan.worker import PlanWorker
+from clarion.plan.workflow.worker import FetchPool
+from clarion.ports.journal import Append, Cursor, Journal
 from tests.contract.controls import PARTITIONS, House, migrated
-from tests.stages.world import Notes
+from tests.stages.world import Ledger, NoEgress, Notes
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
-BULK = "accepted.bulk"
 TO_ADA = {"to": {"user_id": "ada"}, "template": "weekly", "cron": "0 9 * * *", "data": {"n": 1}}
 TO_ALL = {"to": {"all": True}, "template": "weekly", "cron": "0 9 * * *"}
 """Both first come round on 2023-11-15 at 09:00 UTC: the clock starts on the 14th at 22:13:20."""
@@ -34,12 +37,13 @@ FIRST_MS = int(datetime.fromisoformat("2023-11-15T09:00Z").timestamp() * 1000)
 
 
 class Works:
-    """A control store, a journal and what fires schedules in between; `fire` and `plan` are what scheduler and planner do."""
+    """A control store, a journal and a planner; `fire` is what the scheduler does."""
 
     def __init__(self, house: House, journal: Journal) -> None:
         self.house = house
         self.journal = journal
         self.notes = Notes()
+        self.ledger = Ledger(journal)
         house.journal = journal
         house.routes = [*routes(house.control, journal, house.clock), *house.routes]
 
@@ -59,30 +63,47 @@ class Works:
     async def fire(self) -> int:
         return await self.journal.fire(self.now_ms, 1_000)
 
-    async def plan(self, *, dies: bool = False) -> list[Fired]:
-        """Plan what came up in all partitions; who dies does so before the append."""
-        planned = []
-        for partition in range(PARTITIONS):
-            lease = await self.journal.acquire(topics.GROUP_PLAN, partition, "planner", 60_000)
-            assert lease is not None
-            position = self.journal.committed(topics.GROUP_PLAN, partition).get(BULK)
-            for stored in self.journal.read(BULK, partition, position.offset if position else 0):
-                event = decode(stored.payload)
-                commit = Commit(lease, BULK, stored.offset)
-                if not isinstance(event, OccurrenceFrame):
-                    await self.journal.append(Append(commits=[commit], lease=lease))
-                    continue
-                occurrences = Occurrences(self.journal, self.house.directory, self.notes)
-                fired = occurrences.fire(event, partition, self.now_ms)
-                planned.append(fired)
-                if not dies:
-                    frames, timers, cursors, cells = fired
-                    await self.journal.append(
-                        Append(
-                            frames=frames, timers=timers, cursors=cursors, cells=cells, commits=[commit], lease=lease
-                        )
-                    )
-        return planned
+    async def plan(self) -> list[Append]:
+        """Plan whatever there is in all partitions, with a worker that was just started; return its appends."""
+        made: list[Append] = []
+        append = self.journal.append
+
+        async def noted(batch: Append) -> list[int]:
+            made.append(batch)
+            return await append(batch)
+
+        steps = step_planner(self.journal, self.house.directory, CelExpressions(), self.ledger, self.ledger, self.notes)
+        leases = LeasedPartitions(self.journal, topics.GROUP_PLAN, "planner", self.house.clock)
+        fetches = FetchPool(self.journal, NoEgress(), self.house.clock, self.notes)
+        worker = PlanWorker(
+            self.journal, steps, fetches, leases, self.house.clock, self.notes, batch_events=100, linger_ms=1
+        )
+        self.journal.append = noted
+        try:
+            for partition in range(PARTITIONS):
+                lease = await self.journal.acquire(topics.GROUP_PLAN, partition, "planner", 60_000)
+                while await worker.step(partition, lease):
+                    pass
+        finally:
+            self.journal.append = append
+        return made
+
+    async def die_planning(self) -> Append:
+        """Plan and die at the first append; return what it would have been."""
+        append, made = self.journal.append, []
+
+        async def die(batch: Append) -> list[int]:
+            made.append(batch)
+            raise SystemExit
+
+        self.journal.append = die
+        try:
+            await self.plan()
+        except SystemExit:
+            return made[0]
+        finally:
+            self.journal.append = append
+        raise AssertionError("nothing was planned")
 
     def sent(self) -> list[AcceptedFrame]:
         """Every notification on the journal, oldest first."""
@@ -228,18 +249,20 @@ async def test_the_clock_of_the_zone_decides_when_clocks_change(works):
     assert works.due() == [int(datetime.fromisoformat(at).timestamp() * 1000) for at in wanted]
 
 
-async def test_who_dies_before_the_append_leaves_it_to_the_next_who_makes_the_same(works):
-    await works.put()
-    await works.put("all", TO_ALL)
+@pytest.mark.parametrize("body", [TO_ADA, TO_ALL])
+async def test_who_dies_before_the_append_leaves_it_to_the_next_who_makes_the_same(works, body):
+    await works.put(body=body)
     works.at("2023-11-15T09:00:00Z")
     await works.fire()
-    first = await works.plan(dies=True)
-    assert (works.sent(), works.journal.cursors()) == ([], [])
-    second = await works.plan()
-    assert first == second
-    assert len(works.sent()) == len(works.journal.cursors()) == 1
+    for _ in range(3):
+        lost = await works.die_planning()
+        assert (works.sent(), works.journal.cursors(), await works.latest()) == ([], [], None)
+    done = (await works.plan())[0]
+    for part in ("frames", "timers", "cursors", "cells"):
+        assert getattr(lost, part) == getattr(done, part)
+    assert len(works.sent()) + len(works.journal.cursors()) == 1
     assert await works.plan() == []
-    assert len(works.sent()) == 1
+    assert works.journal.next_due_ms() == FIRST_MS + DAY_MS
 
 
 async def test_two_schedulers_and_two_planners_fire_once(works):
