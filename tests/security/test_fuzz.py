@@ -34,7 +34,12 @@ KNOWN = {
     "zone": ["Europe/Berlin", ""],
     "locale": ["pt-BR", ""],
     "expires_at": ["2090-01-01T00:00:00Z", None],
-    "audience": [{"all": True}, {"topic": "fans"}],
+    "audience": [{"all": True}, {"topic": "fans"}, {"segment": "fans"}],
+    "filter": [{"locale": "pt"}, {"all": [{"topic": "fans"}, {"not": {"attribute": "a.b", "in": [1, "x"]}}]}],
+    "workflow": [None],
+    "cancellation_key": ["order-7", None],
+    "local_time": [None, "2026-12-01T09:00"],
+    "send_at": ["2020-01-01T00:00:00Z", None],
     "address": ["ada@example.com", "+14155550101"],
 }
 NASTY_TEXT = st.sampled_from([
@@ -50,26 +55,29 @@ ANYTHING = st.recursive(
 )
 
 
-def made_of(kind, name=""):
+def made_of(kind, name="", inside=()):
     """Values of a msgspec type: mostly of its shape, with known names, odd texts and numbers in it."""
-    plain = _plain(kind)
+    plain = _plain(kind, inside)
     known = st.sampled_from(KNOWN[name]) if name in KNOWN else plain
     return st.one_of(known, known, plain, SCALARS) if name else plain
 
 
-def _plain(kind):
+def _plain(kind, inside=()):
+    """`inside` are the types around it: one that holds itself ends at the third level."""
     match kind:
-        case inspect.StructType(fields=fields):
-            required = {field.encode_name: made_of(field.type, field.encode_name) for field in fields if field.required}
-            rest = {field.encode_name: made_of(field.type, field.encode_name) for field in fields if not field.required}
-            return st.fixed_dictionaries(required, optional=rest)
+        case inspect.StructType(cls=cls, fields=fields):
+            if inside.count(cls) == 2:
+                return SCALARS
+            made = {field.encode_name: made_of(field.type, field.encode_name, (*inside, cls)) for field in fields}
+            rest = {field.encode_name: made.pop(field.encode_name) for field in fields if not field.required}
+            return st.fixed_dictionaries(made, optional=rest)
         case inspect.DictType(key_type=key, value_type=value):
-            names = _plain(key) | st.sampled_from(["sms", "news", "*", "body", "data"])
-            return st.dictionaries(names, _plain(value), max_size=3)
-        case inspect.ListType(item_type=item):
-            return st.lists(_plain(item), max_size=3)
+            names = _plain(key, inside) | st.sampled_from(["sms", "news", "*", "body", "data"])
+            return st.dictionaries(names, _plain(value, inside), max_size=3)
+        case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
+            return st.lists(_plain(item, inside), max_size=3)
         case inspect.UnionType(types=kinds):
-            return st.one_of(*map(_plain, kinds))
+            return st.one_of(*(_plain(one, inside) for one in kinds))
         case inspect.EnumType(cls=enum):
             return st.sampled_from([member.value for member in enum])
         case inspect.LiteralType(values=values):
