@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from clarion.control.users.rules import UserBody
 from tests.security.house import OPERATOR_KEY, WEBHOOK_SECRET, House
 
 KNOWN = {
-    "to": ["ada", "nobody"],
+    "to": ["ada", "nobody", {"user_id": "ada"}, {"topic": "fans"}],
     "template": ["note"],
     "category": ["news", None],
     "topic": ["fans", "nope"],
@@ -40,6 +41,15 @@ KNOWN = {
     "cancellation_key": ["order-7", None],
     "local_time": [None, "2026-12-01T09:00"],
     "send_at": ["2020-01-01T00:00:00Z", None],
+    "cron": ["0 9 * * *", None],
+    "rrule": [None, "FREQ=DAILY;COUNT=3"],
+    "start": [None, "2026-12-01T09:00"],
+    "too_late": ["1h"],
+    "expires_after": ["2d", None],
+    "windows": [[{"start": "22:00", "end": "08:00"}], [{"start": "08:00", "end": "08:00", "days": [7, 1]}]],
+    "hold_max": ["12h", "8d"],
+    "caps": [[], [{"limit": 3, "per": "1h", "channel": "sms"}]],
+    "route": [None, {"first": ["push", {"all": ["sms", "email"]}], "until": "seen", "within": "2m"}],
     "address": ["ada@example.com", "+14155550101"],
 }
 NASTY_TEXT = st.sampled_from([
@@ -110,7 +120,7 @@ def running(furnished):
 
         async def opened():
             house = House(Path(folder) / "house")
-            house.keys = keys
+            house.keys = keys | {"ada": house.tokens.issue("acme", "ada", int(time.time()), 3600)}
             return house
 
         house = runner.run(opened())
@@ -134,7 +144,7 @@ def _path(route) -> str:
 
 
 def _key(route) -> str:
-    return OPERATOR_KEY if route.scope == "operator" else "acme"
+    return {"operator": OPERATOR_KEY, "inbox": "ada"}.get(route.scope, "acme")
 
 
 def _bodies(house):
