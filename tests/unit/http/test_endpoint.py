@@ -9,7 +9,7 @@ import pytest
 from clarion.app.http.application import application
 from clarion.domain.errors import Conflict, DurabilityError, NotFound, Overloaded, StaleLease
 from clarion.domain.limits import BODY_WAIT_MS_MAX
-from clarion.ports.web import OPERATOR, PUBLIC, USER, Call, Caller, Reply, Route
+from clarion.ports.web import JSON, OPERATOR, PUBLIC, TOML, USER, Call, Caller, Reply, Route
 from tests.stages.virtual import run
 from tests.stages.world import Notes
 from tests.unit.http.asgi import Answer, call
@@ -19,6 +19,7 @@ CALLERS = {
     "good": Caller("acme", "k1", frozenset({"things:write"})),
     "wild": Caller("acme", "k2", frozenset({"*"})),
     "poor": Caller("acme", "k3", frozenset({"other"})),
+    "ria": Caller("acme", "user-token", frozenset({USER}), "ria"),
 }
 
 
@@ -47,6 +48,10 @@ class Site:
             Route("PUT", "/lines", self.lines, "things:write", "Stream", stream=True),
             Route("GET", "/operate", self.take, OPERATOR, "For the operator"),
             Route("GET", "/inbox", self.take, USER, "For a user"),
+            Route(
+                "PUT", "/toml", self.take, "things:write", "TOML too", body=Thing, limit_bytes=LIMIT, media=(JSON, TOML)
+            ),
+            Route("POST", "/seen", self.take, "things:write", "For both", body=To, by_user=True),
         ]
         self.app = application(routes, CALLERS.get, self.notes, requests_max=requests_max, on_durability_lost=self.stop)
 
@@ -243,3 +248,44 @@ def test_requests_beyond_the_bound_are_refused_and_places_come_back():
         assert (await call(app, "GET", "/wait")).status == 200
 
     run(story())
+
+
+def test_a_users_token_may_leave_the_body_out_where_a_key_may_not():
+    site = Site()
+    assert site.ask("POST", "/seen", key="ria").status == 200
+    assert site.calls[0].body is None
+    assert site.ask("POST", "/seen", b'{"email": "a@b.example"}', key="ria").status == 200
+    assert site.ask("POST", "/seen", b'{"email": "a@b.example"}', key="good").status == 200
+    assert [one.body for one in site.calls[1:]] == [To("a@b.example")] * 2
+    is_problem(site.ask("POST", "/seen", key="good"), 400, "malformed_body")
+    is_problem(site.ask("POST", "/seen", b'{"phone": 1}', key="ria"), 422, "invalid_field", "phone")
+    is_problem(site.ask("POST", "/seen", b"{}", key="poor"), 403, "forbidden", "Authorization")
+    is_problem(site.ask("GET", "/things/1", key="ria"), 403, "forbidden", "Authorization")
+
+
+THING = b'name = "ada"\n[[to]]\nemail = "a@example.com"\n[[to]]\n'
+
+
+@pytest.mark.parametrize("media", ["application/toml", "Application/TOML; charset=utf-8"])
+def test_toml_is_read_where_it_is_taken_and_the_content_type_says_so(media):
+    site = Site()
+    assert site.ask("PUT", "/toml", THING, headers={"content-type": media}).status == 200
+    assert site.calls[0].body == Thing([To("a@example.com"), To()], "ada")
+    is_problem(site.ask("POST", "/things", THING, headers={"content-type": media}), 400, "malformed_body")
+    assert site.ask("PUT", "/toml", b'{"name": "ada", "to": []}').status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "field"),
+    [
+        (THING.replace(b'"a@example.com"', b"2026-01-01T00:00:00Z"), 422, "invalid_field", "to[0].email"),
+        (b'name = "ada"', 422, "invalid_field", "to"),
+        (b'{"name": "ada", "to": []}', 400, "malformed_body", None),
+        (b"\xff\xfe", 400, "malformed_body", None),
+        (b"a = " + b"[" * 9_000, 400, "malformed_body", None),
+        (b"a = 1" + b"0" * 9_000, 400, "malformed_body", None),
+        (b"#" * (LIMIT + 1), 413, "too_large", None),
+    ],
+)
+def test_toml_that_cannot_be_read_is_refused(body, status, code, field):
+    is_problem(Site().ask("PUT", "/toml", body, headers={"content-type": TOML}), status, code, field)

@@ -1,0 +1,156 @@
+"""Who saw what: told once by apps and inboxes, heard by whoever waits for it, and shown in the timeline."""
+
+import msgspec
+import pytest
+
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.sqlite.state import SqliteState
+from clarion.domain import ids
+from clarion.domain.channel import Lane
+from clarion.domain.delivery_state import Event
+from clarion.domain.errors import Forbidden, InvalidField, NotFound
+from clarion.journal import events
+from clarion.journal.codec import decode, encode
+from clarion.journal.signals import seen_key
+from clarion.journal.topics import OUTCOMES, accepted
+from clarion.ports.journal import Append, Frame, Wait
+from clarion.ports.web import Call, Caller
+from clarion.realtime import routes as inbox_routes
+from clarion.realtime import routes_seen
+from clarion.record import routes as record_routes
+from tests.contract import ledgers as world
+from tests.contract.journals import PARTITIONS
+
+SEEN = "/v1/notifications/{id}/seen"
+WAITING = accepted(Lane.HIGH)
+
+
+class Nobody:
+    """A directory of users who are in no broadcast."""
+
+    def ordinals(self, tenant, user_ids):
+        return {}
+
+
+class Place:
+    """The endpoints that tell and show sightings, over one state file and one journal."""
+
+    def __init__(self, folder, clock):
+        self.state = SqliteState(folder, clock)
+        self.journal = MemoryJournal(clock, PARTITIONS)
+
+        async def touch(tenant, user_id):
+            pass
+
+        found = [
+            *inbox_routes.routes(self.state, Nobody(), clock, touch, self.journal),
+            *routes_seen.routes(self.state, self.journal, clock),
+            *record_routes.routes(self.state, self.journal, Nobody(), clock),
+        ]
+        self._routes = {(route.method, route.path): route for route in found}
+        self._folded = 0
+
+    async def call(self, method, path, *, body=None, user=None, tenant=world.TENANT, **parts):
+        route = self._routes[method, path]
+        decoded = None if body is None else msgspec.convert(body, route.body)
+        reply = await route.handler(Call(Caller(tenant, "key", frozenset(), user), parts, {}, {}, b"", decoded))
+        return None if reply.body is None else msgspec.json.decode(msgspec.json.encode(reply.body))
+
+    def told(self):
+        """Fold what was appended since; return the sightings among it as (notification, user)."""
+        frames = [frame for p in range(PARTITIONS) for frame in self.journal.read(OUTCOMES, p, 0)][self._folded :]
+        self._folded += len(frames)
+        world.fold_all(self.state, [frames])
+        return [
+            (id_, user)
+            for frame in map(decode, (one.payload for one in frames))
+            for id_, user in zip(frame.notification_ids, frame.user_ids, strict=True)
+        ]
+
+    async def wait_for(self, number):
+        """Wait for the sighting of a notification by its user."""
+        key = seen_key(world.NOTIFICATIONS[number], f"user-{number}")
+        await self.journal.append(Append(waits=[Wait(world.TENANT, key, b"instance", WAITING, 2, 1 << 50)]))
+
+    def heard(self):
+        return [decode(frame.payload) for frame in self.journal.read(WAITING, 2, 0)]
+
+
+@pytest.fixture
+def place(tmp_path, clock):
+    opened = Place(tmp_path, clock)
+    world.fold_all(opened.state, [world.stored([world.planned(n) for n in range(world.SINGLES)])])
+    yield opened
+    opened.state.close()
+
+
+def text(number):
+    return ids.write(ids.NOTIFICATION_PREFIX, world.NOTIFICATIONS[number])
+
+
+async def test_an_app_tells_by_key_or_by_the_users_own_token(place):
+    await place.call("POST", SEEN, id=text(0), body={"user_id": "user-0"})
+    await place.call("POST", SEEN, id=text(1), user="user-1")
+    await place.call("POST", SEEN, id=text(2), user="user-2", body={"user_id": "user-2"})
+    assert place.told() == [(world.NOTIFICATIONS[n], f"user-{n}") for n in range(3)]
+    for number in range(3):
+        found = await place.call("GET", "/v1/notifications/{id}", id=text(number))
+        (line,) = [line for line in found["timeline"] if line["event"] == "seen"]
+        assert (line["user_id"], line["delivery_id"], line["at"]) == (f"user-{number}", None, "2023-11-14T22:13:20Z")
+    await place.call("POST", SEEN, id=text(0), body={"user_id": "user-0"})
+    assert place.told() == [], "what is known is not told again"
+
+
+async def test_whoever_waits_for_the_sighting_is_told(place):
+    await place.wait_for(0)
+    await place.call("POST", SEEN, id=text(1), user="user-1")
+    assert place.heard() == []
+    await place.call("POST", SEEN, id=text(0), user="user-0")
+    (signal,) = place.heard()
+    assert (signal.tenants, signal.keys) == ([world.TENANT], [seen_key(world.NOTIFICATIONS[0], "user-0")])
+
+
+async def test_what_was_just_accepted_can_be_seen(place):
+    id_ = ids.notification_id(world.AT_MS + 9, 1, b"n" * 9)
+    request = events.Request([events.Recipient("ria")], "hello", None, None, "high", {})
+    frame = events.AcceptedFrame([id_], [world.TENANT], [world.AT_MS], [request])
+    await place.journal.append(Append(frames=[Frame(accepted(Lane.HIGH), 1, 1, encode(frame, 1))]))
+    await place.call("POST", SEEN, id=ids.write(ids.NOTIFICATION_PREFIX, id_), user="ria")
+    assert place.told() == [(id_, "ria")]
+    assert place.state.seen_ms(world.TENANT, id_, ["ria"])
+
+
+@pytest.mark.parametrize(
+    ("error", "call"),
+    [
+        (InvalidField, {"id": text(0), "body": {"user_id": "user-1"}}),
+        (NotFound, {"id": text(0), "user": "user-1"}),
+        (NotFound, {"id": text(0), "body": {"user_id": "user-0"}, "tenant": "other"}),
+        (NotFound, {"id": "ntf_zz", "body": {"user_id": "user-0"}}),
+        (NotFound, {"id": "ntf_" + "ff" * 16, "body": {"user_id": "user-0"}}),
+        (Forbidden, {"id": text(0), "user": "user-1", "body": {"user_id": "user-0"}}),
+    ],
+)
+async def test_nobody_speaks_for_another_or_of_what_they_did_not_get(place, error, call):
+    with pytest.raises(error):
+        await place.call("POST", SEEN, **call)
+    assert place.told() == []
+
+
+async def test_marks_of_the_inbox_tell_once(place):
+    for number in range(world.SINGLES):
+        item = world.attempted(number, Event.ACCEPTED, channel="inapp", vendor="inapp", content={"n": number})
+        item.user_ids = ["user-0"]
+        world.fold_all(place.state, [world.stored([item])])
+    items = [ids.write(ids.DELIVERY_PREFIX, id_) for id_ in world.SINGLE_IDS]
+    told = [(id_, "user-0") for id_ in world.NOTIFICATIONS]
+    await place.wait_for(0)
+    for verb in ("archive", "unread", "seen", "read", "seen"):
+        await place.call("POST", f"/v1/inbox/{{id}}/{verb}", user="user-0", id=items[0])
+    await place.call("POST", "/v1/inbox/{id}/read", user="user-0", id=items[1])
+    assert place.told() == told[:2]
+    assert len(place.heard()) == 1
+    await place.call("POST", "/v1/inbox/read-all", user="user-0")
+    assert sorted(place.told()) == told[2:]
+    await place.call("POST", "/v1/inbox/read-all", user="user-0")
+    assert place.told() == []
