@@ -7,12 +7,14 @@ import msgspec
 import pytest
 
 from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.backends.sqlite import audience_pages
 from clarion.domain import ids
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import State
 from clarion.journal import topics
 from clarion.journal.events import Audience, BroadcastJob, ChunkFrame, Request
+from clarion.plan.broadcast import worker as broadcast_worker
 from clarion.plan.broadcast.pages import PagePlanner
 from clarion.plan.broadcast.worker import BroadcastWorker
 from clarion.plan.claims import CapTimes
@@ -23,9 +25,12 @@ from tests.stages.world import TENANT, World
 
 PAGE = 7
 USERS = 30
+EVERYONE = Audience()
 
 
-async def begin(world: World, tenant: str = TENANT, number: int = 1, **request: object) -> bytes:
+async def begin(
+    world: World, tenant: str = TENANT, number: int = 1, audience: Audience = EVERYONE, **request: object
+) -> bytes:
     values = {
         "to": [],
         "template": "hello",
@@ -35,7 +40,7 @@ async def begin(world: World, tenant: str = TENANT, number: int = 1, **request: 
         "data": {},
         **request,
     }
-    job = BroadcastJob(Audience(), Request(**values))
+    job = BroadcastJob(audience, Request(**values))
     now_ms = world.clock.now_ms()
     id_ = ids.notification_id(now_ms, 0, number.to_bytes(ids.ENTROPY_BYTES, "big"))
     cursor = Cursor(id_, tenant, 0, "running", 0, 0, 0, 0, now_ms, now_ms, msgspec.msgpack.encode(job))
@@ -84,6 +89,55 @@ def test_everyone_is_planned_once_and_the_cursor_counts_them(directory):
         columns = (one.ordinals, one.user_ids, one.states, one.reasons)
         assert len({len(column) for column in columns}) == 1
         assert one.ordinals == sorted(one.ordinals)
+
+
+def segment(**filter_: object) -> Audience:
+    return Audience(segment="s", filter=msgspec.json.encode(filter_))
+
+
+@pytest.mark.parametrize("looked_at", [1, 4, PAGE, USERS, USERS * 2])
+def test_a_segment_is_planned_once_each_however_few_are_looked_at(directory, monkeypatch, looked_at):
+    monkeypatch.setattr(audience_pages, "SEGMENT_SCAN_USERS_MAX", looked_at)
+
+    async def story(world: World) -> None:
+        id_ = await begin(world, audience=segment(reachable="push"))
+        working = await worker(world)
+        while await working.turn():
+            pass
+        cursor = world.journal.cursor(id_)
+        assert cursor is not None
+        assert (cursor.status, cursor.users) == ("done", USERS * 2 // 3)
+
+    world = World(directory)
+    run(story(world))
+    assert members(world) == {("sms", f"u{n}"): 1 for n in range(USERS) if n % 3}
+
+
+def test_looking_for_nobody_does_not_keep_the_turn_from_others(directory, monkeypatch):
+    """What is looked at is paid, not what is found."""
+    monkeypatch.setattr(audience_pages, "SEGMENT_SCAN_USERS_MAX", 2)
+    monkeypatch.setattr(broadcast_worker, "TURN_DELIVERIES", 1)
+
+    async def story(world: World) -> None:
+        working = await worker(world)
+        first = await begin(world, number=1, audience=segment(zone="Europe/Rome"))
+        await begin(world, tenant="other", number=2)
+        planned = []
+        plan = working._pages.plan
+
+        def noted(cursor, job, now_ms):
+            planned.append(cursor.tenant)
+            page = plan(cursor, job, now_ms)
+            endless = {"done": False, "position": cursor.position + 1, "users": 2}
+            return page._replace(**endless) if cursor.tenant == "other" else page
+
+        working._pages.plan = noted  # type: ignore[method-assign]
+        for _ in range(6):
+            await working.turn()
+        assert planned.count("other") == 3
+        assert world.journal.cursor(first).position > 0
+
+    run(story(World(directory)))
 
 
 def test_a_crash_before_or_after_the_append_leaves_the_same_deliveries(directory):
