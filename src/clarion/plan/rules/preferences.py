@@ -48,9 +48,3 @@ def judge(
             if value is not None and now_ms < value.until_ms:
                 return Judgement(value.allowed, f"{source}{row}.{column}", value.until_ms)
     return Judgement(True)
-
-
-def opted_out(user: Matrix, tenant: Matrix, category_defaults: Mapping[str, bool], category: str, channel: str) -> str:
-    """Return which setting forbids the channel, or an empty string when sending is allowed, every choice in force."""
-    found = judge(user, {}, category_defaults, tenant, category, channel, 0)
-    return "" if found.allowed else found.setting
