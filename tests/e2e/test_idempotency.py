@@ -4,12 +4,14 @@ import json
 import os
 import signal
 import socket
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from clarion.app.load.programs import clarion, free_port
 from tests.e2e.furniture import NOTE
-from tests.e2e.outside import HOST, one, until
+from tests.e2e.outside import HOST, Tenant, one, until
 
 BODY = {"to": "ada", "template": "note", "data": {"text": "once"}, "channels": ["inapp"]}
 PATHS = {
@@ -100,6 +102,45 @@ def test_50_at_the_same_time_are_one_notification(home):
     id_ = one({answer.json["id"] for answer in taken})
     assert len(home.ended(id_)["deliveries"]) == 1
     assert sent(home) == [id_]
+
+
+@pytest.fixture
+def second_port(system):
+    """The port of another API process of the same installation."""
+    port = free_port()
+    own = {"CLARION_DATA_DIR": str(system.folder / "data"), "CLARION_API_PORT": str(port), "CLARION_API_HOST": HOST}
+    log = system.folder / "second.log"
+    with log.open("ab") as out, subprocess.Popen(clarion("api"), env=os.environ | own, stdout=out, stderr=out) as api:
+        try:
+            until(lambda: listens(port) or api.poll() is not None, "the second API process listens")
+            assert api.poll() is None, log.read_text()
+            yield port
+        finally:
+            api.terminate()
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def test_what_comes_to_two_processes_at_the_same_time_is_one_notification(home, second_port):
+    doors = [home, Tenant(second_port, home.key)]
+
+    def ask(place):
+        number, door = divmod(place, 2)
+        return keyed(doors[door], "/v1/notifications", BODY, f"pair {number}")
+
+    with ThreadPoolExecutor(8) as crowd:
+        answers = list(crowd.map(ask, range(200)))
+    assert {answer.status for answer in answers} == {202}
+    pairs = list(zip(answers[::2], answers[1::2], strict=True))
+    assert all(one.body == two.body for one, two in pairs)
+    replayed = [sum("idempotency-replayed" in answer.headers for answer in pair) for pair in pairs]
+    assert replayed == [1] * 100
+    for answer in answers[::2]:
+        home.ended(answer.json["id"])
+    assert sorted(sent(home)) == sorted(answer.json["id"] for answer in answers[::2])
 
 
 def test_keys_of_items_hold_across_batches_and_single_requests(home):
