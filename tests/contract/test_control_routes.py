@@ -9,7 +9,7 @@ from clarion.control.auth.rules import SCOPES
 from clarion.control.auth.tokens import UserTokens
 from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.limits import BULK_BATCH_LINES
-from clarion.ports.web import OPERATOR, USER
+from clarion.ports.web import OPERATOR, PUBLIC, USER
 from tests.contract.controls import House, migrated
 
 ANA = {"email": "ana@example.com", "locale": "pt_BR", "zone": "Europe/Rome", "attributes": {"plan": "pro"}}
@@ -38,7 +38,8 @@ async def refused(house, method, target, body=None, **query):
 
 
 async def test_every_route_names_a_scope_that_a_key_can_hold(house):
-    assert {route.scope for route in house.routes} <= {*SCOPES, OPERATOR, USER}
+    assert {route.scope for route in house.routes} <= {*SCOPES, OPERATOR, USER, PUBLIC}
+    assert [route.path for route in house.routes if route.scope == PUBLIC] == ["/v1/workflows/schema"]
     assert all((route.scope == USER) == route.path.startswith("/v1/me/") for route in house.routes)
     assert all(route.scope == OPERATOR for route in house.routes if route.path.startswith("/v1/tenants"))
     assert all(

@@ -9,7 +9,7 @@ from clarion.domain.errors import NotFound
 from clarion.ports.control_definitions import DefinitionRecord, Definitions
 from clarion.ports.pages import PAGE_QUERIES
 from clarion.ports.times import shown
-from clarion.ports.web import Call, Reply, Route
+from clarion.ports.web import Call, Query, Reply, Route
 
 
 def view(record: DefinitionRecord) -> dict[str, Any]:
@@ -54,13 +54,13 @@ class Reading:
             raise NotFound(f"no such {self._noun}")
         return Reply(status=204)
 
-    def routes(self, path: str, reply: Any, read: str, write: str) -> list[Route]:
+    def routes(self, path: str, reply: Any, read: str, write: str, queries: tuple[Query, ...] = ()) -> list[Route]:
         """Return the endpoints that get, list and remove, under a path such as `/v1/segments`; `read` and `write` are
-        scopes."""
+        scopes, `queries` what getting one takes."""
         tag, one, noun = path.rsplit("/", 1)[1], f"{path}/{{key}}", self._noun
         article = "an" if noun[0] in "aeiou" else "a"
         return [
             Route("GET", path, self.page, read, f"List {noun}s", queries=PAGE_QUERIES, tag=tag),
-            Route("GET", one, self.get, read, f"Get {article} {noun}", reply=reply, tag=tag),
+            Route("GET", one, self.get, read, f"Get {article} {noun}", reply=reply, queries=queries, tag=tag),
             Route("DELETE", one, self.remove, write, f"Remove {article} {noun}", status=204, tag=tag),
         ]

@@ -14,6 +14,7 @@ from clarion.control.tenants import routes as tenants
 from clarion.control.tenants import routes_quotas as quotas
 from clarion.control.topics import routes as topics
 from clarion.control.users import routes as users
+from clarion.control.workflows import routes as workflows
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.expressions import Expressions
@@ -42,6 +43,7 @@ def routes(
         *segments.routes(control, clock),
         *schedules.routes(control, journal, clock),
         *event_rules.routes(control, expressions),
+        *workflows.routes(control, expressions),
         *categories.routes(control.categories, control.definitions),
         *policy.routes(control.definitions),
         *templates.routes(control.templates, renderer),

@@ -300,3 +300,9 @@ CANCELLATION_KEY_TTL_MS: Final = 30 * 24 * 3600 * 1000
 CANCELLATIONS_PER_APPEND_MAX: Final = 1_000
 CANCELLATIONS_PER_CALL_MAX: Final = 10_000
 """Notifications one call cancels by key; the caller is told when there are more."""
+THROTTLE_LIMIT_MAX: Final = 1_000
+"""How many a throttle step lets pass in its time: it remembers each of them."""
+WORKFLOW_NAMES_MAX: Final = 100
+"""Names under `variables` of a workflow, and under `data` or `values` of one of its steps."""
+FETCH_HEADERS_MAX: Final = 20
+FETCH_HEADER_CHARS_MAX: Final = 4_096

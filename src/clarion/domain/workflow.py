@@ -4,6 +4,7 @@ Steps are a list. One goes on to the next in the list unless it names another in
 called expressions are CEL over `data`, `user`, `steps` (results by step name), `vars` and `digest`.
 """
 
+import re
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
@@ -12,6 +13,10 @@ from clarion.domain.channel import Channel
 from clarion.domain.route import Route
 
 END: Final = "end"
+EXPRESSION_NAMES: Final = ("data", "user", "steps", "vars", "digest")
+"""What expressions may read; `where` of a wait reads `event` too."""
+PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+"""An expression in the text of a fetch step's address or header."""
 
 
 class _Step(

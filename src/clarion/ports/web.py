@@ -54,6 +54,9 @@ OPERATOR = "operator"
 USER = "inbox"
 """Scope of a signed user token."""
 
+JSON = "application/json"
+TOML = "application/toml"
+
 
 class Query(msgspec.Struct, frozen=True):
     """A query parameter, for the OpenAPI document."""
@@ -67,7 +70,8 @@ class Route(msgspec.Struct, frozen=True):
     """An endpoint. `scope` is what the credential must hold; `body` and `reply` are msgspec types; a `stream` route
     reads its body piecewise and has no body limit; the items of an `itemwise` body are judged one by one, so what is
     nested too deeply to be decoded comes to the handler cut to `ITEM_DEPTH_MAX`, which it refuses. A signed user token
-    may call a `by_user` route too, for itself and without a body."""
+    may call a `by_user` route too, for itself and without a body. `media` are the types of body it takes: JSON, which is
+    taken for any type not named, and `TOML`."""
 
     method: str
     path: str
@@ -83,6 +87,7 @@ class Route(msgspec.Struct, frozen=True):
     by_user: bool = False
     queries: tuple[Query, ...] = ()
     tag: str = ""
+    media: tuple[str, ...] = (JSON,)
 
 
 _AT = re.compile(r" - at `(.+)`$")

@@ -4,6 +4,7 @@ Errors of the caller become RFC 9457 problem documents; anything else is a blank
 """
 
 import asyncio
+import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
@@ -26,7 +27,7 @@ from clarion.domain.errors import (
 )
 from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.web import PUBLIC, USER, Call, Caller, Reply, Route, invalid_field
+from clarion.ports.web import PUBLIC, TOML, USER, Call, Caller, Reply, Route, invalid_field
 
 _JSON: Final = msgspec.json.Encoder()
 
@@ -112,8 +113,10 @@ class Endpoint:
             call.stream = _pieces(receive)
         elif route.body is not None:
             call.raw = await _in_time(_read(receive, headers, route.limit_bytes, place))
-            if call.raw or call.caller.user_id is None:
-                call.body = self._decode(route, call.raw)
+            if call.raw or not route.by_user or call.caller.user_id is None:
+                media = headers.get("content-type", "").partition(";")[0].strip().lower()
+                toml = media == TOML and TOML in route.media
+                call.body = _from_toml(route, call.raw) if toml else self._decode(route, call.raw)
         return await route.handler(call)
 
     def _caller(self, route: Route, headers: Mapping[str, str]) -> Caller:
@@ -151,6 +154,17 @@ class Endpoint:
 
 
 _NEVER_BY_WILDCARD: Final = frozenset({"operator", "inbox"})
+
+
+def _from_toml(route: Route, raw: bytes) -> Any:
+    try:
+        return msgspec.convert(tomllib.loads(raw.decode()), route.body)
+    except msgspec.ValidationError as error:
+        raise invalid_field(error) from None
+    except RecursionError:
+        raise Malformed("the body is nested too deeply") from None
+    except ValueError as error:
+        raise Malformed(f"the body is not valid TOML: {error}") from None
 
 
 async def _in_time(reading: Awaitable[_T]) -> _T:

@@ -70,7 +70,7 @@ def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
     if route.body is not None:
         operation["requestBody"] = {
             "required": not route.by_user,
-            "content": {"application/json": {"schema": by_type[id(route.body)]}},
+            "content": {media: {"schema": by_type[id(route.body)]} for media in route.media},
         }
     elif route.stream:
         operation["requestBody"] = {"required": True, "content": {"application/x-ndjson": {"schema": {}}}}

@@ -1,24 +1,23 @@
 """Text with `{expression}` in it, as fetch steps write addresses and header values."""
 
-import re
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
+from clarion.domain.workflow import PLACEHOLDER
 from clarion.plan.rules.workflow.state import NoValue
 
-_PLACE: Final = re.compile(r"\{([^{}]*)\}")
 _SAFE_TYPES: Final = (str, int, float, bool)
 
 
 def filled_url(text: str, evaluate: Callable[[str], Any]) -> str:
     """Return an address with every value percent-encoded: data never becomes another path, host or query field."""
-    return _PLACE.sub(lambda place: quote(_written(evaluate(place[1]), place[1]), safe=""), text)
+    return PLACEHOLDER.sub(lambda place: quote(_written(evaluate(place[1]), place[1]), safe=""), text)
 
 
 def filled_header(text: str, evaluate: Callable[[str], Any]) -> str:
     """Return a header value. Raises `NoValue` when a value would break the line or leave ASCII."""
-    filled = _PLACE.sub(lambda place: _written(evaluate(place[1]), place[1]), text)
+    filled = PLACEHOLDER.sub(lambda place: _written(evaluate(place[1]), place[1]), text)
     if not filled.isascii() or not filled.isprintable():
         raise NoValue("a header value must be one line of ASCII")
     return filled

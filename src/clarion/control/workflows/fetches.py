@@ -1,0 +1,52 @@
+"""Checks of fetch steps: what a definition may make this installation call."""
+
+import re
+from typing import Final
+
+from clarion.domain.address import url
+from clarion.domain.duration import check_duration
+from clarion.domain.errors import InvalidField
+from clarion.domain.limits import FETCH_ATTEMPTS_MAX, FETCH_HEADER_CHARS_MAX, FETCH_HEADERS_MAX, FETCH_TIMEOUT_MS_MAX
+from clarion.domain.workflow import PLACEHOLDER, Fetch
+
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+"""A token of RFC 9110, section 5.6.2."""
+_OF_THE_CONNECTION: Final = frozenset({
+    "connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te",
+    "trailer", "transfer-encoding", "upgrade",
+})  # fmt: skip
+_HOST: Final = re.compile(r"https?://[^/?#]*")
+
+
+def check_fetch(step: Fetch, path: str) -> None:
+    """Raise `InvalidField` for the first fault of a fetch step. Whether its host may be called is for the egress to say."""
+    _check_braces(step.url, f"{path}.url")
+    host = _HOST.match(step.url)
+    if host and "{" in host.group():
+        raise InvalidField("must name its host: data may fill the path and the query only", field=f"{path}.url")
+    url(PLACEHOLDER.sub("x", step.url), f"{path}.url")
+    if len(step.headers) > FETCH_HEADERS_MAX:
+        raise InvalidField(f"has more than {FETCH_HEADERS_MAX} headers", field=f"{path}.headers")
+    for name, value in step.headers.items():
+        _check_header(name, value, f"{path}.headers.{name[:100]}")
+    if step.body is not None and step.method == "GET":
+        raise InvalidField("goes with the method POST", field=f"{path}.body")
+    check_duration(step.timeout, f"{path}.timeout", most_ms=FETCH_TIMEOUT_MS_MAX)
+    if not 1 <= step.attempts <= FETCH_ATTEMPTS_MAX:
+        raise InvalidField(f"must be 1 to {FETCH_ATTEMPTS_MAX}", field=f"{path}.attempts")
+
+
+def _check_header(name: str, value: str, field: str) -> None:
+    if not _HEADER.fullmatch(name):
+        raise InvalidField("is not a name of a header", field=field)
+    if name.lower() in _OF_THE_CONNECTION:
+        raise InvalidField("is not for a definition to set", field=field)
+    _check_braces(value, field)
+    written = PLACEHOLDER.sub("", value)
+    if len(value) > FETCH_HEADER_CHARS_MAX or not written.isascii() or not written.isprintable():
+        raise InvalidField(f"must be one line of at most {FETCH_HEADER_CHARS_MAX} ASCII characters", field=field)
+
+
+def _check_braces(text: str, field: str) -> None:
+    if set("{}") & set(PLACEHOLDER.sub("", text)):
+        raise InvalidField("has a brace without its other half; expressions stand in one pair", field=field)

@@ -1,0 +1,89 @@
+"""Workflows over HTTP. What a workflow names has to exist, and its expressions have to parse, when it is stored."""
+
+from collections.abc import Collection, Container
+from datetime import datetime
+
+import msgspec
+
+from clarion.control.defined import Reading, view
+from clarion.control.workflows.rules import Known, check_references, check_workflow, templates_of
+from clarion.control.workflows.schema import workflow_schema
+from clarion.domain.address import key
+from clarion.domain.channel import Channel
+from clarion.domain.errors import InvalidField, NotFound
+from clarion.domain.limits import DEFINITION_BYTES_MAX
+from clarion.domain.workflow import Workflow
+from clarion.ports.control import Control
+from clarion.ports.expressions import ExpressionError, Expressions
+from clarion.ports.web import JSON, PUBLIC, TOML, Call, Query, Reply, Route
+
+_ENCODER = msgspec.json.Encoder()
+_VERSION_DIGITS_MAX = 9
+
+
+class WorkflowView(Workflow, frozen=True, kw_only=True):
+    """A workflow as the API shows it."""
+
+    key: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class _Handlers(Reading):
+    def __init__(self, control: Control, expressions: Expressions) -> None:
+        super().__init__(control.definitions, Workflow.KIND, "workflow")
+        self._control = control
+        self._expressions = expressions
+        self._schema = _ENCODER.encode(workflow_schema())
+
+    async def put(self, call: Call) -> Reply:
+        tenant, workflow, name = call.caller.tenant, call.body, key(call.path["key"], "key")
+        check_workflow(workflow, self._fault_of)
+        check_references(workflow, await self._known(tenant, workflow))
+        return Reply(view(await self._control.definitions.put(tenant, Workflow.KIND, name, _ENCODER.encode(workflow))))
+
+    async def get(self, call: Call) -> Reply:
+        version = call.query.get("version")
+        if version is None:
+            return await super().get(call)
+        if not (version.isascii() and version.isdecimal()) or len(version) > _VERSION_DIGITS_MAX:
+            raise InvalidField("must be the number of a version", field="version")
+        found = await self._control.definitions.get(
+            call.caller.tenant, self._kind, call.path["key"], int(version)
+        )  # fmt: skip
+        if found is None:
+            raise NotFound("no such version of a workflow")
+        return Reply(view(found))
+
+    async def schema(self, call: Call) -> Reply:
+        return Reply(raw=self._schema, content_type="application/schema+json")
+
+    def _fault_of(self, text: str, names: Collection[str]) -> str:
+        try:
+            self._expressions.compile(text, names)
+        except ExpressionError as error:
+            return str(error)
+        return ""
+
+    async def _known(self, tenant: str, workflow: Workflow) -> Known:
+        """Return what exists of what the workflow names."""
+        templates: dict[str, Container[Channel]] = {}
+        for named in templates_of(workflow):
+            template = await self._control.templates.get(tenant, named)
+            if template is not None:
+                templates[named] = template.parts
+        return Known(templates, await self._control.categories.keys(tenant))
+
+
+def routes(control: Control, expressions: Expressions) -> list[Route]:
+    """Return the endpoints of this area."""
+    do = _Handlers(control, expressions)
+    read, write, path, tag = "content:read", "content:write", "/v1/workflows", "workflows"
+    version = Query("version", "A version other than the newest", kind="integer")
+    return [
+        Route("GET", f"{path}/schema", do.schema, PUBLIC, "The JSON Schema of workflows", tag=tag),
+        Route("PUT", f"{path}/{{key}}", do.put, write, "Store a workflow as its next version",
+              body=Workflow, reply=WorkflowView, limit_bytes=DEFINITION_BYTES_MAX, tag=tag, media=(JSON, TOML)),
+        *do.routes(path, WorkflowView, read, write, queries=(version,)),
+    ]  # fmt: skip
