@@ -128,7 +128,7 @@ def test_looking_for_nobody_does_not_keep_the_turn_from_others(directory, monkey
         def noted(cursor, job, now_ms):
             planned.append(cursor.tenant)
             page = plan(cursor, job, now_ms)
-            endless = {"done": False, "position": cursor.position + 1, "users": 2}
+            endless = {"done": False, "position": cursor.position + 1, "users": 1}
             return page._replace(**endless) if cursor.tenant == "other" else page
 
         working._pages.plan = noted  # type: ignore[method-assign]
