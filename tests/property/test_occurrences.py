@@ -9,9 +9,10 @@ from dateutil.rrule import rrulestr
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from clarion.domain.errors import InvalidField
 from clarion.domain.limits import RECURRENCE_DAYS_MAX
 from clarion.domain.localtime import local_time
-from clarion.domain.occurrences import next_after
+from clarion.domain.occurrences import check_when, next_after, occurrences_after
 from clarion.domain.recurrence import times_after
 from clarion.domain.rrule import read_rule
 from clarion.domain.schedule import Schedule, ScheduleTo
@@ -196,3 +197,26 @@ def test_a_rule_means_what_dateutil_takes_it_for(text, start, later):
     except ValueError:
         wanted = []  # its way to say that the interval never gets to one of the times
     assert list(islice(found, 5)) == wanted
+
+
+PIECES = st.sampled_from([
+    *"0123456789*/,-#L;=:TZ \n\x00\u0663\u00b2", "FREQ=", "BYDAY=", "BYHOUR=", "UNTIL=", "COUNT=", "INTERVAL=", "BYSETPOS=",
+    "RRULE:", "WKST=", "YEARLY", "MINUTELY", "MON", "-1FR", "20301231", "T090000Z", "99991231T235959Z", "366", "1000000",
+])  # fmt: skip
+TEXTS = st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=30)
+STARTS = st.just("2030-01-31T23:59") | TEXTS
+
+
+@settings(max_examples=500, deadline=None)
+@given(TEXTS | crons().map(lambda cron: cron[0]), TEXTS | rules(), STARTS, instants())
+def test_any_text_is_refused_or_has_times_to_come(cron, rule, start, instant):
+    zone, after_ms = instant
+    for one in (schedule(cron=cron, zone=zone.key), schedule(rrule=rule, start=start, zone=zone.key)):
+        try:
+            check_when(one)
+        except InvalidField as error:
+            assert error.field in ("cron", "rrule", "start")
+            continue
+        found = list(islice(occurrences_after(one, after_ms), 5))
+        assert found == sorted(set(found))
+        assert all(at_ms > after_ms for at_ms in found)
