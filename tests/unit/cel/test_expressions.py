@@ -86,6 +86,7 @@ def test_what_an_expression_gives(text, expected):
         ("x = 1", "column 3: '=' is not understood here"),
         ("a" * (EXPRESSION_CHARS_MAX + 1), f"is longer than {EXPRESSION_CHARS_MAX} characters"),
         ("shout(data.name)", "there is no function 'shout'"),
+        ("__import__('os')", "there is no function '__import__'"),
         ("data.name.matches('Z.*')", "there is no function 'matches'"),
         ("data.nope", "there is no 'nope'"),
         ("nobody.name", "Undefined variable or function: 'nobody'"),

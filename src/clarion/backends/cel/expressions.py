@@ -23,7 +23,6 @@ _FUNCTIONS: Final = frozenset({
 """What may be called. Not `matches`: a short pattern can take a tenth of a second to compile, each time it is met."""
 _PARSE_PROBLEM: Final = re.compile(r"<input>:(\d+):(\d+): (?:Syntax error: )?(.+?)(?: expecting .*)?$", re.MULTILINE)
 _REASON_CHARS_MAX: Final = 200
-_OPERATOR: Final = re.compile(r"[!@_-]")
 
 
 class CelExpressions:
@@ -49,7 +48,8 @@ def _compiled(text: str) -> tuple[Shape, Evaluate]:
     shape = shape_of(text)
     program = _guarded(lambda: cel.compile(text))
     for name in program.functions():
-        if name not in _FUNCTIONS and not _OPERATOR.match(name):
+        # Operators are functions to the library, too, but have names that nobody can write, such as `_+_`.
+        if name not in _FUNCTIONS and name.isidentifier():
             raise ExpressionError(f"there is no function {name!r}")
     items = {shape.loop.name} if shape.loop else set()
     if not shape.names | items >= set(program.variables()):

@@ -1,0 +1,140 @@
+"""Events over HTTP: one ride makes a receipt for the rider and a word for the driver; what cannot be made is said."""
+
+import pytest
+
+from tests.e2e.furniture import ADA
+from tests.e2e.outside import new_tenant, one, until
+
+RECEIPT = {
+    "push": {"title": "Thanks, {{ name }}", "body": "You paid {{ price }}"},
+    "email": {"subject": "Your receipt", "text": "{{ name }}, you paid {{ price }}."},
+    "sms": {"body": "{{ price }}"},
+}
+EARNED = {"push": {"title": "Ride done", "body": "You earned {{ share }}"}, "email": {"subject": "-", "text": "-"}}
+RULE = {
+    "event": "ride.completed",
+    "if": "data.fare > 0",
+    "notify": [
+        {"to": "data.rider_id", "template": "receipt", "channels": ["push", "email"],
+         "data": {"price": "data.currency + ' ' + string(data.fare)", "name": "data.rider_name"}},
+        {"to": "data.driver_id", "template": "earned", "channels": ["push"],
+         "data": {"share": "data.currency + ' ' + string(data.fare * 8 / 10)"}},
+    ],
+}  # fmt: skip
+RIDE = {"rider_id": "ria", "rider_name": "Ria", "driver_id": "dan", "fare": 20, "currency": "EUR"}
+
+
+@pytest.fixture(scope="module")
+def home(operator):
+    """A tenant with a rider, a driver and the rule between them."""
+    tenant = new_tenant(operator).furnish({"receipt": RECEIPT, "earned": EARNED}, ("push", "email", "sms"))
+    for user in ("ria", "dan"):
+        device = {"id": "phone", "channel": "push", "token": f"token-of-{user}"}
+        tenant.user(user, email=f"{user}@example.com", phone=ADA["phone"], devices=[device])
+    tenant.put("/v1/event-rules/ride", RULE)
+    return tenant
+
+
+def happened(tenant, data=RIDE, **more):
+    return tenant.post("/v1/events", {"type": "ride.completed", "data": data, **more})
+
+
+def test_one_ride_is_push_and_email_for_the_rider_and_push_alone_for_the_driver(home):
+    answer = happened(home)
+    assert answer["skipped"] == []
+    ended = [home.ended(made["id"]) for made in answer["notifications"]]
+    rider, driver = ({(d["user_id"], d["channel"], d["state"]) for d in one["deliveries"]} for one in ended)
+    assert rider == {("ria", "push", "sent"), ("ria", "email", "sent")}
+    assert driver == {("dan", "push", "sent")}
+    mine = {delivery["id"] for one in ended for delivery in one["deliveries"]}
+    captured = {(m["user_id"], m["channel"]): m["content"] for m in home.captured() if m["delivery_id"] in mine}
+    assert captured["ria", "push"]["parts"] == {"title": "Thanks, Ria", "body": "You paid EUR 20"}
+    assert captured["ria", "email"]["parts"]["text"] == "Ria, you paid EUR 20."
+    assert captured["dan", "push"]["parts"]["body"] == "You earned EUR 16"
+    for one_ in ended:
+        assert one_["metadata"] == {"event_id": answer["id"], "event_rule": "ride"}
+
+
+def test_a_dry_run_says_what_would_happen_and_nothing_does(home):
+    before = [item["id"] for item in home.pages("/v1/notifications")]
+    body = {"type": "ride.completed", "data": {**RIDE, "driver_id": "nobody"}}
+    rule = one(home.post("/v1/events/dry-run", body)["rules"])
+    assert (rule["rule"], rule["version"], rule["matched"]) == ("ride", 1, True)
+    would = one(rule["notifications"])
+    assert (would["to"], would["template"], would["channels"]) == (["ria"], "receipt", ["push", "email"])
+    assert would["data"]["price"] == "EUR 20"
+    assert [(skip["index"], skip["reason"], skip["user_id"]) for skip in rule["skipped"]] == [
+        (1, "unknown_user", "nobody")
+    ]
+    free = one(home.post("/v1/events/dry-run", {"type": "ride.completed", "data": {**RIDE, "fare": 0}})["rules"])
+    assert (free["matched"], free["notifications"], free["skipped"][0]["reason"]) == (False, [], "condition_false")
+    assert home.post("/v1/events/dry-run", {"type": "ride.cancelled"}) == {"rules": []}
+    assert [item["id"] for item in home.pages("/v1/notifications")] == before
+
+
+def test_whoever_is_unknown_is_reported_and_keeps_nobody_else_from_it(home):
+    answer = happened(home, {**RIDE, "rider_id": ["ria", "nobody"], "driver_id": None})
+    assert [made["to"] for made in answer["notifications"]] == [["ria"]]
+    assert [(skip["index"], skip["reason"]) for skip in answer["skipped"]] == [(1, "no_recipient"), (0, "unknown_user")]
+    assert home.ended(one(answer["notifications"])["id"])["status"] == "completed"
+
+
+def test_the_same_event_again_makes_nothing_more(home):
+    body = {"type": "ride.completed", "data": RIDE}
+    first = home.call("POST", "/v1/events", body, {"Idempotency-Key": "ride-4711"})
+    again = home.call("POST", "/v1/events", body, {"Idempotency-Key": "ride-4711"})
+    assert (first.status, again.status) == (202, 202)
+    assert again.body == first.body
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    other = {**body, "data": {**RIDE, "fare": 21}}
+    home.refused(422, "POST", "/v1/events", other, headers={"Idempotency-Key": "ride-4711"})
+    event_id = first.json["id"]
+    made = [item["id"] for item in first.json["notifications"]]
+    until(lambda: all(home.ended(id_) for id_ in made), "both sent")
+    listed = [home.seen(item["id"]) for item in home.pages("/v1/notifications")]
+    assert sorted(item["id"] for item in listed if item["metadata"]["event_id"] == event_id) == sorted(made)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"if": "data.fare >"}, "if"),
+        ({"notify": [{**RULE["notify"][0], "to": "__import__('os')"}]}, "notify[0].to"),
+        ({"notify": [RULE["notify"][0], {**RULE["notify"][1], "data": {"share": "1 +"}}]}, "notify[1].data.share"),
+        ({"notify": [{**RULE["notify"][0], "template": "gone"}]}, "notify[0].template"),
+        ({"notify": [{**RULE["notify"][0], "workflow": "both"}]}, "notify[0]"),
+        ({"notify": [{**RULE["notify"][0], "channels": ["webhook"]}]}, "notify[0].channels[0]"),
+        ({"notify": [{"template": "receipt"}]}, "notify[0].to"),
+    ],
+)
+def test_a_bad_rule_is_refused_by_its_path(home, change, field):
+    problem = home.refused(422, "PUT", "/v1/event-rules/bad", {**RULE, **change})
+    assert problem["field"] == field
+    home.refused(404, "GET", "/v1/event-rules/bad")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({"data": {}}, "type"), ({"type": "a b"}, "type"), ({"type": "a", "occurred_at": "today"}, "occurred_at"),
+     ({"type": "a", "extra": 1}, "extra"), ({"type": "a", "data": {"n": 1 << 70}}, "data.n")],
+)  # fmt: skip
+def test_a_bad_event_is_refused_by_its_path(home, body, field):
+    for path in ("/v1/events", "/v1/events/dry-run"):
+        assert home.refused(422, "POST", path, body)["field"] == field
+
+
+def test_what_an_app_says_was_seen_stands_in_the_timeline(home):
+    made = happened(home)["notifications"]
+    rider, driver = (home.ended(one["id"])["id"] for one in made)
+    assert home.inbox_of("ria").call("POST", f"/v1/notifications/{rider}/seen").status == 204
+    assert home.call("POST", f"/v1/notifications/{driver}/seen", {"user_id": "dan"}).status == 204
+
+    def seen_by(id_):
+        return [line["user_id"] for line in home.seen(id_)["timeline"] if line["event"] == "seen"]
+
+    until(lambda: seen_by(rider) == ["ria"] and seen_by(driver) == ["dan"], "both sightings")
+    assert home.inbox_of("dan").call("POST", f"/v1/notifications/{rider}/seen").status == 404
+    problem = home.refused(422, "POST", f"/v1/notifications/{rider}/seen", {"user_id": "dan"})
+    assert problem["field"] == "user_id"
+    home.refused(400, "POST", f"/v1/notifications/{rider}/seen")
