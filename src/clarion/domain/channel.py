@@ -27,6 +27,8 @@ class Lane(StrEnum):
 
 
 CHANNELS: Final = tuple(Channel)
+NAMES: Final = {channel: channel.value for channel in Channel}
+"""Channels as plain texts: an enum's own value costs more to get."""
 LANES: Final = tuple(Lane)
 """Lanes, most urgent first."""
 

@@ -1,6 +1,6 @@
 """Caps claimed by one step of planning: read in few queries, decided in memory, written with the step's append."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from clarion.domain.limits import CAP_BLOCK_USERS, CAP_BLOCKS_MAX
 from clarion.plan.rules.caps import free_at, taken
@@ -8,6 +8,8 @@ from clarion.plan.rules.setting import CapRule
 from clarion.ports.journal import CapWrite, Journal
 
 _TIME_BYTES = 4
+_NO_BLOCK = memoryview(bytes(CAP_BLOCK_USERS * _TIME_BYTES)).cast("I")
+_NOTHING: dict[int, tuple[int, int]] = {}
 _Place = tuple[str, bytes, int]
 
 
@@ -75,21 +77,47 @@ class Claims:
         """Count one more for each of the users who have room under all caps; return the others with the cap that has no
         room for longest, and from when on it has (seconds since 1970)."""
         full: dict[int, tuple[CapRule, int]] = {}
-        for cap in caps:
-            self.load(tenant, cap, ordinals)
+        times = [(cap, self._arrivals(tenant, cap, ordinals)) for cap in caps]
+        for cap, arrivals in times:
             limit_s = self._now_s + (cap.limit - 1) * cap.gap_s
-            for ordinal in ordinals:
-                arrival_s = self.arrival(tenant, cap.rule, ordinal)
+            for ordinal, arrival_s in zip(ordinals, arrivals, strict=True):
                 if arrival_s > limit_s:
                     free_s = free_at(arrival_s, cap.limit, cap.gap_s)
                     if ordinal not in full or free_s > full[ordinal][1]:
                         full[ordinal] = cap, free_s
-        for cap in caps:
-            for ordinal in ordinals:
-                if ordinal not in full:
-                    arrival_s = self.arrival(tenant, cap.rule, ordinal)
-                    self.change(tenant, cap.rule, ordinal, taken(arrival_s, self._now_s, cap.gap_s))
+        for cap, arrivals in times:
+            self._count(tenant, cap, ordinals, arrivals, full)
         return full
+
+    def _arrivals(self, tenant: str, cap: CapRule, ordinals: Sequence[int]) -> list[int]:
+        """Return the arrival times of users as this step leaves them."""
+        self.load(tenant, cap, ordinals)
+        arrivals = []
+        number, block, changed = -1, _NO_BLOCK, _NOTHING
+        for ordinal in ordinals:
+            if ordinal // CAP_BLOCK_USERS != number:
+                number = ordinal // CAP_BLOCK_USERS
+                place = (tenant, cap.rule, number)
+                block, changed = self._blocks[place], self._changed.get(place, _NOTHING)
+            slot = ordinal % CAP_BLOCK_USERS
+            arrivals.append(changed[slot][1] if slot in changed else block[slot])
+        return arrivals
+
+    def _count(
+        self, tenant: str, cap: CapRule, ordinals: Sequence[int], arrivals: Sequence[int], full: Container[int]
+    ) -> None:
+        """Count one more for everyone who is not full."""
+        now_s, gap_s = self._now_s, cap.gap_s
+        number = -1
+        for ordinal, arrival_s in zip(ordinals, arrivals, strict=True):
+            if ordinal in full:
+                continue
+            if ordinal // CAP_BLOCK_USERS != number:
+                number = ordinal // CAP_BLOCK_USERS
+                changed = self._changed.setdefault((tenant, cap.rule, number), {})
+            slot = ordinal % CAP_BLOCK_USERS
+            read = changed[slot][0] if slot in changed else arrival_s
+            changed[slot] = (read, taken(arrival_s, now_s, gap_s))
 
     def writes(self) -> list[CapWrite]:
         """Return what has to be written with the step's append."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from clarion.domain.channel import Lane
-from clarion.domain.decision import Hold, Merge, Skip
+from clarion.domain.channel import NAMES, Lane
+from clarion.domain.decision import Hold, Merge, Send, Skip
 from clarion.domain.route import Route
 from clarion.journal.events import AcceptedFrame, PlannedFrame, Request
 from clarion.journal.rows import DeliverRow
@@ -63,13 +63,13 @@ class PlannedColumns:
 
     def delivery(self, index: int, row: DeliverRow, planned: Planned, profile_id: int, setting: int) -> None:
         """Add a delivery, whatever was decided about it, of the notification at an index."""
-        reason, detail, verdict, held_ms = 0, "", "send", None
-        decision = planned.decision
-        if isinstance(decision, Skip | Hold | Merge):
+        decision, channel, held_ms = planned.decision, NAMES[planned.channel], None
+        if isinstance(decision, Send):
+            reason, detail, verdict = 0, "", "send"
+        else:
             reason, detail, verdict = int(decision.reason), decision.detail, _VERDICTS[type(decision)]
             if isinstance(decision, Hold):
                 held_ms = decision.until_ms
-        channel = planned.channel.value
         key = (channel, verdict)
         self.counts[key] = self.counts.get(key, 0) + 1
         self._deliveries.append((

@@ -19,7 +19,7 @@ from clarion.plan.claims import CapTimes
 from clarion.plan.columns import Accepted
 from clarion.plan.facts import Facts, user_context
 from clarion.plan.rules.caps import applies
-from clarion.plan.rules.explain import Explained, Finding, explain, shared_findings
+from clarion.plan.rules.explain import ELSEWHERE, Explained, Finding, explain, shared_findings
 from clarion.plan.rules.setting import Planned, Setting
 from clarion.plan.settings import provider_of, restored
 from clarion.ports.directory import Directory
@@ -155,12 +155,24 @@ class Explainer:
         for delivery in rows:
             grouped.setdefault((delivery.user_id, delivery.step), {}).setdefault(delivery.channel, []).append(delivery)
         recipients = [
-            RecipientOut(
-                [self._stored(deliveries) for deliveries in by_channel.values()], user_id or None, step or None
-            )
+            RecipientOut(self._whole(by_channel), user_id or None, step or None)
             for (user_id, step), by_channel in grouped.items()
         ]
         return ExplainOut(shown(row.planned_ms), row.lane, row.category or None, recipients)
+
+    def _whole(self, by_channel: Mapping[str, Sequence[Delivery]]) -> list[ChannelOut]:
+        """Return every channel that was decided on, and those that a route has not come to."""
+        told = [self._stored(deliveries) for deliveries in by_channel.values()]
+        digest = next(iter(by_channel.values()))[0].setting
+        facts = self._history.setting(digest) if digest is not None else None
+        if not facts:
+            return told
+        setting = restored(facts)
+        others = [channel for channel in setting.channels if channel not in by_channel]
+        route = Finding("route", ELSEWHERE, {})
+        return told + [
+            _channel_out(setting, Explained(channel, [route], [Planned(channel, "", ELSEWHERE)])) for channel in others
+        ]
 
     def _stored(self, deliveries: Sequence[Delivery]) -> ChannelOut:
         """Return what was decided about one channel: the rules everyone of a profile shares are asked again with the facts
@@ -244,6 +256,5 @@ _OWN = {
     "contact": Reason.NO_CONTACT,
     "suppression": Reason.SUPPRESSED,
     "caps": Reason.CAPPED,
-    "route": Reason.ROUTED_ELSEWHERE,
 }
 """The rules about a single person, and by which reason each says no."""

@@ -1,11 +1,11 @@
 """Writing a plan down: decisions in; rows to deliver, the columns for the record, and timers for what comes later."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clarion.domain import ids
-from clarion.domain.channel import CHANNELS, Channel, Lane
-from clarion.domain.decision import Hold, Merge, Send
+from clarion.domain.channel import CHANNELS, NAMES, Channel, Lane
+from clarion.domain.decision import Hold, Merge, Send, Skip
 from clarion.domain.limits import FRAME_RECORDS_MAX
 from clarion.domain.user import User
 from clarion.journal import topics
@@ -72,9 +72,13 @@ class PlanWriter:
         item, setting, deliveries = decided
         index = self._columns.notification(item, None)
         facts = self._columns.setting(b"" if setting is None else setting.facts)
+        uses_user = setting is not None and setting.template.uses_user
+        category = setting.category.key if setting is not None else item.request.category or ""
         for user, routed in deliveries:
-            rows = [_row(item, setting, user, planned) for planned in routed.planned]
-            places = self._places(item, user, routed, rows)
+            reads = user_context(user) if uses_user else None
+            rows = [_row(item, user, planned, category, reads) for planned in routed.planned]
+            simple = not routed.fallbacks and item.place is None
+            places = _NOWHERE if simple else self._places(item, user, routed, rows)
             profile_id = user.profile_id if isinstance(user, User) else 0
             held: set[Channel] = set()
             for row, planned in zip(rows, routed.planned, strict=True):
@@ -82,35 +86,32 @@ class PlanWriter:
                     continue  # two inline recipients of one request share an address
                 self._seen.add(row.delivery_id)
                 self._columns.delivery(index, row, planned, profile_id, facts)
-                self._follow(item, user, planned, row, places, held)
+                if isinstance(planned.decision, Send):
+                    self._send(item, user, planned.channel, row, places)
+                elif not isinstance(planned.decision, Skip) and planned.channel not in held:
+                    held.add(planned.channel)
+                    self._put_off(item, _to(user), planned, row.delivery_id, places)
 
-    def _follow(
-        self,
-        item: Accepted,
-        user: User | Recipient,
-        planned: Planned,
-        row: DeliverRow,
-        places: "dict[Channel, Place]",
-        held: set[Channel],
+    def _send(
+        self, item: Accepted, user: User | Recipient, channel: Channel, row: DeliverRow, places: "dict[Channel, Place]"
     ) -> None:
-        """Do what a decision asks for: a row to deliver, a timer for a held channel, or an item for a digest."""
-        channel, decision = planned.channel, planned.decision
-        if isinstance(decision, Send):
-            place = places.get(channel) if places else None
-            if place is not None:
-                row = row._replace(fallback=encoded(resumed(item, _to(user), FAILED, self._now_ms, place)))
-            self._rows.setdefault((channel, item.lane), []).append(row)
-        elif isinstance(decision, Hold) and channel not in held:
-            held.add(channel)
-            place = places.get(channel)
-            self.timers.append(
-                hold_timer(
-                    item, _to(user), decision, row.delivery_id, channel, place, self._now_ms, self._partition
-                )
-            )  # fmt: skip
-        elif isinstance(decision, Merge) and channel not in held:
-            held.add(channel)
-            self._merged.append(Merged(item, _to(user), decision.workflow, decision.version))
+        place = places.get(channel) if places else None
+        if place is not None:
+            row = row._replace(fallback=encoded(resumed(item, _to(user), FAILED, self._now_ms, place)))
+        rows = self._rows.get((channel, item.lane))
+        if rows is None:
+            rows = self._rows[channel, item.lane] = []
+        rows.append(row)
+
+    def _put_off(
+        self, item: Accepted, to: Recipient, planned: Planned, first: bytes, places: "dict[Channel, Place]"
+    ) -> None:
+        """Have a held channel decided again later, or put an item into a digest."""
+        channel, decision, place = planned.channel, planned.decision, places.get(planned.channel)
+        if isinstance(decision, Hold):
+            self.timers.append(hold_timer(item, to, decision, first, channel, place, self._now_ms, self._partition))
+        elif isinstance(decision, Merge):
+            self._merged.append(Merged(item, to, decision.workflow, decision.version))
 
     def _places(
         self, item: Accepted, user: User | Recipient, routed: Routed, rows: Sequence[DeliverRow]
@@ -162,20 +163,23 @@ def _by_channel(
     return places
 
 
-def _row(item: Accepted, setting: Setting | None, user: User | Recipient, planned: Planned) -> DeliverRow:
-    request = item.request
-    reads = user_context(user) if setting is not None and setting.template.uses_user else None
-    address = planned.address
+_NOWHERE: "dict[Channel, Place]" = {}
+
+
+def _row(
+    item: Accepted, user: User | Recipient, planned: Planned, category: str, reads: dict[str, Any] | None
+) -> DeliverRow:
+    request, user_id, address = item.request, user.user_id, planned.address
     # Inline recipients have no id: what cannot reach them is told apart by the contact they were given with.
-    apart = item.step if user.user_id or address else f"{item.step}{_contact(user)}"
+    apart = item.step if user_id or address else f"{item.step}{_contact(user)}"
     return DeliverRow(
-        ids.delivery_id(item.notification_id, user.user_id, planned.channel.value, address, apart),
+        ids.delivery_id(item.notification_id, user_id, NAMES[planned.channel], address, apart),
         item.tenant,
-        user.user_id,
+        user_id,
         address,
         user.locale,
         request.template,
-        setting.category.key if setting is not None else request.category or "",
+        category,
         request.data,
         reads,
         1,

@@ -192,17 +192,18 @@ class PagePlanner:
         self, page: _Audience, channel: Channel, rows: Sequence[Row], codes: Mapping[int, Code]
     ) -> dict[Place, Columns]:
         read = address_reader(channel, page.columns)
+        addresses = [read(row) for row in rows]
         tenant = page.cursor.tenant
         suppressed: dict[str, str] = {}
         if self._directory.has_suppressions(tenant, channel):
-            addresses = [address for row in rows for address in read(row)]
-            suppressed = self._directory.suppressed(tenant, channel, addresses)
+            wanted = [address for reached in addresses for address in reached]
+            suppressed = self._directory.suppressed(tenant, channel, wanted)
         reachable = rows
         if page.setting.caps:
             # Nobody is charged for what cannot reach them.
-            reachable = [row for row in rows if any(address not in suppressed for address in read(row))]
+            reachable = [row for row, to in zip(rows, addresses, strict=True) if _reached(to, suppressed)]
         own = self._own(page, channel, reachable, codes)
-        return addressed_columns(rows, codes, own, read, suppressed)
+        return addressed_columns(rows, codes, own, addresses, suppressed)
 
     def _own(
         self, page: _Audience, channel: Channel, rows: Sequence[Row], codes: Mapping[int, Code]
@@ -235,6 +236,12 @@ class PagePlanner:
         if merged:
             request = msgspec.structs.replace(page.job.request, workflow=digest[0], workflow_version=digest[1])
             written.frames += starts(page.cursor, request, sorted(merged), page.now_ms, self._partitions)
+
+
+def _reached(addresses: Sequence[str], suppressed: Mapping[str, str]) -> bool:
+    if not suppressed:
+        return bool(addresses)
+    return any(address not in suppressed for address in addresses)
 
 
 def _columns(setting: Setting) -> tuple[str, ...]:

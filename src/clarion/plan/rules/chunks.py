@@ -1,6 +1,6 @@
 """Turning a page of users into the columns of chunks: one per channel, locale and time, at most 1,000 deliveries each."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -58,11 +58,6 @@ class Columns(msgspec.Struct):
     addresses: list[str]
     rows: list[Row]
 
-    @classmethod
-    def empty(cls) -> "Columns":
-        """Return columns without deliveries."""
-        return cls([], [], bytearray(), bytearray(), [], [])
-
     def fail(self, indexes: Iterable[int], reason: Reason) -> None:
         """Turn deliveries that count as sent into failed ones."""
         for index in indexes:
@@ -86,64 +81,64 @@ class Columns(msgspec.Struct):
             )
 
 
+_Entry = tuple[int, str, int, int, str, Row]
+"""A delivery: ordinal, user id, state, reason, address, page row."""
+
+
 def shared_columns(page: Sequence[Row], codes: Mapping[int, Code], own: Mapping[int, Code]) -> dict[Place, Columns]:
     """Return columns of a channel without addresses. `codes` maps a profile id to what its users share, `own` an ordinal
     to what was decided about that user alone."""
-    by_place: dict[Place, list[tuple[Row, Code]]] = {}
+    places: dict[Place, list[_Entry]] = {}
     for row in page:
-        code = codes[row[2]]
-        if own and row[0] in own:
-            code = own[row[0]]
-        place = (row[3], code.until_ms)
-        pairs = by_place.get(place)
-        if pairs is None:
-            pairs = by_place[place] = []
-        pairs.append((row, code))
-    return {
-        place: Columns(
-            [row[0] for row, _ in pairs],
-            [row[1] for row, _ in pairs],
-            bytearray([code[0] for _, code in pairs]),
-            bytearray([code[1] for _, code in pairs]),
-            [],
-            [row for row, _ in pairs],
-        )
-        for place, pairs in by_place.items()
-    }
+        ordinal = row[0]
+        state, reason, until_ms = own[ordinal] if own and ordinal in own else codes[row[2]]
+        entries = places.get((row[3], until_ms))
+        if entries is None:
+            entries = places[row[3], until_ms] = []
+        entries.append((ordinal, row[1], state, reason, "", row))
+    return {place: _columns(entries, addressed=False) for place, entries in places.items()}
 
 
 def addressed_columns(
     page: Sequence[Row],
     codes: Mapping[int, Code],
     own: Mapping[int, Code],
-    addresses_of: Callable[[Row], Sequence[str]],
+    addresses: Sequence[Sequence[str]],
     suppressed: Mapping[str, str],
 ) -> dict[Place, Columns]:
-    """Return columns of a channel with addresses: one delivery an address, or one skipped delivery."""
-    columns: dict[Place, Columns] = {}
-    for row in page:
-        code = codes[row[2]]
-        if own and row[0] in own:
-            code = own[row[0]]
-        state, reason, until_ms = code
-        addresses: Sequence[str] = addresses_of(row) if state != _SKIPPED else _NOWHERE
-        if not addresses:
-            state, reason, until_ms, addresses = _SKIPPED, reason if state == _SKIPPED else _NO_CONTACT, 0, _NOWHERE
-        target = columns.get((row[3], until_ms))
-        if target is None:
-            target = columns[row[3], until_ms] = Columns.empty()
-        for address in addresses or _BLANK:
-            gone = bool(suppressed) and address in suppressed
-            target.ordinals.append(row[0])
-            target.user_ids.append(row[1])
-            target.states.append(_SKIPPED if gone else state)
-            target.reasons.append(_SUPPRESSED if gone else reason)
-            target.addresses.append(address)
-            target.rows.append(row)
-    return columns
+    """Return columns of a channel with addresses (those of each row of the page): one delivery an address, or one skipped
+    delivery."""
+    places: dict[Place, list[_Entry]] = {}
+    for row, reached in zip(page, addresses, strict=True):
+        ordinal = row[0]
+        state, reason, until_ms = own[ordinal] if own and ordinal in own else codes[row[2]]
+        if state == _SKIPPED:
+            reached = _BLANK
+        elif not reached:
+            state, reason, until_ms, reached = _SKIPPED, _NO_CONTACT, 0, _BLANK
+        entries = places.get((row[3], until_ms))
+        if entries is None:
+            entries = places[row[3], until_ms] = []
+        for address in reached:
+            if suppressed and address in suppressed:
+                entries.append((ordinal, row[1], _SKIPPED, _SUPPRESSED, address, row))
+            else:
+                entries.append((ordinal, row[1], state, reason, address, row))
+    return {place: _columns(entries, addressed=True) for place, entries in places.items()}
 
 
-_NOWHERE: Final[tuple[str, ...]] = ()
+def _columns(entries: Sequence[_Entry], *, addressed: bool) -> Columns:
+    ordinals, user_ids, states, reasons, addresses, rows = zip(*entries, strict=True)
+    return Columns(
+        list(ordinals),
+        list(user_ids),
+        bytearray(states),
+        bytearray(reasons),
+        list(addresses) if addressed else [],
+        list(rows),
+    )
+
+
 _BLANK: Final = ("",)
 
 

@@ -4,9 +4,10 @@
 suppression, caps) and follows the route. Explanations ask the same rules.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
-from clarion.domain.channel import Channel
+from clarion.domain.channel import DEVICE_CHANNELS, Channel
 from clarion.domain.content import Template
 from clarion.domain.decision import Decision, Hold, Merge, Reason, Send, Skip
 from clarion.domain.route import Route
@@ -33,30 +34,32 @@ def channels_of(template: Template, requested: Sequence[str] | None, route: Rout
 
 def addresses_of(user: User, channel: Channel) -> tuple[str, ...]:
     """Return where a user can be reached on a channel; in-app needs no address, so it has the empty one."""
-    match channel:
-        case Channel.INAPP:
-            return ("",) if user.user_id else ()
-        case Channel.PUSH | Channel.WEBPUSH:
-            # One token may be registered twice, say by an app that was installed again.
-            return tuple(dict.fromkeys(device.token for device in user.devices if device.kind == channel))
-        case Channel.EMAIL:
-            first = user.email
-        case Channel.SMS:
-            first = user.phone
-        case Channel.WHATSAPP:
-            first = user.whatsapp or user.phone
-        case Channel.CHAT:
-            first = user.chat
-        case Channel.WEBHOOK:
-            first = user.webhook
+    if channel in DEVICE_CHANNELS:
+        tokens = [device.token for device in user.devices if device.kind == channel]
+        # One token may be registered twice, say by an app that was installed again.
+        return tuple(tokens if len(tokens) < 2 else dict.fromkeys(tokens))
+    first = _FIRST[channel](user)
     more = user.more_contacts.get(channel, ()) if user.more_contacts else ()
     if not more:
-        return (first,) if first else ()
-    return tuple(dict.fromkeys((first, *more) if first else more))
+        return () if first is None else (first,)
+    return tuple(dict.fromkeys(more if first is None else (first, *more)))
+
+
+_FIRST: Final[Mapping[Channel, Callable[[User], str | None]]] = {
+    Channel.EMAIL: lambda user: user.email or None,
+    Channel.SMS: lambda user: user.phone or None,
+    Channel.WHATSAPP: lambda user: user.whatsapp or user.phone or None,
+    Channel.CHAT: lambda user: user.chat or None,
+    Channel.WEBHOOK: lambda user: user.webhook or None,
+    Channel.INAPP: lambda user: "" if user.user_id else None,
+}
+"""A user's own address on a channel that is no device's."""
 
 
 class Person:
     """One recipient being decided about. `since_ms` is when it was held first."""
+
+    __slots__ = ("_gate", "_now_ms", "_room", "_setting", "_since_ms", "_suppressed", "_user")
 
     def __init__(
         self,

@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 
 from clarion.domain.channel import Channel
 from clarion.domain.decision import Decision, Hold, Reason, Skip
+from clarion.domain.duration import duration_text
 from clarion.domain.localtime import zone_of
+from clarion.domain.route import channels_of
 from clarion.domain.user import Profile, User
 from clarion.plan.rules.caps import Room, applies
 from clarion.plan.rules.decide import Suppressed, addresses_of, decide, in_time, over_cap
@@ -28,8 +30,8 @@ class Finding(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """One channel of one recipient: every rule in order, and the deliveries that were decided on. None are where a route
-    comes to the channel only if those before it are not enough; `detail` then says when."""
+    """One channel of one recipient: every rule in order, and the deliveries that were decided on. There are none where a
+    route comes to the channel only if those before it are not enough; `detail` then says when."""
 
     channel: Channel
     findings: list[Finding]
@@ -59,9 +61,12 @@ def explain(
     explained = []
     for channel, findings in found.items():
         planned = [one for one in routed.planned if one.channel is channel]
-        detail = "" if planned else _later(channel, routed.fallbacks)
+        detail = "" if planned else later(channel, routed.fallbacks)
         if setting.route is not None:
-            findings.append(_route_finding(planned, detail))
+            passed = bool(planned) or bool(detail)
+            findings.append(Finding("route", None if passed else ELSEWHERE, {"later": detail} if detail else {}))
+        if not planned and not detail:
+            planned = [Planned(channel, "", ELSEWHERE)]
         explained.append(Explained(channel, findings, planned, detail))
     return explained
 
@@ -98,24 +103,17 @@ def _cap_finding(setting: Setting, user: User, channel: Channel, room: Room, now
     return Finding("caps", verdict, {name: "room" if ms <= now_ms else shown(ms) for name, ms in free.items()})
 
 
-def _route_finding(planned: Sequence[Planned], later: str) -> Finding:
-    verdict = next(
-        (one.decision for one in planned if isinstance(one.decision, Skip) and _elsewhere(one.decision)), None
-    )
-    return Finding("route", verdict, {"later": later} if later else {})
+ELSEWHERE: Final = Skip(Reason.ROUTED_ELSEWHERE, "another channel of the route comes first")
 
 
-def _elsewhere(skip: Skip) -> bool:
-    return skip.reason is Reason.ROUTED_ELSEWHERE
-
-
-def _later(channel: Channel, fallbacks: Sequence[Fallback]) -> str:
+def later(channel: Channel, fallbacks: Sequence[Fallback]) -> str:
+    """Return when a route would come to a channel that is not planned; empty when it will not."""
     for fallback in fallbacks:
-        if channel not in fallback.channels:
+        if channel in channels_of(fallback.rest):
             first = " and ".join(fallback.channels)
-            within = f" within {fallback.within_ms // 1000} s" if fallback.within_ms else ""
+            within = f" within {duration_text(fallback.within_ms)}" if fallback.within_ms else ""
             return f"when {first} is not {fallback.until}{within}"
-    return "not reached by the route"
+    return ""
 
 
 def _content_seen(setting: Setting, _profile: Profile, _channel: Channel, _now_ms: int, _saw: str) -> dict[str, Any]:

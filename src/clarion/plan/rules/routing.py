@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from clarion.domain.channel import Channel
-from clarion.domain.decision import Hold, Merge, Reason, Send, Skip
+from clarion.domain.decision import Hold, Merge, Send
 from clarion.domain.duration import duration_ms
 from clarion.domain.route import Route, Until, channels_of
 from clarion.plan.rules.setting import Planned
@@ -37,7 +37,8 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Routed(NamedTuple):
-    """The deliveries of one recipient and the fallbacks that stand behind some of them."""
+    """The deliveries of one recipient and the fallbacks that stand behind some of them. Channels that a route did not come
+    to have none."""
 
     planned: list[Planned]
     fallbacks: Sequence[Fallback]
@@ -64,8 +65,7 @@ def _first(route: Route, plan: PlanChannel, path: str) -> Routed:
             continue
         rest = route.first[index + 1 :]
         if route.until == "sendable" or not rest:
-            chosen = " and ".join(channels_of(member))
-            return Routed(planned + _others(rest, chosen), part.fallbacks)
+            return Routed(planned, part.fallbacks)
         here = Fallback(
             f"{path}{index}",
             channels_of(member),
@@ -81,12 +81,6 @@ def _first(route: Route, plan: PlanChannel, path: str) -> Routed:
 def able(planned: Iterable[Planned]) -> bool:
     """Return whether anything is to be sent, now, later or in a digest."""
     return any(isinstance(one.decision, Send | Hold | Merge) for one in planned)
-
-
-def _others(rest: Iterable[Route | Channel], chosen: str) -> list[Planned]:
-    names = dict.fromkeys(channel for member in rest for channel in channels_of(member))
-    skip = Skip(Reason.ROUTED_ELSEWHERE, f"{chosen} comes first")
-    return [Planned(channel, "", skip) for channel in names]
 
 
 def _firsts(route: Route, members: Sequence[Route | Channel]) -> Route:

@@ -39,6 +39,12 @@ class FetchPool:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
+    async def idle(self) -> None:
+        """Wait until every call has come back and its answer is on the journal."""
+        while self._running:
+            await asyncio.wait(self._running)
+            await asyncio.sleep(0)  # a task leaves the set in the next turn of the loop
+
     async def close(self) -> None:
         """Stop all calls; they are made again later by whoever holds their partitions then."""
         running = list(self._running)
