@@ -145,8 +145,7 @@ class Flow:
         """Plan until nothing is left to plan."""
         while True:
             worked = [await self.step(partition) for partition in range(self.journal.partitions)]
-            while self.pool._running:
-                await next(iter(self.pool._running))
+            await self.pool.idle()
             if not any(worked):
                 return
 

@@ -1,0 +1,21 @@
+"""A flow over each journal backend."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from clarion.backends.sqlite.migrate import upgrade
+from tests.contract.journals import BACKENDS, VirtualClock
+from tests.stages.flows import Flow, Shelf
+
+
+@pytest.fixture(params=BACKENDS)
+async def flow_of(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[..., Flow]]:
+    """Return what makes a flow with workflows."""
+    clock = VirtualClock()
+    if request.param == "sqlite":
+        upgrade(tmp_path, "journal")
+    journal = BACKENDS[request.param](tmp_path, clock)
+    yield lambda **workflows: Flow(journal, clock, Shelf(**workflows))
+    await journal.close()
