@@ -14,6 +14,7 @@ from clarion.domain.channel import Channel, Lane
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX, DEVICES_PER_USER_MAX
+from clarion.domain.quota import TENANT, Quota
 from clarion.domain.user import Device, UserWrite
 from clarion.ops.vault import FileVault
 from clarion.ports.control_accounts import ProviderWrite, Suppression
@@ -248,6 +249,31 @@ async def test_suppressions_end_and_mail_is_compared_without_case(house):
     assert directory.suppressed(T, "email", addresses) == {"ANA@example.com": "bounced"}
     assert await suppressions.remove(T, "email", "ANA@EXAMPLE.COM")
     assert not await suppressions.remove(T, "email", "ana@example.com")
+
+
+async def test_quotas_belong_to_a_tenant_or_to_one_of_its_keys(house):
+    quotas = house.control.quotas
+    for tenant in (T, "other"):
+        await house.control.tenants.put(tenant, "")
+    key_id = (await house.control.keys.create(T, "", ["*"]))[0].key_id
+    assert house.directory.quotas(T) == {}
+    ours, its = Quota(rate_per_s=5, daily=9), Quota(audience_max=3)
+    await quotas.put(T, TENANT, ours)
+    await quotas.put(T, key_id, its)
+    assert (await quotas.get(T, TENANT), await quotas.get(T, key_id)) == (ours, its)
+    assert await quotas.get("other", TENANT) == Quota()
+    house.settle()
+    assert house.directory.quotas(T) == {TENANT: ours, key_id: its}
+    await quotas.put(T, TENANT, Quota())
+    house.settle()
+    assert house.directory.quotas(T) == {key_id: its}
+    for owner in (("nobody", TENANT), (T, "nokey"), ("other", key_id)):
+        with pytest.raises(NotFound):
+            await quotas.get(*owner)
+        with pytest.raises(NotFound):
+            await quotas.put(*owner, ours)
+    house.settle()
+    assert house.directory.quotas("other") == {}
 
 
 async def test_no_tenant_sees_or_touches_anything_of_another(house):

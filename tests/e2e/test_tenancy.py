@@ -48,6 +48,10 @@ ABSENT = {
     ("GET", "/v1/tenants/{id}/keys"): None,
     ("POST", "/v1/tenants/{id}/keys"): {"scopes": ["*"]},
     ("DELETE", "/v1/tenants/{id}/keys/{key_id}"): None,
+    ("GET", "/v1/tenants/{id}/quota"): None,
+    ("PUT", "/v1/tenants/{id}/quota"): {"daily": 1},
+    ("GET", "/v1/tenants/{id}/keys/{key_id}/quota"): None,
+    ("PUT", "/v1/tenants/{id}/keys/{key_id}/quota"): {"daily": 1},
 }
 """Routes on which a thing that the caller does not have is 404, with a body that is good in itself."""
 OWN = {

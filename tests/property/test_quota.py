@@ -5,10 +5,13 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.accept.rules.quota import THOUSAND, Bucket, draw, fitting, settled, spend, wait_ms
+from clarion.accept.quota_meter import Tap
+from clarion.accept.rules.quota import THOUSAND, Bucket, draw, fitting, settled, wait_ms
 from clarion.domain.limits import QUOTA_CLOCK_STEP_MS
 from clarion.domain.quota import Usage
+from clarion.ports.quotas import BucketName
 
+NAME = BucketName("acme", "", "any")
 PROCESSES = 3
 DAY_LEFT_MS = 1_000_000
 
@@ -38,17 +41,20 @@ class Installation:
     def __init__(self, *buckets: Bucket) -> None:
         self.buckets = buckets
         self.shared = [Usage() for _ in buckets]
-        self.holds = [[Usage() for _ in buckets] for _ in range(PROCESSES)]
+        self.taps = [[Tap(NAME, bucket) for bucket in buckets] for _ in range(PROCESSES)]
 
     def ask(self, process: int, costs: list[int], now_ms: int) -> list[bool]:
-        held = [settled(b, h, now_ms) for b, h in zip(self.buckets, self.holds[process], strict=True)]
-        spent = spend(costs, held)
-        if spent is not None:
-            self.holds[process] = spent
-            return [True] * len(costs)
-        drawn = draw(costs, self.buckets, self.shared, held, now_ms)
-        self.shared, self.holds[process] = drawn.usages, drawn.holds
-        return drawn.granted
+        for tap in self.taps[process]:
+            tap.settle(now_ms)
+        held = [tap.hold_m for tap in self.taps[process]]
+        amount_m = THOUSAND * sum(costs)
+        if min(held) >= amount_m:
+            granted, left = [True] * len(costs), [hold_m - amount_m for hold_m in held]
+        else:
+            granted, self.shared, left = draw(costs, self.buckets, self.shared, held, now_ms)
+        for tap, hold_m in zip(self.taps[process], left, strict=True):
+            tap.hold_m = hold_m
+        return granted
 
 
 def run(installation: Installation, asks: list[Ask]) -> list[tuple[int, int]]:
@@ -76,10 +82,10 @@ def test_a_daily_total_is_never_exceeded_and_starts_afresh_the_next_day(total, a
     installation = Installation(total)
     assert sum(cost for _, cost in run(installation, asks)) <= total.capacity
     tomorrow = total._replace(period=total.period + 1)
-    installation.buckets = (tomorrow,)
-    assert installation.ask(0, [tomorrow.capacity], 9_000_000) == [True]
-    installation.buckets, installation.holds[1] = (total,), [Usage()]
-    assert installation.ask(1, [1], 9_000_001) == [False], "a process for which it is not midnight yet"
+    new_day = draw([tomorrow.capacity, 1], [tomorrow], installation.shared, [0], 9_000_000)
+    assert new_day.granted == [True, False]
+    late = draw([1], [total], new_day.usages, [0], 9_000_000)
+    assert late.granted == [False], "for a process at which it is not midnight yet"
 
 
 @given(BUCKETS, ASKS)
@@ -110,11 +116,7 @@ def test_a_batch_of_n_is_n_single_ones(bucket, number, used_m):
 def test_whoever_used_less_or_waits_longer_gets_no_less(bucket, costs, one, other):
     less, more = sorted((one, other))
     amounts = [
-        sum(
-            cost
-            for cost, ok in zip(costs, draw(costs, [bucket], [usage], [Usage()], now_ms).granted, strict=True)
-            if ok
-        )
+        sum(cost for cost, ok in zip(costs, draw(costs, [bucket], [usage], [0], now_ms).granted, strict=True) if ok)
         for usage, now_ms in [(Usage(more, 0), 5), (Usage(less, 0), 5), (Usage(less, 0), 5 + more)]
     ]
     if len(set(costs)) <= 1:  # with costs that differ, a large one that fits may keep out more small ones
@@ -135,19 +137,19 @@ def test_what_is_granted_fits_and_what_is_not_did_not(costs, open_m):
 def test_after_the_wait_it_fits_and_a_millisecond_earlier_it_does_not(bucket, used_m, cost):
     cost, used_m = min(cost, bucket.capacity), min(used_m, bucket.capacity * THOUSAND)
     after_ms = wait_ms(bucket, bucket.capacity * THOUSAND - used_m, cost, DAY_LEFT_MS)
-    fits = draw([cost], [bucket], [Usage(used_m, 0)], [Usage()], after_ms).granted[0]
+    fits = draw([cost], [bucket], [Usage(used_m, 0)], [0], after_ms).granted[0]
     assert fits
     if after_ms:
-        assert not draw([cost], [bucket], [Usage(used_m, 0)], [Usage()], after_ms - 1).granted[0]
+        assert not draw([cost], [bucket], [Usage(used_m, 0)], [0], after_ms - 1).granted[0]
 
 
 @given(BUCKETS, TOTALS, st.lists(st.integers(1, 9), min_size=1, max_size=20))
 def test_all_buckets_give_or_none_does(bucket, total, costs):
-    drawn = draw(costs, [bucket, total], [Usage(), Usage()], [Usage(), Usage()], 5)
+    drawn = draw(costs, [bucket, total], [Usage(), Usage()], [0, 0], 5)
     amount_m = THOUSAND * sum(cost for cost, ok in zip(costs, drawn.granted, strict=True) if ok)
-    for usage, hold in zip(drawn.usages, drawn.holds, strict=True):
-        assert usage.used_m - hold.used_m == amount_m
-        assert usage.used_m >= 0 <= hold.used_m
+    for usage, hold_m in zip(drawn.usages, drawn.holds_m, strict=True):
+        assert usage.used_m - hold_m == amount_m
+        assert hold_m >= 0
 
 
 @given(BUCKETS, st.integers(0, 10_000_000), st.integers(0, 10_000_000))

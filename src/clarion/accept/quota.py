@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from clarion.accept.quota_meter import DAILY, RATE, Meter, Meters, Tap
-from clarion.accept.rules.quota import DAY_MS, THOUSAND, Drawn, draw, spend, wait_ms
+from clarion.accept.rules.quota import DAY_MS, THOUSAND, Drawn, draw, wait_ms
 from clarion.domain.errors import CallerError, QuotaExceeded, TooLarge
 from clarion.domain.quota import TENANT, Usage
 from clarion.ports.clock import Clock
@@ -39,35 +39,26 @@ class QuotaGate:
     def charge(self, caller: Caller, events: int) -> Headers:
         """Take events, all or none, and return how the quota stands afterwards. Raises `QuotaExceeded`, or `TooLarge` when
         so many never fit."""
-        (refusal,) = self.charge_each(caller, [events])
+        wall_ms = self._clock.now_ms()
+        meter = self._meter(caller, wall_ms)
+        if meter is None:
+            return {}
+        (refusal,) = self._charge(meter, [events], wall_ms)
         if refusal is not None:
             raise refusal
-        return self.standing(caller)
+        return _standing(meter, wall_ms)
 
     def charge_each(self, caller: Caller, costs: Sequence[int]) -> list[CallerError | None]:
         """Take the events of several items, in their order, as far as there is room; say of each why not, or None."""
         wall_ms = self._clock.now_ms()
         meter = self._meter(caller, wall_ms)
-        if meter is None or meter.size_max is None:
-            return [None] * len(costs)
-        granted = iter(self._take(meter, [cost for cost in costs if cost <= meter.size_max]))
-        day_left_ms = DAY_MS - wall_ms % DAY_MS
-        refusals: list[CallerError | None] = []
-        for cost in costs:
-            if cost > meter.size_max:
-                refusals.append(_too_large(cost, meter.size_max, "to"))
-            else:
-                refusals.append(None if next(granted) else _used_up(meter, cost, day_left_ms))
-        self._count(costs, refusals)
-        return refusals
+        return [None] * len(costs) if meter is None else self._charge(meter, costs, wall_ms)
 
     def standing(self, caller: Caller) -> Headers:
         """Return how the quota that leaves the caller least room stands, as of when it was last charged."""
         wall_ms = self._clock.now_ms()
         meter = self._meter(caller, wall_ms)
-        if meter is None or not meter.taps:
-            return {}
-        return _standing(min(meter.taps, key=Tap.open_m), DAY_MS - wall_ms % DAY_MS)
+        return {} if meter is None else _standing(meter, wall_ms)
 
     def audience_max(self, caller: Caller) -> int | None:
         """Return how many recipients a broadcast of the caller may have; None is no limit."""
@@ -86,6 +77,21 @@ class QuotaGate:
             return None
         return self._meters.of(caller, (quotas.get(caller.key_id), quotas.get(TENANT)), wall_ms // DAY_MS)
 
+    def _charge(self, meter: Meter, costs: Sequence[int], wall_ms: int) -> list[CallerError | None]:
+        most = meter.size_max
+        if most is None:
+            return [None] * len(costs)
+        granted = iter(self._take(meter, [cost for cost in costs if cost <= most]))
+        refusals: list[CallerError | None] = []
+        for cost in costs:
+            if cost > most:
+                refusals.append(_too_large(cost, most, "to"))
+            else:
+                refusals.append(None if next(granted) else _used_up(meter, cost, wall_ms))
+        if any(refusals):
+            self._count(costs, refusals)
+        return refusals
+
     def _take(self, meter: Meter, costs: list[int]) -> list[bool]:
         taps = meter.taps
         if not taps or not costs:
@@ -93,25 +99,25 @@ class QuotaGate:
         now_ms = self._clock.monotonic_ms()
         for tap in taps:
             tap.settle(now_ms)
-        holds = spend(costs, [tap.hold for tap in taps])
-        if holds is not None:
-            for tap, hold in zip(taps, holds, strict=True):
-                tap.hold = hold
+        amount_m = THOUSAND * sum(costs)
+        if all(tap.hold_m >= amount_m for tap in taps):
+            for tap in taps:
+                tap.hold_m -= amount_m
             return [True] * len(costs)
         if min(tap.open_m() for tap in taps) < THOUSAND * min(costs):
             return [False] * len(costs)
         return self._draw(taps, costs, now_ms)
 
     def _draw(self, taps: list[Tap], costs: list[int], now_ms: int) -> list[bool]:
-        buckets, holds = [tap.bucket for tap in taps], [tap.hold for tap in taps]
+        buckets, holds_m = [tap.bucket for tap in taps], [tap.hold_m for tap in taps]
 
         def decide(usages: list[Usage]) -> tuple[list[Usage], Drawn]:
-            drawn = draw(costs, buckets, usages, holds, now_ms)
+            drawn = draw(costs, buckets, usages, holds_m, now_ms)
             return drawn.usages, drawn
 
         drawn = self._store.change([tap.name for tap in taps], decide)
-        for tap, usage, hold in zip(taps, drawn.usages, drawn.holds, strict=True):
-            tap.seen, tap.hold = usage, hold
+        for tap, usage, hold_m in zip(taps, drawn.usages, drawn.holds_m, strict=True):
+            tap.used_m, tap.hold_m = usage.used_m, hold_m
         return drawn.granted
 
     def _count(self, costs: Sequence[int], refusals: Sequence[CallerError | None]) -> None:
@@ -123,12 +129,15 @@ class QuotaGate:
             self._telemetry.count("quota_refused", events, kind=kind)
 
 
-def _standing(tap: Tap, day_left_ms: int) -> Headers:
-    """Return how a bucket stands. Fields of draft-ietf-httpapi-ratelimit-headers, revisions 00 to 06; `Reset` counts the
-    seconds until nothing of it is used any more."""
-    capacity, rate_per_s = tap.bucket.capacity, tap.bucket.rate_per_s
-    open_m = tap.open_m()
-    reset_ms = -(-(capacity * THOUSAND - open_m) // rate_per_s) if rate_per_s else day_left_ms
+def _standing(meter: Meter, wall_ms: int) -> Headers:
+    return _fields(min(meter.taps, key=Tap.open_m), wall_ms) if meter.taps else {}
+
+
+def _fields(tap: Tap, wall_ms: int) -> Headers:
+    """Return how a bucket stands, in the fields of draft-ietf-httpapi-ratelimit-headers-06; `Reset` is in how many seconds
+    nothing of it is used any more."""
+    capacity, open_m = tap.bucket.capacity, tap.open_m()
+    reset_ms = wait_ms(tap.bucket, open_m, capacity, DAY_MS - wall_ms % DAY_MS)
     return {
         "RateLimit-Limit": str(capacity),
         "RateLimit-Remaining": str(open_m // THOUSAND),
@@ -136,10 +145,10 @@ def _standing(tap: Tap, day_left_ms: int) -> Headers:
     }
 
 
-def _used_up(meter: Meter, cost: int, day_left_ms: int) -> QuotaExceeded:
-    after_ms, tap = max(
-        ((wait_ms(tap.bucket, tap.open_m(), cost, day_left_ms), tap) for tap in meter.taps), key=lambda pair: pair[0]
-    )
+def _used_up(meter: Meter, cost: int, wall_ms: int) -> QuotaExceeded:
+    waits_ms = [wait_ms(tap.bucket, tap.open_m(), cost, DAY_MS - wall_ms % DAY_MS) for tap in meter.taps]
+    after_ms = max(waits_ms)
+    tap = meter.taps[waits_ms.index(after_ms)]
     bucket, room = tap.bucket, tap.open_m() // THOUSAND
     whose = "tenant" if tap.name.key_id == TENANT else "key"
     limit = (
@@ -149,7 +158,7 @@ def _used_up(meter: Meter, cost: int, day_left_ms: int) -> QuotaExceeded:
         f"the quota of this {whose} is {limit}: there is room for {room} events now, not for {cost}",
         code=_CODES[tap.name.kind],
         retry_after_s=max(1, _seconds(after_ms)),
-        headers=_standing(tap, day_left_ms),
+        headers=_fields(tap, wall_ms),
     )
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from clarion.accept.rules.quota import Bucket, room_m, settled
+from clarion.accept.rules.quota import Bucket, leaked, room_m
 from clarion.domain.limits import QUOTA_METERS_MAX
-from clarion.domain.quota import TENANT, Quota, Usage
+from clarion.domain.quota import TENANT, Quota
 from clarion.ports.quotas import BucketName
 from clarion.ports.web import Caller
 
@@ -16,21 +16,23 @@ DAILY: Final = "daily"
 class Tap:
     """A bucket as this process sees it: what it holds, and the usage that it saw last."""
 
-    __slots__ = ("bucket", "hold", "name", "seen")
+    __slots__ = ("_at_ms", "bucket", "hold_m", "name", "used_m")
 
     def __init__(self, name: BucketName, bucket: Bucket) -> None:
         self.name = name
         self.bucket = bucket
-        self.hold = self.seen = Usage(period=bucket.period)
+        self.hold_m = self.used_m = self._at_ms = 0
 
     def settle(self, now_ms: int) -> None:
-        """Bring both up to now."""
-        self.hold = settled(self.bucket, self.hold, now_ms)
-        self.seen = settled(self.bucket, self.seen, now_ms)
+        """Let leak what leaked until now."""
+        if now_ms != self._at_ms:
+            passed_ms, self._at_ms = now_ms - self._at_ms, now_ms
+            self.hold_m = leaked(self.bucket, self.hold_m, passed_ms)
+            self.used_m = leaked(self.bucket, self.used_m, passed_ms)
 
     def open_m(self) -> int:
         """Return how many thousandths of an event fit, if no other process took any since this one looked."""
-        return self.hold.used_m + room_m(self.bucket, self.seen)
+        return self.hold_m + room_m(self.bucket, self.used_m)
 
 
 class Meter(NamedTuple):

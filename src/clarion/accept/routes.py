@@ -7,6 +7,7 @@ import msgspec
 from clarion.accept import routes_cancel
 from clarion.accept.door import Door
 from clarion.accept.idempotency import HEADER, key_of
+from clarion.accept.quota import Headers
 from clarion.accept.routes_batch import Batches
 from clarion.accept.routes_once import Remember, answer_once
 from clarion.accept.shapes import BatchIn, BatchOut, NotificationIn, NotificationOut
@@ -57,19 +58,19 @@ class _Handlers:
 
     async def create(self, call: Call) -> Reply:
         async def take(remember: Remember) -> Reply:
-            taken = self._admit(call.caller, call.body)
+            taken, headers = self._admit(call.caller, call.body)
             answer = _JSON.encode(_answer(taken))
             await self._door.writer.take([taken], remember(answer))
-            return Reply(raw=answer, status=202, headers=self._door.quotas.standing(call.caller))
+            return Reply(raw=answer, status=202, headers=headers)
 
         key = key_of(call.headers.get(HEADER), call.body.idempotency_key)
         return await answer_once(self._door, call, key, take)
 
-    def _admit(self, caller: Caller, body: NotificationIn) -> Taken:
+    def _admit(self, caller: Caller, body: NotificationIn) -> tuple[Taken, Headers]:
         self._door.refuse_overload()
         request = self._door.checked(caller.tenant, body)
-        self._door.quotas.charge(caller, len(request.to))
-        return self._door.stamp(caller.tenant, request)
+        headers = self._door.quotas.charge(caller, len(request.to))
+        return self._door.stamp(caller.tenant, request), headers
 
 
 def _answer(taken: Taken) -> NotificationOut:

@@ -71,7 +71,7 @@ class _Handlers:
         door, caller = self._door, call.caller
         job = door.admission(caller.tenant).broadcast(call.body)
         await self._check_size(caller, job.audience)
-        door.quotas.charge(caller, 1)
+        headers = door.quotas.charge(caller, 1)
         now_ms = door.clock.now_ms()
         entropy = door.clock.entropy(ids.ENTROPY_BYTES)
         partition = entropy[0] % door.journal.partitions
@@ -79,7 +79,7 @@ class _Handlers:
         cursor = Cursor(id_, caller.tenant, partition, "running", 0, 0, 0, 0, now_ms, now_ms, _PACK.encode(job))
         answer = _JSON.encode(BroadcastOut(ids.write(ids.BROADCAST_PREFIX, id_), "running"))
         await door.journal.append(Append(cursors=[cursor], idempotency=remember(answer)))
-        return Reply(raw=answer, status=202, headers=door.quotas.standing(caller))
+        return Reply(raw=answer, status=202, headers=headers)
 
     async def _check_size(self, caller: Caller, audience: Audience) -> None:
         most = self._door.quotas.audience_max(caller)

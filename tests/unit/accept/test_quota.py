@@ -176,6 +176,25 @@ async def test_a_changed_quota_holds_from_then_on(house, process):
     assert len(process.through(caller, *[1] * 9)) == 9
 
 
+async def test_nobody_waits_for_what_a_larger_quota_let_through(house, process):
+    caller = await key_with(house, Quota(rate_per_s=1_000, burst=100_000))
+    assert process.through(caller, 100_000) == [100_000]
+    await house.control.quotas.put("acme", caller.key_id, Quota(rate_per_s=1, burst=2))
+    house.settle()
+    assert process.refused(caller, 1).retry_after_s == 1
+    house.clock.wall_ms += 2_000
+    assert process.through(caller, 1, 1, 1) == [1, 1]
+
+
+async def test_a_days_count_outlasts_a_smaller_total(house, process):
+    caller = await key_with(house, Quota(daily=200))
+    assert process.through(caller, 100) == [100]
+    for daily, through in ((50, []), (101, [1]), (201, [99, 1])):
+        await house.control.quotas.put("acme", caller.key_id, Quota(daily=daily))
+        house.settle()
+        assert process.through(caller, *through, 1) == through
+
+
 async def test_processes_share_what_there_is(house, store):
     caller = await key_with(house, Quota(rate_per_s=100, burst=300, daily=400))
     processes = [Process(house, store) for _ in range(3)]

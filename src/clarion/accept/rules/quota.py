@@ -28,15 +28,20 @@ class Bucket(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What became of a draw: which costs are granted, and the usage and hold of each bucket afterwards."""
+    """What became of a draw: which costs are granted, and the usage of each bucket and what is held of it afterwards."""
 
     granted: list[bool]
     usages: list[Usage]
-    holds: list[Usage]
+    holds_m: list[int]
+
+
+def leaked(bucket: Bucket, amount_m: int, passed_ms: int) -> int:
+    """Return what is left of a usage or a hold after some time."""
+    return max(0, amount_m - passed_ms * bucket.rate_per_s)
 
 
 def settled(bucket: Bucket, usage: Usage, now_ms: int) -> Usage:
-    """Return usage (or a hold) as of now."""
+    """Return usage as of now."""
     # A day ahead of ours is one that another process saw begin a moment before us.
     if not 0 <= usage.period - bucket.period <= 1:
         return Usage(0, now_ms, bucket.period)
@@ -44,13 +49,16 @@ def settled(bucket: Bucket, usage: Usage, now_ms: int) -> Usage:
     if passed_ms < 0:
         # Another process read the clock a moment later. Far ahead, it is the clock of before a restart of the machine.
         return usage if passed_ms >= -QUOTA_CLOCK_STEP_MS else usage._replace(at_ms=now_ms)
-    left_m = usage.used_m - passed_ms * bucket.rate_per_s
-    return Usage(left_m if left_m > 0 else 0, now_ms, usage.period)
+    used_m = usage.used_m
+    if bucket.rate_per_s:
+        # More than full is what a larger quota left behind; nobody should wait until that has leaked at a lower rate.
+        used_m = min(used_m, bucket.capacity * THOUSAND)
+    return Usage(leaked(bucket, used_m, passed_ms), now_ms, usage.period)
 
 
-def room_m(bucket: Bucket, usage: Usage) -> int:
-    """Return how much fits into a bucket besides a settled usage, in thousandths of an event."""
-    return max(0, bucket.capacity * THOUSAND - usage.used_m)
+def room_m(bucket: Bucket, used_m: int) -> int:
+    """Return how much fits into a bucket besides what is used, in thousandths of an event."""
+    return max(0, bucket.capacity * THOUSAND - used_m)
 
 
 def fitting(costs: Sequence[int], open_m: int) -> list[bool]:
@@ -65,27 +73,19 @@ def fitting(costs: Sequence[int], open_m: int) -> list[bool]:
 
 
 def draw(
-    costs: Sequence[int], buckets: Sequence[Bucket], usages: Sequence[Usage], holds: Sequence[Usage], now_ms: int
+    costs: Sequence[int], buckets: Sequence[Bucket], usages: Sequence[Usage], holds_m: Sequence[int], now_ms: int
 ) -> Drawn:
-    """Grant costs that fit into every bucket and take them from all of them, what is held first, and some ahead."""
+    """Grant costs that fit into every bucket and take them from all of them, what is held now first, and some ahead."""
     now = [settled(bucket, usage, now_ms) for bucket, usage in zip(buckets, usages, strict=True)]
-    held = [settled(bucket, hold, now_ms) for bucket, hold in zip(buckets, holds, strict=True)]
-    open_m = min(room_m(bucket, usage) + hold.used_m for bucket, usage, hold in zip(buckets, now, held, strict=True))
+    open_m = min(
+        room_m(bucket, usage.used_m) + hold_m for bucket, usage, hold_m in zip(buckets, now, holds_m, strict=True)
+    )
     granted = fitting(costs, open_m)
     amount_m = THOUSAND * sum(cost for cost, fits in zip(costs, granted, strict=True) if fits)
-    if amount_m:
-        paid = [_paid(*each, amount_m) for each in zip(buckets, now, held, strict=True)]
-        now, held = [usage for usage, _ in paid], [hold for _, hold in paid]
-    return Drawn(granted, now, held)
-
-
-def spend(costs: Sequence[int], holds: Sequence[Usage]) -> list[Usage] | None:
-    """Return what is left of settled holds after paying all costs from them; None when they do not suffice."""
-    amount_m = THOUSAND * sum(costs)
-    for hold in holds:
-        if hold.used_m < amount_m:
-            return None
-    return [hold._replace(used_m=hold.used_m - amount_m) for hold in holds]
+    if not amount_m:
+        return Drawn(granted, now, list(holds_m))
+    paid = [_paid(*each, amount_m) for each in zip(buckets, now, holds_m, strict=True)]
+    return Drawn(granted, [usage for usage, _ in paid], [hold_m for _, hold_m in paid])
 
 
 def wait_ms(bucket: Bucket, open_m: int, cost: int, day_left_ms: int) -> int:
@@ -96,14 +96,11 @@ def wait_ms(bucket: Bucket, open_m: int, cost: int, day_left_ms: int) -> int:
     return -(-missing_m // bucket.rate_per_s) if bucket.rate_per_s else day_left_ms
 
 
-def _paid(bucket: Bucket, usage: Usage, hold: Usage, amount_m: int) -> tuple[Usage, Usage]:
-    short_m = max(0, amount_m - hold.used_m)
-    used = usage._replace(used_m=usage.used_m + short_m)
-    ahead_m = THOUSAND * _ahead(bucket, room_m(bucket, used) // THOUSAND) if short_m else 0
-    return (
-        used._replace(used_m=used.used_m + ahead_m),
-        hold._replace(used_m=hold.used_m + short_m + ahead_m - amount_m),
-    )
+def _paid(bucket: Bucket, usage: Usage, hold_m: int, amount_m: int) -> tuple[Usage, int]:
+    short_m = max(0, amount_m - hold_m)
+    ahead_m = THOUSAND * _ahead(bucket, room_m(bucket, usage.used_m + short_m) // THOUSAND) if short_m else 0
+    taken_m = short_m + ahead_m
+    return usage._replace(used_m=usage.used_m + taken_m), hold_m + taken_m - amount_m
 
 
 def _ahead(bucket: Bucket, room: int) -> int:
