@@ -126,6 +126,17 @@ async def test_what_was_just_accepted_is_found_in_the_journal(api, journal):
         await api("GET", "/v1/notifications/{id}", id=text(1))
 
 
+async def test_a_notification_of_a_workflow_says_so_before_and_after_it_is_planned(api, state, journal):
+    request = events.Request([events.Recipient("user-0")], "", None, None, "high", {}, workflow="onboarding")
+    frame = events.AcceptedFrame([world.NOTIFICATIONS[0]], [world.TENANT], [world.AT_MS], [request])
+    await journal.append(Append(frames=[Frame(accepted(Lane.HIGH), 0, 1, encode(frame, 1))]))
+    before = await api("GET", "/v1/notifications/{id}", id=text(0))
+    planned = world.planned(0)
+    fold(state, msgspec.structs.replace(planned, requests=[request]))
+    after = await api("GET", "/v1/notifications/{id}", id=text(0))
+    assert [(found["template"], found["workflow"]) for found in (before, after)] == [(None, "onboarding")] * 2
+
+
 @pytest.mark.parametrize("id_", ["ntf_", "ntf_zz", "x", "ntf_" + "ff" * 16])
 async def test_an_id_of_nothing_is_unknown(api, id_):
     with pytest.raises(NotFound):

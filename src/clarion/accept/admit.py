@@ -1,21 +1,39 @@
 """From a decoded body to a `Request`: looks up what the rules need to know and applies them."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from clarion.accept.rules import check
 from clarion.accept.shapes import AudienceIn, BroadcastIn, NotificationIn, To
 from clarion.domain import address
-from clarion.domain.content import Category, Template
+from clarion.domain.channel import Channel
+from clarion.domain.content import Category
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import CANCELLATION_KEY_CHARS_MAX, KEY_CHARS_MAX, ORDERING_KEY_CHARS_MAX, RECIPIENTS_MAX
 from clarion.domain.segment import Segment
+from clarion.domain.workflow import Workflow
 from clarion.journal.events import Audience, BroadcastJob, Recipient, Request
 from clarion.ports.directory import Directory
 
 _JSON: Final = msgspec.json.Encoder()
+
+
+class _Content(NamedTuple):
+    """What is to be sent, by a template or by a workflow: its category, what it needs, and the channels asked for."""
+
+    category: str | None
+    variables: Sequence[str]
+    template: str = ""
+    channels: list[str] | None = None
+    workflow: str = ""
+    version: int = 0
+
+    @property
+    def name(self) -> str:
+        """What it is called in errors."""
+        return f"template {self.template!r}" if self.template else f"workflow {self.workflow!r}"
 
 
 class Admission:
@@ -60,23 +78,25 @@ class Admission:
         ordering_key: str | None = None,
         cancellation_key: str | None = None,
     ) -> Request:
-        template = self._template(body)
-        category = self._category(body.category, template)
-        check.data(template, body.data)
+        content = self._content(body)
+        category = self._category(body.category or content.category)
+        check.data(body.data, content.variables, content.name)
         check.size(len(_JSON.encode(body.data)), len(recipients))
         check.metadata(body.metadata)
         when = check.times(body.send_at, body.expires_at, self._now_ms)
         return Request(
             to=recipients,
-            template=template.key,
+            template=content.template,
             category=category.key if category else None,
-            channels=check.channels(template, body.channels),
+            channels=content.channels,
             lane=check.lane(category, body.priority),
             data=body.data,
             send_at_ms=when.send_at_ms,
             expires_ms=when.expires_ms,
             ordering_key=ordering_key,
             metadata=body.metadata,
+            workflow=content.workflow,
+            workflow_version=content.version,
             cancellation_key=cancellation_key,
         )
 
@@ -93,18 +113,27 @@ class Admission:
             raise InvalidField(f"unknown segment {segment!r}", field="audience.segment", code="unknown_segment")
         return Audience(segment=segment, filter=_JSON.encode(defined.body.filter))
 
-    def _template(self, body: NotificationIn | BroadcastIn) -> Template:
+    def _content(self, body: NotificationIn | BroadcastIn) -> _Content:
+        if (body.template is None) == (body.workflow is None):
+            raise InvalidField("needs exactly one of template and workflow", field="template")
         if body.workflow is not None:
-            raise InvalidField(f"unknown workflow {body.workflow!r}", field="workflow", code="unknown_workflow")
-        if body.template is None:
-            raise InvalidField("is required", field="template")
-        template = self._directory.template(self._tenant, body.template)
+            return self._workflow(body.workflow, body.channels)
+        template = self._directory.template(self._tenant, body.template or "")
         if template is None:
             raise InvalidField(f"unknown template {body.template!r}", field="template", code="unknown_template")
-        return template
+        channels = check.channels(template, body.channels)
+        return _Content(template.category, template.variables, template=template.key, channels=channels)
 
-    def _category(self, named: str | None, template: Template) -> Category | None:
-        key = named or template.category
+    def _workflow(self, key: str, channels: Sequence[Channel] | None) -> _Content:
+        if channels is not None:
+            raise InvalidField("goes with template only; the steps of a workflow have their own", field="channels")
+        defined = self._directory.definition(self._tenant, Workflow, key)
+        if defined is None:
+            raise InvalidField(f"unknown workflow {key!r}", field="workflow", code="unknown_workflow")
+        workflow = defined.body
+        return _Content(workflow.category, workflow.variables, workflow=key, version=defined.version)
+
+    def _category(self, key: str | None) -> Category | None:
         if not key:
             return None
         category = self._directory.category(self._tenant, key)

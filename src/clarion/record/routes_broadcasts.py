@@ -47,6 +47,7 @@ class BroadcastProgress(msgspec.Struct, frozen=True):
     segment: str | None
     local_time: str | None
     template: str | None
+    workflow: str | None
     category: str | None
     users: int
     planned: int
@@ -107,7 +108,8 @@ class _Broadcasts:
                 topic=job.audience.topic,
                 segment=job.audience.segment,
                 local_time=_wall_clock(job.audience.local_ms),
-                template=job.request.template,
+                template=job.request.template or None,
+                workflow=job.request.workflow or None,
                 category=job.request.category,
                 users=cursor.users,
                 planned=cursor.planned,

@@ -95,9 +95,10 @@ class NotificationBrief(_Notification, frozen=True, kw_only=True, omit_defaults=
 
 
 class NotificationOut(_Notification, frozen=True, kw_only=True, omit_defaults=True):
-    """An accepted request and what became of it. `states` counts deliveries."""
+    """An accepted request and what became of it. `states` counts deliveries. One with a `workflow` has no template."""
 
     deliveries: Sequence[DeliveryOut]
+    workflow: str | None = None
     timeline: list[MomentOut] | None = None
     data: dict[str, Any] | None = None
     metadata: dict[str, str] | None = None
@@ -148,6 +149,7 @@ def notification_out(
     return NotificationOut(
         **_shared(row, status, [delivery.state for delivery in deliveries]),
         deliveries=deliveries,
+        workflow=request.workflow or None,
         timeline=[_moment_out(moment) for moment in story],
         data=request.data,
         metadata=request.metadata,

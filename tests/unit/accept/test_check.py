@@ -39,8 +39,8 @@ def nested(levels: int) -> object:
         (lambda: check.contacts({"chat": "x" * 5_000}, "to"), "to.chat"),
         (lambda: check.contacts({"email": None}, "to[0]"), "to[0]"),
         (lambda: check.channels(TEMPLATE, [Channel.EMAIL]), "channels"),
-        (lambda: check.data(TEMPLATE, {}), "data.name"),
-        (lambda: check.data(TEMPLATE, {"name": "x", "deep": nested(JSON_DEPTH_MAX + 1)}), "data.deep"),
+        (lambda: check.data({}, ["name"], "it"), "data.name"),
+        (lambda: check.data({"deep": nested(JSON_DEPTH_MAX + 1)}, [], "it"), "data.deep"),
         (lambda: check.size(DATA_BYTES_MAX + 1, 1), "data"),
         (lambda: check.size(FANOUT_BYTES_MAX // 100, 101), "data"),
         (lambda: check.metadata({"order": "7\r\n"}), "metadata.order"),
@@ -65,7 +65,7 @@ def test_contacts_come_out_canonical():
 
 
 def test_what_is_within_bounds_passes():
-    check.data(TEMPLATE, {"name": nested(JSON_DEPTH_MAX - 1)})
+    check.data({"name": nested(JSON_DEPTH_MAX - 1)}, ["name"], "it")
     check.size(DATA_BYTES_MAX, 1)
     check.size(FANOUT_BYTES_MAX // 100, 100)
     check.metadata({"order": "7"})

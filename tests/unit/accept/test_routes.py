@@ -30,7 +30,8 @@ def test_what_is_answered_is_on_the_journal(directory):
     [
         ({"template": "gone"}, "template", "unknown_template"),
         ({"template": None}, "template", "invalid_field"),
-        ({"workflow": "gone"}, "workflow", "unknown_workflow"),
+        ({"workflow": "gone"}, "template", "invalid_field"),
+        ({"template": None, "workflow": "gone"}, "workflow", "unknown_workflow"),
         ({"category": "gone"}, "category", "unknown_category"),
         ({"to": "nobody"}, "to", "unknown_user"),
         ({"to": ["u1", "nobody"]}, "to[1]", "unknown_user"),

@@ -75,11 +75,11 @@ def channels(template: Template, wanted: Sequence[Channel] | None) -> list[str] 
     return list(dict.fromkeys(channel.value for channel in wanted))
 
 
-def data(template: Template, given: Mapping[str, Any]) -> None:
-    """Check that every variable the template reads is there, and that the journal can hold the data."""
-    for name in template.variables:
+def data(given: Mapping[str, Any], wanted: Sequence[str], whose: str) -> None:
+    """Check that every variable of a template or workflow is there, and that the journal can hold the data."""
+    for name in wanted:
         if name not in given:
-            raise InvalidField(f"template {template.key!r} needs this variable", field=f"data.{name}")
+            raise InvalidField(f"{whose} needs this variable", field=f"data.{name}")
     values(given)
 
 

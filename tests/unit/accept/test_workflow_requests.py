@@ -1,0 +1,80 @@
+"""Requests that name a workflow: which version, category and data they are taken with."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from clarion.accept.admit import Admission
+from clarion.accept.shapes import BroadcastIn, NotificationIn
+from clarion.domain.channel import Channel, Lane
+from clarion.domain.content import Category, Template
+from clarion.domain.errors import InvalidField
+from clarion.domain.workflow import Send, Workflow
+from tests.contract.controls import House, migrated
+
+T = "acme"
+NOW_MS = int(datetime(2026, 11, 21, tzinfo=UTC).timestamp() * 1000)
+ORDERED = Workflow(steps=(Send(name="tell", template="hello"),), category="orders", variables=("order",))
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return migrated(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture
+async def house(empty, tmp_path):
+    house = House.copy_of(empty, tmp_path)
+    await house.control.categories.put(T, Category("orders", lane=Lane.HIGH))
+    await house.control.categories.put(T, Category("quiet", lane=Lane.BULK))
+    await house.control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
+    for name in ("first", "second"):
+        body = msgspec.structs.replace(ORDERED, name=name)
+        await house.control.definitions.put(T, Workflow.KIND, "ordered", msgspec.json.encode(body))
+    yield house
+    await house.close()
+
+
+def admitted(house, tenant=T, **more):
+    body = {"to": "u1", "workflow": "ordered", "data": {"order": 7}, **more}
+    return Admission(house.directory, tenant, NOW_MS).notification(msgspec.convert(body, NotificationIn))
+
+
+async def test_a_request_keeps_the_newest_version_and_the_workflows_category(house):
+    request = admitted(house)
+    assert (request.workflow, request.workflow_version, request.template) == ("ordered", 2, "")
+    assert (request.category, request.lane, request.channels) == ("orders", Lane.HIGH, None)
+    assert admitted(house, category="quiet").lane == Lane.BULK
+
+
+async def test_a_broadcast_may_be_of_a_workflow_too(house):
+    body = msgspec.convert({"audience": {"all": True}, "workflow": "ordered", "data": {"order": 7}}, BroadcastIn)
+    request = Admission(house.directory, T, NOW_MS).broadcast(body).request
+    assert (request.workflow, request.workflow_version, request.to) == ("ordered", 2, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "code"),
+    [
+        ({"workflow": "gone"}, "workflow", "unknown_workflow"),
+        ({"tenant": "other"}, "workflow", "unknown_workflow"),
+        ({"template": "hello"}, "template", "invalid_field"),
+        ({"workflow": None}, "template", "invalid_field"),
+        ({"data": {}}, "data.order", "invalid_field"),
+        ({"data": {"order": 1 << 64}}, "data.order", "invalid_field"),
+        ({"channels": ["sms"]}, "channels", "invalid_field"),
+        ({"category": "gone"}, "category", "unknown_category"),
+    ],
+)
+async def test_a_fault_is_refused_with_its_field(house, change, field, code):
+    with pytest.raises(InvalidField) as refused:
+        admitted(house, **change)
+    assert (refused.value.field, refused.value.code) == (field, code)
+
+
+async def test_a_removed_workflow_starts_nothing_more(house):
+    await house.control.definitions.remove(T, Workflow.KIND, "ordered")
+    with pytest.raises(InvalidField) as refused:
+        admitted(house)
+    assert refused.value.code == "unknown_workflow"
