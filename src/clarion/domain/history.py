@@ -161,6 +161,40 @@ class DeadLetter(msgspec.Struct, gc=False):
     replayed_ms: int | None = None
 
 
+class Progress(msgspec.Struct, frozen=True, gc=False):
+    """One thing a workflow instance did; `event` is one of `ProgressFrame`, of which the endings end the instance."""
+
+    instance_id: bytes
+    notification_id: bytes
+    tenant: str
+    user_id: str
+    workflow: str
+    version: int
+    step: str
+    event: str
+    at_ms: int
+    detail: str
+
+
+class Instance(msgspec.Struct, frozen=True, gc=False):
+    """A workflow instance as it stands: `running`, `waiting`, or how it ended."""
+
+    id: bytes
+    tenant: str
+    notification_id: bytes
+    user_id: str
+    workflow: str
+    version: int
+    step: str
+    state: str
+    started_ms: int
+    ended_ms: int | None
+    detail: str
+
+
+INSTANCE_ENDINGS: Final = frozenset({"completed", "merged", "cancelled", "expired", "failed"})
+"""Events of which exactly one ends every instance; its name is the state it rests in."""
+
 CounterKey = tuple[int, str, str, str, int]
 """(minute in Unix milliseconds, tenant, channel, what happened, reason)."""
 TotalKey = tuple[str, bytes, str, int, int]
@@ -183,6 +217,7 @@ class Changes(msgspec.Struct):
     cancellations: list[tuple[str, bytes, int]] = []
     sightings: list[tuple[str, bytes, str, int]] = []
     """(tenant, notification id, user id, seen_ms); of several of one user and notification the first stands."""
+    progress: list[Progress] = []
     settings: dict[bytes, bytes] = {}
     """Digest to shared facts that decisions were made from (JSON)."""
     totals: dict[TotalKey, int] = {}

@@ -16,6 +16,7 @@ ENTROPY_BYTES: Final = 9
 NOTIFICATION_PREFIX: Final = "ntf_"
 BROADCAST_PREFIX: Final = "brd_"
 DELIVERY_PREFIX: Final = "dlv_"
+INSTANCE_PREFIX: Final = "run_"
 EVENT_PREFIX: Final = "evt_"
 
 

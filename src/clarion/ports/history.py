@@ -5,7 +5,17 @@ from typing import Protocol
 
 import msgspec
 
-from clarion.domain.history import Attempt, Capture, Chunk, ChunkState, DeadLetter, Delivery, Notification
+from clarion.domain.history import (
+    Attempt,
+    Capture,
+    Chunk,
+    ChunkState,
+    DeadLetter,
+    Delivery,
+    Instance,
+    Notification,
+    Progress,
+)
 from clarion.ports.sightings import Sightings
 
 
@@ -57,6 +67,14 @@ class History(Sightings, Protocol):
 
     def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
         """Return when a notification or broadcast was cancelled."""
+        ...
+
+    def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
+        """Return the workflow instances of a notification by user, `RECIPIENTS_MAX` at most."""
+        ...
+
+    def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
+        """Return what instances did, by instance and in order."""
         ...
 
     def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:

@@ -21,6 +21,7 @@ from clarion.domain.history import (
     Delivery,
     InboxItem,
     Notification,
+    Progress,
 )
 from clarion.domain.ids import created_ms
 from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
@@ -107,6 +108,8 @@ def fold_frame(fold: Fold, frame: events.Event) -> None:
             fold.replayed(frame.delivery_ids, frame.at_ms)
         case events.SeenFrame():
             fold.seen(frame.tenants, frame.notification_ids, frame.user_ids, frame.at_ms)
+        case events.ProgressFrame():
+            fold.progress(_progress(frame))
         case _:
             pass
 
@@ -147,6 +150,14 @@ def _deliveries(frame: events.PlannedFrame, digests: Sequence[bytes]) -> Iterabl
 def settings_digest(facts: bytes) -> bytes:
     """Return the name under which shared facts are kept."""
     return blake2b(facts, digest_size=16).digest()
+
+
+def _progress(frame: events.ProgressFrame) -> Iterable[Progress]:
+    columns = zip(
+        frame.instance_ids, frame.notification_ids, frame.tenants, frame.user_ids, frame.workflows, frame.versions,
+        frame.steps, frame.events, frame.at_ms, frame.details, strict=True,
+    )  # fmt: skip
+    return (Progress(*row) for row in columns)
 
 
 def _fold_attempted(fold: Fold, frame: events.AttemptedFrame) -> None:

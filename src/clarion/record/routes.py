@@ -7,7 +7,7 @@ from clarion.domain import ids
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.delivery_state import NAMES
 from clarion.domain.errors import InvalidField, NotFound
-from clarion.domain.history import Attempt, Delivery, Notification
+from clarion.domain.history import Attempt, Delivery, Instance, Notification
 from clarion.domain.limits import HISTORY_SCAN_MAX
 from clarion.journal.events import AcceptedFrame
 from clarion.journal.find import find_accepted
@@ -21,7 +21,7 @@ from clarion.ports.web import Call, Query, Reply, Route
 from clarion.record.routes_broadcasts import broadcast_routes
 from clarion.record.routes_dead_letters import dead_letter_routes
 from clarion.record.routes_watch import watch_routes
-from clarion.record.rules.timeline import moments, status
+from clarion.record.rules.timeline import moments, running, status
 from clarion.record.shapes import (
     NotificationBrief,
     NotificationOut,
@@ -29,7 +29,9 @@ from clarion.record.shapes import (
     delivery_out,
     notification_brief,
     notification_out,
+    request_of,
 )
+from clarion.record.shapes_instances import instances_out
 
 READ: Final = "notifications:read"
 _STATES: Final = {name: state for state, name in NAMES.items()}
@@ -84,8 +86,11 @@ class _Notifications:
             by_delivery[attempt.delivery_id].append(attempt)
         cancelled_ms = self._state.cancelled_ms(tenant, id_)
         deliveries = [delivery_out(delivery, by_delivery[delivery.id]) for delivery in rows]
+        runs, is_running = self._runs(tenant, row)
+        instances = instances_out(runs, self._state.progress_of(tenant, [run.id for run in runs]))
         story = moments(row, rows, told, cancelled_ms, self._state.seen_by(tenant, id_))
-        return Reply(notification_out(row, status(row, rows, cancelled_ms), deliveries, story))
+        state = status(row, rows, cancelled_ms, running=is_running)
+        return Reply(notification_out(row, state, deliveries, story, instances))
 
     async def listed(self, call: Call) -> Reply:
         """Look through notifications, newest first, until the page is full or enough was looked at."""
@@ -114,8 +119,17 @@ class _Notifications:
         rows = self._state.deliveries_of(tenant, row.id)
         if not only.holds(rows):
             return None
-        state = status(row, rows, None if rows else self._state.cancelled_ms(tenant, row.id))
+        cancelled_ms = None if rows else self._state.cancelled_ms(tenant, row.id)
+        state = status(row, rows, cancelled_ms, running=self._runs(tenant, row)[1])
         return notification_brief(row, state, [delivery_brief(delivery) for delivery in rows])
+
+    def _runs(self, tenant: str, row: Notification) -> tuple[list[Instance], bool]:
+        """Return the workflow instances of a notification and whether they are still at it; one that names a template has
+        none."""
+        if row.template:
+            return [], False
+        request, instances = request_of(row), self._state.instances_of(tenant, row.id)
+        return instances, bool(request.workflow) and running(len(request.to), instances)
 
 
 class _Filter:

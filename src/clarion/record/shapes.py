@@ -14,6 +14,7 @@ from clarion.domain.history import REASONS, Attempt, Capture, DeadLetter, Delive
 from clarion.journal.events import Request
 from clarion.ports.times import shown
 from clarion.record.rules.timeline import Moment, attempts
+from clarion.record.shapes_instances import InstanceOut
 
 _REQUEST = msgspec.msgpack.Decoder(Request)
 
@@ -95,11 +96,13 @@ class NotificationBrief(_Notification, frozen=True, kw_only=True, omit_defaults=
 
 
 class NotificationOut(_Notification, frozen=True, kw_only=True, omit_defaults=True):
-    """An accepted request and what became of it. `states` counts deliveries. One with a `workflow` has no template."""
+    """An accepted request and what became of it. `states` counts deliveries. One with a `workflow` has no template;
+    `instances` are the workflow's runs, one a recipient."""
 
     deliveries: Sequence[DeliveryOut]
     workflow: str | None = None
     timeline: list[MomentOut] | None = None
+    instances: list[InstanceOut] = []
     data: dict[str, Any] | None = None
     metadata: dict[str, str] | None = None
 
@@ -131,6 +134,11 @@ class CaptureOut(msgspec.Struct, frozen=True):
     content: msgspec.Raw
 
 
+def request_of(row: Notification) -> Request:
+    """Return the request that a notification was accepted with."""
+    return _REQUEST.decode(row.request)
+
+
 def reason_name(reason: int) -> str | None:
     """Return the stable name of a reason, None for 'no reason'."""
     return REASON_NAMES[REASONS[reason]] if reason else None
@@ -142,15 +150,20 @@ def delivery_text(id_: bytes) -> str:
 
 
 def notification_out(
-    row: Notification, status: str, deliveries: Sequence[DeliveryOut], story: list[Moment]
+    row: Notification,
+    status: str,
+    deliveries: Sequence[DeliveryOut],
+    story: list[Moment],
+    instances: list[InstanceOut],
 ) -> NotificationOut:
     """Return a notification with its timeline, data and metadata."""
-    request = _REQUEST.decode(row.request)
+    request = request_of(row)
     return NotificationOut(
         **_shared(row, status, [delivery.state for delivery in deliveries]),
         deliveries=deliveries,
         workflow=request.workflow or None,
         timeline=[_moment_out(moment) for moment in story],
+        instances=instances,
         data=request.data,
         metadata=request.metadata,
     )

@@ -10,12 +10,13 @@ from clarion.backends.sqlite.migrate import upgrade
 from clarion.backends.sqlite.state_fold import StateFold
 from clarion.backends.sqlite.state_history import StateHistory
 from clarion.backends.sqlite.state_inbox import StateInbox
+from clarion.backends.sqlite.state_instances import StateInstances
 from clarion.backends.sqlite.state_sightings import StateSightings
 from clarion.backends.sqlite.state_threads import Threads
 from clarion.ports.clock import Clock
 
 
-class SqliteState(StateFold, StateHistory, StateInbox, StateSightings):
+class SqliteState(StateFold, StateHistory, StateInbox, StateInstances, StateSightings):
     """Ledger, history, inbox and sightings over one file. May be called from any thread; each has its own connections."""
 
     def __init__(self, data_dir: Path, clock: Clock) -> None:

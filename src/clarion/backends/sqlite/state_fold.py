@@ -6,6 +6,7 @@ from typing import Any, Final
 import apsw
 from msgspec.structs import astuple
 
+from clarion.backends.sqlite.state_instances import store_progress
 from clarion.backends.sqlite.state_threads import Threads
 from clarion.domain.delivery_state import State
 from clarion.domain.errors import StaleLease
@@ -141,6 +142,7 @@ def _store(db: apsw.Connection, changes: Changes) -> None:
     db.executemany(_DEAD, map(astuple, changes.dead_letters.values()))
     db.executemany(_CANCELLED, changes.cancellations)
     db.executemany(_SIGHTING, changes.sightings)
+    store_progress(db, changes.progress)
     db.executemany(_COUNTER, [(*key, count) for key, count in changes.counters.items()])
 
 

@@ -7,7 +7,7 @@ import msgspec
 from clarion.domain.channel import Lane
 from clarion.domain.depth import too_deep
 from clarion.domain.duration import duration_ms
-from clarion.domain.ids import DELIVERY_PREFIX, write
+from clarion.domain.ids import INSTANCE_PREFIX, write
 from clarion.domain.limits import FETCH_BODY_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse
 from clarion.plan.rules.workflow.state import Answered, Call
@@ -33,7 +33,7 @@ def request_of(instance_id: bytes, call: Call) -> HttpRequest:
     """Return the HTTP request of a call. A call that is repeated after a crash carries the same `Idempotency-Key`."""
     step = call.step
     body = b"" if call.body is None else _JSON.encode(call.body)
-    headers = {"accept": "application/json", "idempotency-key": f"{write(DELIVERY_PREFIX, instance_id)}:{step.name}"}
+    headers = {"accept": "application/json", "idempotency-key": f"{write(INSTANCE_PREFIX, instance_id)}:{step.name}"}
     if body:
         headers["content-type"] = "application/json"
     headers.update({name.lower(): value for name, value in call.headers.items()})

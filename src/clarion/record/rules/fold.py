@@ -8,7 +8,7 @@ in the same rows.
 from collections.abc import Iterable, Sequence
 
 from clarion.domain.delivery_state import TRANSITIONS, Event, State, next_state
-from clarion.domain.history import Attempt, Changes, Chunk, ChunkState, DeadLetter, Delivery, Notification
+from clarion.domain.history import Attempt, Changes, Chunk, ChunkState, DeadLetter, Delivery, Notification, Progress
 from clarion.domain.ids import notification_of
 from clarion.record.rules import chunk_bytes
 
@@ -208,6 +208,10 @@ class Fold:
     ) -> None:
         """Note who saw what. It moves no delivery: what was seen has been sent already."""
         self.changes.sightings.extend(zip(tenants, notification_ids, user_ids, at_ms, strict=True))
+
+    def progress(self, rows: Iterable[Progress]) -> None:
+        """Take what workflow instances did, in order."""
+        self.changes.progress.extend(rows)
 
     def _current(self, delivery_id: bytes) -> Delivery | None:
         row = self._deliveries.get(delivery_id)

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from clarion.domain.delivery_state import NAMES, TERMINAL, Event, State
-from clarion.domain.history import Attempt, Delivery, Notification
+from clarion.domain.history import Attempt, Delivery, Instance, Notification
 from clarion.record.rules.fold import acceptance
 
 _NO_CALL: Final = frozenset({
@@ -46,13 +46,24 @@ def attempts(row: Delivery, told: Iterable[Attempt]) -> list[Attempt]:
     return sorted(made, key=lambda attempt: (attempt.attempt, attempt.finished_ms))
 
 
-def status(notification: Notification | None, rows: Sequence[Delivery], cancelled_ms: int | None) -> str:
-    """Return `accepted`, `scheduled`, `in_progress`, `completed` or `cancelled`."""
+def running(recipients: int, instances: Sequence[Instance]) -> bool:
+    """Return whether a notification that starts a workflow for so many recipients is still at it: one whose instance is
+    not known yet is about to begin."""
+    return len(instances) < recipients or any(one.ended_ms is None for one in instances)
+
+
+def status(
+    notification: Notification | None, rows: Sequence[Delivery], cancelled_ms: int | None, *, running: bool = False
+) -> str:
+    """Return `accepted`, `scheduled`, `in_progress`, `completed` or `cancelled`; `running` are its workflow instances."""
+    planned = notification is not None and notification.planned_ms is not None
+    if running and planned:
+        return "in_progress"
     if rows and any(row.state not in TERMINAL for row in rows):
         return "in_progress"
     if cancelled_ms is not None and all(row.state is State.CANCELLED for row in rows):
         return "cancelled"
-    if rows or (notification is not None and notification.planned_ms is not None):
+    if rows or planned:
         return "completed"
     return "scheduled" if notification is not None else "accepted"
 
