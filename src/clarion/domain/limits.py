@@ -239,6 +239,8 @@ FILTER_TEXT_CHARS_MAX: Final = 1_000
 """Characters of a text that an attribute is compared with."""
 SEGMENT_SCAN_USERS_MAX: Final = 10_000
 """Users looked at for one page of a filtered audience; the page says where to go on."""
+SEGMENT_LOOK_MS: Final = 20
+"""How long one such page looks; users with large attributes take long to look at."""
 SEGMENT_SAMPLE_USERS: Final = 10
 """Users a preview names."""
 AUDIENCE_COUNT_MS_MAX: Final = 5_000

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import apsw
 
-from clarion.backends.sqlite.audience_pages import next_matching, read_rows, span
+from clarion.backends.sqlite.audience_pages import AudienceReader
 from clarion.backends.sqlite.connection import connect, fetch_all
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.segment_sql import Condition, condition, install
@@ -60,21 +60,20 @@ class SqliteAudiences:
 
     def _count(self, tenant: str, topic: str | None, matching: Condition, most: int | None, sample: int) -> Count:
         deadline_ms = self._clock.monotonic_ms() + AUDIENCE_COUNT_MS_MAX
-        users, after = 0, 0
-        names: list[str] = []
-        while True:
-            wanted, last = next_matching(self._rows, span(tenant, topic, after), matching)
+        reader = AudienceReader(self._rows, self._clock.monotonic_ms)
+        users, names = 0, list[str]()
+        for look in reader.looks(tenant, topic, 0, matching):
             missing = sample - len(names)
-            first = read_rows(self._rows, wanted, missing) if missing else []
+            first = reader.first(look.matched, missing) if missing else []
             names += [row[1] for row in first]
-            # Fewer than were asked for are all there are.
-            all_of_them = len(first) < missing
-            users += len(first) if all_of_them else self._rows(_COUNT.format(where=wanted.where), wanted.values)[0][0]
-            if last is None:
-                return Count(users, True, names)
-            if (most is not None and users > most) or self._clock.monotonic_ms() >= deadline_ms:
+            if len(first) < missing:
+                users += len(first)  # fewer than were asked for are all there are
+            else:
+                users += self._rows(_COUNT.format(where=look.matched.where), look.matched.values)[0][0]
+            over = (most is not None and users > most) or self._clock.monotonic_ms() >= deadline_ms
+            if over and look.last is not None:
                 return Count(users, False, names)
-            after = last
+        return Count(users, True, names)
 
     def _rows(self, text: str, values: tuple[Any, ...]) -> list[Any]:
         if self._opened is None:

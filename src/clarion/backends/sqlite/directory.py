@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, cast
 import apsw
 import msgspec
 
-from clarion.backends.sqlite.audience_pages import read_page, span
+from clarion.backends.sqlite.audience_pages import AudienceReader
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.control_accounts import open_credentials
 from clarion.backends.sqlite.control_content import (
@@ -92,6 +92,7 @@ class SqliteDirectory:
         self._clock = clock
         self._profiles: dict[int, Profile] = {}
         self._definitions = DefinitionReader(self._rows)
+        self._audiences = AudienceReader(self._rows, clock.monotonic_ms)
         self._cached: dict[tuple[str, ...], Any] = {}
         self._seen_commit = self._commit_counter()  # before the revision, or a commit in between goes unseen
         self._revision = self._read_revision()
@@ -131,7 +132,7 @@ class SqliteDirectory:
     ) -> UserPage:
         """Return up to `limit` users of the tenant or topic, those that match; a filtered page may be short."""
         matching = None if filter_ is None else condition(filter_, tenant, self._clock.now_ms())
-        return read_page(self._rows, span(tenant, topic, after_ordinal), limit, columns, matching)
+        return self._audiences.page(tenant, topic, after_ordinal, limit, columns, matching)
 
     def ordinals(self, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
         """Return the ordinals of the known users among the ids."""
