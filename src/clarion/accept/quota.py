@@ -155,7 +155,7 @@ def _used_up(meter: Meter, cost: int, wall_ms: int) -> QuotaExceeded:
         f"{bucket.rate_per_s} a second, {bucket.capacity} at once" if bucket.rate_per_s else f"{bucket.capacity} a day"
     )
     return QuotaExceeded(
-        f"the quota of this {whose} is {limit}: there is room for {room} events now, not for {cost}",
+        f"the quota of this {whose} is {limit}: there is room for {room} now, not for {cost}",
         code=_CODES[tap.name.kind],
         retry_after_s=max(1, _seconds(after_ms)),
         headers=_fields(tap, wall_ms),
