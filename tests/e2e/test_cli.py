@@ -20,6 +20,7 @@ class Shell:
 
     def __init__(self, folder: Path, **env: str) -> None:
         self._folder = folder
+        self.url = env.get("CLARION_URL", "")
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")} | env
 
     def __call__(self, *words: str, code: int = 0, stdin: str | None = None) -> str:
@@ -58,6 +59,21 @@ def acme(system, key, tmp_path_factory):
 @pytest.fixture
 def shell(tmp_path):
     return Shell(tmp_path)
+
+
+def test_a_workflow_comes_from_a_file(operator, tmp_path):
+    shell = Shell(tmp_path, CLARION_URL=operator.url, CLARION_KEY=operator("keys", "create", "flows").strip())
+    json_file, toml_file = tmp_path / "pause.json", tmp_path / "pause.toml"
+    json_file.write_text('{"steps": [{"kind": "delay", "name": "pause", "for": "1h"}]}')
+    toml_file.write_text('name = "A day off"\n[[steps]]\nkind = "delay"\nname = "pause"\nfor = "1d"\n')
+    assert shell("workflows", "put", "pause", str(json_file)).strip() == "pause: version 1"
+    assert shell("workflows", "put", "pause", str(toml_file)).strip() == "pause: version 2"
+    assert shell("workflows", "put", "pause", "-", stdin=json_file.read_text()).strip() == "pause: version 3"
+    shell("workflows", "put", "pause", str(toml_file))
+    assert "A day off" in shell("workflows", "list")
+    json_file.write_text('{"steps": [{"kind": "delay", "name": "pause", "for": "2y"}]}')
+    assert "steps[0].for" in shell("workflows", "put", "pause", str(json_file), code=2)
+    assert "No such file" in shell("workflows", "put", "pause", "gone.json", code=2)
 
 
 def test_from_an_empty_tenant_to_a_status(system, key, acme, tmp_path):
