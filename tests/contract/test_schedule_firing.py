@@ -352,6 +352,18 @@ async def test_a_timer_of_what_was_changed_since_fires_nothing(works, method, pa
     assert works.due() == ([FIRST_MS + 3 * HOUR_MS] if method == "PUT" else [])
 
 
+async def test_what_was_changed_the_moment_before_counts(works):
+    await works.put()
+    await works.put("all", TO_ALL)
+    works.at("2023-11-15T09:00:00Z")
+    await works.fire()
+    await works.die_planning()  # having read them
+    await works.house.call("POST", "/v1/schedules/daily/pause")
+    await works.house.call("DELETE", "/v1/schedules/all")
+    await works.plan()
+    assert (works.sent(), works.journal.cursors()) == ([], [])
+
+
 async def test_removed_nothing_is_kept_of_it(works):
     await works.put()
     await works.run_until("2023-11-15T10:00:00Z")

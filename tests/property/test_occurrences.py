@@ -1,6 +1,7 @@
 """Occurrences against walkers that take every minute one by one, and recurrence rules against dateutil's."""
 
 import warnings
+from bisect import bisect_left
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo, available_timezones
@@ -81,14 +82,21 @@ def crons(draw):
 
 @st.composite
 def instants(draw):
-    """A zone and an instant in it, mostly shortly before its clocks change."""
+    """A zone and an instant in it: if its clocks change in that year, within hours of a change."""
     zone = ZoneInfo(draw(st.sampled_from(ZONES)))
-    first = datetime(draw(st.integers(2000, 2036)), 1, 1, tzinfo=UTC)
-    days = [first + timedelta(days=n) for n in range(367)]
-    offsets = [day.astimezone(zone).utcoffset() for day in days]
-    changes = [day for day, before, after in zip(days, offsets, offsets[1:], strict=False) if before != after]
-    day = draw(st.sampled_from(changes or days))
-    return zone, int(day.timestamp() * 1000) + draw(st.integers(-6 * HOUR_MS, DAY_MS))
+    first = datetime(draw(st.integers(2001, 2036)), 1, 1, tzinfo=UTC)
+    days = [int((first + timedelta(days=n)).timestamp()) * 1000 for n in range(367)]
+    changed = [day_ms for day_ms in days if offset(zone, day_ms) != offset(zone, day_ms + DAY_MS)]
+    if not changed:
+        return zone, draw(st.sampled_from(days)) + draw(st.integers(0, DAY_MS))
+    day_ms = draw(st.sampled_from(changed))
+    minutes = range(day_ms, day_ms + DAY_MS, MINUTE_MS)
+    change = bisect_left(minutes, True, key=lambda at_ms: offset(zone, at_ms) != offset(zone, day_ms))
+    return zone, day_ms + change * MINUTE_MS + draw(st.integers(-3 * HOUR_MS, 3 * HOUR_MS))
+
+
+def offset(zone, at_ms):
+    return datetime.fromtimestamp(at_ms / 1000, zone).utcoffset()
 
 
 @settings(max_examples=150, deadline=None)

@@ -118,6 +118,7 @@ def test_one_rule_and_only_one():
         {"rrule": "FREQ=HOURLY;INTERVAL=24;BYHOUR=5"},
         {"rrule": "FREQ=HOURLY;INTERVAL=7;BYHOUR=9;BYDAY=TU;COUNT=3", "start": "2000-01-03T09:30"},
         {"rrule": "FREQ=MINUTELY;INTERVAL=7;BYHOUR=9;BYMINUTE=0;BYDAY=TU"},
+        {"rrule": f"FREQ=MINUTELY;INTERVAL=1440;BYHOUR={','.join(str(hour) for hour in range(24) if hour != 9)}"},
         {"rrule": "FREQ=MINUTELY;INTERVAL=999983;BYMONTH=2"},
         {"rrule": "FREQ=MINUTELY;BYYEARDAY=366;BYMONTH=1"},
         {"rrule": "FREQ=MINUTELY", "start": "2000-01-01T00:00"},
@@ -140,4 +141,6 @@ def test_every_minute_skips_the_hour_that_comes_twice():
     one = schedule(cron="* * * * *", zone="Europe/Rome")
     second_ms = int(datetime(2026, 10, 25, 1, 0, tzinfo=UTC).timestamp() * 1000)  # 02:00 for the second time
     assert next_after(one, second_ms - 120_000) == second_ms - 60_000
-    assert next_after(one, second_ms - 60_000) == second_ms + timedelta(hours=1) // timedelta(milliseconds=1)
+    later_ms = second_ms + timedelta(hours=1) // timedelta(milliseconds=1)
+    for after_ms in (second_ms - 60_000, second_ms, second_ms + 90_000, later_ms - 1):
+        assert next_after(one, after_ms) == later_ms
