@@ -280,6 +280,15 @@ async def test_a_fetch_that_nobody_ever_makes_does_not_hang_the_instance(flow_of
     assert flow.endings() == {"failed": 1} and "no answer" in flow.details("failed")[0]
 
 
+@pytest.mark.parametrize(("given", "calls"), [("..", 0), (".", 0), ("...", 1), ("a/../..", 1)])
+async def test_data_cannot_lead_out_of_the_path(flow_of, given, calls):
+    flow = flow_of(w={"steps": [{"kind": "fetch", "name": "f", "url": "https://x.test/api/{data.id}/x"}]})
+    await flow.trigger("w", "u1", data={"id": given})
+    await flow.settle()
+    assert len(flow.server.asked) == calls
+    assert not flow.server.asked or flow.server.asked[0].url.count("/") == 5
+
+
 async def test_a_header_cannot_be_split(flow_of):
     fetch = {"kind": "fetch", "name": "f", "url": "https://x.test/", "headers": {"a": "{data.x}"}}
     flow = flow_of(w={"steps": [fetch]})

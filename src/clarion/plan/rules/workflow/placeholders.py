@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from clarion.domain.workflow import PLACEHOLDER
 from clarion.plan.rules.workflow.state import NoValue
@@ -11,8 +11,12 @@ _SAFE_TYPES: Final = (str, int, float, bool)
 
 
 def filled_url(text: str, evaluate: Callable[[str], Any]) -> str:
-    """Return an address with every value percent-encoded: data never becomes another path, host or query field."""
-    return PLACEHOLDER.sub(lambda place: quote(_written(evaluate(place[1]), place[1]), safe=""), text)
+    """Return an address with every value percent-encoded: data never becomes another path, host or query field. Raises
+    `NoValue` for a path with `.` or `..` as a segment, which would lead elsewhere and cannot be encoded."""
+    filled = PLACEHOLDER.sub(lambda place: quote(_written(evaluate(place[1]), place[1]), safe=""), text)
+    if not {".", ".."}.isdisjoint(urlsplit(filled).path.split("/")):
+        raise NoValue("the address leads out of its path")
+    return filled
 
 
 def filled_header(text: str, evaluate: Callable[[str], Any]) -> str:
