@@ -78,6 +78,24 @@ def test_a_key_can_be_used_again_after_its_cancellation(home):
     until(lambda: status_of(home, first) == "cancelled", "it is cancelled")
 
 
+def test_workflows_that_wait_end_at_once(home):
+    steps = [
+        {"kind": "delay", "name": "rest", "for": "1h"},
+        {"kind": "send", "name": "tell", "template": "note", "channels": ["inapp"]},
+    ]
+    home.put("/v1/workflows/remind", {"steps": steps})
+    request = {"to": ["ada", "bob"], "workflow": "remind", "data": {"text": "soon"}, "cancellation_key": "trip"}
+    id_ = home.post("/v1/notifications", request)["id"]
+
+    def instances(state):
+        shown = home.get(f"/v1/notifications/{id_}").get("instances", [])
+        return sorted(one["user_id"] for one in shown if one["state"] == state)
+
+    until(lambda: instances("waiting") == ["ada", "bob"], "both wait")
+    assert home.post(CANCEL, {"cancellation_key": "trip"})["notifications"] == 1
+    until(lambda: instances("cancelled") == ["ada", "bob"], "both have ended")
+
+
 def test_a_key_is_its_tenants_alone(home, operator):
     other = new_tenant(operator)
     id_ = send(home, cancellation_key="shared", send_at=later(hours=1))
