@@ -13,6 +13,7 @@ from clarion.accept.door import Door
 from clarion.accept.quota import QuotaGate
 from clarion.accept.shapes import NotificationIn
 from clarion.accept.worker import AcceptWriter
+from clarion.app import garbage
 from clarion.app.config import Config
 from clarion.app.http.application import application
 from clarion.app.http.protocol import BoundedHttp
@@ -68,6 +69,7 @@ async def _serve(config: Config) -> None:
         ),
         parts,
     )
+    garbage.tune()
     gauge = asyncio.create_task(_gauge(parts))
     repair = asyncio.create_task(_repair(parts))
     fatal = asyncio.create_task(_stop_on(failed, server))

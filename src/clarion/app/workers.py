@@ -7,6 +7,7 @@ from typing import Any
 
 import uvloop
 
+from clarion.app import garbage
 from clarion.app.config import Config
 from clarion.app.wiring import Parts
 from clarion.deliver.partition.supplies import Supplies
@@ -46,6 +47,7 @@ async def _work(config: Config, index: int, stages: Collection[str]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    garbage.tune()
     parts.telemetry.log("info", "worker_started", stages=list(stages), partitions=parts.journal.partitions)
     try:
         # The record stage stops last, so that it folds what the others finish with.

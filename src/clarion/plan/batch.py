@@ -14,7 +14,6 @@ from clarion.plan.claims import Claims
 from clarion.plan.columns import Accepted
 from clarion.plan.facts import Facts, People
 from clarion.plan.outcome import Decided, Plan, PlanWriter
-from clarion.plan.rules.caps import applies
 from clarion.plan.rules.decide import decide
 from clarion.plan.rules.routing import Routed
 from clarion.plan.rules.setting import Planned, Setting
@@ -69,8 +68,9 @@ class BatchPlanner:
 
     def _decide_together(self, batch: Sequence[Accepted], claims: Claims, now_ms: int) -> list[Decided]:
         people = self._facts.recipients(batch)
-        shared = _Batch(claims, self._facts.suppressed(batch, people, now_ms), now_ms)
         settings = [self._facts.setting(item.tenant, item.request, item.route) for item in batch]
+        self._facts.load_gates(settings, people, now_ms)
+        shared = _Batch(claims, self._facts.suppressed(batch, people, now_ms), now_ms)
         _load_caps(batch, settings, people, claims)
         return [
             Decided(item, setting, [(user, self._one(item, setting, user, shared)) for user in recipients])
@@ -98,8 +98,7 @@ def _load_caps(batch: Sequence[Accepted], settings: Sequence[Setting], people: P
             ordinals.update(user.ordinal for user in recipients if isinstance(user, User) and user.ordinal)
     for (tenant, _), (setting, ordinals) in wanted.items():
         for cap in setting.caps:
-            if any(applies(cap, channel) for channel in setting.channels):
-                claims.load(tenant, cap, ordinals)
+            claims.load(tenant, cap, ordinals)
 
 
 def _poisoned(item: Accepted, error: Exception) -> Decided:

@@ -18,7 +18,6 @@ from clarion.journal.events import Recipient, Request
 from clarion.plan.claims import CapTimes
 from clarion.plan.columns import Accepted
 from clarion.plan.facts import Facts, user_context
-from clarion.plan.rules.caps import applies
 from clarion.plan.rules.explain import ELSEWHERE, Explained, Finding, explain, shared_findings
 from clarion.plan.rules.setting import Planned, Setting
 from clarion.plan.settings import provider_of, restored
@@ -129,7 +128,7 @@ class Explainer:
             return [_channel_out(setting, Explained(one, [], [Planned(one, "", gone)])) for one in setting.channels]
         claims = CapTimes(self._journal).claims(now_ms)
         for cap in setting.caps:
-            if user.ordinal and any(applies(cap, channel) for channel in setting.channels):
+            if user.ordinal:
                 claims.load(tenant, cap, [user.ordinal])
         told = explain(setting, self._facts.profile(user), user, suppressed, claims.of(tenant), now_ms)
         return [_channel_out(setting, one, self._content(setting, one.channel, request, user)) for one in told]

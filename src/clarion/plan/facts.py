@@ -75,6 +75,17 @@ class Facts:
                 verdicts[profile_id] = self._gates[id(setting), profile_id] = gate(setting, profile, now_ms)
         return verdicts
 
+    def load_gates(self, settings: Sequence[Setting], people: People, now_ms: int) -> None:
+        """Have the verdicts of everyone's profiles at hand, profiles read together."""
+        wanted: dict[int, tuple[Setting, set[int]]] = {}
+        for setting, recipients in zip(settings, people, strict=True):
+            known = wanted.get(id(setting))
+            if known is None:
+                known = wanted[id(setting)] = (setting, set())
+            known[1].update([user.profile_id for user in recipients if isinstance(user, User) and user.profile_id])
+        for setting, profiles in wanted.values():
+            self.gates(setting, profiles, now_ms)
+
     def profile(self, user: User) -> Profile:
         """Return a recipient's profile."""
         if user.profile_id == _NOBODY:

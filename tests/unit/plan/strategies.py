@@ -120,5 +120,10 @@ class Times:
     def free_at(self, ordinal, cap):
         return free_at(self.arrival_s.get(cap.rule, 0), cap.limit, cap.gap_s)
 
-    def take(self, ordinal, cap):
-        self.arrival_s[cap.rule] = taken(self.arrival_s.get(cap.rule, 0), self._now_s, cap.gap_s)
+    def claim(self, ordinal, caps):
+        full = [(cap, free_s) for cap in caps if (free_s := self.free_at(ordinal, cap)) > self._now_s]
+        if full:
+            return max(full, key=lambda one: one[1])
+        for cap in caps:
+            self.arrival_s[cap.rule] = taken(self.arrival_s.get(cap.rule, 0), self._now_s, cap.gap_s)
+        return None

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from clarion.app.bench import plan
 from clarion.app.bench.cases import chosen
 from clarion.app.bench.figures import Figures
 from clarion.app.bench.run import Run
@@ -23,10 +24,14 @@ def bench(
     keep: Annotated[bool, typer.Option("--keep", help="keep data and logs of the run")] = False,
 ) -> None:
     """Measure a case on real processes over loopback. The last line is one JSON object; exit 1 if anything was lost."""
-    what = chosen(case, n, rate)
-    end_in_order()
     console = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix=f"clarion-bench-{case}-"))
+    if case == "plan":
+        typer.echo(plan.measure(folder, n or plan.USERS).line())
+        shutil.rmtree(folder)
+        return
+    what = chosen(case, n, rate)
+    end_in_order()
     figures: Figures | None = None
     try:
         with _progress(console) as progress:

@@ -6,17 +6,16 @@ from typing import NamedTuple
 import msgspec
 
 from clarion.domain.channel import Channel
-from clarion.domain.decision import Decision, Hold, Reason
 from clarion.domain.delivery_state import State
 from clarion.domain.route import Route
 from clarion.domain.segment import Filter
 from clarion.journal.events import BroadcastJob
 from clarion.plan.broadcast.addresses import address_reader
 from clarion.plan.broadcast.chunks import ChunkWriter, PageChunks
+from clarion.plan.broadcast.codes import ProfileCodes, codes_of
 from clarion.plan.broadcast.starts import starts
 from clarion.plan.claims import CapTimes, Claims
 from clarion.plan.facts import Facts
-from clarion.plan.rules.caps import applies
 from clarion.plan.rules.chunks import (
     CONTACT_COLUMNS,
     Code,
@@ -28,8 +27,7 @@ from clarion.plan.rules.chunks import (
     left_over,
     shared_columns,
 )
-from clarion.plan.rules.decide import in_time, over_cap
-from clarion.plan.rules.group import Gate
+from clarion.plan.rules.decide import over_cap
 from clarion.plan.rules.localtime import at_local_time
 from clarion.plan.rules.setting import Setting
 from clarion.ports.directory import Directory
@@ -76,7 +74,7 @@ class _Audience(NamedTuple):
     cursor: Cursor
     job: BroadcastJob
     setting: Setting
-    gates: Mapping[int, Gate]
+    codes: Mapping[Channel, Mapping[int, Code]]
     columns: tuple[str, ...]
     claims: Claims
     now_ms: int
@@ -98,6 +96,7 @@ class PagePlanner:
         self._facts = facts
         self._writer = ChunkWriter(directory, renderer, partitions)
         self._cap_times = cap_times
+        self._codes = ProfileCodes(facts)
         self._partitions = partitions
         self._page_users = page_users
 
@@ -125,8 +124,8 @@ class PagePlanner:
         if job.request.workflow:
             frames = starts(cursor, job.request, [row[1] for row in rows], now_ms, self._partitions)
             return Page(frames, [], [], position, len(rows), {}, done, claims, looked_at)
-        gates = self._gates(setting, {row[2] for row in rows}, job, now_ms)
-        page = _Audience(cursor, job, setting, gates, columns, claims, now_ms)
+        codes = self._codes_of(setting, {row[2] for row in rows}, job, now_ms)
+        page = _Audience(cursor, job, setting, codes, columns, claims, now_ms)
         written = self._writer.page(cursor, job, setting, columns, now_ms)
         if setting.route is None:
             for channel in setting.channels:
@@ -145,16 +144,19 @@ class PagePlanner:
             looked_at,
         )
 
-    def _gates(self, setting: Setting, profiles: set[int], job: BroadcastJob, now_ms: int) -> Mapping[int, Gate]:
-        gates = self._facts.gates(setting, profiles, now_ms)
+    def _codes_of(
+        self, setting: Setting, profiles: set[int], job: BroadcastJob, now_ms: int
+    ) -> Mapping[Channel, Mapping[int, Code]]:
         local_ms = job.audience.local_ms
         if local_ms is None:
-            return gates
+            return self._codes.of(setting, profiles, now_ms)
+        found = self._facts.gates(setting, profiles, now_ms)
         zones = {profile_id: profile.zone for profile_id, profile in self._directory.profiles(profiles).items()}
-        return {
+        gates = {
             profile_id: at_local_time(gate, local_ms, zones[profile_id] or setting.zone, now_ms)
-            for profile_id, gate in gates.items()
+            for profile_id, gate in found.items()
         }
+        return {channel: codes_of(setting, gates, channel, now_ms) for channel in setting.channels}
 
     def _route(self, page: _Audience, route: Route | Channel, rows: Sequence[Row], written: PageChunks) -> list[Row]:
         """Plan a route and return whom nothing in it reaches. Whom the first member reaches, the others are not asked
@@ -172,7 +174,7 @@ class PagePlanner:
 
     def _channel(self, page: _Audience, channel: Channel, rows: Sequence[Row], written: PageChunks) -> list[Row]:
         """Plan one channel for some users of a page and return those whom it does not reach."""
-        codes = {profile: code_of(self._shared(page, gate, channel), channel) for profile, gate in page.gates.items()}
+        codes = page.codes[channel]
         if channel is Channel.INAPP:
             columns = shared_columns(rows, codes, self._own(page, channel, rows, codes))
         else:
@@ -181,12 +183,6 @@ class PagePlanner:
             written.add(channel, place, wide)
         self._merge(page, columns, written)
         return left_over(rows, columns) if page.setting.route is not None else []
-
-    def _shared(self, page: _Audience, gate: Gate, channel: Channel) -> Decision | None:
-        verdict = gate.verdicts[channel]
-        if isinstance(verdict, Hold) and verdict.reason is not Reason.LOCAL_TIME:
-            return in_time(page.setting, verdict, page.now_ms)
-        return verdict
 
     def _addressed(
         self, page: _Audience, channel: Channel, rows: Sequence[Row], codes: Mapping[int, Code]
@@ -209,13 +205,12 @@ class PagePlanner:
         self, page: _Audience, channel: Channel, rows: Sequence[Row], codes: Mapping[int, Code]
     ) -> dict[int, Code]:
         """Count a delivery for everyone under a cap and return what becomes of those who have no room."""
-        caps = [cap for cap in page.setting.caps if applies(cap, channel)]
+        caps = page.setting.caps_on(channel)
         if not caps:
             return {}
-        now = code_of(None, channel)
-        passing = {profile for profile, code in codes.items() if code == now}
-        ordinals = [row[0] for row in rows if row[2] in passing]
-        full = page.claims.admit(page.cursor.tenant, caps, ordinals)
+        passing = code_of(None, channel).state
+        ordinals = [row[0] for row in rows if codes[row[2]][0] == passing]
+        full = page.claims.of(page.cursor.tenant).claim_all(ordinals, caps)
         return {
             ordinal: code_of(over_cap(page.setting, f"over {cap.name}", free_s * 1000, page.now_ms), channel)
             for ordinal, (cap, free_s) in full.items()

@@ -17,7 +17,6 @@ from clarion.plan.claims import Claims
 from clarion.plan.columns import Accepted
 from clarion.plan.facts import Facts
 from clarion.plan.outcome import Merged
-from clarion.plan.rules.caps import applies
 from clarion.plan.rules.chunks import code_of
 from clarion.plan.rules.decide import Person
 from clarion.plan.rules.setting import Planned, Setting
@@ -95,9 +94,8 @@ class ChunkReleaser:
         if chunk.addresses and self._directory.has_suppressions(chunk.tenant, channel):
             found = self._directory.suppressed(chunk.tenant, channel, chunk.addresses)
         suppressed = {(channel.value, address): why for address, why in found.items()}
-        for cap in setting.caps:
-            if applies(cap, channel):
-                claims.load(chunk.tenant, cap, [user.ordinal for user in users.values()])
+        for cap in setting.caps_on(channel):
+            claims.load(chunk.tenant, cap, [user.ordinal for user in users.values()])
         room = claims.of(chunk.tenant)
         return {
             name: Person(setting, user, gates[user.profile_id], suppressed, room, now_ms, chunk.planned_ms).channel(

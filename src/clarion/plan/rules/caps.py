@@ -4,12 +4,11 @@ ITU-T I.371, generic cell rate algorithm, in its virtual scheduling form. Times 
 keeps them: with a gap of at least one second nothing is lost by that.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Final, Protocol
 
 from clarion.domain.cap import Cap
-from clarion.domain.channel import Channel
 from clarion.domain.duration import duration_ms
 from clarion.plan.rules.setting import CapRule
 
@@ -23,8 +22,9 @@ class Room(Protocol):
         """Return from when on (seconds since 1970) a user has room under a cap."""
         ...
 
-    def take(self, ordinal: int, cap: CapRule) -> None:
-        """Count one more."""
+    def claim(self, ordinal: int, caps: Sequence[CapRule]) -> tuple[CapRule, int] | None:
+        """Count one more under all caps, or under none when one has no room: the one that has none for longest, and from when
+        on it has."""
         ...
 
 
@@ -42,12 +42,6 @@ def _rule(category: str, cap: Cap) -> CapRule:
     on = f" by {where}" if cap.channel else ""
     rule = blake2b(text.encode(), digest_size=RULE_BYTES).digest()
     return CapRule(rule, f"{cap.limit} per {cap.per}{what}{on}", cap.channel, cap.limit, gap_s)
-
-
-def applies(cap: CapRule, channel: Channel) -> bool:
-    """Return whether a cap counts deliveries of a channel. In-app is not counted by caps over all channels: it disturbs
-    nobody."""
-    return cap.channel is channel or (cap.channel is None and channel is not Channel.INAPP)
 
 
 def free_at(arrival_s: int, limit: int, gap_s: int) -> int:

@@ -13,7 +13,7 @@ from clarion.domain.decision import Decision, Hold, Merge, Reason, Send, Skip
 from clarion.domain.route import Route
 from clarion.domain.route import channels_of as route_channels
 from clarion.domain.user import User
-from clarion.plan.rules.caps import Room, applies
+from clarion.plan.rules.caps import Room
 from clarion.plan.rules.group import Gate
 from clarion.plan.rules.routing import Fallback, Routed, follow
 from clarion.plan.rules.setting import Planned, Setting
@@ -109,18 +109,12 @@ class Person:
         setting, ordinal = self._setting, self._user.ordinal
         if not setting.caps or not ordinal:
             return None
-        caps = [cap for cap in setting.caps if applies(cap, channel)]
-        now_s = self._now_ms // 1000
-        free_s = 0
-        for cap in caps:
-            at_s = self._room.free_at(ordinal, cap)
-            if at_s > now_s and at_s > free_s:
-                free_s, name = at_s, cap.name
-        if not free_s:
-            for cap in caps:
-                self._room.take(ordinal, cap)
+        caps = setting.caps_on(channel)
+        full = self._room.claim(ordinal, caps) if caps else None
+        if full is None:
             return None
-        return over_cap(setting, f"over {name}", free_s * 1000, self._since_ms)
+        cap, free_s = full
+        return over_cap(setting, f"over {cap.name}", free_s * 1000, self._since_ms)
 
 
 def in_time(setting: Setting, hold: Hold, since_ms: int) -> Hold | Skip:

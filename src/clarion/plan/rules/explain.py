@@ -14,7 +14,7 @@ from clarion.domain.duration import duration_text
 from clarion.domain.localtime import zone_of
 from clarion.domain.route import channels_of
 from clarion.domain.user import Profile, User
-from clarion.plan.rules.caps import Room, applies
+from clarion.plan.rules.caps import Room
 from clarion.plan.rules.decide import Suppressed, addresses_of, decide, in_time, over_cap
 from clarion.plan.rules.group import GROUP_RULES, gate, rank_of
 from clarion.plan.rules.routing import Fallback
@@ -95,7 +95,7 @@ def _own_findings(
 
 
 def _cap_finding(setting: Setting, user: User, channel: Channel, room: Room, now_ms: int, since_ms: int) -> Finding:
-    caps = [cap for cap in setting.caps if applies(cap, channel)] if user.ordinal else []
+    caps = setting.caps_on(channel) if user.ordinal else ()
     free = {cap.name: room.free_at(user.ordinal, cap) * 1000 for cap in caps}
     late = max(free, key=lambda name: free[name], default="")
     over = bool(free) and free[late] > now_ms

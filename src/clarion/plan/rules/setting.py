@@ -42,6 +42,13 @@ class Setting(msgspec.Struct, frozen=True):
     hold_max_ms: int = 0
     facts: bytes = b"{}"
 
+    def caps_on(self, channel: Channel) -> tuple[CapRule, ...]:
+        """Return the caps that count deliveries of a channel. In-app is not counted by those over all channels: it disturbs
+        nobody."""
+        return tuple(
+            cap for cap in self.caps if cap.channel is channel or (cap.channel is None and channel is not Channel.INAPP)
+        )
+
     @property
     def over_cap(self) -> OverCap:
         """What becomes of what is over a cap."""

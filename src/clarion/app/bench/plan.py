@@ -1,0 +1,204 @@
+"""What planning costs by itself: one process, its journal and its stores, no HTTP, no sending, no recording.
+
+Preferences, quiet hours, caps and routing are all on: 3,400 profiles in 40 zones with quiet hours from 22:00 to 08:00, a cap
+on the category and one on everything, a route from push to e-mail. The figures are CPU time of the whole process, so what
+the journal's writer spends on the appends is in them.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from clarion.app import garbage
+from clarion.app.config import load
+from clarion.app.load import people
+from clarion.app.wiring import Parts
+from clarion.domain import ids
+from clarion.domain.cap import Cap
+from clarion.domain.channel import Channel, Lane
+from clarion.domain.content import Category, CategoryRules, Template
+from clarion.domain.limits import LEASE_TTL_MS_MAX
+from clarion.domain.policy import Policy
+from clarion.domain.quiet import QuietHours, QuietWindow
+from clarion.domain.route import Route
+from clarion.domain.user import Device, UserWrite
+from clarion.journal import topics
+from clarion.journal.codec import encode
+from clarion.journal.consumer import LeasedPartitions
+from clarion.journal.events import AcceptedFrame, Audience, BroadcastJob, Recipient, Request
+from clarion.plan.assemble import step_planner
+from clarion.plan.broadcast.pages import PagePlanner
+from clarion.plan.broadcast.worker import BroadcastWorker
+from clarion.plan.claims import CapTimes
+from clarion.plan.facts import Facts
+from clarion.plan.worker import PlanWorker
+from clarion.plan.workflow.worker import FetchPool
+from clarion.ports.control_accounts import ProviderWrite
+from clarion.ports.journal import Append, Cursor, Frame
+
+TENANT: Final = "bench"
+USERS: Final = 1_000_000
+SINGLES: Final = 60_000
+FRAME_EVENTS: Final = 250
+USERS_A_WRITE: Final = 2_000
+PAGE_USERS: Final = 5_000
+BACKLOG_MAX: Final = 10**9
+_CATEGORY: Final = people.BROADCAST_CATEGORY
+_ENTROPY: Final = ids.ENTROPY_BYTES
+
+
+class PlanFigures(NamedTuple):
+    """CPU microseconds per notification and per recipient of a broadcast, and what became of them."""
+
+    single_us: float
+    broadcast_us: float
+    singles: dict[str, int]
+    broadcast: dict[str, int]
+    users: int
+
+    def line(self) -> str:
+        """Return the figures as one line of JSON."""
+        return msgspec.json.encode({"case": "plan", **self._asdict()}).decode()
+
+
+class _Counts:
+    """Telemetry that counts decisions."""
+
+    def __init__(self) -> None:
+        self.decisions: Counter[str] = Counter()
+
+    def cpu(self, stage: str) -> nullcontext[None]:
+        return nullcontext()
+
+    def count(self, name: str, amount: int, **labels: str) -> None:
+        if name == "planned":
+            self.decisions[f"{labels['channel']}.{labels['decision']}"] += amount
+
+    def log(self, level: str, event: str, **fields: Any) -> None:
+        raise RuntimeError(f"{level}: {event} {fields}")
+
+    def take(self) -> dict[str, int]:
+        taken, self.decisions = dict(self.decisions), Counter()
+        return taken
+
+
+def measure(folder: Path, users: int, singles: int = SINGLES) -> PlanFigures:
+    """Return the figures of planning for so many stored users."""
+    return asyncio.run(_measure(folder, users, singles))
+
+
+async def _measure(folder: Path, users: int, singles: int) -> PlanFigures:
+    parts = Parts(load(None, {"CLARION_DATA_DIR": str(folder)}), "bench")
+    try:
+        await _furnish(parts, users)
+        counts = _Counts()
+        await _accept(parts, users, singles)
+        garbage.tune()
+        single_us = await _plan_singles(parts, counts) / singles
+        told = counts.take()
+        broadcast_us = await _plan_broadcast(parts, counts) / users
+        return PlanFigures(round(single_us, 2), round(broadcast_us, 2), told, counts.take(), users)
+    finally:
+        await parts.close()
+
+
+async def _furnish(parts: Parts, users: int) -> None:
+    control = parts.control
+    await control.tenants.put(TENANT, "Bench")
+    quiet = QuietHours((QuietWindow("22:00", "08:00"),))
+    policy = Policy(quiet_hours=quiet, caps=(Cap(20, "1d"),))
+    await control.definitions.put(TENANT, Policy.KIND, "tenant", msgspec.json.encode(policy))
+    route = Route(first=(Channel.PUSH, Channel.EMAIL))
+    rules = CategoryRules(caps=(Cap(3, "1d"),), route=route)
+    await control.categories.put(TENANT, Category(_CATEGORY, rules=rules))
+    for key in people.CATEGORIES[1:]:
+        await control.categories.put(TENANT, Category(key))
+    parts_of: dict[Channel, dict[str, Any]] = {Channel.PUSH: people.PUSH_PARTS, Channel.EMAIL: people.EMAIL_PARTS}
+    await control.templates.put(TENANT, Template(people.TEMPLATE, 0, _CATEGORY, parts_of))
+    for channel in (Channel.PUSH, Channel.EMAIL):
+        await control.providers.put(TENANT, ProviderWrite(channel.value, channel, "sandbox", 0, True, {}, {}))
+    for start in range(0, users, USERS_A_WRITE):
+        await control.users.put_many(TENANT, [_user(n) for n in range(start, min(start + USERS_A_WRITE, users))])
+
+
+def _user(number: int) -> UserWrite:
+    body = people.user(number, profiles=True)
+    (device,) = body["devices"]
+    return UserWrite(
+        body["id"],
+        email=body["email"],
+        locale=body["locale"],
+        zone=body["zone"],
+        preferences=msgspec.json.encode(body["preferences"], order="sorted").decode(),
+        devices=(Device(device["id"], device["channel"], device["token"]),),
+    )
+
+
+async def _accept(parts: Parts, users: int, singles: int) -> None:
+    chance = random.Random(1)
+    now_ms = parts.clock.now_ms()
+    for start in range(0, singles, FRAME_EVENTS):
+        numbers = range(start, min(start + FRAME_EVENTS, singles))
+        asked = [
+            Request([Recipient(people.user_id(chance.randrange(users)))], people.TEMPLATE, _CATEGORY, None, Lane.NORMAL,
+                    dict(people.data(number)))
+            for number in numbers
+        ]  # fmt: skip
+        made = [ids.notification_id(now_ms, 0, number.to_bytes(_ENTROPY, "big")) for number in numbers]
+        frame = AcceptedFrame(made, [TENANT] * len(made), [now_ms] * len(made), asked)
+        stored = Frame(topics.accepted(Lane.NORMAL), 0, len(made), encode(frame, len(made)))
+        await parts.journal.append(Append(frames=[stored]))
+
+
+async def _plan_singles(parts: Parts, counts: _Counts) -> float:
+    """Return the CPU microseconds of planning everything that was accepted."""
+    steps = step_planner(parts.journal, parts.directory, parts.expressions, parts.state, parts.state, counts)
+    leases = _leases(parts, topics.GROUP_PLAN)
+    await leases.step()
+    plan = parts.config.plan
+    worker = PlanWorker(
+        parts.journal,
+        steps,
+        FetchPool(parts.journal, parts.http(), parts.clock, counts),
+        leases,
+        parts.clock,
+        counts,
+        batch_events=plan.batch_events,
+        linger_ms=plan.linger_ms,
+    )
+    lease = leases.held()[0]
+    began_s = time.process_time()
+    while await worker.step(0, lease):
+        pass
+    return (time.process_time() - began_s) * 1e6
+
+
+async def _plan_broadcast(parts: Parts, counts: _Counts) -> float:
+    """Return the CPU microseconds of planning one broadcast to everyone."""
+    now_ms = parts.clock.now_ms()
+    id_ = ids.notification_id(now_ms, 0, bytes(_ENTROPY))
+    request = Request([], people.TEMPLATE, _CATEGORY, None, Lane.BULK, dict(people.data(0)))
+    job = msgspec.msgpack.encode(BroadcastJob(Audience(), request))
+    cursor = Cursor(id_, TENANT, 0, "running", 0, 0, 0, 0, now_ms, now_ms, job)
+    await parts.journal.append(Append(cursors=[cursor]))
+    leases = _leases(parts, topics.GROUP_BROADCAST)
+    await leases.step()
+    caps = CapTimes(parts.journal)
+    pages = PagePlanner(
+        parts.directory, Facts(parts.directory), parts.renderer, caps, parts.journal.partitions, PAGE_USERS
+    )
+    worker = BroadcastWorker(parts.journal, pages, leases, parts.clock, counts, backlog_max=BACKLOG_MAX)
+    began_s = time.process_time()
+    while await worker.turn():
+        pass
+    return (time.process_time() - began_s) * 1e6
+
+
+def _leases(parts: Parts, group: str) -> LeasedPartitions:
+    return LeasedPartitions(parts.journal, group, "bench", parts.clock, ttl_ms=LEASE_TTL_MS_MAX)
