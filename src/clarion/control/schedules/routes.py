@@ -106,15 +106,7 @@ class _Handlers(Reading):
         return await self._switch(call, enabled=True)
 
     async def preview(self, call: Call) -> Reply:
-        when = call.body
-        schedule = Schedule(
-            to=_NOBODY,
-            cron=when.cron,
-            rrule=when.rrule,
-            start=when.start,
-            zone=when.zone,
-            recipient_time=when.recipient_time,
-        )
+        schedule = Schedule(to=_NOBODY, **msgspec.structs.asdict(call.body))
         check_clock(schedule, places().zones)
         zone = zone_of_schedule(schedule)
         found = islice(occurrences_after(schedule, self._clock.now_ms()), SCHEDULE_PREVIEW_TIMES)
