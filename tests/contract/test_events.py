@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 
 import msgspec
 import pytest
@@ -270,6 +271,7 @@ async def test_of_two_with_one_key_at_a_time_one_runs(desk):
     [
         ({"type": "ride completed"}, "type"),
         ({"type": "ride", "user_id": " ria"}, "user_id"),
+        ({"type": "ride", "data": {"deep": json.loads("[" * 99 + "]" * 99)}}, "data.deep"),
         ({"type": "ride", "data": {"n": 1 << 64}}, "data.n"),
         ({"type": "ride", "data": {"text": "x" * limits.DATA_BYTES_MAX}}, "data"),
     ],
@@ -319,7 +321,13 @@ async def test_rules_that_take_too_long_are_refused_rather_than_waited_for(desk,
 
 @pytest.mark.parametrize(
     ("about", "data", "told"),
-    [("ria", {}, True), (None, {"user_id": "ria"}, True), ("dan", {"user_id": "ria"}, False), (None, {}, False)],
+    [
+        ("ria", {}, True),
+        (None, {"user_id": "ria"}, True),
+        ("dan", {"user_id": "ria"}, False),
+        (None, {}, False),
+        (None, {"user_id": ["ria"]}, False),
+    ],
 )
 async def test_whoever_waits_for_an_event_about_a_user_is_told_with_its_data(desk, about, data, told):
     wait = Wait("acme", event_key("paid", "ria"), b"instance", topics.accepted(LANES[0]), 1, 1 << 50)

@@ -138,3 +138,35 @@ def test_what_an_app_says_was_seen_stands_in_the_timeline(home):
     problem = home.refused(422, "POST", f"/v1/notifications/{rider}/seen", {"user_id": "dan"})
     assert problem["field"] == "user_id"
     home.refused(400, "POST", f"/v1/notifications/{rider}/seen")
+
+
+def test_a_rule_starts_a_workflow_that_waits_for_a_sighting_and_then_for_an_event(home):
+    steps = [
+        {"kind": "send", "name": "ask", "template": "receipt", "channels": ["push"]},
+        {"kind": "wait_until", "name": "look", "seen": "ask", "timeout": "1h"},
+        {"kind": "wait_until", "name": "pay", "event": "ride.paid", "where": "event.ride == data.ride", "timeout": "1h"},
+        {"kind": "send", "name": "thank", "template": "receipt", "channels": ["email"],
+         "data": {"price": "steps.pay.event.price"}},
+    ]  # fmt: skip
+    home.put("/v1/workflows/collect", {"steps": steps, "variables": ["ride"]})
+    home.put("/v1/event-rules/due", {"event": "ride.due", "notify": [{"to": "event.user_id", "workflow": "collect"}]})
+    due = {"type": "ride.due", "user_id": "ria", "data": {"ride": 7, "name": "Ria", "price": "EUR 1"}}
+    assert one(home.post("/v1/events/dry-run", due)["rules"])["notifications"][0]["workflow"] == "collect"
+    id_ = one(home.post("/v1/events", due)["notifications"])["id"]
+
+    def sent(*channels):
+        return {d["channel"] for d in home.seen(id_)["deliveries"] if d["state"] == "sent"} == set(channels)
+
+    def stands_in(step):
+        return [one_["step"] for one_ in home.seen(id_).get("instances") or []] == [step]
+
+    until(lambda: sent("push"), "the push")
+    assert home.inbox_of("ria").call("POST", f"/v1/notifications/{id_}/seen").status == 204
+    until(lambda: stands_in("pay"), "the sighting to be heard")
+    for ride, price in ((8, "EUR 8"), (7, "EUR 7")):
+        paid = {"type": "ride.paid", "user_id": "ria", "data": {"ride": ride, "price": price}}
+        assert home.post("/v1/events", paid)["notifications"] == []
+    until(lambda: sent("push", "email"), "the thanks")
+    deliveries = {delivery["id"] for delivery in home.seen(id_)["deliveries"]}
+    mail = one(message for message in home.captured(channel="email") if message["delivery_id"] in deliveries)
+    assert mail["content"]["parts"]["text"] == "Ria, you paid EUR 7."

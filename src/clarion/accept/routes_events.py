@@ -28,7 +28,7 @@ from clarion.domain.address import key as checked_key
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.event_rule import EventRule
-from clarion.domain.limits import DATA_BYTES_MAX
+from clarion.domain.limits import DATA_BYTES_MAX, KEY_CHARS_MAX
 from clarion.journal.events import Request
 from clarion.journal.signals import event_key, signal
 from clarion.ports.expressions import Expressions
@@ -114,7 +114,7 @@ def _event(body: EventIn, now_ms: int) -> Event:
 def _signals(tenant: str, event: Event, now_ms: int) -> list[Signal]:
     """Return what instances that wait for such an event about this user are told."""
     user_id = event.user_id or event.data.get("user_id")
-    if not isinstance(user_id, str) or not user_id:
+    if not isinstance(user_id, str) or not 1 <= len(user_id) <= KEY_CHARS_MAX:
         return []
     return [signal(tenant, event_key(event.type, user_id), now_ms, event.data)]
 
