@@ -10,7 +10,7 @@ from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.migrate import upgrade
 from clarion.backends.sqlite.segment_sql import condition, install
 from clarion.control.segments.rules import check_filter
-from clarion.control.users.routes import places
+from clarion.control.users.places import places
 from clarion.domain.channel import CHANNELS, DEVICE_CHANNELS, Channel
 from clarion.domain.segment import Filter, UserFacts, matches
 from clarion.domain.user import Device

@@ -235,6 +235,8 @@ SCHEDULE_REPAIR_MS: Final = 10 * 60 * 1000
 setting its timer."""
 FILTER_VALUES_MAX: Final = 1_000
 """Values that one filter compares with, all its `in` lists together."""
+FILTER_CONTAINS_MAX: Final = 10
+"""Uses of `contains` in one filter: each reads whole lists of a user."""
 FILTER_TEXT_CHARS_MAX: Final = 1_000
 """Characters of a text that an attribute is compared with."""
 SEGMENT_SCAN_USERS_MAX: Final = 10_000

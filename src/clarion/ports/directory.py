@@ -71,8 +71,8 @@ class Directory(Protocol):
         filter_: Filter | None = None,
     ) -> UserPage:
         """Return up to `limit` users of the tenant (of the topic, if given; matched by the filter, if given) with
-        ordinals above `after_ordinal`. A filtered page looks at `SEGMENT_SCAN_USERS_MAX` users at most. Columns are names
-        out of `email`, `phone`, `whatsapp`, `chat`, `webhook`, `devices` (MessagePack of a list of Device, or None),
+        ordinals above `after_ordinal`. A filtered page ends after `SEGMENT_SCAN_USERS_MAX` users or
+        `SEGMENT_LOOK_MS` of looking. Columns are names out of `email`, `phone`, `whatsapp`, `chat`, `webhook`, `devices` (MessagePack of a list of Device, or None),
         `attributes` (JSON text) and `more_contacts` (JSON text, or None)."""
         ...
 

@@ -4,9 +4,10 @@ import msgspec
 import pytest
 
 from clarion.control.segments.rules import check_filter, topics_of
-from clarion.control.users.routes import places
+from clarion.control.users.places import places
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import (
+    FILTER_CONTAINS_MAX,
     FILTER_DEPTH_MAX,
     FILTER_NODES_MAX,
     FILTER_TEXT_CHARS_MAX,
@@ -81,6 +82,7 @@ def test_what_can_be_asked(written):
         ({"not": DEEPEST}, "filter" + ".not" * FILTER_DEPTH_MAX),
         ({"all": [PRO] * FILTER_NODES_MAX}, "filter"),
         ({"any": [{"attribute": "a", "in": list(range(600))}] * 2}, "filter"),
+        ({"any": [{"attribute": "a", "contains": "x"}] * (FILTER_CONTAINS_MAX + 1)}, "filter"),
     ],
 )
 def test_a_fault_is_named_by_its_path(written, field):

@@ -17,7 +17,7 @@ _COLUMNS: Final = frozenset(
 _PAGE: Final = "SELECT u.ordinal, u.user_id, u.profile_id, u.locale{columns} FROM {where} ORDER BY {ordinal} LIMIT ?"
 _LAST: Final = "SELECT {ordinal} FROM {where} ORDER BY {ordinal} LIMIT 1 OFFSET ?"
 _ORDINAL_MAX: Final = (1 << 63) - 1
-_FIRST_LOOK_USERS: Final = 100
+_FIRST_LOOK_USERS: Final = 10
 
 Rows: TypeAlias = Callable[[str, tuple[Any, ...]], list[Any]]
 """Runs a statement with its values and returns all rows."""

@@ -31,7 +31,8 @@ _TYPE: Final = "json_type(u.attributes, ?)"
 _VALUE: Final = "json_extract(u.attributes, ?)"
 _NUMBER: Final = f"{_TYPE} IN ('integer', 'real')"
 _SIGNS: Final = {"above": ">", "at_least": ">=", "below": "<", "at_most": "<="}
-_HOLDS: Final = "EXISTS (SELECT 1 FROM json_each(u.attributes, ?) e WHERE e.type = 'text' AND e.value = ?)"
+# Attributes are as our encoder wrote them: a text in a list stands in them as the encoder writes that text alone.
+_HOLDS: Final = "instr(u.attributes, ?) > 0 AND EXISTS (SELECT 1 FROM json_each(u.attributes, ?) e WHERE e.type = 'text' AND e.value = ?)"
 _CONTAINS: Final = f"(CASE {_TYPE} WHEN 'text' THEN instr({_VALUE}, ?) > 0 WHEN 'array' THEN {_HOLDS} ELSE 0 END)"
 _MEMBER: Final = "EXISTS (SELECT 1 FROM topic_members m WHERE m.tenant = ? AND m.topic = ? AND m.ordinal = u.ordinal)"
 
@@ -94,7 +95,7 @@ def _attribute(node: Filter, path: str) -> Condition:
         case "in":
             return _one_of(path, against)
         case "contains":
-            return Condition(_CONTAINS, (path, path, against, path, against))
+            return Condition(_CONTAINS, (path, path, against, msgspec.json.encode(against).decode(), path, against))
         case _:
             return Condition(f"(({_NUMBER} AND {_VALUE} {_SIGNS[how]} ?) IS TRUE)", (path, path, against))
 

@@ -9,6 +9,7 @@ from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
 from clarion.domain.json_numbers import numbers
 from clarion.domain.limits import (
+    FILTER_CONTAINS_MAX,
     FILTER_DEPTH_MAX,
     FILTER_NODES_MAX,
     FILTER_TEXT_CHARS_MAX,
@@ -29,12 +30,13 @@ def topics_of(filter_: Filter) -> set[str]:
 def check_filter(filter_: Filter, field: str, places: Places, topics: Container[str]) -> None:
     """Raise `InvalidField` for the first node that says nothing, two things, or something unknown; `topics` are those
     that exist."""
-    values = 0
+    values = containing = 0
     for node, path in _nodes(filter_, field):
         kinds = given(node, KINDS)
         if len(kinds) != 1:
             raise InvalidField(f"needs exactly one of {', '.join(KINDS)}", field=path)
         compared = given(node, COMPARISONS)
+        containing += compared == ["contains"]
         if kinds == ["attribute"]:
             values += _check_attribute(node, compared, path)
         elif compared:
@@ -43,6 +45,8 @@ def check_filter(filter_: Filter, field: str, places: Places, topics: Container[
             _check_other(kinds[0], operand(node, kinds[0]), f"{path}.{kinds[0]}", places, topics)
     if values > FILTER_VALUES_MAX:
         raise InvalidField(f"compares with more than {FILTER_VALUES_MAX} values", field=field)
+    if containing > FILTER_CONTAINS_MAX:
+        raise InvalidField(f"has more than {FILTER_CONTAINS_MAX} times 'contains'", field=field)
 
 
 def _nodes(filter_: Filter, field: str) -> Iterator[tuple[Filter, str]]:
