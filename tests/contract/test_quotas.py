@@ -19,12 +19,18 @@ COUNTING = """
 import sys
 from pathlib import Path
 from clarion.backends.sqlite.quotas import SqliteQuotas
+from clarion.domain.errors import Overloaded
 from clarion.domain.quota import Usage
 from clarion.ports.quotas import BucketName
 
 store = SqliteQuotas(Path(sys.argv[1]))
-for _ in range(int(sys.argv[2])):
-    store.change([BucketName("acme", "", "daily")], lambda usages: ([Usage(usages[0].used_m + 1)], None))
+left = int(sys.argv[2])
+while left:
+    try:
+        store.change([BucketName("acme", "", "daily")], lambda usages: ([Usage(usages[0].used_m + 1)], None))
+        left -= 1
+    except Overloaded:  # what a caller is told when the others took too long; nothing was stored
+        pass
 """
 
 

@@ -96,9 +96,7 @@ class QuotaGate:
         taps = meter.taps
         if not taps or not costs:
             return [True] * len(costs)
-        now_ms = self._clock.monotonic_ms()
-        for tap in taps:
-            tap.settle(now_ms)
+        self._settle(taps)
         amount_m = THOUSAND * sum(costs)
         if all(tap.hold_m >= amount_m for tap in taps):
             for tap in taps:
@@ -106,19 +104,24 @@ class QuotaGate:
             return [True] * len(costs)
         if min(tap.open_m() for tap in taps) < THOUSAND * min(costs):
             return [False] * len(costs)
-        return self._draw(taps, costs, now_ms)
+        return self._draw(taps, costs)
 
-    def _draw(self, taps: list[Tap], costs: list[int], now_ms: int) -> list[bool]:
-        buckets, holds_m = [tap.bucket for tap in taps], [tap.hold_m for tap in taps]
-
+    def _draw(self, taps: list[Tap], costs: list[int]) -> list[bool]:
         def decide(usages: list[Usage]) -> tuple[list[Usage], Drawn]:
-            drawn = draw(costs, buckets, usages, holds_m, now_ms)
+            now_ms = self._settle(taps)  # others may have had their turn first, and what is held leaks meanwhile
+            drawn = draw(costs, [tap.bucket for tap in taps], usages, [tap.hold_m for tap in taps], now_ms)
             return drawn.usages, drawn
 
         drawn = self._store.change([tap.name for tap in taps], decide)
         for tap, usage, hold_m in zip(taps, drawn.usages, drawn.holds_m, strict=True):
             tap.used_m, tap.hold_m = usage.used_m, hold_m
         return drawn.granted
+
+    def _settle(self, taps: list[Tap]) -> int:
+        now_ms = self._clock.monotonic_ms()
+        for tap in taps:
+            tap.settle(now_ms)
+        return now_ms
 
     def _count(self, costs: Sequence[int], refusals: Sequence[CallerError | None]) -> None:
         refused: Counter[str] = Counter()

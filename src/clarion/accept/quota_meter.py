@@ -25,7 +25,7 @@ class Tap:
 
     def settle(self, now_ms: int) -> None:
         """Let leak what leaked until now."""
-        if now_ms != self._at_ms:
+        if now_ms > self._at_ms:
             passed_ms, self._at_ms = now_ms - self._at_ms, now_ms
             self.hold_m = leaked(self.bucket, self.hold_m, passed_ms)
             self.used_m = leaked(self.bucket, self.used_m, passed_ms)

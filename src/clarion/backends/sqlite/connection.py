@@ -19,14 +19,14 @@ _PAGE_BYTES: Final = 16_384
 _MMAP_BYTES: Final = 1 << 30
 
 
-def _napper() -> Callable[[int], bool]:
+def _napper(wait_ms: int) -> Callable[[int], bool]:
     deadline = 0.0
 
     def handler(prior_calls: int) -> bool:
         nonlocal deadline
         now = time.monotonic()
         if prior_calls == 0:
-            deadline = now + BUSY_TIMEOUT_MS / 1000
+            deadline = now + wait_ms / 1000
         if now >= deadline:
             return False
         time.sleep(_NAP_S)
@@ -35,7 +35,14 @@ def _napper() -> Callable[[int], bool]:
     return handler
 
 
-def connect(path: Path, *, readonly: bool = False, cache_kib: int = 65_536, mmap: bool = False) -> apsw.Connection:
+def connect(
+    path: Path,
+    *,
+    readonly: bool = False,
+    cache_kib: int = 65_536,
+    mmap: bool = False,
+    busy_wait_ms: int = BUSY_TIMEOUT_MS,
+) -> apsw.Connection:
     """Return a connection to a file. Writers get durable settings; readers cannot write.
 
     A connection belongs to one thread at a time. Raises `apsw.Error` when the file cannot be opened and `OperatorError`
@@ -43,7 +50,7 @@ def connect(path: Path, *, readonly: bool = False, cache_kib: int = 65_536, mmap
     """
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     db = apsw.Connection(str(path), flags=flags, statementcachesize=200)
-    db.set_busy_handler(_napper())
+    db.set_busy_handler(_napper(busy_wait_ms))
     if not readonly:
         db.execute(f"PRAGMA page_size={_PAGE_BYTES}")
         # A failed switch raises nothing: SQLite answers with the mode it stayed in.

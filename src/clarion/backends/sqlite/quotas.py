@@ -83,7 +83,6 @@ def _opened(path: Path) -> apsw.Connection:
             db = _connected(path)
             db.execute(_CREATE)
             db.pragma("user_version", _LAYOUT)
-    db.set_busy_timeout(QUOTA_STORE_WAIT_MS)
     return db
 
 
@@ -103,6 +102,6 @@ def _good(path: Path) -> apsw.Connection | None:
 
 
 def _connected(path: Path) -> apsw.Connection:
-    db = connect(path, cache_kib=_CACHE_KIB)
+    db = connect(path, cache_kib=_CACHE_KIB, busy_wait_ms=QUOTA_STORE_WAIT_MS)
     db.pragma("synchronous", "off")
     return db
