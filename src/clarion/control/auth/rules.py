@@ -12,8 +12,8 @@ EVERYTHING: Final = "*"
 SCOPES: Final = {
     "notifications:write": "send, cancel, pause, resume and replay",
     "notifications:read": "states, timelines, explanations and dead letters",
-    "users:write": "users, preferences, devices, topics and user tokens",
-    "users:read": "users, preferences and topics",
+    "users:write": "users, preferences, devices, topics, segments and user tokens",
+    "users:read": "users, preferences, topics and segments",
     "content:write": "templates, categories and the policy",
     "content:read": "templates, categories and the policy",
     "providers:write": "provider accounts",
