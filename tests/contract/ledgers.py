@@ -109,7 +109,7 @@ def stored(frames, first_offset: int = 1, partition: int = 0) -> list[StoredFram
 
 
 PLAIN = ("totals", "counters", "cancellations", "sightings")
-"""Tables whose rows are a key and a number."""
+"""Tables whose rows are a key and numbers."""
 
 
 class MemoryLedger:
@@ -159,7 +159,8 @@ class MemoryLedger:
         for tenant, id_, at_ms in changes.cancellations:
             tables["cancellations"].setdefault((tenant, id_), at_ms)
         for *who, at_ms in changes.sightings:
-            tables["sightings"].setdefault(tuple(who), at_ms)
+            first_ms, last_ms = tables["sightings"].get(tuple(who), (at_ms, at_ms))
+            tables["sightings"][tuple(who)] = (first_ms, max(last_ms, at_ms))
 
     def dump(self) -> dict[str, list]:
         """Return every table as sorted rows; sums of zero are left out."""
@@ -167,8 +168,10 @@ class MemoryLedger:
         for name, table in self.tables.items():
             if name in ("totals", "counters"):
                 found[name] = sorted((*key, count) for key, count in table.items() if count)
-            elif name in ("cancellations", "sightings"):
+            elif name == "cancellations":
                 found[name] = sorted((*key, at_ms) for key, at_ms in table.items())
+            elif name == "sightings":
+                found[name] = sorted((*key, *times) for key, times in table.items())
             else:
                 found[name] = sorted(map(astuple, table.values()), key=repr)
         return found

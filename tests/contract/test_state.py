@@ -121,14 +121,14 @@ def test_states_tell_the_deliver_stage_what_was_done(state):
     assert state.chunk_states(b"?" * 24) is None
 
 
-def test_the_first_sighting_of_a_user_stands(state):
+def test_the_first_and_the_last_sighting_of_a_user_are_kept(state):
     at_ms, id_ = world.AT_MS, world.NOTIFICATIONS[0]
     two = world.seen(0, at_ms + 7)
     two.tenants, two.notification_ids, two.user_ids, two.at_ms = (
         [world.TENANT] * 2, [id_] * 2, ["user-0", "bob"], [at_ms + 7, at_ms + 8]
     )  # fmt: skip
     world.fold_all(state, [world.stored([world.seen(0, at_ms + 5)]), world.stored([two, world.seen(0, at_ms + 9)])])
-    assert state.seen_ms(world.TENANT, id_, ["user-0", "bob", "user-1"]) == {"user-0": at_ms + 5, "bob": at_ms + 8}
+    assert state.seen_ms(world.TENANT, id_, ["user-0", "bob", "user-1"]) == {"user-0": at_ms + 9, "bob": at_ms + 8}
     assert state.seen_ms(world.TENANT, world.NOTIFICATIONS[1], ["user-0"]) == {}
     assert state.seen_by(world.TENANT, id_) == [("bob", at_ms + 8), ("user-0", at_ms + 5)]
 

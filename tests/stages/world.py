@@ -145,7 +145,7 @@ class Ledger:
         self.attempts += changes.attempts
         self.dead.update(changes.dead_letters)
         for *key, at_ms in changes.sightings:
-            self.sightings.setdefault(tuple(key), at_ms)
+            self.sightings[tuple(key)] = max(at_ms, self.sightings.get(tuple(key), 0))
 
     def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
         return {id_: (row.state, row.attempt) for id_ in delivery_ids if (row := self.rows.get(id_))}

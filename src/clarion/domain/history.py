@@ -216,7 +216,7 @@ class Changes(msgspec.Struct):
     """(at_ms, tenant, delivery id) of dead letters stored by an earlier fold."""
     cancellations: list[tuple[str, bytes, int]] = []
     sightings: list[tuple[str, bytes, str, int]] = []
-    """(tenant, notification id, user id, seen_ms); of several of one user and notification the first stands."""
+    """(tenant, notification id, user id, seen_ms); of one user and notification the first and the last are kept."""
     progress: list[Progress] = []
     settings: dict[bytes, bytes] = {}
     """Digest to shared facts that decisions were made from (JSON)."""

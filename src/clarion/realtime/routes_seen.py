@@ -52,8 +52,8 @@ class _Sightings:
             raise NotFound(f"unknown notification {text!r}", field="id")
         if not meant:
             raise InvalidField(f"{user_id!r} is not a recipient of this notification", field="user_id")
-        if not self._history.seen_ms(tenant, id_, [user_id]):
-            await self._journal.append(seen(tenant, user_id, [id_], self._clock.now_ms()))
+        # Told even when it was seen before: a workflow may have sent another message since.
+        await self._journal.append(seen(tenant, user_id, [id_], self._clock.now_ms()))
         return Reply(status=204)
 
     def _request(self, tenant: str, id_: bytes) -> Request | None:

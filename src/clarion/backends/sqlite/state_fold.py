@@ -46,7 +46,8 @@ _DEAD: Final = """INSERT OR REPLACE INTO dead_letters
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _REPLAYED: Final = "UPDATE dead_letters SET replayed_ms = ? WHERE tenant = ? AND delivery_id = ?"
 _CANCELLED: Final = "INSERT OR IGNORE INTO cancellations VALUES (?, ?, ?)"
-_SIGHTING: Final = "INSERT OR IGNORE INTO sightings VALUES (?, ?, ?, ?)"
+_SIGHTING: Final = """INSERT INTO sightings VALUES (?1, ?2, ?3, ?4, ?4)
+    ON CONFLICT DO UPDATE SET last_ms = max(last_ms, excluded.last_ms)"""
 _TOTAL: Final = """INSERT INTO broadcast_totals VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET count = count + excluded.count"""
 _COUNTER: Final = """INSERT INTO counters (minute_ms, tenant, channel, what, reason, count) VALUES (?, ?, ?, ?, ?, ?)

@@ -1,4 +1,4 @@
-"""The sightings side of `state.db`: which user saw which notification, and when first."""
+"""The sightings side of `state.db`: which user saw which notification, when first and when last."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,8 +7,8 @@ from clarion.backends.sqlite.connection import fetch_all
 from clarion.backends.sqlite.state_threads import Threads
 from clarion.domain.limits import RECIPIENTS_MAX
 
-_OF_ONE: Final = "SELECT user_id, seen_ms FROM sightings WHERE tenant = ? AND notification_id = ? AND user_id = ?"
-_OF_ALL: Final = """SELECT user_id, seen_ms FROM sightings WHERE tenant = ? AND notification_id = ?
+_OF_ONE: Final = "SELECT user_id, last_ms FROM sightings WHERE tenant = ? AND notification_id = ? AND user_id = ?"
+_OF_ALL: Final = """SELECT user_id, first_ms FROM sightings WHERE tenant = ? AND notification_id = ?
     ORDER BY user_id LIMIT ?"""
 
 
@@ -18,10 +18,10 @@ class StateSightings:
     _threads: Threads
 
     def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
-        """Return when those of the users who saw the notification did."""
+        """Return when those of the users who saw the notification last did."""
         wanted = [(tenant, notification_id, user_id) for user_id in user_ids]
         return dict(self._threads.reader().executemany(_OF_ONE, wanted))
 
     def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
-        """Return who saw the notification and when, by user."""
+        """Return who saw the notification and when first, by user."""
         return fetch_all(self._threads.reader(), _OF_ALL, (tenant, notification_id, RECIPIENTS_MAX))

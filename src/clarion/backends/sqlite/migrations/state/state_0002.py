@@ -17,7 +17,7 @@ _STATEMENTS: Final = (
         instance_id BLOB, tenant TEXT, sequence INTEGER, at_ms INTEGER NOT NULL, step TEXT NOT NULL, event TEXT NOT NULL,
         detail TEXT NOT NULL, PRIMARY KEY (instance_id, tenant, sequence)) STRICT, WITHOUT ROWID""",
     """CREATE TABLE sightings (
-        tenant TEXT, notification_id BLOB, user_id TEXT, seen_ms INTEGER NOT NULL,
+        tenant TEXT, notification_id BLOB, user_id TEXT, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
         PRIMARY KEY (tenant, notification_id, user_id)) STRICT, WITHOUT ROWID""",
     "CREATE TABLE settings (digest BLOB PRIMARY KEY, facts BLOB NOT NULL) WITHOUT ROWID",
     "ALTER TABLE deliveries ADD COLUMN step TEXT NOT NULL DEFAULT ''",
