@@ -57,8 +57,9 @@ class UserWrite(msgspec.Struct, frozen=True):
     """A user as checked and ready to store: contacts, locale, zone and attributes replace what is there.
 
     `attributes` is JSON text, `preferences` canonical JSON (`canonical` in control/users/preferences.py). None leaves
-    attributes empty, but preferences, devices, quiet hours and the time last seen as they are. `topics` are joined, none is left.
-    `quiet_hours` is canonical JSON, empty for the tenant's; `more_contacts` is JSON of channel to further addresses.
+    attributes empty, but preferences, devices, quiet hours and the time last seen as they are. `topics` are joined, none
+    is left. `quiet_hours` is canonical JSON, empty for the tenant's; `more_contacts` is JSON of channel to further
+    addresses.
     """
 
     user_id: str
