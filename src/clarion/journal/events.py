@@ -9,44 +9,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from clarion.domain.outcome import Outcome
-
-
-class Recipient(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
-    """A user by id, or an inline recipient by contact (never both)."""
-
-    user_id: str = ""
-    contacts: dict[str, str] | None = None
-    locale: str = ""
-    zone: str = ""
-
-
-class Request(msgspec.Struct, frozen=True, array_like=True):
-    """An accepted request, checked and normalised: the lane is resolved, recipients are unique."""
-
-    to: list[Recipient]
-    template: str
-    category: str | None
-    channels: list[str] | None
-    lane: str
-    data: dict[str, Any]
-    send_at_ms: int | None = None
-    expires_ms: int | None = None
-    ordering_key: str | None = None
-    metadata: dict[str, str] | None = None
-    workflow: str = ""
-    workflow_version: int = 0
-    cancellation_key: str | None = None
-
-
-class Audience(msgspec.Struct, frozen=True, array_like=True):
-    """Who a broadcast is for: everyone of the tenant, the members of a topic, or whom a segment's filter (JSON, as of
-    when the broadcast was accepted) matches. With `local_ms` (the wall-clock time as milliseconds since 1970, as if it
-    were UTC) each recipient gets it when it is that time where they live."""
-
-    topic: str | None = None
-    segment: str | None = None
-    filter: bytes | None = None
-    local_ms: int | None = None
+from clarion.journal.requests import Audience as Audience
+from clarion.journal.requests import BroadcastJob as BroadcastJob
+from clarion.journal.requests import Recipient as Recipient
+from clarion.journal.requests import Request as Request
 
 
 class _Columns(msgspec.Struct, array_like=True):
@@ -60,13 +26,6 @@ class AcceptedFrame(_Columns, tag=1):
     tenants: list[str]
     accepted_ms: list[int]
     requests: list[Request]
-
-
-class BroadcastJob(msgspec.Struct, frozen=True, array_like=True):
-    """A cursor's payload: what to send to each member of the audience (`request.to` is empty)."""
-
-    audience: Audience
-    request: Request
 
 
 class DeliverFrame(_Columns, tag=2):

@@ -1,0 +1,53 @@
+"""What a request asks for, as the journal carries it: recipients, the request itself, and who a broadcast is for.
+
+Fields may only be added at the end. Times are Unix milliseconds; ids are bytes.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class Recipient(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """A user by id, or an inline recipient by contact (never both)."""
+
+    user_id: str = ""
+    contacts: dict[str, str] | None = None
+    locale: str = ""
+    zone: str = ""
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True):
+    """An accepted request, checked and normalised: the lane is resolved, recipients are unique."""
+
+    to: list[Recipient]
+    template: str
+    category: str | None
+    channels: list[str] | None
+    lane: str
+    data: dict[str, Any]
+    send_at_ms: int | None = None
+    expires_ms: int | None = None
+    ordering_key: str | None = None
+    metadata: dict[str, str] | None = None
+    workflow: str = ""
+    workflow_version: int = 0
+    cancellation_key: str | None = None
+
+
+class Audience(msgspec.Struct, frozen=True, array_like=True):
+    """Who a broadcast is for: everyone of the tenant, the members of a topic, or whom a segment's filter (JSON, as of
+    when the broadcast was accepted) matches. With `local_ms` (the wall-clock time as milliseconds since 1970, as if it
+    were UTC) each recipient gets it when it is that time where they live."""
+
+    topic: str | None = None
+    segment: str | None = None
+    filter: bytes | None = None
+    local_ms: int | None = None
+
+
+class BroadcastJob(msgspec.Struct, frozen=True, array_like=True):
+    """A cursor's payload: what to send to each member of the audience (`request.to` is empty)."""
+
+    audience: Audience
+    request: Request

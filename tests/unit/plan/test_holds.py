@@ -1,0 +1,132 @@
+"""Quiet hours and caps: what waits is decided again when its time has come, and sent once."""
+
+import asyncio
+
+from clarion.domain.decision import Reason
+from clarion.domain.delivery_state import State
+from clarion.domain.limits import YEAR_MS
+from clarion.journal import topics
+from clarion.journal.events import Recipient
+from clarion.plan.worker import PlanWorker
+from tests.stages.virtual import run
+from tests.stages.world import World
+from tests.unit.plan.deciding import HOUR_MS, Story
+
+NIGHT, DAY = Recipient("night"), Recipient("day")
+
+
+def test_quiet_hours_hold_and_release_at_the_first_allowed_minute(people):
+    async def story(world: Story) -> None:
+        await world.accept(NIGHT)
+        await world.plan()
+        assert world.fates() == [("sms", State.HELD, Reason.QUIET_HOURS)]
+        (held,) = world.ledger.rows.values()
+        assert held.retry_ms is not None
+        assert held.retry_ms % (24 * HOUR_MS) == 7 * HOUR_MS, "07:00 UTC"
+        await world.pass_time(8 * HOUR_MS)
+        assert world.to_send() == []
+        await world.pass_time(HOUR_MS)
+        assert world.to_send() == ["accepted-night"]
+        assert world.fates() == [("sms", State.PLANNED, Reason.NONE)]
+        assert [told.event for told in world.ledger.attempts] == ["held", "released"]
+        await world.pass_time(YEAR_MS)
+        assert world.to_send() == ["accepted-night"]
+
+    run(story(Story(people)))
+
+
+def test_a_critical_message_and_one_of_a_wakeful_category_go_at_once(people):
+    async def story(world: Story) -> None:
+        await world.accept(NIGHT, category="alarm")
+        await world.accept(NIGHT, category="awake")
+        await world.plan()
+        assert world.to_send() == ["accepted-night"] * 2
+
+    run(story(Story(people)))
+
+
+def test_what_would_be_held_for_too_long_is_not_sent(people):
+    async def story(world: Story) -> None:
+        await world.accept(NIGHT, category="hasty")
+        await world.plan()
+        assert world.fates() == [("sms", State.SKIPPED, Reason.QUIET_HOURS)]
+        assert world.journal.next_due_ms() is None
+
+    run(story(Story(people)))
+
+
+def test_a_hold_that_dies_before_its_append_is_planned_again_alike(people):
+    async def story(world: Story) -> None:
+        await world.accept(NIGHT)
+        lease = await world.journal.acquire(topics.GROUP_PLAN, 0, "one", 10_000)
+        assert lease is not None
+        first = world.planner()
+        batch, read, _ = first._read(0, {})
+        assert read
+        lost = first._steps.plan(batch, 0, world.clock.now_ms())
+        again = first._steps.plan(batch, 0, world.clock.now_ms())
+        assert lost.timers == again.timers
+        assert lost.frames == again.frames
+
+    run(story(Story(people)))
+
+
+def test_over_a_cap_a_message_is_skipped(people):
+    async def story(world: Story) -> None:
+        for _ in range(4):
+            await world.accept(DAY, category="capped")
+        await world.plan()
+        assert [state for _, state, _ in world.fates()] == [State.PLANNED] * 2 + [State.SKIPPED] * 2
+        await world.pass_time(12 * HOUR_MS)
+        await world.accept(DAY, category="capped")
+        await world.plan()
+        assert world.to_send() == ["accepted-day"] * 3, "half a day later there is room for one more"
+
+    run(story(Story(people)))
+
+
+def test_over_a_cap_a_message_waits_for_room(people):
+    async def story(world: Story) -> None:
+        for _ in range(3):
+            await world.accept(DAY, category="deferred")
+        await world.plan()
+        assert [reason for _, _, reason in world.fates()] == [Reason.NONE, Reason.CAPPED, Reason.CAPPED]
+        assert len(world.to_send()) == 1
+        await world.pass_time(HOUR_MS)
+        assert len(world.to_send()) == 2
+        await world.pass_time(HOUR_MS)
+        assert len(world.to_send()) == 3
+        assert [state for _, state, _ in world.fates()] == [State.PLANNED] * 3
+
+    run(story(Story(people)))
+
+
+def test_over_a_cap_messages_go_into_a_digest(people):
+    async def story(world: Story) -> None:
+        for _ in range(4):
+            await world.accept(DAY, category="digested", channels=["sms"])
+        await world.plan()
+        assert [state for _, state, _ in world.fates()] == [State.PLANNED] + [State.MERGED] * 3
+        await world.pass_time(HOUR_MS)
+        assert len(world.to_send()) == 2, "one at once, and one digest of three"
+
+    run(story(Story(people)))
+
+
+def test_two_planners_never_let_more_through_than_a_cap(people):
+    """Requests about one person may lie in several partitions, planned by several processes at once."""
+
+    async def story(world: Story) -> None:
+        for _ in range(12):
+            await world.accept(DAY, category="capped")
+        await asyncio.gather(*(_plan_partition(world, world.planner(), partition) for partition in range(4)))
+        assert len(world.to_send()) == 2
+
+    run(story(Story(people, partitions=4)))
+
+
+async def _plan_partition(world: World, planner: PlanWorker, partition: int) -> None:
+    lease = await world.journal.acquire(topics.GROUP_PLAN, partition, f"planner-{partition}", 10_000)
+    assert lease is not None
+    while await planner.step(partition, lease):
+        pass
