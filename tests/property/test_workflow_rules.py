@@ -7,10 +7,11 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clarion.domain.limits import DIGEST_BYTES_MAX
 from clarion.domain.localtime import local_time
 from clarion.domain.workflow import Window, Workflow
 from clarion.plan.rules.workflow.advance import advance
-from clarion.plan.rules.workflow.digest import full, joined, left, opened
+from clarion.plan.rules.workflow.digest import full, joined, opened
 from clarion.plan.rules.workflow.moments import next_at
 from clarion.plan.rules.workflow.state import Answered, Begin, Closed, Deliver, Due, Facts, Happened, NoValue, State
 from clarion.plan.rules.workflow.throttle import admitted
@@ -138,27 +139,18 @@ windows = st.one_of(
 )
 
 
-@given(windows, st.lists(st.tuples(st.booleans(), st.integers(0, HOUR_MS), st.integers(0, 100_000)), max_size=30))
-def test_a_digest_counts_who_is_in_it_and_closes_no_earlier_for_more(window, changes):
-    digest = joined(opened(b"o", window, START_MS, UTC), window, START_MS, 10)
-    now_ms, sizes = START_MS, [10]
-    for joins, step_ms, size in changes:
+@given(windows, st.lists(st.tuples(st.integers(0, HOUR_MS), st.integers(0, 100_000)), max_size=30))
+def test_a_digest_closes_no_earlier_for_more_and_is_full_of_bytes_in_time(window, events):
+    digest = joined(opened(b"o", window, START_MS, UTC), window, START_MS, 0)
+    now_ms = START_MS
+    assert digest.closes_ms > now_ms
+    for number, (step_ms, size) in enumerate(events, 2):
         now_ms = min(now_ms + step_ms, digest.closes_ms)
-        closes_ms = digest.closes_ms
-        if joins:
-            digest = joined(digest, window, now_ms, size)
-            sizes.append(size)
-            assert digest.closes_ms >= closes_ms
-        else:
-            rest = left(digest, sizes.pop())
-            if rest is None:
-                assert sizes == []
-                return
-            digest = rest
-            assert digest.closes_ms == closes_ms
-        assert (digest.members, digest.size_bytes) == (len(sizes), sum(sizes))
-        assert digest.places >= digest.members
-    assert not full(digest) or digest.size_bytes > 500_000
+        more = joined(digest, window, now_ms, size)
+        assert more.closes_ms >= digest.closes_ms
+        assert (more.places, more.size_bytes) == (number, digest.size_bytes + size)
+        assert full(more) == (more.size_bytes >= DIGEST_BYTES_MAX)
+        digest = more
 
 
 @settings(max_examples=300)

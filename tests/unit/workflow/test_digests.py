@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from clarion.domain.channel import Lane
 from clarion.domain.limits import DIGEST_BYTES_MAX, DIGEST_ITEMS_MAX
 from tests.unit.workflow.test_steps import DAY_MS, HOUR_MS, MINUTE_MS, SEND, at
 
@@ -126,7 +127,7 @@ async def test_nobody_left_means_no_digest(flow_of):
     await flow.pass_ms(30 * MINUTE_MS)
     await flow.trigger("w", "u1", data={"n": 2})
     await flow.pass_ms(HOUR_MS)
-    assert digests(flow) == [[2]]
+    assert digests(flow) == [[2]], "and the next event is in a digest all the same"
     assert [key for key in flow.kept() if key != b"c"] == []
 
 
@@ -138,6 +139,19 @@ async def test_what_has_expired_is_not_in_the_digest(flow_of):
     await flow.pass_ms(2 * HOUR_MS)
     assert digests(flow) == [[2]]
     assert flow.endings() == {"completed": 1, "expired": 2}
+
+
+async def test_what_has_expired_is_left_out_though_its_own_timer_is_behind(flow_of):
+    flow = flow_of(w=digesting({"fixed": "1h"}))
+    soon_ms = flow.clock.now_ms() + 59 * MINUTE_MS
+    await flow.trigger("w", "u1", data={"n": 0}, lane=Lane.HIGH, expires_ms=soon_ms + HOUR_MS)
+    await flow.trigger("w", "u1", data={"n": 1}, lane=Lane.BULK, expires_ms=soon_ms)
+    await flow.trigger("w", "u1", data={"n": 2}, lane=Lane.BULK)
+    await flow.settle()
+    flow.clock.pass_ms(HOUR_MS)
+    await flow.pass_ms(0)
+    assert digests(flow) == [[0, 2]]
+    assert flow.endings() == {"completed": 1, "merged": 1, "expired": 1}
 
 
 async def test_versions_share_a_digest_and_the_leader_goes_on_as_it_began(flow_of):

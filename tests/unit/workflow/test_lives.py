@@ -41,6 +41,7 @@ async def test_whoever_takes_over_knows_what_was_cancelled(flow_of):
     flow.reborn()
     await flow.pass_ms(HOUR_MS)
     assert flow.endings() == {"cancelled": 2} and flow.sent == []
+    assert set(flow.kept()) == {b"c"}, "the partitions know how far they have looked"
 
 
 async def test_a_cancellation_key_ends_the_instances_of_its_notification(flow_of):

@@ -192,16 +192,35 @@ async def test_what_was_seen_ends_the_wait(flow_of):
     assert unseen and flow.journal.next_due_ms() is None
 
 
-@pytest.mark.parametrize("after_ms", [0, 1_000, 100_000])
-async def test_what_was_seen_while_nobody_listened_is_found_by_looking_again(flow_of, after_ms):
-    flow = flow_of(w={"steps": [SEND, {"kind": "wait_until", "name": "w", "seen": "hello", "timeout": "2m"}]})
+@pytest.mark.parametrize(("after_ms", "found_ms"), [(0, 0), (1_000, 2_000), (100_000, 120_000)])
+async def test_what_was_seen_while_nobody_listened_is_found_by_looking_again(flow_of, after_ms, found_ms):
+    wait = {"kind": "wait_until", "name": "w", "seen": "hello", "timeout": "2m"}
+    flow = flow_of(w={"steps": [SEND, wait, {**SEND, "name": "after", "data": {"how": "steps.w.outcome"}}]})
     id_ = await flow.trigger("w", "u1")
     if after_ms:
         await flow.pass_ms(after_ms)
     flow.eyes.saw[id_, "u1"] = flow.clock.now_ms()
-    await flow.pass_ms(121_000)
+    await flow.pass_ms(max(found_ms - after_ms - 1, 0))
+    assert flow.endings() == ({} if after_ms else {"completed": 1})
+    await flow.pass_ms(1)
     assert flow.endings() == {"completed": 1}
-    assert "timeout" not in str(flow.details("step"))
+    assert flow.sent[-1].request.data["how"] == "seen"
+
+
+async def test_what_was_seen_before_a_step_sent_is_not_what_it_waits_for(flow_of):
+    steps = [
+        SEND,
+        {"kind": "delay", "name": "d", "for": "1h"},
+        {**SEND, "name": "again"},
+        {"kind": "wait_until", "name": "w", "seen": "again", "timeout": "2m"},
+        {**SEND, "name": "after", "data": {"how": "steps.w.outcome"}},
+    ]
+    flow = flow_of(w={"steps": steps})
+    id_ = await flow.trigger("w", "u1")
+    await flow.pass_ms(MINUTE_MS)
+    await flow.see(id_, "u1")
+    await flow.pass_ms(2 * HOUR_MS)
+    assert flow.sent[-1].request.data["how"] == "timeout"
 
 
 async def test_an_event_that_fits_ends_the_wait_and_brings_its_data(flow_of):
@@ -270,6 +289,20 @@ async def test_a_fetch_lost_with_its_worker_is_made_again(flow_of):
     assert len(flow.server.asked) == 1 and len(flow.sent) == 1
     keys = {request.headers["idempotency-key"] for request in flow.server.asked}
     assert len(keys) == 1
+
+
+async def test_an_answer_that_comes_after_its_call_was_given_up_changes_nothing(flow_of):
+    flow = flow_of(w={"steps": [{"kind": "fetch", "name": "f", "url": "https://x.test/", "attempts": 2}, SEND]})
+    flow.server.answers = [lambda: HttpResponse(500, {}, b""), lambda: HttpResponse(200, {}, b"{}")]
+    await flow.trigger("w", "u1")
+    await flow.settle()
+    flow.fetching = False
+    await flow.pass_ms(39_999)  # the second call began after a second, and is still out
+    await flow.pass_ms(1)  # the timer of the first call
+    assert len(flow.details("waiting")) == 3, "a call, its failure, a second call, and no further one"
+    flow.fetching = True
+    await flow.pass_ms(MINUTE_MS)
+    assert flow.endings() == {"completed": 1} and len(flow.server.asked) == 2
 
 
 async def test_a_fetch_that_nobody_ever_makes_does_not_hang_the_instance(flow_of):

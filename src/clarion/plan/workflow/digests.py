@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from clarion.plan.rules.workflow.digest import Digest, full, joined, left, opened
+from clarion.domain.channel import Lane
+from clarion.plan.rules.workflow.digest import Digest, full, joined, opened
 from clarion.plan.rules.workflow.state import Join
 from clarion.plan.workflow.cells import Cells
 from clarion.plan.workflow.instance import AdvanceRow, Instance, advance_timer, owner_of
@@ -20,11 +21,11 @@ _DIGEST: Final = msgspec.msgpack.Decoder(Digest)
 
 
 class Joined(NamedTuple):
-    """A place taken in a digest: its cell, when the digest closes, and the digest's key if it is full now."""
+    """A place taken in a digest: the digest's key, when it closes, and whether it is full now."""
 
-    place: bytes
+    key: bytes
     closes_ms: int
-    full: bytes | None
+    full: bool
 
 
 class Digests:
@@ -48,34 +49,19 @@ class Digests:
         self._cells.put(key, _PACK(digest))
         self._cells.put(place, instance_id)
         if opens:
-            self._set_timer(key, digest, instance)
-        return Joined(place, digest.closes_ms, key if full(digest) else None)
+            self._set_timer(key, digest, instance.tenant, instance.lane)
+        return Joined(key, digest.closes_ms, full(digest))
 
-    def leave(self, place: bytes, instance: Instance) -> None:
-        """Free a place; of a digest that has closed there is none any more."""
-        key = place[:_KEY_BYTES]
+    def due(self, key: bytes, tenant: str, lane: Lane) -> bool:
+        """Return whether a digest is to close now. If it has slid on, or what has its key now is a later one, a timer is
+        set for when that closes."""
         digest = self._digest(key)
-        if digest is None or self._cells.get(place) is None:
-            return
-        rest = left(digest, _size_bytes(instance))
-        self._cells.put(place, None)
-        self._cells.put(key, None if rest is None else _PACK(rest))
-
-    def due(self, row: AdvanceRow, first: Instance | None) -> bool:
-        """Return whether the digest a timer was set for is to close now. If it has slid on, a new timer is set, in the
-        lane of `first`, its first member."""
-        key = row.payload
-        digest = self._digest(key)
-        if digest is None or digest.opener != row.instance_id:
-            return False  # it closed early, or everyone left; what has its key now is another one
-        if self._now_ms < digest.closes_ms and first is not None:
-            self._set_timer(key, digest, first)
-            return False
-        return True
-
-    def members(self, key: bytes) -> list[bytes]:
-        """Return the instances in a digest, in the order they came."""
-        return [value for cell, value in self._cells.under(key) if cell != key]
+        if digest is None:
+            return False  # it was full, and closed before its time
+        if self._now_ms >= digest.closes_ms:
+            return True
+        self._set_timer(key, digest, tenant, lane)
+        return False
 
     def close(self, key: bytes) -> list[bytes]:
         """Remove a digest with all places and return the instances that were in it, in the order they came."""
@@ -88,10 +74,10 @@ class Digests:
         value = self._cells.get(key)
         return None if value is None else _DIGEST.decode(value)
 
-    def _set_timer(self, key: bytes, digest: Digest, instance: Instance) -> None:
-        row = AdvanceRow(digest.opener, instance.tenant, "digest", 0, digest.closes_ms, key)
-        timer_id = digest.opener + b"d" + digest.closes_ms.to_bytes(8, "big") + key
-        self.timers.append(advance_timer(timer_id, instance.lane, self._partition, row))
+    def _set_timer(self, key: bytes, digest: Digest, tenant: str, lane: Lane) -> None:
+        row = AdvanceRow(digest.opener, tenant, "digest", 0, digest.closes_ms, key)
+        timer_id = digest.opener + key + digest.closes_ms.to_bytes(8, "big")
+        self.timers.append(advance_timer(timer_id, lane, self._partition, row))
 
 
 def _key(instance: Instance, join: Join) -> bytes:

@@ -198,7 +198,8 @@ class Turn:
             case "fetched":
                 self._move_at(row.instance_id, row.seq, _ANSWER.decode(row.payload))
             case "digest":
-                self._close(row)
+                if self._mover.digests.due(row.payload, row.tenant, lane):
+                    self._mover.close(row.payload)
             case "expire":
                 self._expire(row)
             case "forget":
@@ -221,9 +222,3 @@ class Turn:
             self._mover.end(row.instance_id, "expired")
         else:
             self._mover.outbox.expire(row.instance_id, instance)  # the clock was set back since the timer fired
-
-    def _close(self, row: AdvanceRow) -> None:
-        members = self._mover.digests.members(row.payload)
-        first = self._mover.get(members[0]) if members else None
-        if self._mover.digests.due(row, first):
-            self._mover.close(row.payload)

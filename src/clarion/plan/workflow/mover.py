@@ -104,7 +104,7 @@ class Mover:
         instance = instance or self.get(id_)
         if instance is not None:
             self.progress.tell(id_, instance, Told(ending, instance.state.step, detail))
-            self._leave(id_, instance)
+            self.outbox.disarm(id_, instance)
             self._store(id_, None)
 
     def settle(self) -> None:
@@ -113,7 +113,7 @@ class Mover:
             self.close(self._full.pop())
 
     def close(self, key: bytes) -> None:
-        """Close a digest: its first member goes on with the data of all, the others end as merged."""
+        """Close a digest: of those still in it the first goes on with the data of all, the others end as merged."""
         members = self.digests.close(key)
         self._cells.load(INSTANCE_CELL + id_ for id_ in members)
         found = [(id_, instance) for id_ in members if (instance := self.get(id_)) is not None]
@@ -145,7 +145,7 @@ class Mover:
         instance = msgspec.structs.replace(before, state=move.state)
         stays = move.ended is None and move.state.seq == before.state.seq
         if not stays:
-            self._leave(id_, before)
+            self.outbox.disarm(id_, before)
         for effect in move.effects:
             match effect:
                 case Told():
@@ -167,21 +167,13 @@ class Mover:
 
     def _join(self, id_: bytes, instance: Instance, join: Join, zone: ZoneInfo) -> Instance:
         joined = self.digests.join(id_, instance, join, zone)
-        if joined.full is not None:
-            self._full.append(joined.full)
+        if joined.full:
+            self._full.append(joined.key)
         waiting = instance.state.waiting
         if waiting is None:
             return instance
-        waiting = msgspec.structs.replace(waiting, key=joined.place, until_ms=joined.closes_ms)
+        waiting = msgspec.structs.replace(waiting, until_ms=joined.closes_ms)
         return msgspec.structs.replace(instance, state=msgspec.structs.replace(instance.state, waiting=waiting))
-
-    def _leave(self, id_: bytes, instance: Instance) -> None:
-        """Take an instance out of what it waited in."""
-        waiting = instance.state.waiting
-        if waiting is not None and waiting.kind == "digest":
-            self.digests.leave(waiting.key, instance)
-        else:
-            self.outbox.disarm(id_, instance)
 
     def _store(self, id_: bytes, instance: Instance | None) -> None:
         self._instances[id_] = instance

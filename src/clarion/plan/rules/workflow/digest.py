@@ -11,16 +11,13 @@ from clarion.plan.rules.workflow.moments import next_at
 
 
 class Digest(msgspec.Struct, frozen=True, array_like=True):
-    """An open digest. `opener` is the instance that opened it, and so tells it from earlier ones of the same key.
-
-    `places` counts all who ever joined, `members` those who are still in, `size_bytes` what their data amounts to.
-    """
+    """An open digest. `opener` is the instance that opened it, and so tells it from earlier ones of the same key. `places`
+    counts all who joined, also those who have ended since, `size_bytes` what their data amounts to."""
 
     opener: bytes
     opened_ms: int
     closes_ms: int
     places: int = 0
-    members: int = 0
     size_bytes: int = 0
 
 
@@ -38,23 +35,13 @@ def joined(digest: Digest, window: Window, now_ms: int, size_bytes: int) -> Dige
         digest,
         closes_ms=closes_ms,
         places=digest.places + 1,
-        members=digest.members + 1,
         size_bytes=digest.size_bytes + size_bytes,
-    )
-
-
-def left(digest: Digest, size_bytes: int) -> Digest | None:
-    """Return the digest without one of its members, None when nobody is left in it."""
-    if digest.members <= 1:
-        return None
-    return msgspec.structs.replace(
-        digest, members=digest.members - 1, size_bytes=max(digest.size_bytes - size_bytes, 0)
     )
 
 
 def full(digest: Digest) -> bool:
     """Return whether a digest takes no more and closes before its time."""
-    return digest.members >= DIGEST_ITEMS_MAX or digest.size_bytes >= DIGEST_BYTES_MAX
+    return digest.places >= DIGEST_ITEMS_MAX or digest.size_bytes >= DIGEST_BYTES_MAX
 
 
 def _closes_ms(window: Window, opened_ms: int, now_ms: int, zone: ZoneInfo) -> int:

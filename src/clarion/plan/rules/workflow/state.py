@@ -18,7 +18,7 @@ class NoValue(ValueError):
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True):
-    """What an instance stands still for, at most until `until_ms` (Unix ms). `key` is the place in the digest it is in; of
+    """What an instance stands still for, at most until `until_ms` (Unix ms). `key` is that of the signal it waits for; of
     a fetch `tries` have failed and `lost` got no answer at all, and a `pause` lies between two of its calls."""
 
     kind: WaitKind
