@@ -170,3 +170,29 @@ def test_a_rule_starts_a_workflow_that_waits_for_a_sighting_and_then_for_an_even
     deliveries = {delivery["id"] for delivery in home.seen(id_)["deliveries"]}
     mail = one(message for message in home.captured(channel="email") if message["delivery_id"] in deliveries)
     assert mail["content"]["parts"]["text"] == "Ria, you paid EUR 7."
+
+
+def test_each_message_of_a_workflow_is_seen_on_its_own(home):
+    def step(kind, name, **more):
+        return {"kind": kind, "name": name, **more}
+
+    steps = [
+        step("send", "first", template="receipt", channels=["push"]),
+        step("wait_until", "one", seen="first", timeout="1h"),
+        step("send", "second", template="earned", channels=["push"], data={"share": "'two'"}),
+        step("wait_until", "two", seen="second", timeout="1h"),
+        step("condition", "check", **{"if": "steps.second.seen"}, otherwise="end"),
+        step("send", "third", template="receipt", channels=["email"]),
+    ]
+    home.put("/v1/workflows/twice", {"steps": steps})
+    data = {"name": "Ria", "price": "EUR 1"}
+    sent = home.post("/v1/notifications", {"to": "ria", "workflow": "twice", "data": data})
+    path, app = f"/v1/notifications/{sent['id']}", home.inbox_of("ria")
+
+    def stands_in(name):
+        return [run["step"] for run in home.get(path).get("instances", [])] == [name]
+
+    for name in ("one", "two"):
+        until(lambda name=name: stands_in(name), f"the wait in {name}")
+        assert app.call("POST", f"{path}/seen").status == 204
+    until(lambda: {"email"} <= {d["channel"] for d in home.get(path)["deliveries"]}, "the third message")

@@ -86,7 +86,7 @@ def _delay_due(run: Run, waiting: Waiting) -> Resumed:
 def _wait_due(run: Run, step: steps.WaitUntil, waiting: Waiting, at_ms: int) -> Resumed:
     """Go on at the end of the wait. A timer before that is there to look once more for what was seen meanwhile."""
     if step.seen is not None and run.saw(step.seen):
-        run.result(outcome="seen")
+        run.seen(step.seen)
         return run.go()
     if run.facts.now_ms >= waiting.until_ms:
         run.result(outcome="timeout")
@@ -99,7 +99,7 @@ def _wait_due(run: Run, step: steps.WaitUntil, waiting: Waiting, at_ms: int) -> 
 def _happened(run: Run, step: steps.WaitUntil, data: dict[str, Any]) -> Resumed:
     """Go on, if `where` holds. One without a value for this event does not: events need not have every field."""
     if step.seen is not None:
-        run.result(outcome="seen")
+        run.seen(step.seen)
         return run.go()
     try:
         holds = step.where is None or run.value(step.where, event=data) is True

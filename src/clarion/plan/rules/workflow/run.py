@@ -66,8 +66,16 @@ class Run:
 
     def saw(self, step: str) -> bool:
         """Return whether the person has seen the notification since a step sent it."""
-        sent_at, seen_ms = self.state.results.get(step, {}).get("sent_at"), self.facts.seen_ms()
+        result = self.state.results.get(step, {})
+        if result.get("seen"):
+            return True
+        sent_at, seen_ms = result.get("sent_at"), self.facts.seen_ms()
         return sent_at is not None and seen_ms is not None and instant_text(seen_ms) >= sent_at
+
+    def seen(self, step: str) -> None:
+        """Keep that the wait ended with a sighting of what a step sent. Who waits may hear of it before it is recorded."""
+        self.state.results[step] = {**self.state.results.get(step, {}), "seen": True}
+        self.result(outcome="seen")
 
     def end(self, ending: Ending, detail: str = "") -> Move:
         """End the instance; what was asked for before still happens."""
