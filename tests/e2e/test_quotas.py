@@ -168,7 +168,7 @@ def test_an_audience_over_the_quota_is_refused_before_it_starts(home, quota):
 
 
 def test_a_broadcast_is_one_event(home, quota):
-    quota(rate_per_s=1, burst=2)
+    quota(daily=2)
     blast = {name: value for name, value in BODY.items() if name != "to"} | {"audience": {"all": True}}
     answers = [home.call("POST", BLAST, blast) for _ in range(3)]
     assert [answer.status for answer in answers] == [202, 202, 429]
