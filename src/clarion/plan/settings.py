@@ -8,7 +8,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import GONE_VERSION, Category, Template
 from clarion.domain.duration import duration_ms
 from clarion.domain.limits import SETTINGS_MAX
-from clarion.domain.policy import Policy
+from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.quiet import QuietHours
 from clarion.domain.route import Route
 from clarion.domain.workflow import Workflow
@@ -19,7 +19,6 @@ from clarion.plan.rules.preferences import Matrix
 from clarion.plan.rules.setting import CapRule, Setting
 from clarion.ports.directory import Directory
 
-POLICY_KEY: Final = "tenant"
 _NO_POLICY: Final = Policy()
 _JSON: Final = msgspec.json.Encoder(order="sorted")
 
@@ -90,16 +89,18 @@ class Settings:
             workflow_defaults=self._workflow_defaults(tenant, request),
             route=route,
             caps=caps,
-            digest=self._digest(tenant, category),
+            digest=self._digest(tenant, category, request),
             quiet_hours=policy.quiet_hours,
             zone=policy.zone,
             hold_max_ms=duration_ms(category.rules.hold_max),
         )
         return msgspec.structs.replace(setting, facts=_JSON.encode(_facts(setting, providers)))
 
-    def _digest(self, tenant: str, category: Category) -> tuple[str, int] | None:
+    def _digest(self, tenant: str, category: Category, request: Request) -> tuple[str, int] | None:
         key = category.rules.digest_workflow
-        found = self._directory.definition(tenant, Workflow, key) if key else None
+        if not key or key == request.workflow:
+            return None  # a digest that is over the cap itself must not go into a digest
+        found = self._directory.definition(tenant, Workflow, key)
         return (found.key, found.version) if found else None
 
     def _workflow_defaults(self, tenant: str, request: Request) -> dict[str, bool]:

@@ -125,12 +125,13 @@ def in_time(setting: Setting, hold: Hold, since_ms: int) -> Hold | Skip:
 
 
 def over_cap(setting: Setting, detail: str, free_ms: int, since_ms: int) -> Decision:
-    """Return what becomes of a delivery over a cap that has room again at `free_ms`."""
-    if setting.over_cap == "defer":
-        return in_time(setting, Hold(free_ms, Reason.CAPPED, detail), since_ms)
+    """Return what becomes of a delivery over a cap that has room again at `free_ms`. Without a workflow to make the digest,
+    it waits."""
+    if setting.over_cap == "skip":
+        return Skip(Reason.CAPPED, detail)
     if setting.over_cap == "digest" and setting.digest is not None:
         return Merge(*setting.digest, Reason.MERGED, detail)
-    return Skip(Reason.CAPPED, detail)
+    return in_time(setting, Hold(free_ms, Reason.CAPPED, detail), since_ms)
 
 
 def decide(

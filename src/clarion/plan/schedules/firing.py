@@ -13,7 +13,7 @@ from clarion.domain.channel import Lane
 from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits import SCHEDULE_CLOCK_BACK_MS_MAX
 from clarion.domain.occurrences import next_after
-from clarion.domain.policy import Policy
+from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.schedule import Schedule
 from clarion.domain.segment import Segment
 from clarion.domain.workflow import Workflow
@@ -29,7 +29,6 @@ from clarion.plan.rules.occurrence import (
     own_time_ms,
     wall_clock_ms,
 )
-from clarion.plan.settings import POLICY_KEY
 from clarion.ports.directory import Directory
 from clarion.ports.journal import Cell, Cursor, Frame, Journal, Timer
 from clarion.ports.telemetry import Telemetry

@@ -7,11 +7,10 @@ from zoneinfo import ZoneInfo
 
 from clarion.domain.limits import RECIPIENTS_MAX
 from clarion.domain.localtime import zone_of
-from clarion.domain.policy import Policy
+from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.user import User
 from clarion.journal.events import Recipient
 from clarion.plan.facts import user_context
-from clarion.plan.settings import POLICY_KEY
 from clarion.ports.directory import Directory
 
 _NO_POLICY: Final = Policy()

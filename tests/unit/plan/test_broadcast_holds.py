@@ -1,0 +1,159 @@
+"""Broadcasts under quiet hours, caps, routes and the recipient's own time: chunks that wait, and whom a channel reaches."""
+
+import msgspec
+
+from clarion.domain.decision import Reason
+from clarion.domain.delivery_state import State
+from clarion.journal import topics
+from clarion.journal.events import AcceptedFrame, Audience, BroadcastJob, ChunkFrame
+from tests.stages.virtual import START_MS, run
+from tests.unit.plan.deciding import HOUR_MS, PUSH, SMS, Story
+from tests.unit.plan.test_broadcast import begin, worker
+
+DAY_MS = 24 * HOUR_MS
+
+
+async def told(world: Story, **request: object) -> bytes:
+    """Plan a broadcast to everyone and let the day pass."""
+    id_ = await begin(world, **request)
+    working = await worker(world)
+    while await working.turn():
+        pass
+    return id_
+
+
+def states(world: Story, channel: str = "sms") -> dict[str, tuple[State, Reason]]:
+    """Return what became of each user's deliveries; of several the last counts."""
+    world.ledger.fold()
+    found = {}
+    for frame in world.events():
+        if isinstance(frame, ChunkFrame) and frame.channel == channel:
+            kept = world.ledger.chunks[frame.chunk_id]
+            for user_id, state, reason in zip(frame.user_ids, kept.states, kept.reasons, strict=True):
+                found[user_id] = (State(state), Reason(reason))
+    return found
+
+
+def reached(world: Story, channel: object = SMS) -> list[str]:
+    """Return whose deliveries were handed to the senders."""
+    frames = [frame for frame in world.events(topics.deliver(channel, "bulk")) if isinstance(frame, ChunkFrame)]
+    return [
+        user
+        for frame in frames
+        for user, state in zip(frame.user_ids, frame.states, strict=True)
+        if state == State.PLANNED
+    ]
+
+
+def test_who_sleeps_is_held_and_released_once(people):
+    async def story(world: Story) -> None:
+        await told(world)
+        assert states(world)["night"] == (State.HELD, Reason.QUIET_HOURS)
+        assert states(world)["day"] == (State.PLANNED, Reason.NONE)
+        assert "night" not in reached(world)
+        await world.pass_time(8 * HOUR_MS)
+        assert "night" not in reached(world)
+        await world.pass_time(2 * HOUR_MS)
+        assert reached(world).count("night") == 1
+        assert states(world)["night"] == (State.PLANNED, Reason.NONE)
+        everyone = reached(world)
+        assert len(everyone) == len(set(everyone))
+
+    run(story(Story(people)))
+
+
+def test_what_was_cancelled_while_it_was_held_is_never_sent(people):
+    async def story(world: Story) -> None:
+        id_ = await told(world)
+        await world.journal.set_cursor_status(id_, "cancelled", ("done",), world.clock.now_ms())
+        await world.pass_time(DAY_MS)
+        assert states(world)["night"] == (State.SKIPPED, Reason.CANCELLED)
+        assert "night" not in reached(world)
+
+    run(story(Story(people)))
+
+
+def test_a_cap_counts_broadcasts_and_single_messages_alike(people):
+    async def story(world: Story) -> None:
+        await told(world, number=1, category="capped")
+        await told(world, number=2, category="capped")
+        await told(world, number=3, category="capped")
+        assert reached(world).count("day") == 2
+        await world.pass_time(12 * HOUR_MS)
+        await told(world, number=4, category="capped")
+        assert reached(world).count("day") == 3
+
+    run(story(Story(people)))
+
+
+def test_over_a_cap_a_broadcast_waits_or_goes_into_a_digest(people):
+    async def story(world: Story) -> None:
+        await told(world, number=1, category="deferred")
+        await told(world, number=2, category="deferred")
+        assert reached(world).count("day") == 1
+        await world.pass_time(HOUR_MS + 1_000)
+        assert reached(world).count("day") == 2
+        await told(world, number=3, category="digested")
+        await told(world, number=4, category="digested")
+        assert states(world)["day"] == (State.MERGED, Reason.MERGED)
+        started = [frame for frame in world.events(topics.accepted("bulk")) if isinstance(frame, AcceptedFrame)]
+        assert "day" in [request.to[0].user_id for frame in started for request in frame.requests]
+
+    run(story(Story(people)))
+
+
+def test_a_route_asks_the_next_channel_only_for_whom_the_first_does_not_reach(people):
+    async def story(world: Story) -> None:
+        await told(world, category="either", channels=None)
+        by_push, by_sms = set(reached(world, PUSH)), set(reached(world, SMS))
+        assert {"day", "lost", "half"} <= by_push
+        assert not by_push & by_sms
+        assert "u1" in by_push
+        assert "u9" in by_sms, "no device, but a phone"
+
+    run(story(Story(people)))
+
+
+def test_everyone_gets_it_when_their_own_clock_says_so(people):
+    """Virtual time begins at 22:13 UTC; the wall clock of everyone here is UTC or, without a zone, the tenant's."""
+
+    async def story(world: Story) -> None:
+        nine = START_MS - START_MS % DAY_MS + DAY_MS + 9 * HOUR_MS
+        await told(world, audience=Audience(local_ms=nine), category="awake")
+        assert {state for state, _ in states(world).values()} <= {State.HELD, State.SKIPPED}
+        assert reached(world) == []
+        await world.pass_time(nine - world.clock.now_ms() - 1)
+        assert reached(world) == []
+        await world.pass_time(2)
+        assert {"night", "day"} <= set(reached(world))
+        assert len(reached(world)) == len(set(reached(world)))
+
+    run(story(Story(people)))
+
+
+def test_a_broadcast_with_a_workflow_starts_it_for_each_member_once(people):
+    async def story(world: Story) -> None:
+        await told(world, template="", channels=None, workflow="summary", workflow_version=1)
+        started = [frame for frame in world.events(topics.accepted("bulk")) if isinstance(frame, AcceptedFrame)]
+        users = [request.to[0].user_id for frame in started for request in frame.requests]
+        assert len(users) == len(set(users)) == 34
+        ids = [id_ for frame in started for id_ in frame.notification_ids]
+        assert len(set(ids)) == 34
+        await world.pass_time(HOUR_MS)
+        assert "accepted-day" in world.to_send()
+
+    run(story(Story(people)))
+
+
+def test_a_page_that_dies_leaves_the_same_chunks_and_timers(people):
+    async def story(world: Story) -> None:
+        await begin(world)
+        working = await worker(world)
+        (cursor,) = world.journal.cursors()
+        job = msgspec.msgpack.decode(cursor.payload, type=BroadcastJob)
+        first = working._pages.plan(cursor, job, world.clock.now_ms())
+        again = working._pages.plan(cursor, job, world.clock.now_ms())
+        assert first.frames == again.frames
+        assert first.timers == again.timers
+
+    run(story(Story(people)))
