@@ -4,7 +4,6 @@ Errors of the caller become RFC 9457 problem documents; anything else is a blank
 """
 
 import asyncio
-import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
@@ -12,6 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from clarion.app.http import toml
 from clarion.app.http.room import Place, Room
 from clarion.domain.depth import pruned
 from clarion.domain.errors import (
@@ -115,8 +115,8 @@ class Endpoint:
             call.raw = await _in_time(_read(receive, headers, route.limit_bytes, place))
             if call.raw or not route.by_user or call.caller.user_id is None:
                 media = headers.get("content-type", "").partition(";")[0].strip().lower()
-                toml = media == TOML and TOML in route.media
-                call.body = _from_toml(route, call.raw) if toml else self._decode(route, call.raw)
+                from_toml = media == TOML and TOML in route.media
+                call.body = _from_toml(route, call.raw) if from_toml else self._decode(route, call.raw)
         return await route.handler(call)
 
     def _caller(self, route: Route, headers: Mapping[str, str]) -> Caller:
@@ -158,13 +158,9 @@ _NEVER_BY_WILDCARD: Final = frozenset({"operator", "inbox"})
 
 def _from_toml(route: Route, raw: bytes) -> Any:
     try:
-        return msgspec.convert(tomllib.loads(raw.decode()), route.body)
+        return msgspec.convert(toml.parsed(raw), route.body)
     except msgspec.ValidationError as error:
         raise invalid_field(error) from None
-    except RecursionError:
-        raise Malformed("the body is nested too deeply") from None
-    except ValueError as error:
-        raise Malformed(f"the body is not valid TOML: {error}") from None
 
 
 async def _in_time(reading: Awaitable[_T]) -> _T:
