@@ -306,6 +306,8 @@ CANCELLATIONS_PER_CALL_MAX: Final = 10_000
 """Notifications one call cancels by key; the caller is told when there are more."""
 THROTTLE_LIMIT_MAX: Final = 1_000
 """How many a throttle step lets pass in its time: it remembers each of them."""
+WORKFLOW_EXPRESSIONS_MAX: Final = 300
+"""Expressions of one workflow: in the worst case an instance evaluates all of them in one move."""
 WORKFLOW_NAMES_MAX: Final = 100
 """Names under `variables` of a workflow, and under `data` or `values` of one of its steps."""
 FETCH_HEADERS_MAX: Final = 20

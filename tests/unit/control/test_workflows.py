@@ -76,6 +76,8 @@ def test_every_kind_of_step_is_taken_and_read_back_the_same():
 FAULTS = {
     "no steps": ([], "steps"),
     "too many steps": ([send(f"s{n}") for n in range(WORKFLOW_STEPS_MAX + 1)], "steps"),
+    "too many expressions": ([step("set", f"s{n}", values={str(m): "1" for m in range(99)}) for n in range(4)], "steps"),
+    "too many values": ([step("set", values={str(m): "1" for m in range(101)})], "steps[0].values"),
     "an unknown kind": ([send(), step("teleport")], "steps[1].kind"),
     "a name missing": ([send(), {"kind": "send", "template": "hello"}], "steps[1].name"),
     "a field that is none": ([send(), step("set", values={"a": "1"}, iff="x")], "steps[1].iff"),

@@ -17,6 +17,7 @@ from clarion.domain.limits import (
     NAME_CHARS_MAX,
     THROTTLE_LIMIT_MAX,
     WAIT_MS_MAX,
+    WORKFLOW_EXPRESSIONS_MAX,
     WORKFLOW_NAMES_MAX,
     WORKFLOW_STEPS_MAX,
 )
@@ -63,7 +64,10 @@ def check_workflow(workflow: Workflow, fault_of: FaultOf) -> None:
     for index, step in enumerate(workflow.steps):
         if isinstance(step, WaitUntil) and step.seen is not None:
             _check_seen(workflow, index, step.seen)
-    for field, text, names in _expressions(workflow):
+    expressions = list(_expressions(workflow))
+    if len(expressions) > WORKFLOW_EXPRESSIONS_MAX:
+        raise InvalidField(f"has more than {WORKFLOW_EXPRESSIONS_MAX} expressions", field="steps")
+    for field, text, names in expressions:
         fault = fault_of(text, names)
         if fault:
             raise InvalidField(fault, field=field, code="bad_expression")
