@@ -25,6 +25,7 @@ from clarion.journal.events import AcceptedFrame, AdvanceFrame, ProgressFrame, R
 from clarion.journal.signals import event_key, seen_key, signal
 from clarion.plan.columns import Accepted, unpack
 from clarion.plan.workflow.engine import Engine, Turn
+from clarion.plan.workflow.fetching import FetchJob
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.directory import Defined
 from clarion.ports.journal import Append, Cancellation, Commit, Frame, Journal, Lease
@@ -104,6 +105,7 @@ class Flow:
         self.fetching = True
         self.died = 0
         self.sent: list[Accepted] = []
+        self.called: list[FetchJob] = []
         self._leases: dict[int, Lease] = {}
         self._made = 0
         self.reborn()
@@ -129,7 +131,7 @@ class Flow:
 
     async def see(self, notification_id: bytes, user_id: str) -> None:
         """A user sees what a notification sent: folded and signalled."""
-        self.eyes.saw.setdefault((notification_id, user_id), self.clock.now_ms())
+        self.eyes.saw[notification_id, user_id] = self.clock.now_ms()
         await self._signal(seen_key(notification_id, user_id), {})
 
     async def event(self, type_: str, user_id: str, **data: Any) -> None:
@@ -178,6 +180,7 @@ class Flow:
             )
         )  # fmt: skip
         self.sent += turn.sends
+        self.called += turn.fetches
         if self.fetching:
             self.pool.begin(turn.fetches)
         return True

@@ -75,8 +75,16 @@ async def test_a_workflow_that_is_gone_fails_its_instances(flow_of):
     assert flow.details("failed") == ["the workflow is gone"]
 
 
-async def test_a_clock_set_back_only_waits_again(flow_of):
-    flow = flow_of(w=DELAYED)
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"kind": "delay", "name": "d", "for": "1h"},
+        {"kind": "wait_until", "name": "d", "event": "e", "timeout": "1h"},
+        {"kind": "digest", "name": "d", "window": {"fixed": "1h"}},
+    ],
+)
+async def test_a_clock_set_back_only_waits_again(flow_of, step):
+    flow = flow_of(w={"steps": [step, SEND]})
     await flow.trigger("w", "u1", expires_ms=flow.clock.now_ms() + HOUR_MS + 1)
     await flow.settle()
     await flow.journal.fire(flow.clock.now_ms() + 2 * HOUR_MS, 10)

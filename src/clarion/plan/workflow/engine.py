@@ -156,12 +156,11 @@ class Turn:
     def signal(self, lane: Lane, frame: SignalFrame) -> None:
         """Tell the instances of this partition that wait for what happened; end those it cancels."""
         for tenant, key, data in zip(frame.tenants, frame.keys, frame.data, strict=True):
-            stored = self._journal.waits(tenant, key, SIGNAL_WAITS_MAX)
-            subjects = [wait.subject for wait in stored if wait.partition == self._partition]
+            subjects = [wait.subject for wait in self._journal.waits(tenant, key, SIGNAL_WAITS_MAX)]
             if key.startswith(_CANCEL_KEY):
                 self.cancel(subjects)
                 continue
-            for subject in dict.fromkeys([*subjects, *self._mover.outbox.awaiting(tenant, key)]):
+            for subject in subjects:
                 self._move_at(*of_subject(subject), Happened(data))
                 self._mover.settle()
 

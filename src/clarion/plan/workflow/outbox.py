@@ -32,14 +32,14 @@ class Outbox:
         self._now_ms = now_ms
         self.sends: list[Accepted] = []
         self.timers: list[Timer] = []
-        self._waits: dict[tuple[str, bytes], dict[bytes, Wait]] = {}
+        self._waits: dict[bytes, Wait] = {}
         self.ended_waits: list[WaitEnd] = []
         self.fetches: list[FetchJob] = []
 
     @property
     def waits(self) -> list[Wait]:
         """The waits to set."""
-        return [wait for found in self._waits.values() for wait in found.values()]
+        return list(self._waits.values())
 
     def send(self, instance_id: bytes, instance: Instance, deliver: Deliver) -> None:
         """Have a step's message planned like any other notification to the one recipient."""
@@ -102,8 +102,7 @@ class Outbox:
             self._wake(instance_id, instance, recheck_ms, b"r")
         subject, topic = _subject(instance_id, state.seq), topics.accepted(instance.lane)
         expires_ms = waiting.until_ms + _WAIT_GRACE_MS
-        wait = Wait(instance.tenant, key, subject, topic, self._partition, expires_ms)
-        self._waits.setdefault((instance.tenant, key), {})[subject] = wait
+        self._waits[subject] = Wait(instance.tenant, key, subject, topic, self._partition, expires_ms)
         return msgspec.structs.replace(state, waiting=msgspec.structs.replace(waiting, key=key))
 
     def disarm(self, instance_id: bytes, instance: Instance) -> None:
@@ -112,12 +111,8 @@ class Outbox:
         if waiting is None or waiting.kind not in ("seen", "event") or not waiting.key:
             return
         subject = _subject(instance_id, state.seq)
-        if self._waits.get((instance.tenant, waiting.key), {}).pop(subject, None) is None:
+        if self._waits.pop(subject, None) is None:
             self.ended_waits.append(WaitEnd(instance.tenant, waiting.key, subject))
-
-    def awaiting(self, tenant: str, key: bytes) -> list[bytes]:
-        """Return the subjects of waits for a key that this step sets."""
-        return list(self._waits.get((tenant, key), ()))
 
     def _wake(self, instance_id: bytes, instance: Instance, at_ms: int, mark: bytes) -> None:
         seq = instance.state.seq

@@ -47,7 +47,7 @@ class State(msgspec.Struct, array_like=True):
 
 class Facts(NamedTuple):
     """What an instance may look at. `evaluate` gives the value of an expression over named values or raises `NoValue`;
-    `seen_ms` says when the person first saw the notification; `passed` returns the times a throttle step let someone
+    `seen_ms` says when the person last saw the notification; `passed` returns the times a throttle step let someone
     pass, by step and key."""
 
     now_ms: int
