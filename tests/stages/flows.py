@@ -187,24 +187,27 @@ class Flow:
 
     def _take(self, turn: Turn, partition: int, lease: Lease) -> list[Commit]:
         commits = []
+        batch = []
         committed = self.journal.committed(topics.GROUP_PLAN, partition)
         for lane in LANES:
             topic = topics.accepted(lane)
             after = committed[topic].offset if topic in committed else 0
             frames = self.journal.read(topic, partition, after)
-            for stored in frames:
-                match decode(stored.payload):
-                    case AcceptedFrame() as accepted:
-                        for item in unpack(lane, accepted):
-                            turn.start(item)
-                    case AdvanceFrame() as advance:
-                        turn.advance(lane, advance)
-                    case SignalFrame() as told:
-                        turn.signal(lane, told)
-                    case other:
-                        raise AssertionError(f"nobody plans {type(other).__name__} here")
+            batch += [(lane, decode(stored.payload)) for stored in frames]
             if frames:
                 commits.append(Commit(lease, topic, frames[-1].offset))
+        turn.foresee(event for _, event in batch)
+        for lane, event in batch:
+            match event:
+                case AcceptedFrame():
+                    for item in unpack(lane, event):
+                        turn.start(item)
+                case AdvanceFrame():
+                    turn.advance(lane, event)
+                case SignalFrame():
+                    turn.signal(lane, event)
+                case other:
+                    raise AssertionError(f"nobody plans {type(other).__name__} here")
         return commits
 
     def stories(self) -> dict[bytes, list[str]]:

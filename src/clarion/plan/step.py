@@ -119,6 +119,7 @@ class StepPlanner:
     def plan(self, batch: Batch, partition: int, now_ms: int) -> Step:
         """Return the step that a batch of one partition amounts to at a time (Unix ms)."""
         turn = self._engine.turn(partition, now_ms)
+        turn.foresee(event for _, event in batch)
         resumed = Resumptions(self._journal, self._states, self._sightings, partition, now_ms)
         step = Step(turn, resumed, self._caps.claims(now_ms))
         items: list[Accepted] = []
