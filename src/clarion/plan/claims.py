@@ -1,6 +1,7 @@
 """Caps claimed by one step of planning: read in few queries, decided in memory, written with the step's append."""
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from clarion.domain.limits import CAP_BLOCK_USERS, CAP_BLOCKS_MAX
 from clarion.plan.rules.caps import free_at, taken
@@ -32,6 +33,10 @@ class CapTimes:
         self._blocks.clear()
 
 
+_Change = tuple[int, int, int]
+"""Slot in a block, the arrival time that was read, and the new one."""
+
+
 class _Sheet:
     """The times of one cap of one tenant: blocks as they were read, and what this step changes in them."""
 
@@ -39,14 +44,14 @@ class _Sheet:
 
     def __init__(self, blocks: _Blocks) -> None:
         self.blocks = blocks
-        self.changed: dict[int, dict[int, tuple[int, int]]] = {}
+        self.changed: dict[int, dict[int, _Change]] = {}
 
     def arrival(self, ordinal: int) -> int:
         """Return a user's arrival time as this step leaves it."""
         number, slot = divmod(ordinal, CAP_BLOCK_USERS)
         changed = self.changed.get(number)
         if changed is not None and slot in changed:
-            return changed[slot][1]
+            return changed[slot][2]
         return self.blocks[number][slot]
 
     def set(self, ordinal: int, arrival_s: int) -> None:
@@ -55,8 +60,52 @@ class _Sheet:
         changed = self.changed.get(number)
         if changed is None:
             changed = self.changed[number] = {}
-        read = changed[slot][0] if slot in changed else self.blocks[number][slot]
-        changed[slot] = (read, arrival_s)
+        read = changed[slot][1] if slot in changed else self.blocks[number][slot]
+        changed[slot] = (slot, read, arrival_s)
+
+    def keep(self, number: int, changed: Mapping[int, _Change]) -> None:
+        """Take over what was written to a block."""
+        block = self.blocks[number]
+        for slot, _, arrival_s in changed.values():
+            block[slot] = arrival_s
+
+    def arrivals(self, ordinals: Sequence[int]) -> list[int]:
+        """Return the arrival times of users, given in ascending order."""
+        found: list[int] = []
+        for number, group in _by_block(ordinals):
+            if number in self.changed:
+                found += map(self.arrival, group)
+                continue
+            block, first = self.blocks[number], group[0] % CAP_BLOCK_USERS
+            if group[-1] - group[0] == len(group) - 1:
+                found += block[first : first + len(group)].tolist()
+            else:
+                found += [block[ordinal % CAP_BLOCK_USERS] for ordinal in group]
+        return found
+
+    def set_all(self, ordinals: Sequence[int], before: Sequence[int], after: Sequence[int]) -> None:
+        """Change the arrival times of users, given in ascending order."""
+        at = 0
+        for number, group in _by_block(ordinals):
+            end = at + len(group)
+            if number in self.changed:
+                for ordinal, arrival_s in zip(group, after[at:end], strict=True):
+                    self.set(ordinal, arrival_s)
+            else:
+                slots = [ordinal % CAP_BLOCK_USERS for ordinal in group]
+                changes = zip(slots, before[at:end], after[at:end], strict=True)
+                self.changed[number] = dict(zip(slots, changes, strict=True))
+            at = end
+
+
+def _by_block(ordinals: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
+    """Yield users, given in ascending order, block by block."""
+    at = 0
+    while at < len(ordinals):
+        number = ordinals[at] // CAP_BLOCK_USERS
+        end = bisect_left(ordinals, (number + 1) * CAP_BLOCK_USERS, at)
+        yield number, ordinals[at:end]
+        at = end
 
 
 class Claims:
@@ -66,11 +115,11 @@ class Claims:
         self._journal = journal
         self._blocks = blocks
         self._now_s = now_s
-        self._sheets: dict[tuple[str, bytes], _Sheet] = {}
+        self._rooms: dict[str, TenantRoom] = {}
 
     def load(self, tenant: str, cap: CapRule, ordinals: Iterable[int]) -> None:
         """Read the blocks of users that are not known yet, in one query."""
-        blocks = self.sheet(tenant, cap).blocks
+        blocks = self.of(tenant).sheet(cap).blocks
         missing = {ordinal // CAP_BLOCK_USERS for ordinal in ordinals} - blocks.keys()
         if not missing:
             return
@@ -79,48 +128,55 @@ class Claims:
             block = bytearray(found.get(number) or CAP_BLOCK_USERS * _TIME_BYTES)
             blocks[number] = memoryview(block).cast("I")
 
-    def sheet(self, tenant: str, cap: CapRule) -> _Sheet:
-        """Return the times of a cap."""
-        key = (tenant, cap.rule)
-        sheet = self._sheets.get(key)
-        if sheet is None:
-            sheet = self._sheets[key] = _Sheet(self._blocks.setdefault(key, {}))
-        return sheet
+    def blocks(self, tenant: str, rule: bytes) -> _Blocks:
+        """Return the blocks of a cap that have been read."""
+        return self._blocks.setdefault((tenant, rule), {})
 
     def of(self, tenant: str) -> "TenantRoom":
         """Return the room under a tenant's caps."""
-        return TenantRoom(self, tenant, self._now_s)
+        room = self._rooms.get(tenant)
+        if room is None:
+            room = self._rooms[tenant] = TenantRoom(self, tenant, self._now_s)
+        return room
 
     def writes(self) -> list[CapWrite]:
         """Return what has to be written with the step's append."""
         return [
-            CapWrite(tenant, rule, number, tuple((slot, *times) for slot, times in changed.items()))
-            for (tenant, rule), sheet in self._sheets.items()
+            CapWrite(tenant, rule, number, tuple(changed.values()))
+            for tenant, room in self._rooms.items()
+            for rule, sheet in room.sheets.items()
             for number, changed in sheet.changed.items()
         ]
 
     def keep(self) -> None:
         """Take over what was written, so that the next step need not read it."""
-        for sheet in self._sheets.values():
-            for number, changed in sheet.changed.items():
-                block = sheet.blocks[number]
-                for slot, (_, arrival_s) in changed.items():
-                    block[slot] = arrival_s
+        for room in self._rooms.values():
+            for sheet in room.sheets.values():
+                for number, changed in sheet.changed.items():
+                    sheet.keep(number, changed)
 
 
 class TenantRoom:
     """Room under the caps of one tenant. Blocks of the users asked about have been loaded."""
 
-    __slots__ = ("_claims", "_now_s", "_tenant")
+    __slots__ = ("_claims", "_now_s", "_tenant", "sheets")
 
     def __init__(self, claims: Claims, tenant: str, now_s: int) -> None:
         self._claims = claims
         self._tenant = tenant
         self._now_s = now_s
+        self.sheets: dict[bytes, _Sheet] = {}
+
+    def sheet(self, cap: CapRule) -> _Sheet:
+        """Return the times of a cap."""
+        sheet = self.sheets.get(cap.rule)
+        if sheet is None:
+            sheet = self.sheets[cap.rule] = _Sheet(self._claims.blocks(self._tenant, cap.rule))
+        return sheet
 
     def free_at(self, ordinal: int, cap: CapRule) -> int:
         """Return from when on (seconds since 1970) a user has room under a cap."""
-        return free_at(self._claims.sheet(self._tenant, cap).arrival(ordinal), cap.limit, cap.gap_s)
+        return free_at(self.sheet(cap).arrival(ordinal), cap.limit, cap.gap_s)
 
     def claim(self, ordinal: int, caps: Sequence[CapRule]) -> _Full | None:
         """Count one more under all caps, or under none when one has no room: the one that has none for longest."""
@@ -128,36 +184,36 @@ class TenantRoom:
         full: _Full | None = None
         found = []
         for cap in caps:
-            sheet = self._claims.sheet(self._tenant, cap)
+            sheet = self.sheet(cap)
             arrival_s = sheet.arrival(ordinal)
             found.append((sheet, arrival_s, cap.gap_s))
-            free_s = free_at(arrival_s, cap.limit, cap.gap_s)
+            free_s = arrival_s - (cap.limit - 1) * cap.gap_s
             if free_s > now_s and (full is None or free_s > full[1]):
                 full = cap, free_s
         if full is None:
             for sheet, arrival_s, gap_s in found:
-                sheet.set(ordinal, taken(arrival_s, now_s, gap_s))
+                sheet.set(ordinal, (arrival_s if arrival_s > now_s else now_s) + gap_s)
         return full
 
     def claim_all(self, ordinals: Sequence[int], caps: Sequence[CapRule]) -> dict[int, _Full]:
-        """Count one more for each of the users who have room; return the others with the cap that has none for longest."""
+        """`claim` for each of the users, given in ascending order; return those who have no room."""
+        full: dict[int, _Full] = {}
         for cap in caps:
             self._claims.load(self._tenant, cap, ordinals)
-        if len(caps) != 1:
-            return {ordinal: full for ordinal in ordinals if (full := self.claim(ordinal, caps)) is not None}
-        (cap,) = caps
-        sheet, now_s, gap_s = self._claims.sheet(self._tenant, cap), self._now_s, cap.gap_s
-        limit_s = now_s + (cap.limit - 1) * gap_s
-        found: dict[int, _Full] = {}
-        number = -1
-        for ordinal in ordinals:
-            if ordinal // CAP_BLOCK_USERS != number:
-                number = ordinal // CAP_BLOCK_USERS
-                block, changed = sheet.blocks[number], sheet.changed.setdefault(number, {})
-            slot = ordinal % CAP_BLOCK_USERS
-            read, arrival_s = changed[slot] if slot in changed else (block[slot], block[slot])
-            if arrival_s > limit_s:
-                found[ordinal] = cap, free_at(arrival_s, cap.limit, gap_s)
-            else:
-                changed[slot] = (read, (arrival_s if arrival_s > now_s else now_s) + gap_s)
-        return found
+            arrivals = self.sheet(cap).arrivals(ordinals)
+            limit_s = self._now_s + (cap.limit - 1) * cap.gap_s
+            if arrivals and max(arrivals) > limit_s:
+                self._fill(full, cap, ordinals, arrivals)
+        going = [ordinal for ordinal in ordinals if ordinal not in full] if full else ordinals
+        for cap in caps if going else ():
+            sheet = self.sheet(cap)
+            before = sheet.arrivals(going)
+            sheet.set_all(going, before, [taken(arrival_s, self._now_s, cap.gap_s) for arrival_s in before])
+        return full
+
+    def _fill(self, full: dict[int, _Full], cap: CapRule, ordinals: Sequence[int], arrivals: Sequence[int]) -> None:
+        """Note the users who have no room under a cap."""
+        for ordinal, arrival_s in zip(ordinals, arrivals, strict=True):
+            free_s = free_at(arrival_s, cap.limit, cap.gap_s)
+            if free_s > self._now_s and (ordinal not in full or free_s > full[ordinal][1]):
+                full[ordinal] = cap, free_s

@@ -96,6 +96,14 @@ def write_caps(db: apsw.Connection, writes: Iterable[CapWrite]) -> None:
 
 def _spliced(times: bytes, write: CapWrite) -> bytes:
     changed = bytearray(times)
+    slots, reads, news = zip(*write.changes, strict=True)
+    if slots == tuple(range(slots[0], slots[0] + len(slots))):
+        # Neighbours, as a page of a broadcast changes them: compared and replaced at once.
+        run, place = Struct(f"<{len(slots)}I"), slice(slots[0] * _SECONDS.size, (slots[-1] + 1) * _SECONDS.size)
+        if changed[place] != run.pack(*reads):
+            raise StaleCaps(f"slots of block {write.block} were changed since they were read")
+        changed[place] = run.pack(*news)
+        return bytes(changed)
     for slot, read_s, new_s in write.changes:
         at = slot * _SECONDS.size
         if _SECONDS.unpack_from(changed, at)[0] != read_s:

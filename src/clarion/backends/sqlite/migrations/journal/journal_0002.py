@@ -17,7 +17,7 @@ _STATEMENTS: Final = (
     "CREATE INDEX waits_expires ON waits (expires_ms)",
     """CREATE TABLE caps (
         tenant TEXT NOT NULL, rule BLOB NOT NULL, block INTEGER NOT NULL, times BLOB NOT NULL,
-        PRIMARY KEY (tenant, rule, block)) WITHOUT ROWID""",
+        PRIMARY KEY (tenant, block, rule)) WITHOUT ROWID""",
     # The place of the lane the topic ends in, 0 for the most urgent; 4 is for topics without a lane.
     "ALTER TABLE timers ADD COLUMN urgency INTEGER NOT NULL DEFAULT 4",
     """UPDATE timers SET urgency = CASE
