@@ -28,7 +28,7 @@ class _Step(
 
 class Send(_Step, frozen=True, kw_only=True, tag="send"):
     """Send a template on its channels, those named, or by a route. `data` maps names to expressions and is laid over the
-    trigger's data. Result: `steps.<name>` with `sent_at` and, once known, `seen`, `delivered`, `failed`."""
+    trigger's data. Result: `steps.<name>` with `sent_at` and `seen`, whether the user saw it since."""
 
     template: str
     channels: tuple[Channel, ...] = ()

@@ -86,4 +86,5 @@ def _key(instance: Instance, join: Join) -> bytes:
 
 
 def _size_bytes(instance: Instance) -> int:
-    return len(_PACK(instance.origin.data))
+    """Return what a member costs the step that closes the digest: its data, and what came of its earlier steps."""
+    return len(_PACK((instance.origin.data, instance.state.variables, instance.state.results)))

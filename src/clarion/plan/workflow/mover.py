@@ -80,23 +80,21 @@ class Mover:
 
     def move(self, id_: bytes, instance: Instance, cause: Cause) -> None:
         """Move an instance as far as a cause takes it."""
-        workflow = self._directory.definition(
-            instance.tenant, Workflow, instance.state.workflow, instance.state.version
-        )
-        if workflow is None:
-            self.end(id_, "failed", "the workflow is gone", instance=instance)
-            return
+        state = instance.state
         try:
+            workflow = self._directory.definition(instance.tenant, Workflow, state.workflow, state.version)
+            if workflow is None:
+                self.end(id_, "failed", "the workflow is gone", instance=instance)
+                return
             facts = self._facts(id_, instance)
-            move = advance(instance.state, workflow.body, cause, facts)
-            move = _bounded(instance, move)
+            move = _bounded(instance, advance(state, workflow.body, cause, facts))
         except StoreUnavailable:
             raise  # says nothing about the instance
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the partition for good
             self._telemetry.log("error", "workflow_crashed", tenant=instance.tenant, error=repr(error))
             self.end(id_, "failed", f"internal error: {type(error).__name__}", instance=instance)
             return
-        if move.state is not instance.state or move.ended is not None:
+        if move.state is not state or move.ended is not None:
             self._apply(id_, instance, move, workflow.body, facts.zone)
 
     def end(self, id_: bytes, ending: Ending, detail: str = "", *, instance: Instance | None = None) -> None:

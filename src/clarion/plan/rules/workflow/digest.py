@@ -12,7 +12,7 @@ from clarion.plan.rules.workflow.moments import next_at
 
 class Digest(msgspec.Struct, frozen=True, array_like=True):
     """An open digest. `opener` is the instance that opened it, and so tells it from earlier ones of the same key. `places`
-    counts all who joined, also those who have ended since, `size_bytes` what their data amounts to."""
+    counts all who joined, also those who have ended since, `size_bytes` what they keep."""
 
     opener: bytes
     opened_ms: int
