@@ -21,7 +21,7 @@ from clarion.ports.web import Call, Query, Reply, Route
 from clarion.record.routes_broadcasts import broadcast_routes
 from clarion.record.routes_dead_letters import dead_letter_routes
 from clarion.record.routes_watch import watch_routes
-from clarion.record.rules.timeline import moments, running, status
+from clarion.record.rules.timeline import moments, running, status, taken_back
 from clarion.record.shapes import (
     NotificationBrief,
     NotificationOut,
@@ -119,7 +119,7 @@ class _Notifications:
         rows = self._state.deliveries_of(tenant, row.id)
         if not only.holds(rows):
             return None
-        cancelled_ms = None if rows else self._state.cancelled_ms(tenant, row.id)
+        cancelled_ms = self._state.cancelled_ms(tenant, row.id) if taken_back(rows) else None
         state = status(row, rows, cancelled_ms, running=self._runs(tenant, row)[1])
         return notification_brief(row, state, [delivery_brief(delivery) for delivery in rows])
 

@@ -59,13 +59,18 @@ def status(
     planned = notification is not None and notification.planned_ms is not None
     if running and planned:
         return "in_progress"
+    if cancelled_ms is not None and taken_back(rows):
+        return "cancelled"
     if rows and any(row.state not in TERMINAL for row in rows):
         return "in_progress"
-    if cancelled_ms is not None and all(row.state is State.CANCELLED for row in rows):
-        return "cancelled"
     if rows or planned:
         return "completed"
     return "scheduled" if notification is not None else "accepted"
+
+
+def taken_back(rows: Sequence[Delivery]) -> bool:
+    """Return whether a cancellation leaves nothing of these deliveries: what is held is not sent when its time comes."""
+    return all(row.state in (State.CANCELLED, State.HELD) for row in rows)
 
 
 def moments(
