@@ -198,17 +198,22 @@ class TenantRoom:
     def claim_all(self, ordinals: Sequence[int], caps: Sequence[CapRule]) -> dict[int, _Full]:
         """`claim` for each of the users, given in ascending order; return those who have no room."""
         full: dict[int, _Full] = {}
+        read: list[list[int]] = []
         for cap in caps:
             self._claims.load(self._tenant, cap, ordinals)
             arrivals = self.sheet(cap).arrivals(ordinals)
-            limit_s = self._now_s + (cap.limit - 1) * cap.gap_s
-            if arrivals and max(arrivals) > limit_s:
+            read.append(arrivals)
+            if arrivals and max(arrivals) > self._now_s + (cap.limit - 1) * cap.gap_s:
                 self._fill(full, cap, ordinals, arrivals)
         going = [ordinal for ordinal in ordinals if ordinal not in full] if full else ordinals
-        for cap in caps if going else ():
+        for cap, arrivals in zip(caps, read, strict=True):
             sheet = self.sheet(cap)
-            before = sheet.arrivals(going)
-            sheet.set_all(going, before, [taken(arrival_s, self._now_s, cap.gap_s) for arrival_s in before])
+            before = sheet.arrivals(going) if full else arrivals
+            if max(before, default=0) <= self._now_s:
+                after = [self._now_s + cap.gap_s] * len(before)
+            else:
+                after = [taken(arrival_s, self._now_s, cap.gap_s) for arrival_s in before]
+            sheet.set_all(going, before, after)
         return full
 
     def _fill(self, full: dict[int, _Full], cap: CapRule, ordinals: Sequence[int], arrivals: Sequence[int]) -> None:

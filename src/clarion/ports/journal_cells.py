@@ -61,4 +61,4 @@ class CapWrite(msgspec.Struct, frozen=True):
         slots, reads, news = zip(*self.changes, strict=True)
         seconds = (*reads, *news)
         if not (min(slots) >= 0 and max(slots) < CAP_BLOCK_USERS and min(seconds) >= 0 and max(seconds) < _SECONDS_END):
-            raise ValueError(f"slots {slots}, {reads} to {news} s: not changes of a cap block")
+            raise ValueError(f"slots {slots}, {reads} to {news} s: not a change of a cap block")

@@ -1,7 +1,7 @@
 """What planning costs by itself: one process, its journal and its stores, no HTTP, no sending, no recording.
 
 Preferences, quiet hours, caps and routing are all on: 3,400 profiles in 40 zones with quiet hours from 22:00 to 08:00, a cap
-on the category and one on everything, a route from push to e-mail.
+on the category, a route from push to e-mail.
 """
 
 import asyncio
@@ -134,7 +134,7 @@ async def _furnish(parts: Parts, users: int) -> None:
     control = parts.control
     await control.tenants.put(TENANT, "Bench")
     quiet = QuietHours((QuietWindow("22:00", "08:00"),))
-    policy = Policy(quiet_hours=quiet, caps=(Cap(20, "1d"),))
+    policy = Policy(quiet_hours=quiet)
     await control.definitions.put(TENANT, Policy.KIND, "tenant", msgspec.json.encode(policy))
     route = Route(first=(Channel.PUSH, Channel.EMAIL))
     rules = CategoryRules(caps=(Cap(3, "1d"),), route=route)

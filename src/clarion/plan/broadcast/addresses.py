@@ -1,48 +1,50 @@
 """Where the users of a page can be reached, read off the page's columns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from clarion.domain.channel import DEVICE_CHANNELS, Channel
-from clarion.domain.user import Device
 from clarion.plan.rules.chunks import CONTACT_COLUMNS, Row
 
 HEAD = 4
 """Columns every page row starts with: ordinal, user_id, profile_id, locale."""
-_DEVICES = msgspec.msgpack.Decoder(list[Device])
+_DEVICES = msgspec.msgpack.Decoder(list[tuple[str, str, str]])
+"""Devices as plain (id, kind, token), which costs less than as `Device`."""
 _MORE = msgspec.json.Decoder(dict[str, tuple[str, ...]])
 
 
-def address_reader(channel: Channel, columns: Sequence[str]) -> Callable[[Row], Sequence[str]]:
-    """Return what reads a row's addresses on a channel; `columns` are those of the page after its head."""
+Addresses = list[Sequence[str]]
+"""Of each row of a page, where its user can be reached."""
+
+
+def addresses_of(rows: Sequence[Row], channel: Channel, columns: Sequence[str]) -> Addresses:
+    """Return the addresses of a page's users on a channel; `columns` are those of the page after its head."""
     places = [HEAD + columns.index(name) for name in CONTACT_COLUMNS[channel]]
-    return _tokens(channel, places[0]) if channel in DEVICE_CHANNELS else _contacts(channel, places[:-1], places[-1])
+    if channel in DEVICE_CHANNELS:
+        return _tokens(rows, channel.value, places[0])
+    return [_contacts(row, channel, places[:-1], places[-1]) for row in rows]
 
 
-def _tokens(channel: Channel, place: int) -> Callable[[Row], Sequence[str]]:
-    kind = channel.value
-
-    def tokens(row: Row) -> Sequence[str]:
+def _tokens(rows: Sequence[Row], kind: str, place: int) -> Addresses:
+    found: Addresses = []
+    for row in rows:
         blob = row[place]
         if not blob:
-            return ()
-        found = [device.token for device in _DEVICES.decode(blob) if device.kind == kind]
-        return found if len(found) < 2 else list(dict.fromkeys(found))
+            found.append(())
+            continue
+        tokens = [token for _, serves, token in _DEVICES.decode(blob) if serves == kind]
+        found.append(tokens if len(tokens) < 2 else list(dict.fromkeys(tokens)))
+    return found
 
-    return tokens
 
-
-def _contacts(channel: Channel, places: Sequence[int], more: int) -> Callable[[Row], Sequence[str]]:
-    def contacts(row: Row) -> Sequence[str]:
-        first = next((row[place] for place in places if row[place]), None)
-        further = _MORE.decode(row[more]).get(channel, ()) if row[more] else ()
-        if not further:
-            return (first,) if first else ()
-        return list(dict.fromkeys((first, *further) if first else further))
-
-    return contacts
+def _contacts(row: Row, channel: Channel, places: Sequence[int], more: int) -> Sequence[str]:
+    first = next((row[place] for place in places if row[place]), None)
+    further = _MORE.decode(row[more]).get(channel, ()) if row[more] else ()
+    if not further:
+        return (first,) if first else ()
+    return list(dict.fromkeys((first, *further) if first else further))
 
 
 def user_of(row: Row, columns: Sequence[str], zone: str) -> dict[str, Any]:

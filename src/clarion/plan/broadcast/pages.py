@@ -10,7 +10,7 @@ from clarion.domain.delivery_state import State
 from clarion.domain.route import Route
 from clarion.domain.segment import Filter
 from clarion.journal.events import BroadcastJob
-from clarion.plan.broadcast.addresses import address_reader
+from clarion.plan.broadcast.addresses import addresses_of
 from clarion.plan.broadcast.chunks import ChunkWriter, PageChunks
 from clarion.plan.broadcast.codes import ProfileCodes, codes_of
 from clarion.plan.broadcast.starts import starts
@@ -187,18 +187,18 @@ class PagePlanner:
     def _addressed(
         self, page: _Audience, channel: Channel, rows: Sequence[Row], codes: Mapping[int, Code]
     ) -> dict[Place, Columns]:
-        read = address_reader(channel, page.columns)
-        addresses = [read(row) for row in rows]
+        addresses = addresses_of(rows, channel, page.columns)
         tenant = page.cursor.tenant
         suppressed: dict[str, str] = {}
         if self._directory.has_suppressions(tenant, channel):
             wanted = [address for reached in addresses for address in reached]
             suppressed = self._directory.suppressed(tenant, channel, wanted)
-        reachable = rows
+        own: Mapping[int, Code] = {}
         if page.setting.caps:
             # Nobody is charged for what cannot reach them.
-            reachable = [row for row, to in zip(rows, addresses, strict=True) if _reached(to, suppressed)]
-        own = self._own(page, channel, reachable, codes)
+            pairs = zip(rows, addresses, strict=True)
+            reachable = [row for row, to in pairs if to and (not suppressed or not suppressed.keys() >= set(to))]
+            own = self._own(page, channel, reachable, codes)
         return addressed_columns(rows, codes, own, addresses, suppressed)
 
     def _own(
@@ -231,12 +231,6 @@ class PagePlanner:
         if merged:
             request = msgspec.structs.replace(page.job.request, workflow=digest[0], workflow_version=digest[1])
             written.frames += starts(page.cursor, request, sorted(merged), page.now_ms, self._partitions)
-
-
-def _reached(addresses: Sequence[str], suppressed: Mapping[str, str]) -> bool:
-    if not suppressed:
-        return bool(addresses)
-    return any(address not in suppressed for address in addresses)
 
 
 def _columns(setting: Setting) -> tuple[str, ...]:

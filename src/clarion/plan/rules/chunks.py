@@ -119,8 +119,11 @@ def addressed_columns(
         entries = places.get((row[3], until_ms))
         if entries is None:
             entries = places[row[3], until_ms] = []
+        if not suppressed and len(reached) == 1:
+            entries.append((ordinal, row[1], state, reason, reached[0], row))
+            continue
         for address in reached:
-            if suppressed and address in suppressed:
+            if address in suppressed:
                 entries.append((ordinal, row[1], _SKIPPED, _SUPPRESSED, address, row))
             else:
                 entries.append((ordinal, row[1], state, reason, address, row))

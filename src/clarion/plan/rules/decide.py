@@ -87,6 +87,13 @@ class Person:
         addresses = addresses_of(self._user, channel)
         if not addresses:
             return [Planned(channel, "", Skip(Reason.NO_CONTACT, f"no {channel} contact"))]
+        if len(addresses) == 1 and not self._suppressed:
+            address = addresses[0]
+            return [Planned(channel, address, self._in_time(shared) or self._capped(channel) or Send(address))]
+        return self._addressed(channel, shared, addresses)
+
+    def _addressed(self, channel: Channel, shared: Hold | None, addresses: Sequence[str]) -> list[Planned]:
+        """Return a delivery an address; together they count once."""
         planned: list[Planned] = []
         verdict: Decision | None = None
         for address in addresses:

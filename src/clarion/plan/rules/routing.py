@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from clarion.domain.channel import Channel
-from clarion.domain.decision import Hold, Merge, Send
+from clarion.domain.decision import Skip
 from clarion.domain.duration import duration_ms
 from clarion.domain.route import Route, Until, channels_of
 from clarion.plan.rules.setting import Planned
@@ -59,13 +59,13 @@ def follow(route: Route | Channel, plan: PlanChannel, path: str = "") -> Routed:
 def _first(route: Route, plan: PlanChannel, path: str) -> Routed:
     planned: list[Planned] = []
     for index, member in enumerate(route.first):
-        part = follow(member, plan, f"{path}{index}.")
-        planned += part.planned
-        if not able(part.planned):
+        made, behind = follow(member, plan, f"{path}{index}.") if isinstance(member, Route) else (plan(member), ())
+        planned += made
+        if not able(made):
             continue
         rest = route.first[index + 1 :]
         if route.until == "sendable" or not rest:
-            return Routed(planned, part.fallbacks)
+            return Routed(planned, behind)
         here = Fallback(
             f"{path}{index}",
             channels_of(member),
@@ -74,13 +74,16 @@ def _first(route: Route, plan: PlanChannel, path: str) -> Routed:
             _firsts(route, rest),
             _firsts(route, route.first[index:]),
         )
-        return Routed(planned, [*part.fallbacks, here])
+        return Routed(planned, [*behind, here])
     return Routed(planned, ())
 
 
 def able(planned: Iterable[Planned]) -> bool:
     """Return whether anything is to be sent, now, later or in a digest."""
-    return any(isinstance(one.decision, Send | Hold | Merge) for one in planned)
+    for one in planned:  # noqa: SIM110 - a generator would cost as much as all the rest of a route
+        if not isinstance(one.decision, Skip):
+            return True
+    return False
 
 
 def _firsts(route: Route, members: Sequence[Route | Channel]) -> Route:

@@ -45,6 +45,8 @@ class Setting(msgspec.Struct, frozen=True):
     def caps_on(self, channel: Channel) -> tuple[CapRule, ...]:
         """Return the caps that count deliveries of a channel. In-app is not counted by those over all channels: it disturbs
         nobody."""
+        if not self.caps:
+            return ()
         return tuple(
             cap for cap in self.caps if cap.channel is channel or (cap.channel is None and channel is not Channel.INAPP)
         )
