@@ -250,6 +250,12 @@ class Flow:
         return lease
 
 
+def advances(payload: bytes) -> bool:
+    """Return whether a frame moves instances that have begun."""
+    frame = decode(payload)
+    return isinstance(frame, AdvanceFrame) and "start" not in frame.causes
+
+
 def unlucky(seed: int, chance: float = 0.3) -> Callable[[], bool]:
     """Die at random, but let every second try through."""
     random, last = Random(seed), [False]

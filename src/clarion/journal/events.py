@@ -181,8 +181,8 @@ class ReplayedFrame(_Columns, tag=9):
 class AdvanceFrame(_Columns, tag=10):
     """Workflow instances to advance, on `accepted.<lane>` of the partition that owns their user.
 
-    `causes` are `start`, `timer`, `fetched`, `digest` (it closes), `expire`, `cancel` or `forget` (a throttle); `seqs` is
-    the instance's count of waits the cause was made for: one made for an earlier count comes too late. `payloads` are
+    `causes` are `start`, `timer`, `fetched`, `digest` (it closes), `expire` or `forget` (a throttle); `seqs` is the
+    instance's count of waits the cause was made for: one made for an earlier count comes too late. `payloads` are
     MessagePack or keys, by cause.
     """
 

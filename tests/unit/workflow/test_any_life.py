@@ -18,8 +18,7 @@ from clarion.journal import topics
 from clarion.ports.journal import Append, Frame
 from tests.contract.journals import PARTITIONS, VirtualClock
 from tests.property.test_workflow_rules import workflows
-from tests.stages.flows import ENDINGS, Flow, Shelf, unlucky
-from tests.unit.workflow.test_lives import _advances
+from tests.stages.flows import ENDINGS, Flow, Shelf, advances, unlucky
 from tests.unit.workflow.test_steps import DAY_MS, HOUR_MS
 
 USERS = st.sampled_from(["u1", "u2"])
@@ -73,7 +72,7 @@ class Life:
         """Bring back a frame that was worked off already."""
         journal = self.flow.journal
         old = [one for lane in LANES for p in range(PARTITIONS) for one in journal.read(topics.accepted(lane), p, 0)]
-        moved = [one for one in old if _advances(one.payload)]
+        moved = [one for one in old if advances(one.payload)]
         if moved:
             one = moved[how % len(moved)]
             await journal.append(Append(frames=[Frame(one.topic, one.partition, one.count, one.payload)]))

@@ -5,11 +5,11 @@ import pytest
 
 from clarion.domain.channel import Lane
 from clarion.journal import topics
-from clarion.journal.codec import decode, encode
+from clarion.journal.codec import encode
 from clarion.journal.events import AdvanceFrame
 from clarion.journal.signals import cancel_key, signal
 from clarion.ports.journal import Append, Frame, Wait
-from tests.stages.flows import TENANT, unlucky
+from tests.stages.flows import TENANT, advances, unlucky
 from tests.unit.workflow.test_digests import digesting, digests
 from tests.unit.workflow.test_steps import HOUR_MS, MINUTE_MS, SEND
 
@@ -107,16 +107,11 @@ async def test_causes_that_come_again_or_too_late_change_nothing(flow_of):
         stored for lane in Lane for p in range(4)
         for stored in flow.journal.read(topics.accepted(lane), p, 0)
     ]  # fmt: skip
-    again = [Frame(one.topic, one.partition, one.count, one.payload) for one in moved if _advances(one.payload)]
+    again = [Frame(one.topic, one.partition, one.count, one.payload) for one in moved if advances(one.payload)]
     assert again
     await flow.journal.append(Append(frames=again))
     await flow.pass_ms(3 * HOUR_MS)
     assert flow.endings() == {"completed": 1} and len(flow.sent) == 1
-
-
-def _advances(payload: bytes) -> bool:
-    frame = decode(payload)
-    return isinstance(frame, AdvanceFrame) and "start" not in frame.causes
 
 
 async def test_a_bug_costs_one_instance_not_the_partition(flow_of, monkeypatch):

@@ -213,8 +213,6 @@ class Turn:
                 self._expire(row)
             case "forget":
                 self._mover.forget(row.payload, row.tenant, lane)
-            case "cancel":
-                self._mover.end(row.instance_id, "cancelled")
             case _:
                 self._telemetry.log("error", "unknown_cause", cause=row.cause, tenant=row.tenant)
 

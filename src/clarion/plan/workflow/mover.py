@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from clarion.domain.channel import Lane
 from clarion.domain.errors import StoreUnavailable
 from clarion.domain.ids import NOTIFICATION_ID_BYTES, NOTIFICATION_PREFIX, write
 from clarion.domain.limits import INSTANCE_BYTES_MAX
@@ -130,7 +131,7 @@ class Mover:
             self.end(id_, "merged", into)
         self.move(leader_id, leader, Closed([instance.origin.data for _, instance in alive]))
 
-    def forget(self, key: bytes, tenant: str, lane: Any) -> None:
+    def forget(self, key: bytes, tenant: str, lane: Lane) -> None:
         """Remove the times of a throttle that no longer count, or look again when they will not."""
         per_ms, times_ms = self._passes(key)
         recent = still_counting(times_ms, per_ms, self._now_ms)
