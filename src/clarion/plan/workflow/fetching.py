@@ -7,7 +7,9 @@ import msgspec
 from clarion.domain.channel import Lane
 from clarion.domain.depth import too_deep
 from clarion.domain.duration import duration_ms
+from clarion.domain.errors import InvalidField
 from clarion.domain.ids import INSTANCE_PREFIX, write
+from clarion.domain.json_numbers import numbers
 from clarion.domain.limits import FETCH_BODY_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse
 from clarion.plan.rules.workflow.state import Answered, Call
@@ -50,6 +52,10 @@ def answer_of(response: HttpResponse) -> Answered:
     if too_deep(response.body):
         return Answered(error="the answer is nested too deeply")
     try:
-        return Answered(response.status, msgspec.json.decode(response.body))
+        body = msgspec.json.decode(response.body)
+        numbers(body, "body")
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return Answered(response.status, response.body.decode(errors="replace"))
+        body = response.body.decode(errors="replace")
+    except InvalidField as fault:
+        return Answered(error=f"the answer {fault.detail}")
+    return Answered(response.status, body)

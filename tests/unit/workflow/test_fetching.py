@@ -1,0 +1,135 @@
+"""Calls of fetch steps: what answers mean, and a pool that is bounded and loses nothing but time."""
+
+import asyncio
+
+import pytest
+
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.domain.channel import Lane
+from clarion.domain.limits import FETCH_BODY_BYTES_MAX, FETCHES_UNDER_WAY_MAX, FETCHES_WAITING_MAX
+from clarion.domain.message import HttpRequest, HttpResponse
+from clarion.journal import topics
+from clarion.journal.codec import decode
+from clarion.journal.events import AdvanceFrame
+from clarion.plan.rules.workflow.state import Answered
+from clarion.plan.workflow.fetching import FetchJob, answer_of
+from clarion.plan.workflow.worker import FetchPool
+from tests.contract.journals import START_MS, VirtualClock
+from tests.stages.world import Notes
+
+DEEP = b"[" * 100 + b"]" * 100
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "answer"),
+    [
+        (200, b'{"a":[1,null]}', Answered(200, {"a": [1, None]})),
+        (204, b"", Answered(204, "")),
+        (200, b"plain \xff", Answered(200, "plain \ufffd")),
+        (404, b'"no"', Answered(404, "no")),
+        (302, b"", Answered(302, "")),
+        (429, b"", Answered(error="status 429")),
+        (500, b"{}", Answered(error="status 500")),
+        (200, b'{"a":[18446744073709551616]}', Answered(error="the answer holds an integer of more than 64 bits")),
+        (200, b"1e999", Answered(200, "1e999")),
+        (200, DEEP, Answered(error="the answer is nested too deeply")),
+        (200, b"x" * (FETCH_BODY_BYTES_MAX + 1), Answered(error="the answer is longer than 65536 bytes")),
+    ],
+)
+def test_what_an_answer_means(status, body, answer):
+    assert answer_of(HttpResponse(status, {}, body)) == answer
+
+
+class Slow:
+    """A server that answers when it is told to, and counts who waits."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.waiting = self.most = 0
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        try:
+            await self.open.wait()
+        finally:
+            self.waiting -= 1
+        if request.url.endswith("bug"):
+            raise RuntimeError("secret in the words")
+        return HttpResponse(200, {}, b"1")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Place:
+    """A pool over a memory journal and a slow server."""
+
+    def __init__(self) -> None:
+        self.clock, self.notes, self.server = VirtualClock(), Notes(), Slow()
+        self.journal = MemoryJournal(self.clock, 1)
+        self.pool = FetchPool(self.journal, self.server, self.clock, self.notes)
+
+    def answers(self) -> list[AdvanceFrame]:
+        return [decode(one.payload) for one in self.journal.read(topics.accepted(Lane.HIGH), 0, 0, 100_000)]
+
+
+def job(number: int = 0, url: str = "https://x.test/", deadline_ms: int = START_MS + 1) -> FetchJob:
+    request = HttpRequest("GET", url, {"authorization": "secret"}, b"")
+    return FetchJob(number.to_bytes(24, "big"), "acme", Lane.HIGH, 0, 3, deadline_ms, request)
+
+
+async def test_an_answer_comes_back_for_the_wait_it_was_asked_for():
+    place = Place()
+    place.server.open.set()
+    place.pool.begin([job(7)])
+    await place.pool.idle()
+    (frame,) = place.answers()
+    assert (frame.instance_ids, frame.causes, frame.seqs) == ([(7).to_bytes(24, "big")], ["fetched"], [3])
+
+
+async def test_so_many_are_under_way_and_the_others_wait():
+    place = Place()
+    place.pool.begin([job(n) for n in range(3 * FETCHES_UNDER_WAY_MAX)])
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert place.server.waiting == FETCHES_UNDER_WAY_MAX
+    place.server.open.set()
+    await place.pool.idle()
+    assert place.server.most == FETCHES_UNDER_WAY_MAX
+    assert len(place.answers()) == 3 * FETCHES_UNDER_WAY_MAX
+
+
+async def test_a_call_whose_timer_has_fired_is_not_begun():
+    place = Place()
+    place.server.open.set()
+    place.pool.begin([job(deadline_ms=START_MS)])
+    await place.pool.idle()
+    assert place.answers() == [] and place.server.most == 0
+
+
+async def test_what_is_over_the_bound_is_left_to_its_timer():
+    place = Place()
+    place.pool.begin([job(n) for n in range(FETCHES_WAITING_MAX)])
+    place.pool.begin([job(1)])
+    assert place.notes.lines == ["fetches_put_off"]
+    await place.pool.close()
+
+
+async def test_closing_ends_calls_without_an_answer():
+    place = Place()
+    place.pool.begin([job(n) for n in range(3)])
+    await asyncio.sleep(0)
+    await place.pool.close()
+    assert (place.answers(), place.server.waiting) == ([], 0)
+
+
+async def test_a_crash_is_an_answer_that_does_not_repeat_what_it_read():
+    place = Place()
+    place.server.open.set()
+    place.pool.begin([job(url="https://x.test/bug")])
+    await place.pool.idle()
+    (frame,) = place.answers()
+    assert b"internal error: RuntimeError" in frame.payloads[0] and b"secret" not in frame.payloads[0]
+    assert place.notes.lines == ["fetch_crashed"]
+    assert "secret" not in repr(job())
