@@ -8,7 +8,7 @@ import msgspec
 from clarion.domain.channel import Channel
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import ROUTE_DEPTH_MAX, ROUTE_MEMBERS_MAX, WAIT_MS_MAX
+from clarion.domain.limits import HOLD_MS_MAX, ROUTE_DEPTH_MAX, ROUTE_MEMBERS_MAX
 
 Until: TypeAlias = Literal["sendable", "sent", "delivered", "seen"]
 """When the first channel of a route has done: nothing speaks against sending, the provider took it, it arrived, or the
@@ -70,7 +70,7 @@ def _check_waiting(route: Route, field: str) -> None:
     if route.within is not None:
         if route.until == "sendable":
             raise InvalidField("needs until to be sent, delivered or seen", field=f"{field}.within")
-        check_duration(route.within, f"{field}.within", most_ms=WAIT_MS_MAX)
+        check_duration(route.within, f"{field}.within", most_ms=HOLD_MS_MAX)
     elif route.until in ("delivered", "seen"):
         raise InvalidField(f"is needed to tell that it was not {route.until}", field=f"{field}.within")
 

@@ -38,6 +38,11 @@ _GONE_ON: Final = b""
 """Value of a cell whose route has gone on, or need not any more."""
 
 
+_ENOUGH: Final = {
+    "sent": frozenset({State.SENT, State.DELIVERED}),
+    "delivered": frozenset({State.DELIVERED}),
+}
+"""States of a delivery that a place waits for."""
 _PACK: Final = msgspec.msgpack.Encoder()
 _PLACE: Final = msgspec.msgpack.Decoder(Place)
 
@@ -181,12 +186,12 @@ class Resumptions:
 
     def _met(self, row: Resumed, place: Place) -> bool:
         user_id = row.request.to[0].user_id
-        if user_id and self._sightings.seen_ms(row.tenant, row.notification_id, [user_id]):
+        seen = self._sightings.seen_ms(row.tenant, row.notification_id, [user_id]) if user_id else {}
+        if seen.get(user_id, 0) >= row.since_ms:
             return True
-        if place.until != "delivered":
-            return False
-        found = self._states.states(place.delivery_ids)
-        return any(state is State.DELIVERED for state, _ in found.values())
+        enough = _ENOUGH.get(place.until, frozenset())
+        found = self._states.states(place.delivery_ids) if enough else {}
+        return any(state in enough for state, _ in found.values())
 
     def _forget_later(self, row: Resumed) -> None:
         """Have the cell removed when no delivery of the place can fail any more."""

@@ -41,6 +41,7 @@ CATEGORIES = (
     category("either", route=Route(first=(PUSH, SMS))),
     category("sure", route=Route(first=(PUSH, SMS), until="sent")),
     category("seen", route=Route(first=(PUSH, SMS), until="seen", within="2m")),
+    category("slow", route=Route(first=(PUSH, SMS), until="sent", within="2m")),
     Category("alarm", critical=True),
 )
 

@@ -112,3 +112,27 @@ def test_failing_after_the_time_is_over_does_not_go_on_again(people):
         assert [reason for channel, _, reason in world.fates() if channel == "sms"] == [Reason.NONE]
 
     run(story(Story(people)))
+
+
+def test_a_sighting_of_an_earlier_message_does_not_count(people):
+    async def story(world: Story) -> None:
+        id_ = await world.accept(DAY, category="seen", channels=None)
+        world.ledger.sightings["acme", id_, "day"] = world.clock.now_ms() - 1
+        await world.plan()
+        await world.pass_time(3 * MINUTE_MS)
+        assert world.to_send(SMS) == ["accepted-day"]
+
+    run(story(Story(people)))
+
+
+def test_a_route_that_waits_to_be_sent_goes_on_when_sending_takes_too_long(people):
+    async def story(world: Story) -> None:
+        await asked(world, DAY, "slow")
+        await sent(world, PUSH, 1)
+        await world.pass_time(3 * MINUTE_MS)
+        assert world.to_send(SMS) == []
+        await asked(world, DAY, "slow")
+        await world.pass_time(3 * MINUTE_MS)
+        assert world.to_send(SMS) == ["accepted-day"]
+
+    run(story(Story(people)))
