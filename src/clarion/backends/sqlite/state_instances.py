@@ -1,9 +1,10 @@
 """The workflow side of `state.db`: where instances stand and what they did."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import apsw
+from msgspec.structs import astuple
 
 from clarion.backends.sqlite.connection import fetch_all
 from clarion.backends.sqlite.state_threads import Threads
@@ -24,19 +25,24 @@ _STORY: Final = """SELECT instance_id, notification_id, tenant, user_id, workflo
     AND instance_id = ? AND tenant = ? ORDER BY sequence"""
 
 
-def store_progress(db: apsw.Connection, rows: Iterable[Progress]) -> None:
+def store_progress(db: apsw.Connection, rows: Sequence[Progress]) -> None:
     """Write what instances did, in order, and where that leaves them."""
+    stands: dict[tuple[bytes, str], Instance] = {}
     for row in rows:
-        ended_ms = row.at_ms if row.event in INSTANCE_ENDINGS else None
-        state = row.event if row.event in INSTANCE_ENDINGS or row.event == "waiting" else "running"
-        db.execute(
-            _STANDS,
-            (
-                row.instance_id, row.tenant, row.notification_id, row.user_id, row.workflow, row.version, row.step,
-                state, row.at_ms, ended_ms, row.detail,
-            ),
-        )  # fmt: skip
-        db.execute(_DID, (row.instance_id, row.tenant, row.at_ms, row.step, row.event, row.detail))
+        before = stands.get((row.instance_id, row.tenant))
+        if before is None or before.ended_ms is None:
+            stands[row.instance_id, row.tenant] = _standing(row, row.at_ms if before is None else before.started_ms)
+    db.executemany(_STANDS, map(astuple, stands.values()))
+    db.executemany(_DID, ((row.instance_id, row.tenant, row.at_ms, row.step, row.event, row.detail) for row in rows))
+
+
+def _standing(row: Progress, started_ms: int) -> Instance:
+    ended_ms = row.at_ms if row.event in INSTANCE_ENDINGS else None
+    state = row.event if ended_ms is not None or row.event == "waiting" else "running"
+    return Instance(
+        row.instance_id, row.tenant, row.notification_id, row.user_id, row.workflow, row.version, row.step, state,
+        started_ms, ended_ms, row.detail,
+    )  # fmt: skip
 
 
 class StateInstances:
