@@ -9,7 +9,12 @@ from clarion.backends.sqlite.audience_pages import AudienceReader
 from clarion.backends.sqlite.segment_sql import condition
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField, NotFound, Overloaded
-from clarion.domain.limits import AUDIENCE_COUNT_MS_MAX, AUDIENCE_COUNTS_MAX, SEGMENT_LOOK_MS, SEGMENT_SAMPLE_USERS
+from clarion.domain.limits_deciding import (
+    AUDIENCE_COUNT_MS_MAX,
+    AUDIENCE_COUNTS_MAX,
+    SEGMENT_LOOK_MS,
+    SEGMENT_SAMPLE_USERS,
+)
 from clarion.domain.segment import Filter, Segment
 from clarion.domain.user import Device, UserWrite
 from tests.contract.controls import House, migrated

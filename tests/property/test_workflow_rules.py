@@ -7,7 +7,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clarion.domain.limits import DIGEST_BYTES_MAX
+from clarion.domain.limits_deciding import (
+    DIGEST_BYTES_MAX,
+)
 from clarion.domain.localtime import local_time
 from clarion.domain.workflow import Window, Workflow
 from clarion.plan.rules.workflow.advance import advance

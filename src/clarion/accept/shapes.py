@@ -8,12 +8,14 @@ import msgspec
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.limits import (
     BATCH_ITEMS_MAX,
-    CANCELLATION_KEY_CHARS_MAX,
     IDEMPOTENCY_KEY_CHARS_MAX,
     KEY_CHARS_MAX,
     METADATA_KEYS_MAX,
     METADATA_VALUE_CHARS_MAX,
     ORDERING_KEY_CHARS_MAX,
+)
+from clarion.domain.limits_deciding import (
+    CANCELLATION_KEY_CHARS_MAX,
 )
 
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_CHARS_MAX)]

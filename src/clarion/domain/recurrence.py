@@ -13,7 +13,9 @@ from typing import Final
 
 import msgspec
 
-from clarion.domain.limits import RECURRENCE_DAYS_MAX
+from clarion.domain.limits_deciding import (
+    RECURRENCE_DAYS_MAX,
+)
 
 DAY_MINUTES: Final = 24 * 60
 

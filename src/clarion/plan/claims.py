@@ -3,7 +3,10 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from clarion.domain.limits import CAP_BLOCK_USERS, CAP_BLOCKS_MAX
+from clarion.domain.limits_deciding import (
+    CAP_BLOCK_USERS,
+    CAP_BLOCKS_MAX,
+)
 from clarion.plan.rules.caps import free_at, taken
 from clarion.plan.rules.setting import CapRule
 from clarion.ports.journal import CapWrite, Journal

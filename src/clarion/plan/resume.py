@@ -13,7 +13,9 @@ import msgspec
 from clarion.domain.channel import Lane
 from clarion.domain.decision import Hold, Reason
 from clarion.domain.delivery_state import State
-from clarion.domain.limits import HOLD_MS_MAX
+from clarion.domain.limits_deciding import (
+    HOLD_MS_MAX,
+)
 from clarion.domain.route import Route
 from clarion.journal import topics
 from clarion.journal.codec import encode

@@ -2,7 +2,9 @@
 
 import msgspec
 
-from clarion.domain.limits import CAP_BLOCK_USERS
+from clarion.domain.limits_deciding import (
+    CAP_BLOCK_USERS,
+)
 
 _SECONDS_END = 2**32
 

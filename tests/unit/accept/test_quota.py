@@ -4,7 +4,7 @@ import pytest
 
 from clarion.accept.quota import QuotaGate
 from clarion.backends.memory.quotas import MemoryQuotas
-from clarion.domain import limits
+from clarion.domain import limits_deciding as limits
 from clarion.domain.errors import QuotaExceeded, TooLarge
 from clarion.domain.quota import TENANT, Quota
 from clarion.ports.web import Caller

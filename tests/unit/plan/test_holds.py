@@ -4,7 +4,9 @@ import asyncio
 
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import State
-from clarion.domain.limits import YEAR_MS
+from clarion.domain.limits_deciding import (
+    YEAR_MS,
+)
 from clarion.journal import topics
 from clarion.journal.events import Recipient
 from clarion.plan.worker import PlanWorker

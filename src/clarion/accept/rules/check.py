@@ -14,8 +14,10 @@ from clarion.domain.limits import (
     DATA_BYTES_MAX,
     FANOUT_BYTES_MAX,
     JSON_DEPTH_MAX,
-    LOCAL_LATE_MS_MAX,
     SCHEDULE_AHEAD_MS_MAX,
+)
+from clarion.domain.limits_deciding import (
+    LOCAL_LATE_MS_MAX,
 )
 
 CONTACTS: Final[Mapping[str, Callable[[str, str], str]]] = {

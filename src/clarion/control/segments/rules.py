@@ -9,12 +9,14 @@ from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
 from clarion.domain.json_numbers import numbers
 from clarion.domain.limits import (
+    KEY_CHARS_MAX,
+)
+from clarion.domain.limits_deciding import (
     FILTER_CONTAINS_MAX,
     FILTER_DEPTH_MAX,
     FILTER_NODES_MAX,
     FILTER_TEXT_CHARS_MAX,
     FILTER_VALUES_MAX,
-    KEY_CHARS_MAX,
     SEEN_WITHIN_MS_MAX,
 )
 from clarion.domain.segment import COMPARISONS, KINDS, Filter, given, operand, type_name

@@ -17,9 +17,11 @@ from clarion.domain.limits import (
     ADDRESS_CACHE_MAX,
     ADDRESS_CHARS_MAX,
     ATTRIBUTES_BYTES_MAX,
-    CONTACTS_PER_CHANNEL_MAX,
     DEVICES_PER_USER_MAX,
     TOPICS_PER_LINE_MAX,
+)
+from clarion.domain.limits_deciding import (
+    CONTACTS_PER_CHANNEL_MAX,
 )
 from clarion.domain.quiet import QuietHours, check_quiet
 from clarion.domain.times import Time, check_time

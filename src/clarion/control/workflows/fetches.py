@@ -6,7 +6,12 @@ from typing import Final
 from clarion.domain.address import url
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import FETCH_ATTEMPTS_MAX, FETCH_HEADER_CHARS_MAX, FETCH_HEADERS_MAX, FETCH_TIMEOUT_MS_MAX
+from clarion.domain.limits_deciding import (
+    FETCH_ATTEMPTS_MAX,
+    FETCH_HEADER_CHARS_MAX,
+    FETCH_HEADERS_MAX,
+    FETCH_TIMEOUT_MS_MAX,
+)
 from clarion.domain.workflow import PLACEHOLDER, Fetch
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")

@@ -12,9 +12,11 @@ from clarion.domain.channel import Channel
 from clarion.domain.duration import check_duration, duration_ms
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import (
-    DIGEST_ITEMS_MAX,
     KEY_CHARS_MAX,
     NAME_CHARS_MAX,
+)
+from clarion.domain.limits_deciding import (
+    DIGEST_ITEMS_MAX,
     THROTTLE_LIMIT_MAX,
     WAIT_MS_MAX,
     WORKFLOW_EXPRESSIONS_MAX,

@@ -2,7 +2,9 @@
 
 from typing import Final
 
-from clarion.domain.limits import CANCELLED_KEPT_MAX
+from clarion.domain.limits_deciding import (
+    CANCELLED_KEPT_MAX,
+)
 from clarion.plan.workflow.cells import Cells
 from clarion.ports.journal import Journal
 
