@@ -14,7 +14,7 @@ from clarion.accept.worker import AcceptWriter
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.memory.quotas import MemoryQuotas
-from clarion.domain import ids, limits
+from clarion.domain import ids, limits, limits_deciding
 from clarion.domain.channel import LANES
 from clarion.domain.errors import Conflict, InvalidField, KeyReused, NotFound, QuotaExceeded
 from clarion.journal import topics
@@ -285,10 +285,10 @@ async def test_a_bad_event_is_refused_with_its_path_and_leaves_nothing(desk, bod
 
 
 async def test_an_event_that_would_make_too_many_is_refused_as_a_whole(desk):
-    many = {"event": "flood", "notify": [{"to": "'ria'", "template": "note"}] * limits.EVENT_RULE_NOTIFY_MAX}
+    many = {"event": "flood", "notify": [{"to": "'ria'", "template": "note"}] * limits_deciding.EVENT_RULE_NOTIFY_MAX}
     await desk.rule("one", many)
     await desk.rule("two", many)
-    assert len((await desk.happened({}, "flood"))["notifications"]) == limits.EVENT_NOTIFICATIONS_MAX
+    assert len((await desk.happened({}, "flood"))["notifications"]) == limits_deciding.EVENT_NOTIFICATIONS_MAX
     await desk.rule("three", many)
     desk.journal.appends.clear()
     with pytest.raises(InvalidField) as refused:
@@ -311,7 +311,7 @@ async def test_an_event_too_large_for_all_it_goes_to_is_refused(desk):
 
 async def test_rules_that_take_too_long_are_refused_rather_than_waited_for(desk, monkeypatch):
     await desk.rule(notify=RULE["notify"] * 10)
-    times = itertools.count(0, limits.EVENT_WORK_MS_MAX // 10)
+    times = itertools.count(0, limits_deciding.EVENT_WORK_MS_MAX // 10)
     monkeypatch.setattr(desk.house.clock, "monotonic_ms", lambda: next(times))
     with pytest.raises(InvalidField) as refused:
         await desk.happened()
