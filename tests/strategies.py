@@ -94,6 +94,14 @@ _COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "users": data,
     "vendors": names,
 }
+_OF_TYPE: dict[Any, st.SearchStrategy[Any]] = {
+    str: texts,
+    int: counts,
+    bytes: st.binary(max_size=20),
+    int | None: st.none() | counts,
+    bytes | None: st.none() | st.binary(max_size=20),
+}
+"""Columns whose name says nothing more than their type."""
 _PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "at_ms": times_ms,
     "category": names,
@@ -111,20 +119,27 @@ _PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "provider": names,
     "reasons": st.binary(max_size=RECORDS_MAX),
     "states": st.lists(st.sampled_from(State), max_size=RECORDS_MAX).map(bytes),
+    "template": names,
     "tenant": names,
     "vendor": names,
     "worker": names,
 }
 
 
+def _column(name: str, type_: Any) -> st.SearchStrategy[Any]:
+    return _COLUMNS[name] if name in _COLUMNS else _OF_TYPE[get_args(type_)[0]]
+
+
 def events_of(kind: type[events.Event]) -> st.SearchStrategy[events.Event]:
     """Return a strategy for one event kind, with up to `RECORDS_MAX` records."""
-    fields = {field.name: get_origin(field.type) is list for field in msgspec.structs.fields(kind)}
+    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
 
     def frame(records: int) -> st.SearchStrategy[events.Event]:
         values = {
-            name: st.lists(_COLUMNS[name], min_size=records, max_size=records) if is_column else _PLAIN[name]
-            for name, is_column in fields.items()
+            name: st.lists(_column(name, type_), min_size=records, max_size=records)
+            if get_origin(type_) is list
+            else _PLAIN[name]
+            for name, type_ in fields.items()
         }
         return st.fixed_dictionaries(values).map(lambda columns: kind(**columns))
 

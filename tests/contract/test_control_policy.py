@@ -17,6 +17,9 @@ PLAIN = {
 }  # fmt: skip
 NIGHT = {"start": "22:00", "end": "08:00"}
 
+ROUNDUP = b"""{"steps": [{"kind": "digest", "name": "collect", "window": {"fixed": "1h"}},
+{"kind": "send", "name": "tell", "template": "t"}]}"""
+
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
@@ -37,7 +40,7 @@ async def refused(house, target, body):
 
 
 async def test_a_categorys_rules_are_what_planning_reads(house):
-    await house.control.definitions.put("acme", "workflow", "roundup", b"{}")
+    await house.control.definitions.put("acme", "workflow", "roundup", ROUNDUP)
     body = {
         "defaults": {"sms": False}, "lane": "bulk", "quiet_hours": False, "hold_max": "3h",
         "caps": [{"limit": 3, "per": "1d", "channel": "push"}, {"limit": 1, "per": "1h"}],
@@ -78,6 +81,13 @@ async def test_a_category_that_says_nothing_is_as_it_always_was(house):
 async def test_a_refused_category_is_not_stored(house, body, field):
     assert await refused(house, "/v1/categories/news", body) == field
     assert (await house.say("GET", "/v1/categories"))["data"] == []
+
+
+async def test_what_is_over_a_cap_goes_into_a_workflow_that_collects_first(house):
+    at_once = b'{"steps": [{"kind": "send", "name": "tell", "template": "t"}]}'
+    await house.control.definitions.put("acme", "workflow", "at_once", at_once)
+    body = {"over_cap": "digest", "digest_workflow": "at_once"}
+    assert await refused(house, "/v1/categories/news", body) == "digest_workflow"
 
 
 async def test_a_policy_is_what_planning_reads(house):

@@ -15,9 +15,8 @@ from clarion.plan.rules.setting import Planned
 class Accepted(NamedTuple):
     """One notification to plan, with the lane it came on.
 
-    `step` names the workflow step that sends, `origin` is then the request that triggered the workflow. `route`, if any,
-    takes the place of the category's. `since_ms` is when it was held first (Unix ms), None when it never was; `place` is
-    then where in a route that was.
+    `step` names the workflow step that sends. `route`, if any, takes the place of the category's. `since_ms` is when it was
+    held first (Unix ms), None when it never was; `place` is then where in a route that was.
     """
 
     lane: Lane
@@ -27,7 +26,6 @@ class Accepted(NamedTuple):
     request: Request
     step: str = ""
     route: Route | None = None
-    origin: Request | None = None
     since_ms: int | None = None
     place: Place | None = None
 
@@ -43,7 +41,7 @@ class PlannedColumns:
 
     def __init__(self, now_ms: int) -> None:
         self._now_ms = now_ms
-        self._notifications: list[tuple[bytes, str, int, Request, int | None]] = []
+        self._notifications: list[tuple[bytes, str, int, Request | None, int | None]] = []
         self._deliveries: list[tuple[int, bytes, str, str, str, int, str, int | None, str, int, int]] = []
         self._settings: dict[bytes, int] = {}
         self.counts: dict[tuple[str, str], int] = {}
@@ -52,8 +50,9 @@ class PlannedColumns:
         return len(self._notifications)
 
     def notification(self, item: Accepted, scheduled_ms: int | None) -> int:
-        """Add a notification and return its index."""
-        request = item.origin or item.request
+        """Add a notification and return its index. What a step sends was told of whole where its workflow started; a step
+        knows one recipient only, and its partition may be recorded before that one."""
+        request = None if item.step else item.request
         self._notifications.append((item.notification_id, item.tenant, item.accepted_ms, request, scheduled_ms))
         return len(self._notifications) - 1
 

@@ -11,7 +11,7 @@ from clarion.domain.limits import SETTINGS_MAX
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.quiet import QuietHours
 from clarion.domain.route import Route
-from clarion.domain.workflow import Workflow
+from clarion.domain.workflow import Digest, Workflow
 from clarion.journal.events import Request
 from clarion.plan.rules.caps import cap_rules
 from clarion.plan.rules.decide import channels_of
@@ -101,7 +101,9 @@ class Settings:
         if not key or key == request.workflow:
             return None  # a digest that is over the cap itself must not go into a digest
         found = self._directory.definition(tenant, Workflow, key)
-        return (found.key, found.version) if found else None
+        # One that sends before it collects would send all the same, and could come back here without end.
+        collects = found is not None and isinstance(found.body.steps[0], Digest)
+        return (found.key, found.version) if found is not None and collects else None
 
     def _workflow_defaults(self, tenant: str, request: Request) -> dict[str, bool]:
         if not request.workflow:

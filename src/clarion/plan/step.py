@@ -29,7 +29,7 @@ from clarion.ports.journal import Append, Cell, Commit, Cursor, Frame, Journal, 
 from clarion.ports.sightings import Sightings
 from clarion.ports.state import DeliveryStates
 
-ROUNDS_MAX = 8
+ROUNDS_MAX = 64
 """How often what was planned may ask for more in the same step: a digest sends at once, a route goes on at once."""
 
 Batch = Sequence[tuple[Lane, Event]]
@@ -180,6 +180,8 @@ class StepPlanner:
             for item, to, place in plan.fallen:
                 resumed.failed(item, to, place)
             items, started = [], [_digesting(merged) for merged in plan.merged]
+        # Routes get shorter and digests collect, so this is a fault of ours; going on would drop what is left.
+        raise RuntimeError(f"a step of planning asked for more {ROUNDS_MAX} times")
 
 
 def _digesting(merged: Merged) -> Accepted:

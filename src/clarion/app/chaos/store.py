@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 STATES: Final = {
-    1: "planned", 2: "sending", 3: "retrying", 4: "ambiguous", 10: "sent", 11: "delivered", 12: "failed", 13: "dead",
+    1: "planned", 2: "sending", 3: "retrying", 4: "ambiguous", 5: "held", 10: "sent", 11: "delivered", 12: "failed", 13: "dead",
     14: "expired", 15: "skipped", 16: "cancelled", 17: "merged",
 }  # fmt: skip
 """What the state numbers on disk stand for (docs/states.md)."""

@@ -97,6 +97,8 @@ def write_caps(db: apsw.Connection, writes: Iterable[CapWrite]) -> None:
 
 
 def _spliced(times: bytes, write: CapWrite) -> bytes:
+    if not write.changes:
+        return times
     changed = bytearray(times)
     slots, reads, news = zip(*write.changes, strict=True)
     if slots == tuple(range(slots[0], slots[0] + len(slots))):

@@ -1,15 +1,21 @@
 """Categories over HTTP."""
 
+from typing import Final
+
+import msgspec
+
 from clarion.control.categories.rules import CategoryBody, CategoryView, check_category, view
 from clarion.control.paging import page_of, page_reply
 from clarion.domain.address import key
 from clarion.domain.content import Category
 from clarion.domain.errors import InvalidField, NotFound
-from clarion.domain.workflow import Workflow
+from clarion.domain.workflow import Digest, Workflow
 from clarion.ports.control_content import Categories
 from clarion.ports.control_definitions import Definitions
 from clarion.ports.pages import PAGE_QUERIES
 from clarion.ports.web import Call, Reply, Route
+
+_WORKFLOW: Final = msgspec.json.Decoder(Workflow)
 
 
 class _Handlers:
@@ -26,8 +32,13 @@ class _Handlers:
 
     async def _check_digest(self, tenant: str, category: Category) -> None:
         name = category.rules.digest_workflow
-        if name is not None and await self._definitions.get(tenant, Workflow.KIND, name) is None:
+        if name is None:
+            return
+        found = await self._definitions.get(tenant, Workflow.KIND, name)
+        if found is None:
             raise InvalidField(f"no such workflow: {name[:100]}", field="digest_workflow", code="unknown_workflow")
+        if not isinstance(_WORKFLOW.decode(found.body).steps[0], Digest):
+            raise InvalidField(f"workflow {name} does not begin with a digest step", field="digest_workflow")
 
     async def get(self, call: Call) -> Reply:
         category = await self._categories.get(call.caller.tenant, call.path["key"])

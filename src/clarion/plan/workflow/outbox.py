@@ -65,7 +65,7 @@ class Outbox:
         self.sends.append(
             Accepted(
                 lane, instance_id[:NOTIFICATION_ID_BYTES], instance.tenant, instance.accepted_ms, request,
-                step.name, step.route, origin,
+                step.name, step.route,
             )
         )  # fmt: skip
 
