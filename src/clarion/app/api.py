@@ -17,7 +17,7 @@ from clarion.app import garbage
 from clarion.app.config import Config
 from clarion.app.http.application import application
 from clarion.app.http.protocol import BoundedHttp
-from clarion.app.wiring import OPERATOR_KEY_FILE, Identity, Parts, operator_key
+from clarion.app.wiring import OPERATOR_KEY_FILE, Identity, Parts, Shared, operator_key
 from clarion.control import routes as control_routes
 from clarion.control.schedules.timers import repair_timers
 from clarion.domain.errors import OperatorError
@@ -48,7 +48,7 @@ async def _serve(config: Config) -> None:
     parts = Parts(config, "api")
     failed = asyncio.Event()
     app = application(
-        _routes(parts),
+        [*routes(parts), *_ops(parts)],
         Identity(parts, operator_key(config)),
         parts.telemetry,
         requests_max=config.api.max_requests,
@@ -124,7 +124,8 @@ async def _repair(parts: Parts) -> None:
         await asyncio.sleep(SCHEDULE_REPAIR_MS / 1000)
 
 
-def _routes(parts: Parts) -> list[Route]:
+def routes(parts: Shared) -> list[Route]:
+    """Return the endpoints of all stages and of the control plane."""
     config = parts.config
     writer = AcceptWriter(parts.journal, parts.clock, parts.telemetry, linger_ms=config.api.linger_ms)
     door = Door(
@@ -156,7 +157,6 @@ def _routes(parts: Parts) -> list[Route]:
         *control_routes.routes(
             parts.control, parts.vault, parts.renderer, traits, parts.clock, parts.journal, parts.expressions
         ),
-        *_ops(parts),
     ]
 
 

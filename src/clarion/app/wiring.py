@@ -29,6 +29,11 @@ from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
 from clarion.ops.vault import FileVault
+from clarion.ports.clock import Clock
+from clarion.ports.egress import HttpEgress, SmtpEgress
+from clarion.ports.journal import Journal
+from clarion.ports.quotas import Quotas
+from clarion.ports.telemetry import Telemetry
 from clarion.ports.vendor import Vendor
 from clarion.ports.web import OPERATOR, Caller
 from clarion.providers import catalogue
@@ -37,33 +42,29 @@ OPERATOR_KEY_FILE = "operator.key"
 _OPERATOR = Caller(tenant="", key_id="operator", scopes=frozenset({OPERATOR}))
 
 
-class Parts:
-    """The parts every role shares: stores opened, schema up to date, clock, telemetry and vendors."""
+class Shared:
+    """What every stage is made of, whatever clock and journal it stands on. The schema has to be up to date."""
 
-    def __init__(self, config: Config, role: str) -> None:
-        logging.configure(config.log.level, config.log.format, role=role)
-        config.data_dir.mkdir(parents=True, exist_ok=True)
-        upgrade_all(config.data_dir)
+    def __init__(self, config: Config, clock: Clock, telemetry: Telemetry, journal: Journal, quotas: Quotas) -> None:
         self.config = config
-        self.role = role
-        self.clock = SystemClock()
-        self.telemetry = ProcessTelemetry(Metrics(config.run_dir / "metrics", role))
+        self.clock = clock
+        self.telemetry = telemetry
+        self.journal = journal
+        self.quotas = quotas
         self.vault = FileVault.load(config.data_dir, config.master_key or None)
-        self.journal = SqliteJournal(config.data_dir, self.clock, config.journal.partitions or config.worker_count)
-        self.control = SqliteControl(config.data_dir, self.vault, self.clock)
-        self.directory = SqliteDirectory(config.data_dir, self.vault, self.clock)
-        self.state = SqliteState(config.data_dir, self.clock)
-        self.quotas = SqliteQuotas(config.data_dir)
+        self.control = SqliteControl(config.data_dir, self.vault, clock)
+        self.directory = SqliteDirectory(config.data_dir, self.vault, clock)
+        self.state = SqliteState(config.data_dir, clock)
         self.renderer = LiquidRenderer()
         self.expressions = CelExpressions()
         self.vendors: Mapping[tuple[Channel, str], Vendor] = catalogue.load()
 
-    def http(self) -> GuardedHttp:
+    def http(self) -> HttpEgress:
         """Return the HTTP client all vendors share."""
         egress = self.config.egress
         return GuardedHttp(egress.allow_private, egress.ca_file or None, allow_plain=egress.allow_http)
 
-    def smtp(self) -> GuardedSmtp:
+    def smtp(self) -> SmtpEgress:
         """Return the SMTP sessions all vendors share."""
         egress = self.config.egress
         return GuardedSmtp(
@@ -84,6 +85,25 @@ class Parts:
         await self.control.close()
         self.state.close()
         self.quotas.close()
+
+
+class Parts(Shared):
+    """The parts every process shares: stores opened, schema up to date, clock, telemetry and vendors."""
+
+    telemetry: ProcessTelemetry
+
+    def __init__(self, config: Config, role: str) -> None:
+        logging.configure(config.log.level, config.log.format, role=role)
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        upgrade_all(config.data_dir)
+        clock = SystemClock()
+        super().__init__(
+            config,
+            clock,
+            ProcessTelemetry(Metrics(config.run_dir / "metrics", role)),
+            SqliteJournal(config.data_dir, clock, config.journal.partitions or config.worker_count),
+            SqliteQuotas(config.data_dir),
+        )
 
 
 class Identity:

@@ -8,32 +8,15 @@ from typing import Any
 import uvloop
 
 from clarion.app import garbage
+from clarion.app.assembly import broadcast_worker, channel_pool, fetch_pool, plan_worker, record_worker, sender
 from clarion.app.config import Config
 from clarion.app.wiring import Parts
-from clarion.deliver.partition.supplies import Supplies
-from clarion.deliver.send.content import Contents
 from clarion.deliver.send.worker import Sender
-from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import CHANNELS
 from clarion.journal import topics
 from clarion.journal.consumer import LeasedPartitions
-from clarion.plan.assemble import step_planner
-from clarion.plan.broadcast.pages import PagePlanner
-from clarion.plan.broadcast.worker import BroadcastWorker
-from clarion.plan.claims import CapTimes
-from clarion.plan.facts import Facts
-from clarion.plan.worker import PlanWorker
-from clarion.plan.workflow.worker import FetchPool
-from clarion.record.worker import RecordWorker
 
 STAGES = ("plan", "deliver", "record")
-PAGE_USERS = 5_000
-WINDOW_FACTOR = 4
-"""Deliveries read ahead per sender of a channel."""
-OUTCOME_LINGER_MS = 20
-"""How long results of attempts wait for a fuller frame."""
-BROADCAST_BACKLOG_MAX = 200_000
-"""Planned deliveries of a channel that may wait before broadcast planning pauses."""
 
 
 def run(config: Config, index: int, stages: Collection[str] = STAGES) -> None:
@@ -54,7 +37,7 @@ async def _work(config: Config, index: int, stages: Collection[str]) -> None:
         recorded = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             if "record" in stages:
-                tasks.create_task(_record(parts, index).run(recorded))
+                tasks.create_task(record_worker(parts, _leases(parts, topics.GROUP_RECORD, index)).run(recorded))
             async with asyncio.TaskGroup() as earlier:
                 if "plan" in stages:
                     for job in _plan(parts, index, stop):
@@ -92,64 +75,19 @@ async def _leased(leases: LeasedPartitions, work: Coroutine[Any, Any, None]) -> 
             release.set()
 
 
-def _record(parts: Parts, index: int) -> RecordWorker:
-    return RecordWorker(
-        parts.journal,
-        parts.state,
-        _leases(parts, topics.GROUP_RECORD, index),
-        parts.clock,
-        parts.telemetry,
-        linger_ms=parts.config.record.linger_ms,
-    )
-
-
 def _plan(parts: Parts, index: int, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
-    plan = parts.config.plan
     leases = _leases(parts, topics.GROUP_PLAN, index)
-    singles = PlanWorker(
-        parts.journal,
-        step_planner(parts.journal, parts.directory, parts.expressions, parts.state, parts.state, parts.telemetry),
-        FetchPool(parts.journal, parts.http(), parts.clock, parts.telemetry),
-        leases,
-        parts.clock,
-        parts.telemetry,
-        batch_events=plan.batch_events,
-        linger_ms=plan.linger_ms,
-    )
+    singles = plan_worker(parts, leases, fetch_pool(parts))
     broadcast_leases = _leases(parts, topics.GROUP_BROADCAST, index)
-    pages = PagePlanner(
-        parts.directory,
-        Facts(parts.directory),
-        parts.renderer,
-        CapTimes(parts.journal),
-        parts.journal.partitions,
-        PAGE_USERS,
-    )
-    broadcasts = BroadcastWorker(
-        parts.journal, pages, broadcast_leases, parts.clock, parts.telemetry, backlog_max=BROADCAST_BACKLOG_MAX
-    )
+    broadcasts = broadcast_worker(parts, broadcast_leases)
     return [_leased(leases, singles.run(stop)), _leased(broadcast_leases, broadcasts.run(stop))]
 
 
 def _deliver(parts: Parts, index: int, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
-    contents = Contents(parts.directory, parts.renderer)
-    sender = Sender(parts.directory, parts.vendors, contents, parts.http(), parts.smtp(), parts.clock, parts.telemetry)
+    sends = sender(parts, Sender)
     jobs: list[Coroutine[Any, Any, None]] = []
     for channel in CHANNELS:
-        concurrency = getattr(parts.config.deliver.concurrency, channel.value)
-        tools = Supplies(
-            channel=channel,
-            journal=parts.journal,
-            sender=sender,
-            states=parts.state,
-            suppressions=parts.control.suppressions,
-            clock=parts.clock,
-            telemetry=parts.telemetry,
-            policy=parts.policy(),
-            worker=f"worker-{index}",
-            window=concurrency * WINDOW_FACTOR,
-            linger_ms=OUTCOME_LINGER_MS,
-        )
         leases = _leases(parts, topics.group_deliver(channel), index)
-        jobs.append(_leased(leases, ChannelPool(tools, leases, concurrency=concurrency).run(stop)))
+        pool = channel_pool(parts, leases, sends, channel, f"worker-{index}")
+        jobs.append(_leased(leases, pool.run(stop)))
     return jobs

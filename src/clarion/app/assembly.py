@@ -1,0 +1,95 @@
+"""Puts the stages of a worker together, for a process as for `clarion.testing`: who runs them and when is up to them."""
+
+from typing import Final, TypeVar
+
+from clarion.app.wiring import Shared
+from clarion.deliver.partition.supplies import Supplies
+from clarion.deliver.send.content import Contents
+from clarion.deliver.send.worker import Sender
+from clarion.deliver.worker import ChannelPool
+from clarion.domain.channel import Channel
+from clarion.journal.consumer import LeasedPartitions
+from clarion.plan.assemble import step_planner
+from clarion.plan.broadcast.pages import PagePlanner
+from clarion.plan.broadcast.worker import BroadcastWorker
+from clarion.plan.claims import CapTimes
+from clarion.plan.facts import Facts
+from clarion.plan.worker import PlanWorker
+from clarion.plan.workflow.worker import FetchPool
+from clarion.record.worker import RecordWorker
+
+S = TypeVar("S", bound=Sender)
+
+PAGE_USERS: Final = 5_000
+WINDOW_FACTOR: Final = 4
+"""Deliveries read ahead per sender of a channel."""
+OUTCOME_LINGER_MS: Final = 20
+"""How long results of attempts wait for a fuller frame."""
+BROADCAST_BACKLOG_MAX: Final = 200_000
+"""Planned deliveries of a channel that may wait before broadcast planning pauses."""
+
+
+def plan_worker(parts: Shared, leases: LeasedPartitions, fetches: FetchPool) -> PlanWorker:
+    """Return what plans notifications, workflows and occurrences of schedules."""
+    return PlanWorker(
+        parts.journal,
+        step_planner(parts.journal, parts.directory, parts.expressions, parts.state, parts.state, parts.telemetry),
+        fetches,
+        leases,
+        parts.clock,
+        parts.telemetry,
+        batch_events=parts.config.plan.batch_events,
+        linger_ms=parts.config.plan.linger_ms,
+    )
+
+
+def fetch_pool(parts: Shared) -> FetchPool:
+    """Return what makes the calls of fetch steps."""
+    return FetchPool(parts.journal, parts.http(), parts.clock, parts.telemetry)
+
+
+def broadcast_worker(parts: Shared, leases: LeasedPartitions) -> BroadcastWorker:
+    """Return what plans broadcasts page by page."""
+    pages = PagePlanner(
+        parts.directory,
+        Facts(parts.directory),
+        parts.renderer,
+        CapTimes(parts.journal),
+        parts.journal.partitions,
+        PAGE_USERS,
+    )
+    return BroadcastWorker(
+        parts.journal, pages, leases, parts.clock, parts.telemetry, backlog_max=BROADCAST_BACKLOG_MAX
+    )
+
+
+def sender(parts: Shared, kind: type[S]) -> S:
+    """Return what makes the attempts of every channel, of the kind asked for."""
+    contents = Contents(parts.directory, parts.renderer)
+    return kind(parts.directory, parts.vendors, contents, parts.http(), parts.smtp(), parts.clock, parts.telemetry)
+
+
+def channel_pool(parts: Shared, leases: LeasedPartitions, sends: Sender, channel: Channel, worker: str) -> ChannelPool:
+    """Return what delivers on one channel."""
+    concurrency = getattr(parts.config.deliver.concurrency, channel.value)
+    supplies = Supplies(
+        channel=channel,
+        journal=parts.journal,
+        sender=sends,
+        states=parts.state,
+        suppressions=parts.control.suppressions,
+        clock=parts.clock,
+        telemetry=parts.telemetry,
+        policy=parts.policy(),
+        worker=worker,
+        window=concurrency * WINDOW_FACTOR,
+        linger_ms=OUTCOME_LINGER_MS,
+    )
+    return ChannelPool(supplies, leases, concurrency=concurrency)
+
+
+def record_worker(parts: Shared, leases: LeasedPartitions) -> RecordWorker:
+    """Return what folds outcomes into history."""
+    return RecordWorker(
+        parts.journal, parts.state, leases, parts.clock, parts.telemetry, linger_ms=parts.config.record.linger_ms
+    )
