@@ -86,16 +86,17 @@ class ChunkFrame(_Columns, tag=3):
 
 class PlannedFrame(_Columns, tag=4):
     """What planning decided, on `outcomes`: notifications, and their deliveries as flat columns (`of` is the index of
-    the delivery's notification in `notification_ids`). `reasons` is 0 where the delivery was planned; a notification
-    with `scheduled_ms` set has no deliveries yet. `held_ms` is when a held delivery is decided again, `steps` the workflow
-    step that sends it. What explains a decision: the `profile_ids` of recipients (0 for none) and the encoded shared
-    facts, each once in `settings`, with their index per delivery in `setting_of`."""
+    the delivery's notification in `notification_ids`). The request is None where the notification is told of elsewhere.
+    `reasons` is 0 where the delivery was planned; a notification with `scheduled_ms` set has no deliveries yet. `held_ms`
+    is when a held delivery is decided again, `steps` the workflow step that sends it. What explains a decision: the
+    `profile_ids` of recipients (0 for none) and the encoded shared facts, each once in `settings`, with their index per
+    delivery in `setting_of`."""
 
     planned_ms: int
     notification_ids: list[bytes]
     tenants: list[str]
     accepted_ms: list[int]
-    requests: list[Request]
+    requests: list[Request | None]
     scheduled_ms: list[int | None]
     of: list[int]
     delivery_ids: list[bytes]

@@ -119,6 +119,8 @@ def _notifications(frame: events.PlannedFrame) -> Iterable[Notification]:
         frame.tenants, frame.notification_ids, frame.accepted_ms, frame.scheduled_ms, frame.requests, strict=True
     )
     for tenant, id_, accepted_ms, scheduled_ms, request in columns:
+        if request is None:
+            continue
         planned_ms = frame.planned_ms if scheduled_ms is None else None
         yield Notification(
             tenant, id_, accepted_ms, planned_ms, scheduled_ms, request.lane, request.category or "",

@@ -33,7 +33,6 @@ async def test_a_send_is_planned_like_any_notification_to_the_one_recipient(flow
     (item,) = flow.sent
     request = item.request
     assert (item.notification_id, item.step, item.lane) == (id_, "hello", Lane.BULK)
-    assert item.origin is not None and item.origin.data == {"who": "Ann", "more": 1}
     assert (request.to, request.template, request.channels) == ([Recipient("u1")], "hello", ["push"])
     assert request.data == {"who": "Ann", "more": 1, "name": "Ann!"}
     assert (request.category, request.metadata, request.ordering_key) == ("news", {"a": "b"}, "o")

@@ -1,0 +1,46 @@
+"""Notifications whose workflow runs in several partitions: whichever of them is recorded first, all recipients are known."""
+
+from itertools import permutations
+
+from clarion.backends.sqlite.state import SqliteState
+from clarion.journal import topics
+from clarion.journal.events import Recipient
+from clarion.ports.state import Advance
+from clarion.record.columns import fold_batch
+from clarion.record.recent import RecentRows
+from clarion.record.shapes import request_of
+from tests.contract.controls import migrated
+from tests.stages.virtual import run
+from tests.stages.world import TENANT
+from tests.unit.plan.deciding import HOUR_MS, Story
+
+USERS = [f"u{number}" for number in range(1, 9)]
+
+
+def test_a_notification_is_known_with_all_its_recipients_in_whatever_order_partitions_are_recorded(people, tmp_path):
+    async def story(world: Story) -> bytes:
+        workflow = {"template": "", "workflow": "summary", "workflow_version": 1, "channels": None}
+        id_ = await world.accept(*map(Recipient, USERS), **workflow)
+        await world.pass_time(HOUR_MS)
+        await world.pass_time(HOUR_MS)
+        return id_
+
+    world = Story(people, partitions=3)
+    id_ = run(story(world))
+    told = {
+        partition: frames
+        for partition in range(3)
+        if (frames := world.journal.read(topics.OUTCOMES, partition, 0, 1_000_000))
+    }
+    assert len(told) > 1, "the users belong to several partitions"
+    assert world.to_send()
+    for number, order in enumerate(permutations(told)):
+        state = SqliteState(migrated(tmp_path / str(number)), world.clock)
+        for partition in order:
+            frames = told[partition]
+            changes = fold_batch(frames, RecentRows(state))
+            state.apply(changes, [Advance(partition, 0, frames[-1].offset, 1)])
+        row = state.notification(TENANT, id_)
+        state.close()
+        assert row is not None
+        assert [to.user_id for to in request_of(row).to] == list(USERS)
