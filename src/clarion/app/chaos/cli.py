@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,17 +10,22 @@ import msgspec
 import typer
 from rich.console import Console
 
-from clarion.app.chaos.oracle import Verdict
-from clarion.app.chaos.run import ChaosRun, line
+from clarion.app.chaos.case import Case, Verdict
+from clarion.app.chaos.kill9 import Kill9
+from clarion.app.chaos.run import ChaosRun
+from clarion.app.chaos.workflows import Workflows
 from clarion.app.load.programs import RunError, end_in_order
 from clarion.domain.errors import OperatorError
 
-CASES: Final = ("kill9",)
+CASES: Final[dict[str, Callable[[int], Case]]] = {"kill9": Kill9, "workflows": Workflows}
 SEED_DEFAULT: Final = 1
+_HELP: Final = (
+    "kill9: SIGKILL any process at random moments; workflows: the same while instances delay, collect and wait"
+)
 
 
 def chaos(
-    case: Annotated[str, typer.Argument(help="kill9: SIGKILL any process at random moments")] = "kill9",
+    case: Annotated[str, typer.Argument(help=_HELP)] = "kill9",
     kills: Annotated[int, typer.Option(min=0, help="how often")] = 50,
     seed: Annotated[int, typer.Option(help="same seed, same kills, requests and provider faults")] = SEED_DEFAULT,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
@@ -33,12 +39,13 @@ def chaos(
     folder = Path(tempfile.mkdtemp(prefix=f"clarion-chaos-{case}-"))
     verdict: Verdict | None = None
     with console.status("starting") as status:
-        run = ChaosRun(folder, kills, seed, workers, status.update)
+        run = ChaosRun(folder, CASES[case](seed), kills, seed, workers, status.update)
         try:
             verdict = run.run()
         except RunError as error:
             console.print(f"[red]{error}[/]", highlight=False)
     console.print("killed: " + ", ".join(f"{role} {times}" for role, times in run.killed.items()), highlight=False)
+    console.print(f"{run.at_work} of them had committed something since their start", highlight=False)
     for note in run.notes:
         console.print(f"[yellow]{note}[/]", highlight=False)
     passed = verdict is not None and verdict.passed
@@ -52,6 +59,6 @@ def chaos(
     else:
         shutil.rmtree(folder)
     if verdict is not None:
-        typer.echo(msgspec.json.encode(line(verdict, kills, seed)).decode())
+        typer.echo(msgspec.json.encode(verdict.figures() | {"kills": kills, "seed": seed}).decode())
     if not passed:
         raise typer.Exit(1)

@@ -1,7 +1,7 @@
 """The client under chaos: keeps asking with the same idempotency key until a request is settled, and keeps the ledger.
 
-It never guesses: a broken connection, a time-out, 409, 429 and 5xx are all `unknown` and asked again; only 202 is `ok`
-and only another 4xx is `refused`.
+It never guesses: a broken connection, a time-out, 409, 429 and 5xx are all `unknown` and asked again; only 202 and 204 are
+`ok` and only another 4xx is `refused`.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Driver:
-    """Drives plans over a number of lanes, each with one request under way."""
+    """Drives plans over a number of lanes, each with one request under way; a plan of None is nothing to ask just now."""
 
-    def __init__(self, host: str, port: int, secret: str, ledger: Ledger, plans: Iterator[Plan]) -> None:
+    def __init__(self, host: str, port: int, secret: str, ledger: Ledger, plans: Iterator[Plan | None]) -> None:
         self._address = (host, port)
         self._secret = secret
         self._ledger = ledger
@@ -54,8 +54,10 @@ class Driver:
         connection = Connection()
         while not self._stop.is_set():
             started = time.monotonic()
-            connection = await self._settle(connection, next(self._plans))
-            self.settled += 1
+            plan = next(self._plans)
+            if plan is not None:
+                connection = await self._settle(connection, plan)
+                self.settled += 1
             await asyncio.sleep(max(0.0, interval_s * random.uniform(0.5, 1.5) - (time.monotonic() - started)))
         connection.close()
 
@@ -83,6 +85,8 @@ class Driver:
 
 def classify(key: str, answer: Answer, at_ms: int) -> Answered:
     """Return the ledger line for an answer."""
+    if answer.status == 204:
+        return Answered(key, "ok", [], at_ms)
     if answer.status == 202:
         return Answered(key, "ok", _ids(msgspec.json.decode(answer.body)), at_ms)
     detail = f"{answer.status} {answer.body[:300].decode(errors='replace')}"
@@ -91,7 +95,8 @@ def classify(key: str, answer: Answer, at_ms: int) -> Answered:
 
 
 def _ids(body: dict[str, Any]) -> list[str | None]:
-    return [item.get("id") for item in body.get("results", [body])]
+    """Return the ids of notifications: those of a batch, those an event made, or the one."""
+    return [item.get("id") for item in body.get("results", body.get("notifications", [body]))]
 
 
 def _now_ms() -> int:

@@ -65,10 +65,11 @@ def read(path: Path) -> Iterator[Line]:
 
 
 class Account(msgspec.Struct, frozen=True):
-    """What a ledger adds up to: deliveries owed by notification id, keys never settled, and keys whose answers named
-    different ids."""
+    """What a ledger adds up to: deliveries owed by notification id, the ids answered by key, keys never settled, and keys
+    whose answers named different ids."""
 
     owed: dict[str, int]
+    ids: dict[str, list[str | None]]
     refused: int
     unsettled: list[str]
     contradictions: list[str]
@@ -94,4 +95,4 @@ def add_up(lines: Iterator[Line]) -> Account:
             if id_ is not None:
                 owed[id_] = deliveries
     unsettled = [key for key in asked if key not in settled and key not in refused]
-    return Account(owed, len(refused), unsettled, contradictions)
+    return Account(owed, settled, len(refused), unsettled, contradictions)

@@ -13,15 +13,18 @@ from clarion.app.commands.remote import Refused, Remote, Unreachable
 
 POLL_S: Final = 0.5
 BROADCAST: Final = "brd_"
+OPEN: Final = frozenset({"accepted", "scheduled", "in_progress"})
+"""Statuses of a notification that is still at it."""
 
 
 class Observed(msgspec.Struct, frozen=True):
     """`accounts` of every delivery, `listed` the notifications the API lists (broadcasts have no list), `inbox` the
-    in-app deliveries that people can read."""
+    in-app deliveries that people can read, `instances` the workflow instances by notification."""
 
     accounts: list[Account]
     listed: list[str]
     inbox: frozenset[str]
+    instances: dict[str, list[dict[str, Any]]]
 
 
 class Observer:
@@ -47,10 +50,12 @@ class Observer:
     def observe(self, users: Iterable[str]) -> Observed:
         """Return what the API says now. `users` are those whose inboxes are looked at."""
         listed = [item["id"] for item in self._client.pages("/v1/notifications")]
-        accounts = [account for id_ in listed for account in accounts_of(self._client.get(f"/v1/notifications/{id_}"))]
+        told = {bare(id_): self._client.get(f"/v1/notifications/{id_}") for id_ in listed}
+        accounts = [account for notification in told.values() for account in accounts_of(notification)]
         for id_ in self._broadcasts:
             accounts += map(account_of, self._client.pages(f"/v1/broadcasts/{id_}/deliveries"))
-        return Observed(accounts, [bare(id_) for id_ in listed], frozenset(self._inbox(users)))
+        instances = {id_: notification.get("instances", []) for id_, notification in told.items()}
+        return Observed(accounts, list(told), frozenset(self._inbox(users)), instances)
 
     def _rests(self) -> bool:
         """Return whether every acknowledged notification has all its deliveries, and all of those are at their end."""
@@ -60,7 +65,7 @@ class Observer:
                 return False
         missing = {id_: owed for id_, owed in self._owed.items() if not id_.startswith(BROADCAST)}
         for item in self._client.pages("/v1/notifications"):
-            if any(delivery["state"] not in TERMINAL for delivery in item["deliveries"]):
+            if item["status"] in OPEN or any(one["state"] not in TERMINAL for one in item["deliveries"]):
                 return False
             if len(item["deliveries"]) >= missing.get(item["id"], 0):
                 missing.pop(item["id"], None)

@@ -16,6 +16,9 @@ TERMINAL: Final = frozenset({"sent", "delivered", "failed", "dead", "expired", "
 CLAIMED: Final = frozenset({"sent", "delivered"})
 """States by which the product says that the provider has the message."""
 EXAMPLES_MAX: Final = 5
+_FIGURES: Final = (
+    "acked", "lost", "non_terminal", "double_terminal", "false_success", "duplicates", "duplicates_explained",
+)  # fmt: skip
 
 
 class Acked(msgspec.Struct, frozen=True):
@@ -69,6 +72,10 @@ class Verdict(msgspec.Struct, frozen=True):
         """Return whether nothing is wrong."""
         faults = (self.lost, self.non_terminal, self.double_terminal, self.false_success)
         return not any((*faults, self.unexpected, self.disagreements)) and self.duplicates == self.duplicates_explained
+
+    def figures(self) -> dict[str, int]:
+        """Return what the last line of a run tells."""
+        return {name: getattr(self, name) for name in _FIGURES}
 
 
 def judge(evidence: Evidence) -> Verdict:

@@ -4,32 +4,35 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import psutil
 
 from clarion.app.chaos import ledger as ledgers
 from clarion.app.chaos import store
+from clarion.app.chaos.case import DRAIN_TIMEOUT_S, Case, Remains, Verdict
 from clarion.app.chaos.drive import Driver
 from clarion.app.chaos.observe import Observed, Observer
-from clarion.app.chaos.oracle import Account, Acked, Evidence, Verdict, judge
+from clarion.app.chaos.oracle import Account, Acked, Evidence
 from clarion.app.chaos.schedule import Kill, kills
-from clarion.app.chaos.workload import CHANNELS, USERS, plans
 from clarion.app.commands.remote import Unreachable
-from clarion.app.load import furnish, people, receipts
+from clarion.app.load import furnish, receipts
 from clarion.app.load.programs import HOST, RunError, Simulator, System, wait_for
 
 LANES: Final = 8
 REQUESTS_A_SECOND: Final = 120.0
 AT_WORK_S: Final = 1.5
 """A process this old has started and has taken its partitions."""
+COMMIT_BYTES: Final = 4_096
+"""A process that has written this much has committed something."""
+IDLE_S: Final = 5.0
+"""How long a victim is waited for that has committed something; there may be nothing to do."""
 OBSERVE_TRIES: Final = 3
 VICTIM_TIMEOUT_S: Final = 30.0
 SETTLE_TIMEOUT_S: Final = 120.0
-DRAIN_TIMEOUT_S: Final = 180.0
 FAULTS: Final = (
     "--latency-ms", "20", "--throttle", "0.02", "--error-500", "0.03", "--accept-then-drop", "0.01", "--fsync",
 )  # fmt: skip
@@ -45,28 +48,36 @@ QUICK: Final = {
 class ChaosRun:
     """Kills processes by seed while a client keeps asking. `run` returns the verdict."""
 
-    def __init__(self, folder: Path, kill_count: int, seed: int, workers: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, case: Case, kill_count: int, seed: int, workers: int, tell: Callable[[str], None]
+    ) -> None:
         self._folder = folder
+        self._case = case
         self._kill_count = kill_count
         self._seed = seed
         self._workers = workers
         self._tell = tell
         self._ledger_file = folder / "ledger.ndjson"
         self.killed: dict[str, int] = {}
+        self.at_work = 0
         self.notes: list[str] = []
 
     def run(self) -> Verdict:
         """Run to the verdict. Raises `RunError` when the system did not even come up or never settled."""
-        simulator = Simulator(self._folder / "simulator", "--seed", str(self._seed), *FAULTS)
+        simulator = Simulator(self._folder / "simulator", "--seed", str(self._seed), *FAULTS, *self._case.simulator)
         system = System(self._folder, furnish.environment(simulator.ready, self._workers, **QUICK))
         try:
             system.start()
             system.wait_ready()
-            secret = self._furnish(system, simulator)
-            self._break(system, secret)
-            account = ledgers.add_up(ledgers.read(self._ledger_file))
+            secret = furnish.tenant(system)
+            client = system.client(secret)
+            self._case.furnish(client, simulator.ready)
+            with self._load(system.port, secret) as driver:
+                self._break(system, driver)
+                self._case.calm(client, self._account)
+            account = self._account()
             self._tell(f"{len(account.owed)} acknowledged, {account.refused} refused; draining")
-            observer = Observer(system.client(secret), account.owed)
+            observer = Observer(client, account.owed)
             if not observer.drain(DRAIN_TIMEOUT_S):
                 self._tell(f"still not drained after {DRAIN_TIMEOUT_S:g} s")
             simulator.check()
@@ -79,39 +90,26 @@ class ChaosRun:
                 f"the ledger does not add up: {account.refused} refused, {len(account.unsettled)} never settled, "
                 f"{account.contradictions[:3]} answered with different ids"
             )
-        stories = store.read(self._folder / "data" / "state.db")
-        return judge(
-            Evidence(
-                acked=[Acked(id_.partition("_")[2], owed) for id_, owed in account.owed.items()],
-                receipts=receipts.read(simulator.ready.receipts_file),
-                accounts=[_with_store(account, stories) for account in observed.accounts],
-                stored={delivery: story.state for delivery, story in stories.items()},
-                listed=observed.listed,
-                inbox=observed.inbox,
-            )
-        )
+        remains = Remains(account, self._ledger_file, simulator.ready.receipts_file, self._folder / "data")
+        return self._case.judge(_evidence(observed, remains), observed, remains)
 
-    def _furnish(self, system: System, simulator: Simulator) -> str:
-        secret = furnish.tenant(system)
-        client = system.client(secret)
-        furnish.definitions(client, list(CHANNELS))
-        furnish.provider(client, "push", simulator.ready)
-        furnish.users(client, USERS, profiles=False, progress=lambda done: None)
-        return secret
+    def _account(self) -> ledgers.Account:
+        return ledgers.add_up(ledgers.read(self._ledger_file))
 
     def _observe(self, observer: Observer) -> Observed:
         """Look at everything; nobody is killed any more, so an API that does not answer is worth a note."""
         for _ in range(OBSERVE_TRIES):
             try:
-                return observer.observe(map(people.user_id, range(USERS)))
+                return observer.observe(self._case.inboxes)
             except Unreachable as error:
                 self.notes.append(f"the API did not answer after the last kill: {error.__cause__!r}")
         raise RunError("; ".join(self.notes))
 
-    def _break(self, system: System, secret: str) -> None:
-        """Load and kill at once; return when all kills are done and every request is settled."""
+    @contextlib.contextmanager
+    def _load(self, port: int, secret: str) -> Iterator[Driver]:
+        """Ask in a thread of its own; at the end every request is settled."""
         ledger = ledgers.Ledger(self._ledger_file)
-        driver = Driver(HOST, system.port, secret, ledger, plans(self._seed))
+        driver = Driver(HOST, port, secret, ledger, self._case.plans())
         failure: list[BaseException] = []
 
         def drive() -> None:
@@ -122,12 +120,8 @@ class ChaosRun:
 
         client = threading.Thread(target=drive, daemon=True)
         client.start()
-        for number, kill in enumerate(kills(self._seed, self._kill_count), 1):
-            time.sleep(kill.pause_ms / 1000)
-            self._kill(system, kill)
-            self._tell(f"kill {number}/{self._kill_count}: {kill.role}, {driver.settled} requests settled")
+        yield driver
         driver.stop()
-        system.wait_ready()
         client.join(SETTLE_TIMEOUT_S)
         ledger.close()
         if failure:
@@ -135,16 +129,28 @@ class ChaosRun:
         if client.is_alive():
             raise RunError(f"requests under way were not settled within {SETTLE_TIMEOUT_S:g} s of the last kill")
 
+    def _break(self, system: System, driver: Driver) -> None:
+        """Kill one by one; return when all kills are done and the system is up again."""
+        schedule = kills(self._seed, self._kill_count, self._case.victims, self._case.working)
+        for number, kill in enumerate(schedule, 1):
+            time.sleep(kill.pause_ms / 1000)
+            self._kill(system, kill)
+            self._case.killed(number / self._kill_count)
+            self._tell(f"kill {number}/{self._kill_count}: {kill.role}, {driver.settled} requests settled")
+        self._case.killed(1.0)
+        system.wait_ready()
+
     def _kill(self, system: System, kill: Kill) -> None:
         """Kill a process of the role, waiting for one to be there and, if so asked, at work."""
         victims: list[psutil.Process] = []
+        until = time.monotonic() + IDLE_S
 
         def found() -> bool:
             newest = time.time() - (AT_WORK_S if kill.working else 0.0)
             with contextlib.suppress(psutil.NoSuchProcess):
-                alive = [
-                    process for process in system.processes().get(kill.role, []) if process.create_time() <= newest
-                ]
+                alive = [one for one in system.processes().get(kill.role, []) if one.create_time() <= newest]
+                if kill.working and time.monotonic() < until:
+                    alive = [one for one in alive if _has_committed(one)]
                 victims[:] = sorted(alive, key=lambda process: process.pid)
             return bool(victims)
 
@@ -153,9 +159,29 @@ class ChaosRun:
             system.kill_supervisor()
             system.start()
         else:
+            victim = victims[int(kill.pick * len(victims))]
             with contextlib.suppress(psutil.NoSuchProcess):
-                victims[int(kill.pick * len(victims))].kill()
+                self.at_work += _has_committed(victim)
+                victim.kill()
         self.killed[kill.role] = self.killed.get(kill.role, 0) + 1
+
+
+def _has_committed(process: psutil.Process) -> bool:
+    """Return whether a process has written to a store since its start, where the operating system tells."""
+    counters = getattr(process, "io_counters", None)
+    return counters is None or counters().write_chars >= COMMIT_BYTES
+
+
+def _evidence(observed: Observed, remains: Remains) -> Evidence:
+    stories = store.read(remains.data / "state.db")
+    return Evidence(
+        acked=[Acked(id_.partition("_")[2], owed) for id_, owed in remains.account.owed.items()],
+        receipts=receipts.read(remains.receipts_file),
+        accounts=[_with_store(account, stories) for account in observed.accounts],
+        stored={delivery: story.state for delivery, story in stories.items()},
+        listed=observed.listed,
+        inbox=observed.inbox,
+    )
 
 
 def _with_store(account: Account, stories: Mapping[str, store.Story]) -> Account:
@@ -163,9 +189,3 @@ def _with_store(account: Account, stories: Mapping[str, store.Story]) -> Account
     story = stories.get(account.delivery)
     ends = max(account.terminal_events, story.endings if story else 0)
     return msgspec.structs.replace(account, terminal_events=ends)
-
-
-def line(verdict: Verdict, kill_count: int, seed: int) -> dict[str, Any]:
-    """Return the figures of a run in their order."""
-    names = ("acked", "lost", "non_terminal", "double_terminal", "false_success", "duplicates", "duplicates_explained")
-    return {name: getattr(verdict, name) for name in names} | {"kills": kill_count, "seed": seed}

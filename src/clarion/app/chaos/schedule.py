@@ -1,7 +1,7 @@
 """Who is killed when: a schedule that a seed determines entirely."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -9,8 +9,6 @@ import msgspec
 PAUSE_MS: Final = (50, 500)
 VICTIMS: Final = {"worker": 6, "api": 3, "scheduler": 2, "supervisor": 1}
 """Roles and their weights: whoever sends has most to lose."""
-
-
 WORKING: Final = 0.7
 """Share of kills that wait for a victim at work; the others hit whatever is there, mostly processes still starting."""
 
@@ -25,10 +23,10 @@ class Kill(msgspec.Struct, frozen=True):
     working: bool
 
 
-def kills(seed: int, count: int) -> Iterator[Kill]:
+def kills(seed: int, count: int, victims: Mapping[str, int] = VICTIMS, working: float = WORKING) -> Iterator[Kill]:
     """Yield `count` kills; the same seed yields the same ones."""
     chance = random.Random(seed)
-    roles, weights = list(VICTIMS), list(VICTIMS.values())
+    roles, weights = list(victims), list(victims.values())
     for _ in range(count):
         role = chance.choices(roles, weights)[0]
-        yield Kill(chance.randint(*PAUSE_MS), role, chance.random(), chance.random() < WORKING)
+        yield Kill(chance.randint(*PAUSE_MS), role, chance.random(), chance.random() < working)

@@ -29,6 +29,7 @@ def simulate(
     reset: Share = 0.0,
     invalid_token: Share = 0.0,
     fsync: Annotated[bool, typer.Option("--fsync", help="fsync the receipts before each answer")] = False,
+    bodies: Annotated[bool, typer.Option("--bodies", help="keep what messages hold in the receipts")] = False,
 ) -> None:
     """Play FCM over HTTP/2, a webhook endpoint and a mail server, with faults by share (0 to 1) of the calls.
 
@@ -44,6 +45,7 @@ def simulate(
         retry_after_s=retry_after_s,
         faults=Faults(throttle, error_500, accept_then_drop, hang, reset, invalid_token),
         fsync=fsync,
+        bodies=bodies,
     )
 
     def ready(where: Started) -> None:

@@ -22,7 +22,8 @@ class Faults(msgspec.Struct, frozen=True):
 
 
 class SimulatorConfig(msgspec.Struct, frozen=True):
-    """One run. Port 0 lets the system choose; `folder` gets certificates, credentials and the receipts file."""
+    """One run. Port 0 lets the system choose; `folder` gets certificates, credentials and the receipts file, with the
+    `bodies` of messages in it when asked."""
 
     folder: Path
     host: str = "127.0.0.1"
@@ -33,3 +34,4 @@ class SimulatorConfig(msgspec.Struct, frozen=True):
     retry_after_s: int = 1
     faults: Faults = Faults()
     fsync: bool = False
+    bodies: bool = False

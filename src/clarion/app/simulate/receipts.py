@@ -2,7 +2,7 @@
 
 A line is `{"key", "channel", "arrival", "hash", "at_ms", "answer", "taken"}`: the delivery key the message carries, how
 often that key arrived, BLAKE2b-64 of the body, the simulator's own clock, what it will answer, and whether it has the
-message afterwards.
+message afterwards. Where bodies are kept, `body` is the whole of it as text.
 """
 
 import os
@@ -16,7 +16,7 @@ from clarion.app.simulate.faults import TAKEN, Answer, Chooser
 from clarion.domain.limits import SIMULATOR_KEYS_MAX
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of the file."""
 
     key: str
@@ -26,15 +26,17 @@ class Receipt(msgspec.Struct, frozen=True):
     at_ms: int
     answer: str
     taken: bool
+    body: str = ""
 
 
 class Receipts:
-    """Appends receipts through one `O_APPEND` descriptor, a batch at a time, fsynced when asked."""
+    """Appends receipts through one `O_APPEND` descriptor, a batch at a time, fsynced and with bodies when asked."""
 
-    def __init__(self, path: Path, chooser: Chooser, *, fsync: bool) -> None:
+    def __init__(self, path: Path, chooser: Chooser, *, fsync: bool, bodies: bool = False) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._chooser = chooser
         self._fsync = fsync
+        self._bodies = bodies
         self._arrivals: dict[str, int] = {}
         self._lines: list[bytes] = []
         self._encoder = msgspec.json.Encoder()
@@ -47,7 +49,8 @@ class Receipts:
             del self._arrivals[next(iter(self._arrivals))]
         answer = answer or self._chooser.choose(key, arrival)
         digest = blake2b(body, digest_size=8).hexdigest()
-        line = Receipt(key, channel, arrival, digest, time.time_ns() // 1_000_000, answer.value, answer in TAKEN)
+        text = body.decode(errors="replace") if self._bodies else ""
+        line = Receipt(key, channel, arrival, digest, time.time_ns() // 1_000_000, answer.value, answer in TAKEN, text)
         self._lines.append(self._encoder.encode(line))
         return answer
 

@@ -50,7 +50,7 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
         chooser = Chooser(config.seed, config.faults)
     except ValueError as error:
         raise OperatorError(str(error)) from error
-    receipts = Receipts(config.folder / RECEIPTS_FILE, chooser, fsync=config.fsync)
+    receipts = Receipts(config.folder / RECEIPTS_FILE, chooser, fsync=config.fsync, bodies=config.bodies)
     account = msgspec.json.decode(files.service_account_file.read_bytes(), type=dict[str, str])
     services = Services(receipts, account, files.webhook_secret_file.read_text(), config.retry_after_s)
     async with contextlib.AsyncExitStack() as stack:

@@ -1,0 +1,85 @@
+"""What differs between chaos cases: the installation, what its client asks for, and what the evidence has to show."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from clarion.app.chaos.drive import Plan
+from clarion.app.chaos.ledger import Account
+from clarion.app.chaos.observe import Observed
+from clarion.app.chaos.oracle import Evidence
+from clarion.app.commands.remote import Remote
+from clarion.app.load.programs import SimulatorReady
+
+DRAIN_TIMEOUT_S = 180.0
+
+
+class Remains(NamedTuple):
+    """What a run leaves behind: what the client's ledger adds up to, and files."""
+
+    account: Account
+    ledger_file: Path
+    receipts_file: Path
+    data: Path
+
+
+class Verdict(Protocol):
+    """What a run came to."""
+
+    @property
+    def passed(self) -> bool:
+        """Return whether nothing is wrong."""
+        ...
+
+    @property
+    def examples(self) -> Mapping[str, list[str]]:
+        """Return a few examples of each fault there is."""
+        ...
+
+    def figures(self) -> dict[str, int]:
+        """Return the figures of the last line, in order."""
+        ...
+
+
+class Case(Protocol):
+    """One kind of chaos run."""
+
+    @property
+    def victims(self) -> Mapping[str, int]:
+        """Return the roles that are killed, and their weights."""
+        ...
+
+    @property
+    def working(self) -> float:
+        """Return the share of kills that wait for a victim at work."""
+        ...
+
+    @property
+    def simulator(self) -> tuple[str, ...]:
+        """Return further options of the simulator."""
+        ...
+
+    @property
+    def inboxes(self) -> tuple[str, ...]:
+        """Return the users whose inboxes are looked at."""
+        ...
+
+    def furnish(self, client: Remote, ready: SimulatorReady) -> None:
+        """Define what the client's requests name."""
+        ...
+
+    def plans(self) -> Iterator[Plan | None]:
+        """Return what the client asks for; None stands for nothing just now."""
+        ...
+
+    def killed(self, share: float) -> None:
+        """Note that this share (0 to 1) of the kills is done."""
+        ...
+
+    def calm(self, client: Remote, account: Callable[[], Account]) -> None:
+        """Return when the client may stop asking: nobody is killed any more. `account` adds up its ledger."""
+        ...
+
+    def judge(self, evidence: Evidence, observed: Observed, remains: Remains) -> Verdict:
+        """Return the verdict; `evidence` is about deliveries."""
+        ...

@@ -1,0 +1,48 @@
+"""The case `kill9`: notifications of all shapes while any process may die. No delivery is lost, ended twice or claimed
+falsely, and each duplicate is one the product knows of."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from clarion.app.chaos import workload
+from clarion.app.chaos.case import Remains
+from clarion.app.chaos.drive import Plan
+from clarion.app.chaos.ledger import Account
+from clarion.app.chaos.observe import Observed
+from clarion.app.chaos.oracle import Evidence, Verdict, judge
+from clarion.app.chaos.schedule import VICTIMS, WORKING
+from clarion.app.commands.remote import Remote
+from clarion.app.load import furnish, people
+from clarion.app.load.programs import SimulatorReady
+
+
+class Kill9:
+    """Singles, lists, batches and a broadcast on push and in-app."""
+
+    victims: Final = VICTIMS
+    working: Final = WORKING
+    simulator: Final[tuple[str, ...]] = ()
+    inboxes: Final = tuple(map(people.user_id, range(workload.USERS)))
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def furnish(self, client: Remote, ready: SimulatorReady) -> None:
+        """Define one template, the push provider and users."""
+        furnish.definitions(client, list(workload.CHANNELS))
+        furnish.provider(client, "push", ready)
+        furnish.users(client, workload.USERS, profiles=False, progress=lambda done: None)
+
+    def plans(self) -> Iterator[Plan]:
+        """Return requests without end."""
+        return workload.plans(self._seed)
+
+    def killed(self, share: float) -> None:
+        """Do nothing: the load is the same throughout."""
+
+    def calm(self, client: Remote, account: Callable[[], Account]) -> None:
+        """Return at once: there is always more to ask for."""
+
+    def judge(self, evidence: Evidence, observed: Observed, remains: Remains) -> Verdict:
+        """Return the verdict on the deliveries."""
+        return judge(evidence)

@@ -1,0 +1,49 @@
+"""Reads workflow instances straight from the stores with another driver than the product's, after it has stopped."""
+
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Final, NamedTuple
+
+ENDINGS: Final = frozenset({"completed", "merged", "cancelled", "expired", "failed"})
+"""Events that end an instance."""
+_INSTANCE_CELL: Final = b"i"
+_NOTIFICATION_BYTES: Final = 16
+
+
+class Course(NamedTuple):
+    """What an instance did: how many events ended it, and how many came after the first of those."""
+
+    endings: int
+    afterwards: int
+
+
+def course(events: list[str]) -> Course:
+    """Return what the events of an instance, in their order, amount to."""
+    first = next((at for at, event in enumerate(events) if event in ENDINGS), len(events) - 1)
+    return Course(sum(event in ENDINGS for event in events), len(events) - 1 - first)
+
+
+def courses(state_file: Path) -> dict[str, Course]:
+    """Return what each instance in a state store did, by the 48 hex digits of its id."""
+    told: dict[str, list[str]] = {}
+    with closing(_opened(state_file)) as db:
+        for (id_,) in db.execute("SELECT id FROM instances"):
+            told[id_.hex()] = []
+        for id_, event in db.execute("SELECT instance_id, event FROM progress ORDER BY instance_id, sequence"):
+            told.setdefault(id_.hex(), []).append(event)
+    return {id_: course(events) for id_, events in told.items()}
+
+
+def open_cells(journal_file: Path) -> Counter[str]:
+    """Return the notifications (32 hex digits) of instances that a journal still keeps, with how many."""
+    with closing(_opened(journal_file)) as db:
+        keys = [key for (key,) in db.execute("SELECT key FROM cells")]
+    return Counter(
+        key[len(_INSTANCE_CELL) :][:_NOTIFICATION_BYTES].hex() for key in keys if key.startswith(_INSTANCE_CELL)
+    )
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
