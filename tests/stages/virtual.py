@@ -1,41 +1,15 @@
-"""An event loop and a clock whose time is made up: waiting costs nothing, and the same seed takes the same path."""
+"""A clock over a loop whose time is made up, and what stage tests do with both."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
+from clarion.testing.loop import VirtualLoop, run
+
+__all__ = ["START_MS", "LoopClock", "VirtualLoop", "kill", "run", "until"]
 START_MS = 1_700_000_000_000
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Instead of sleeping until the next timer, it says that the time has come. `each_turn` is called once a turn."""
-
-    def __init__(self, each_turn: Callable[[], None] | None = None) -> None:
-        super().__init__()
-        self._now_s = 0.0
-        self._each_turn = each_turn
-        self._really_select = self._selector.select
-        self._selector.select = self._jump
-
-    def time(self) -> float:
-        return self._now_s
-
-    def _jump(self, timeout_s: float | None) -> Any:
-        if timeout_s is None:
-            raise RuntimeError("everyone waits for something that will never happen")
-        self._now_s += max(timeout_s, 0.0)
-        if self._each_turn is not None:
-            self._each_turn()
-        return self._really_select(0)
-
-
-def run(work: Coroutine[Any, Any, T], each_turn: Callable[[], None] | None = None) -> T:
-    """Run work under virtual time."""
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(each_turn)) as runner:
-        return runner.run(work)
 
 
 class LoopClock:

@@ -7,7 +7,7 @@ own: the loop never waits for a disk.
 
 import asyncio
 from collections.abc import Collection, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final
 
@@ -76,8 +76,8 @@ class RecordWorker:
             release.set()
             await leasing
 
-    async def step(self, thread: ThreadPoolExecutor) -> bool:
-        """Fold one batch; return whether there was one."""
+    async def step(self, thread: Executor | None) -> bool:
+        """Fold one batch; return whether there was one. It happens on `thread`, or where the loop does such things."""
         leases = list(self._leases.held().values())
         await self._find_positions(thread, leases)
         await self._housekeep(thread, leases)
@@ -99,7 +99,7 @@ class RecordWorker:
             await asyncio.sleep(_STALE_PAUSE_S)
         return True
 
-    async def _find_positions(self, thread: ThreadPoolExecutor, leases: Collection[Lease]) -> None:
+    async def _find_positions(self, thread: Executor | None, leases: Collection[Lease]) -> None:
         known = self._offsets
         if known.keys() == set(leases):
             return
@@ -137,7 +137,7 @@ class RecordWorker:
         self._offsets.update((lease, frames[-1].offset) for lease, frames in batch)
         self.folded += _events(batch)
 
-    async def _housekeep(self, thread: ThreadPoolExecutor, leases: list[Lease]) -> None:
+    async def _housekeep(self, thread: Executor | None, leases: list[Lease]) -> None:
         now_ms = self._clock.monotonic_ms()
         if now_ms - self._committed_ms >= RECORD_COMMIT_MS:
             await self._commit()

@@ -1,0 +1,138 @@
+"""Runs the stages of one installation, turn by turn, and moves its clock from one thing due to the next."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import msgspec
+
+from clarion.app.assembly import broadcast_worker, channel_pool, fetch_pool, plan_worker, record_worker, sender
+from clarion.domain.channel import CHANNELS, Channel
+from clarion.domain.limits import LEASE_TTL_MS_MAX
+from clarion.journal import topics
+from clarion.journal.consumer import LeasedPartitions
+from clarion.journal.events import BroadcastJob
+from clarion.testing.clock import SetClock
+from clarion.testing.inapp import InappChunks
+from clarion.testing.installation import Installation
+from clarion.testing.sending import Sent, WatchedSender
+
+ROUNDS_MAX: Final = 10_000
+"""Rounds of planning and sending that one instant may take; more is a circle."""
+TIMERS_A_TURN: Final = 1_000
+DELIVERY_CHECK_S: Final = 0.002
+"""How long, in the loop's time, senders work before they are asked whether they are done."""
+DELIVERY_WAIT_S: Final = 3_600
+"""How long, in the loop's time, sending what is due may take; more is a circle."""
+TRIM_MS: Final = 3_600_000
+_OWNER: Final = "testing"
+_JOB: Final = msgspec.msgpack.Decoder(BroadcastJob)
+
+
+class Turns:
+    """All stages of an installation under one hand."""
+
+    def __init__(self, parts: Installation, clock: SetClock, sent: Sent) -> None:
+        self._parts = parts
+        self._clock = clock
+        self._journal = parts.journal
+        self._leases: dict[str, LeasedPartitions] = {}
+        self._fetches = fetch_pool(parts)
+        self._planner = plan_worker(parts, self._leased(topics.GROUP_PLAN), self._fetches)
+        self._broadcasts = broadcast_worker(parts, self._leased(topics.GROUP_BROADCAST))
+        self._recorder = record_worker(parts, self._leased(topics.GROUP_RECORD))
+        self._sender = sender(parts, WatchedSender)
+        self._sender.sent = sent
+        self._inapp = InappChunks(parts.journal, sent)
+        self._pools: dict[Channel, asyncio.Task[None]] = {}
+        self._stop = asyncio.Event()
+        self._cancelled_seen = 0
+        self._trimmed_ms = clock.now_ms()
+
+    async def settle(self) -> None:
+        """Do everything that is due now. Raises `RuntimeError` when that does not come to an end."""
+        for _ in range(ROUNDS_MAX):
+            for leases in self._leases.values():
+                await leases.step()
+            if not await self._round():
+                return
+        raise RuntimeError(f"{ROUNDS_MAX:,} rounds at one instant: something goes round in a circle")
+
+    async def run_until(self, end_ms: int) -> None:
+        """Settle at every instant at which something falls due, up to and including the last one."""
+        await self.settle()
+        while (due_ms := self._next_due_ms()) is not None and due_ms <= end_ms:
+            self._clock.set(due_ms)
+            while await self._journal.fire(self._clock.now_ms(), TIMERS_A_TURN):
+                await self.settle()
+            await self.settle()
+            await self._trim()
+        self._clock.set(end_ms)
+        await self.settle()
+
+    async def close(self) -> None:
+        """Stop the senders and the calls of fetch steps."""
+        self._stop.set()
+        await self._fetches.close()
+        await asyncio.gather(*self._pools.values())
+
+    async def _round(self) -> bool:
+        """Let each stage do what it can; return whether any did."""
+        worked = await self._plan()
+        await self._fetches.idle()
+        worked |= await self._broadcasts.turn()
+        worked |= await self._deliver()
+        while await self._recorder.step(None):
+            worked = True
+        self._inapp.look()
+        return worked
+
+    async def _plan(self) -> bool:
+        before = self._cancelled_seen
+        self._cancelled_seen, _ = self._journal.cancelled_since(before)
+        cancelled = self._cancelled_seen != before
+        held = self._leases[topics.GROUP_PLAN].held().items()
+        planned = [await self._planner.step(partition, lease, cancelled) for partition, lease in held]
+        return any(planned) or cancelled
+
+    async def _deliver(self) -> bool:
+        waiting = [channel for channel in CHANNELS if self._waiting(channel)]
+        for channel in waiting:
+            if channel not in self._pools:
+                self._pools[channel] = asyncio.create_task(await self._deliverer(channel))
+        async with asyncio.timeout(DELIVERY_WAIT_S):
+            for channel in waiting:
+                while self._waiting(channel):
+                    if self._pools[channel].done():
+                        self._pools[channel].result()
+                    await asyncio.sleep(DELIVERY_CHECK_S)
+        return bool(waiting)
+
+    async def _deliverer(self, channel: Channel) -> Coroutine[Any, Any, None]:
+        leases = self._leased(topics.group_deliver(channel))
+        await leases.step()
+        return channel_pool(self._parts, leases, self._sender, channel, _OWNER).run(self._stop)
+
+    def _waiting(self, channel: Channel) -> bool:
+        return self._journal.backlog(topics.group_deliver(channel)) > 0
+
+    def _next_due_ms(self) -> int | None:
+        """Return when the next timer fires or the next broadcast begins."""
+        begins = (
+            _JOB.decode(cursor.payload).request.send_at_ms or 0 for cursor in self._journal.cursors(None, "running")
+        )
+        later = [due_ms for due_ms in begins if due_ms > self._clock.now_ms()]
+        timer_ms = self._journal.next_due_ms()
+        return min(later if timer_ms is None else [timer_ms, *later], default=None)
+
+    async def _trim(self) -> None:
+        """Forget what an installation would have forgotten by now."""
+        now_ms = self._clock.now_ms()
+        if now_ms - self._trimmed_ms >= TRIM_MS:
+            self._trimmed_ms = now_ms
+            await self._journal.trim(now_ms - self._parts.config.journal.retention_hours * TRIM_MS)
+
+    def _leased(self, group: str) -> LeasedPartitions:
+        leases = LeasedPartitions(self._journal, group, _OWNER, self._clock, ttl_ms=LEASE_TTL_MS_MAX)
+        self._leases[group] = leases
+        return leases
