@@ -12,7 +12,7 @@ LOCK := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-fast test-e2e check format format-check lint types contracts demo bench chaos lock clean
+.PHONY: help setup test test-fast test-slow test-e2e check format format-check lint types contracts demo bench chaos lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,10 +26,13 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: test-fast test-e2e  ## Run every test (ARGS= goes to pytest)
+test: test-fast test-slow test-e2e  ## Run every test (ARGS= goes to pytest)
 
-test-fast: $(STAMP)  ## Run all but the end-to-end tests
-	$(BIN)/pytest -n 2 -m "not e2e" $(ARGS)
+test-fast: $(STAMP)  ## Run the tests that take no time and start no processes
+	$(BIN)/pytest -n 2 -m "not e2e and not slow" $(ARGS)
+
+test-slow: $(STAMP)  ## Run the long searches: crashes, every zone, random histories
+	$(BIN)/pytest -n 2 -m "slow and not e2e" $(ARGS)
 
 # One at a time: these start real processes and measure time, so they get the machine to themselves.
 test-e2e: $(STAMP)  ## Run the end-to-end tests

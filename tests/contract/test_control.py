@@ -49,6 +49,7 @@ async def test_another_master_key_is_found_out_at_the_start(house):
         SqliteControl(house.data_dir, FileVault(bytes(32)), Clock())
 
 
+@pytest.mark.slow
 async def test_what_was_written_survives_the_kill_of_its_writer(house):
     """The child is killed by itself, the moment the call has returned."""
     script = """
@@ -186,6 +187,7 @@ async def test_template_versions_grow_and_need_their_category(house):
     assert await categories.remove(T, "greetings")
 
 
+@pytest.mark.slow
 async def test_categories_are_bounded(house):
     for number in range(CATEGORIES_PER_TENANT_MAX):
         await house.control.categories.put(T, Category(f"c{number}"))

@@ -86,6 +86,7 @@ async def test_tenants_and_kinds_are_blind_to_each_other(house):
     assert (await definitions.get(T, K, "x")).body == b"{}"
 
 
+@pytest.mark.slow
 async def test_definitions_are_bounded_and_a_removed_one_makes_room(house):
     definitions = house.control.definitions
     for number in range(DEFINITIONS_PER_KIND_MAX):

@@ -100,6 +100,7 @@ def test_nobody_changes_a_bucket_between_reading_and_storing(tmp_path):
     other.close()
 
 
+@pytest.mark.slow
 def test_processes_lose_no_count(tmp_path):
     number, processes = 300, 4
     running = [subprocess.Popen([sys.executable, "-c", COUNTING, str(tmp_path), str(number)]) for _ in range(processes)]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo, available_timezones
 
+import pytest
 from dateutil.rrule import rrulestr
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -101,6 +102,7 @@ def offset(zone, at_ms):
     return datetime.fromtimestamp(at_ms / 1000, zone).utcoffset()
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(crons(), instants())
 def test_cron_occurs_when_a_walker_who_watches_the_clock_says(cron, instant):
@@ -110,6 +112,7 @@ def test_cron_occurs_when_a_walker_who_watches_the_clock_says(cron, instant):
     assert found == list(walked(matches, zone, after_ms, until_ms))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.sets(st.integers(0, 23), min_size=1), st.sets(st.integers(0, 59), min_size=1, max_size=10), instants())
 def test_an_rrule_goes_by_the_same_clock(hours, minutes, instant):
@@ -195,6 +198,7 @@ LATE = st.datetimes(datetime(LATE_YEARS[0], 1, 1), datetime(LATE_YEARS[-1], 12, 
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(rules(), LATE, st.timedeltas(timedelta(0), timedelta(days=400)))
 def test_a_rule_means_what_dateutil_takes_it_for(text, start, later):
@@ -217,6 +221,7 @@ TEXTS = st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=30)
 STARTS = st.just("2030-01-31T23:59") | TEXTS
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(TEXTS | crons().map(lambda cron: cron[0]), TEXTS | rules(), STARTS, instants())
 def test_any_text_is_refused_or_has_times_to_come(cron, rule, start, instant):

@@ -63,7 +63,7 @@ class House:
             expressions=CelExpressions(),
             vendors=catalogue.load(),
         )
-        self.routes = api._routes(self.parts)
+        self.routes = [*api.routes(self.parts), *api._ops(self.parts)]
         self.tokens = UserTokens(vault)
         self.failures: list[str] = []
         self.parts.telemetry.log = self._log

@@ -156,6 +156,7 @@ def _bodies(house):
             yield route, bodies.map(lambda body: {"notifications": [body]}) if route.itemwise else bodies
 
 
+@pytest.mark.slow
 def test_no_body_is_a_server_error(running):
     house, runner = running
     taken = {route.path: _tried(house, runner, route, bodies) for route, bodies in _bodies(house)}

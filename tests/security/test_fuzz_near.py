@@ -27,6 +27,10 @@ STEPS = [
     {"kind": "delay", "name": "rest", "at": "09:00", "days": [1, 5]},
     {"kind": "wait_until", "name": "paid", "event": "paid", "where": "event.n == data.text", "timeout": "1h"},
 ]
+ROUNDUP = [
+    {"kind": "digest", "name": "collect", "window": {"fixed": "1h"}},
+    {"kind": "send", "name": "tell", "template": "wide"},
+]
 FILTER = {"all": [{"topic": "fans"}, {"not": {"attribute": "a.b", "in": [1, "x"]}}, {"seen_within": "7d"}]}
 QUIET = {"windows": [{"start": "22:00", "end": "08:00", "days": [1, 7]}], "channels": ["sms", "push"]}
 NOTE = {"to": ["ada", {"phone": "+14155550101"}], "template": "note", "data": {"text": "x"}, "category": "news",
@@ -40,7 +44,7 @@ QUOTA = {"rate_per_s": 10, "burst": 100, "daily": 1_000}
 DAILY = {"rrule": "FREQ=WEEKLY;BYDAY=MO,FR", "start": "2026-12-01T09:00", "zone": "Asia/Kolkata"}
 TARGET = {"to": {"topic": "fans"}, "template": "note", "data": {"text": "x"}, "too_late": "1h", "expires_after": "2d"}
 CATEGORY = {"lane": "bulk", "defaults": {"sms": False}, "hold_max": "12h", "over_cap": "digest",
-            "digest_workflow": "flow", "caps": [{"limit": 3, "per": "1h", "channel": "sms"}],
+            "digest_workflow": "roundup", "caps": [{"limit": 3, "per": "1h", "channel": "sms"}],
             "route": {"first": ["push", {"all": ["sms", "email"]}], "until": "seen", "within": "2m"}}  # fmt: skip
 USER = {"email": "a@b.example", "phone": "+14155550101", "contacts": {"email": ["c@d.example"]}, "zone": "Asia/Tokyo",
         "locale": "pt-BR", "attributes": {"plan": {"name": "pro"}}, "quiet_hours": QUIET, "topics": ["fans"],
@@ -136,6 +140,7 @@ def running(furnished):
             made = await house.ok("POST", "/v1/tenants/acme/keys", {"scopes": ["*"]}, key=OPERATOR_KEY)
             wide = {"sms": {"body": "b"}, "push": {"title": "t"}, "email": {"subject": "s", "text": "t"}}
             await house.ok("PUT", "/v1/templates/wide", {"channels": wide})
+            await house.ok("PUT", "/v1/workflows/roundup", {"steps": ROUNDUP})
             for path in ("/v1/workflows/flow", "/v1/segments/fans", "/v1/event-rules/paid"):
                 await house.ok("PUT", path, GOOD[path.rpartition("/")[0] + "/{key}"])
             sent = await house.ok("POST", "/v1/notifications", NOTE | {"cancellation_key": "kept"})

@@ -94,6 +94,7 @@ def moments(draw):
     return zone, draw(st.sampled_from(changed)) + draw(st.integers(-1_500, 1_500)) * MINUTE_MS
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(hours, moments())
 def test_the_release_is_the_first_allowed_minute(quiet, moment):
