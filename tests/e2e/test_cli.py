@@ -150,7 +150,11 @@ def test_config_prints_a_file_that_can_be_used(shell, tmp_path):
 
 def test_the_demo_runs_and_runs_again_on_its_own_data(shell, tmp_path):
     for _ in range(2):
-        last = shell("demo", "--once", "--data-dir", str(tmp_path / "demo")).splitlines()[-1]
+        *lines, last = shell("demo", "--once", "--data-dir", str(tmp_path / "demo")).splitlines()
+        told = dict(line.split(maxsplit=1) for line in lines if line.split()[:1] in (["Held"], ["Digest"], ["Explain"]))
+        assert "quiet_hours hold" in told["Explain"]
+        assert "is held until" in told["Held"]
+        assert told["Digest"].endswith("20 comments on your run, runner 1 first")
         summary = msgspec.json.decode(last)
         assert summary["lost"] == summary["failed"] == 0
         assert summary["accepted"] == 23

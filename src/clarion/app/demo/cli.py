@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from clarion.app.commands.remote import Refused, Remote, Unreachable
-from clarion.app.demo import furniture, report, story
+from clarion.app.demo import deciding, furniture, report, story
 from clarion.app.demo.mailbox import HOST, Mailbox, free_port
 from clarion.app.supervisor import PARENT_VARIABLE
 from clarion.domain.errors import OperatorError
@@ -68,7 +68,8 @@ def _play(console: Console, folder: Path, remote: Remote, mailbox: Mailbox) -> r
         f"{len(mailed) - len(missing)} received",
         highlight=False,
     )
-    _tell_where_to_look(console, folder, remote, tenant)
+    _tell(console, deciding.show(tenant))
+    _tell(console, _where_to_look(folder, remote, tenant))
     return summary
 
 
@@ -79,9 +80,9 @@ def _tenant(operator: Remote) -> Remote:
     return operator.with_key(made["key"])
 
 
-def _tell_where_to_look(console: Console, folder: Path, remote: Remote, tenant: Remote) -> None:
+def _where_to_look(folder: Path, remote: Remote, tenant: Remote) -> Iterable[tuple[str, str]]:
     token = tenant.post(f"/v1/users/{furniture.user_id(1)}/tokens", {})["token"]
-    lines = (
+    return (
         ("API", f"{remote.url}/docs"),
         ("An inbox", f"curl -H 'Authorization: Bearer {token}' {remote.url}/v1/inbox"),
         ("Sandbox", f"curl -H 'Authorization: Bearer {tenant.key}' {remote.url}/v1/sandbox/messages"),
@@ -89,8 +90,11 @@ def _tell_where_to_look(console: Console, folder: Path, remote: Remote, tenant: 
         ("Mail", f"{folder / 'mail'}"),
         ("Logs", f"{folder / LOG_FILE}"),
     )
-    for name, where in lines:
-        console.print(f"{name:>9}  {where}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _tell(console: Console, lines: Iterable[tuple[str, str]]) -> None:
+    for name, text in lines:
+        console.print(f"{name:>9}  {text}", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What the demo puts into an empty tenant over the public API: categories, templates, users, a topic, providers."""
+"""What the demo puts into an empty tenant over the public API: categories, templates, a workflow, users, a topic, providers."""
 
 import base64
 import hashlib
@@ -52,6 +52,9 @@ TEMPLATES: Final[dict[str, dict[str, Any]]] = {
             "email": {"subject": "Your sign-in code", "text": "{{ code }} is your sign-in code."},
         },
     },
+    "comments": {
+        "channels": {"inapp": {"title": "{{ digest.count }} comments on your run, {{ digest.items[0].name }} first"}},
+    },
     "summer_sale": {
         "category": "marketing",
         "channels": {
@@ -60,11 +63,25 @@ TEMPLATES: Final[dict[str, dict[str, Any]]] = {
         },
     },
 }
+WORKFLOWS: Final[dict[str, dict[str, Any]]] = {
+    "comments": {
+        "steps": [
+            {"kind": "digest", "name": "collect", "window": {"fixed": "1s"}},
+            {"kind": "send", "name": "tell", "template": "comments"},
+        ],
+        "variables": ["name"],
+    },
+}
 
 
 def user_id(number: int) -> str:
     """Return the id of a user; users count from 1."""
     return f"user-{number:02}"
+
+
+def zone_of(number: int) -> str:
+    """Return where a user lives, as an IANA zone."""
+    return _ZONES[number % len(_ZONES)]
 
 
 def email_of(number: int) -> str:
@@ -83,6 +100,8 @@ def furnish(demo: Remote, mailbox: Mailbox) -> None:
         demo.put(f"/v1/categories/{key}", category)
     for key, template in TEMPLATES.items():
         demo.put(f"/v1/templates/{key}", template)
+    for key, workflow in WORKFLOWS.items():
+        demo.put(f"/v1/workflows/{key}", workflow)
     demo.put(f"/v1/topics/{TOPIC}", {"name": "Runners"})
     lines = b"\n".join(msgspec.json.encode(_user(number)) for number in range(1, USERS + 1))
     report = msgspec.json.decode(demo.call("POST", "/v1/users/bulk", lines, "application/x-ndjson"))
@@ -116,7 +135,7 @@ def _user(number: int) -> dict[str, Any]:
         "chat": f"U{number:04}",
         "webhook": f"https://hooks.example.com/{user_id(number)}",
         "locale": ("en", "de", "fr")[number % 3],
-        "zone": _ZONES[number % len(_ZONES)],
+        "zone": zone_of(number),
         "attributes": {"name": name, "plan": "pro" if number % 4 == 0 else "free"},
         "devices": [
             {"id": "phone", "channel": "push", "token": f"device-token-{number:04}-{'x' * 64}"},
