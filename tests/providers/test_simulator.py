@@ -86,6 +86,15 @@ async def test_all_three_are_accepted_and_written_down(clients):
         (key(1), "push", 2, "accepted", True),
     ]
     assert {len(r["hash"]) for r in at.sim.receipts()} == {16}
+    assert not any("body" in r for r in at.sim.receipts())
+
+
+async def test_what_messages_hold_is_kept_when_asked(clients):
+    at = await clients(bodies=True)
+    message = push(1)
+    await send_push(at, message)
+    (receipt,) = at.sim.receipts()
+    assert msgspec.json.decode(receipt["body"])["message"]["token"] == message.address
 
 
 async def test_hundreds_at_once_over_one_connection(clients):

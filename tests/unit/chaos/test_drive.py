@@ -14,6 +14,15 @@ def test_a_batch_names_an_id_per_item_and_none_where_one_was_refused() -> None:
     assert line.ids == ["a", None, "c"]
 
 
+def test_204_is_ok_and_names_nothing() -> None:
+    assert classify("k", Answer(204, b""), 5).result == "ok"
+
+
+def test_an_event_names_the_notifications_it_made() -> None:
+    line = classify("k", Answer(202, b'{"id":"evt_1","notifications":[{"id":"a"}],"skipped":[]}'), 5)
+    assert line.ids == ["a"]
+
+
 @pytest.mark.parametrize("status", [409, 429, 500, 502, 503, 507])
 def test_what_may_still_be_taken_is_unknown(status: int) -> None:
     assert classify("k", Answer(status, b"later"), 5).result == "unknown"

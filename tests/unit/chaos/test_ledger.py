@@ -45,6 +45,7 @@ def test_only_settled_keys_owe_deliveries(tmp_path: Path) -> None:
     )
     account = add_up(read(tmp_path / "ledger"))
     assert account.owed == {"x": 2, "z": 1}
+    assert account.ids == {"ok": ["x", None, "z"]}
     assert account.refused == 1
     assert account.unsettled == ["lost", "silent"]
     assert account.contradictions == []

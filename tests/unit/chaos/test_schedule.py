@@ -12,3 +12,9 @@ def test_pauses_stay_in_bounds_and_every_role_is_hit() -> None:
     drawn = list(kills(1, 500))
     assert all(PAUSE_MS[0] <= kill.pause_ms <= PAUSE_MS[1] and 0 <= kill.pick < 1 for kill in drawn)
     assert set(Counter(kill.role for kill in drawn)) == set(VICTIMS)
+
+
+def test_a_case_chooses_whom_it_kills_and_when() -> None:
+    drawn = list(kills(1, 200, {"api": 1, "scheduler": 1}, 1.0))
+    assert {kill.role for kill in drawn} == {"api", "scheduler"}
+    assert all(kill.working for kill in drawn)

@@ -68,16 +68,17 @@ class Case(Protocol):
         """Define what the client's requests name."""
         ...
 
-    def plans(self) -> Iterator[Plan | None]:
-        """Return what the client asks for; None stands for nothing just now."""
+    def plans(self, receipts_file: Path) -> Iterator[Plan | None]:
+        """Return what the client asks for, knowing what has arrived; None stands for nothing just now."""
         ...
 
     def killed(self, share: float) -> None:
         """Note that this share (0 to 1) of the kills is done."""
         ...
 
-    def calm(self, client: Remote, account: Callable[[], Account]) -> None:
-        """Return when the client may stop asking: nobody is killed any more. `account` adds up its ledger."""
+    def calm(self, client: Remote, account: Callable[[], Account]) -> bool:
+        """Return when the client may stop asking: nobody is killed any more. `account` adds up its ledger. False says that
+        what had to happen before did not in time, which the verdict will show."""
         ...
 
     def judge(self, evidence: Evidence, observed: Observed, remains: Remains) -> Verdict:

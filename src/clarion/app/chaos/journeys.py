@@ -11,7 +11,7 @@ from clarion.app.load import people
 
 INSTANCES: Final = 2_000
 USERS: Final = 60
-DIGEST_USERS: Final = 5
+DIGEST_USERS: Final = 4
 """Few, so that a digest collects many."""
 THREADS: Final = 2
 LIST_USERS: Final = 4

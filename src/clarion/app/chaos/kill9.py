@@ -2,6 +2,7 @@
 falsely, and each duplicate is one the product knows of."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 from clarion.app.chaos import workload
@@ -33,15 +34,16 @@ class Kill9:
         furnish.provider(client, "push", ready)
         furnish.users(client, workload.USERS, profiles=False, progress=lambda done: None)
 
-    def plans(self) -> Iterator[Plan]:
+    def plans(self, receipts_file: Path) -> Iterator[Plan]:
         """Return requests without end."""
         return workload.plans(self._seed)
 
     def killed(self, share: float) -> None:
         """Do nothing: the load is the same throughout."""
 
-    def calm(self, client: Remote, account: Callable[[], Account]) -> None:
+    def calm(self, client: Remote, account: Callable[[], Account]) -> bool:
         """Return at once: there is always more to ask for."""
+        return True
 
     def judge(self, evidence: Evidence, observed: Observed, remains: Remains) -> Verdict:
         """Return the verdict on the deliveries."""

@@ -72,13 +72,13 @@ class ChaosRun:
             secret = furnish.tenant(system)
             client = system.client(secret)
             self._case.furnish(client, simulator.ready)
-            with self._load(system.port, secret) as driver:
+            with self._load(system.port, secret, simulator.ready.receipts_file) as driver:
                 self._break(system, driver)
-                self._case.calm(client, self._account)
+                rests = self._case.calm(client, self._account)
             account = self._account()
             self._tell(f"{len(account.owed)} acknowledged, {account.refused} refused; draining")
             observer = Observer(client, account.owed)
-            if not observer.drain(DRAIN_TIMEOUT_S):
+            if not (rests and observer.drain(DRAIN_TIMEOUT_S)):
                 self._tell(f"still not drained after {DRAIN_TIMEOUT_S:g} s")
             simulator.check()
             observed = self._observe(observer)
@@ -106,10 +106,10 @@ class ChaosRun:
         raise RunError("; ".join(self.notes))
 
     @contextlib.contextmanager
-    def _load(self, port: int, secret: str) -> Iterator[Driver]:
+    def _load(self, port: int, secret: str, receipts_file: Path) -> Iterator[Driver]:
         """Ask in a thread of its own; at the end every request is settled."""
         ledger = ledgers.Ledger(self._ledger_file)
-        driver = Driver(HOST, port, secret, ledger, self._case.plans())
+        driver = Driver(HOST, port, secret, ledger, self._case.plans(receipts_file))
         failure: list[BaseException] = []
 
         def drive() -> None:

@@ -33,12 +33,10 @@ class Workflows:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._askings = list(askings(seed))
-        self._receipts_file = Path()
         self._share = 0.0
 
     def furnish(self, client: Remote, ready: SimulatorReady) -> None:
         """Define the workflows and their template, the push provider and users."""
-        self._receipts_file = ready.receipts_file
         for key, body in templates().items():
             client.put(f"/v1/templates/{key}", body)
         for key, body in definitions().items():
@@ -46,9 +44,9 @@ class Workflows:
         furnish.provider(client, "push", ready)
         furnish.users(client, USERS, profiles=False, progress=lambda done: None)
 
-    def plans(self) -> Iterator[Plan | None]:
+    def plans(self, receipts_file: Path) -> Iterator[Plan | None]:
         """Return reactions as they become due, and triggers as kills let them."""
-        owners = Owners(Arrivals(self._receipts_file), self._seed)
+        owners = Owners(Arrivals(receipts_file), self._seed)
         askings, started = iter(self._askings), 0
         while True:
             plan = owners.due()
@@ -61,11 +59,11 @@ class Workflows:
         """Let as large a share of the triggers go."""
         self._share = share
 
-    def calm(self, client: Remote, account: Callable[[], ledger.Account]) -> None:
+    def calm(self, client: Remote, account: Callable[[], ledger.Account]) -> bool:
         """Wait until every trigger is acknowledged and whatever it started is over; people react until then."""
         keys = [asking.plan.key for asking in self._askings]
         wait_for("every trigger is settled", lambda: account().ids.keys() >= set(keys), SETTLE_TIMEOUT_S, _POLL_S)
-        Observer(client, account().owed).drain(DRAIN_TIMEOUT_S)
+        return Observer(client, account().owed).drain(DRAIN_TIMEOUT_S)
 
     def judge(self, evidence: Evidence, observed: Observed, remains: Remains) -> Verdict:
         """Return the verdict on instances, digests and messages."""
