@@ -44,6 +44,7 @@ class Event(StrEnum):
     RELEASED = "released"
     SKIPPED = "skipped"
     MERGED = "merged"
+    FOLLOWED = "followed"
 
 
 TERMINAL: Final = frozenset(state for state in State if state >= State.SENT)

@@ -16,7 +16,8 @@ class Accepted(NamedTuple):
     """One notification to plan, with the lane it came on.
 
     `step` names the workflow step that sends. `route`, if any, takes the place of the category's. `since_ms` is when it was
-    held first (Unix ms), None when it never was; `place` is then where in a route that was.
+    held first (Unix ms), None when it never was; `place` is then where in a route that was. `why` says why a route has
+    come here.
     """
 
     lane: Lane
@@ -28,6 +29,7 @@ class Accepted(NamedTuple):
     route: Route | None = None
     since_ms: int | None = None
     place: Place | None = None
+    why: str = ""
 
 
 def unpack(lane: Lane, frame: AcceptedFrame) -> Iterable[Accepted]:
@@ -60,11 +62,13 @@ class PlannedColumns:
         """Return the index of the shared facts behind deliveries, kept once a frame."""
         return self._settings.setdefault(facts, len(self._settings))
 
-    def delivery(self, index: int, row: DeliverRow, planned: Planned, profile_id: int, setting: int) -> None:
-        """Add a delivery, whatever was decided about it, of the notification at an index."""
+    def delivery(
+        self, index: int, row: DeliverRow, planned: Planned, profile_id: int, setting: int, why: str = ""
+    ) -> None:
+        """Add a delivery, whatever was decided about it, of the notification at an index. `why` is kept with what is sent."""
         decision, channel, held_ms = planned.decision, NAMES[planned.channel], None
         if isinstance(decision, Send):
-            reason, detail, verdict = 0, "", "send"
+            reason, detail, verdict = 0, why, "send"
         else:
             reason, detail, verdict = int(decision.reason), decision.detail, _VERDICTS[type(decision)]
             if isinstance(decision, Hold):

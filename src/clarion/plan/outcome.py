@@ -85,7 +85,7 @@ class PlanWriter:
                 if row.delivery_id in self._seen:
                     continue  # two inline recipients of one request share an address
                 self._seen.add(row.delivery_id)
-                self._columns.delivery(index, row, planned, profile_id, facts)
+                self._columns.delivery(index, row, planned, profile_id, facts, item.why)
                 if isinstance(planned.decision, Send):
                     self._send(item, user, planned.channel, row, places)
                 elif not isinstance(planned.decision, Skip) and planned.channel not in held:
@@ -156,7 +156,7 @@ def _by_channel(
             for row, one in zip(rows, planned, strict=True)
             if one.channel in fallback.channels and isinstance(one.decision, Send | Hold)
         ]
-        place = Place(fallback.path, fallback.until, fallback.within_ms, fallback.rest, made)
+        place = Place(fallback.path, fallback.until, fallback.within_ms, fallback.rest, made, fallback.channels)
         # The innermost comes first: a channel belongs to the route closest to it.
         for channel in fallback.channels:
             places.setdefault(channel, place)

@@ -13,6 +13,7 @@ import msgspec
 from clarion.domain.channel import Lane
 from clarion.domain.decision import Hold, Reason
 from clarion.domain.delivery_state import State
+from clarion.domain.duration import duration_text
 from clarion.domain.limits_deciding import (
     HOLD_MS_MAX,
 )
@@ -149,7 +150,7 @@ class Resumptions:
         elif row.cause == FORGET:
             self._overlay[_PREFIX + row.tag] = None
         elif place is not None and (self._out_of_time(row, place) if row.cause == UNMET else self._failed(row, place)):
-            self.items.append(_item(row, route=place.rest))
+            self.items.append(_item(row, route=place.rest, why=_why(row, place)))
 
     def failed(self, item: Accepted, to: Recipient, place: Place) -> None:
         """Go on behind a held channel that turned out not to be sendable."""
@@ -202,8 +203,20 @@ class Resumptions:
         self.timers.append(Timer(b"f" + row.tag, due_ms, topics.accepted(Lane.BULK), self._partition, payload))
 
 
+def _why(row: Resumed, place: Place) -> str:
+    before = " and ".join(place.channels)
+    if row.cause == FAILED:
+        return f"{before} failed"
+    return f"{before} was not {place.until} within {duration_text(place.within_ms or 0)}"
+
+
 def _item(
-    row: Resumed, *, route: Route | None = None, place: Place | None = None, since_ms: int | None = None
+    row: Resumed,
+    *,
+    route: Route | None = None,
+    place: Place | None = None,
+    since_ms: int | None = None,
+    why: str = "",
 ) -> Accepted:
     return Accepted(
         row.lane,
@@ -215,4 +228,5 @@ def _item(
         route=route,
         since_ms=since_ms,
         place=place,
+        why=why,
     )

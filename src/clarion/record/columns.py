@@ -140,8 +140,9 @@ def _deliveries(frame: events.PlannedFrame, digests: Sequence[bytes]) -> Iterabl
             id_, tenants[of], user_id, channel, address, State.PLANNED, planned_ms=at_ms, step=step,
             profile_id=profile_id, setting=setting,
         )  # fmt: skip
+        row.detail = detail
         if reason:
-            row.reason, row.detail = reason, detail
+            row.reason = reason
             if held_ms is not None:
                 row.state, row.retry_ms = State.HELD, held_ms
             else:

@@ -71,6 +71,9 @@ def test_a_push_unseen_for_two_minutes_becomes_an_sms(people):
         assert world.to_send(SMS) == []
         await world.pass_time(2_000)
         assert world.to_send(SMS) == ["accepted-day"]
+        world.ledger.fold()
+        (why,) = [told.detail for told in world.ledger.attempts if told.event == "followed"]
+        assert why == "push was not seen within 2m"
         await world.pass_time(10 * 24 * HOUR_MS)
         assert world.to_send(SMS) == ["accepted-day"]
 

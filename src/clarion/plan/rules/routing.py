@@ -27,13 +27,14 @@ class Fallback(NamedTuple):
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
-    """A place in a route: what it waits for, how it goes on, and the deliveries made for it."""
+    """A place in a route: what it waits for, how it goes on, the deliveries made for it and on which channels."""
 
     path: str
     until: str
     within_ms: int | None
     rest: Route
     delivery_ids: list[bytes]
+    channels: tuple[Channel, ...]
 
 
 class Routed(NamedTuple):

@@ -55,7 +55,10 @@ class Fold:
                 continue
             known[row.id] = changed[row.id] = row
             if row.state is State.HELD:
-                self._tell_hold(at_ms, Event.HELD, row, row)
+                self._tell_plan(at_ms, Event.HELD, row, row)
+            elif row.state is State.PLANNED and row.detail:
+                self._tell_plan(at_ms, Event.FOLLOWED, row, row)
+                row.detail = ""
             self._count(at_ms, row.tenant, row.channel, _NAME_OF_PLANNED[row.state], row.reason)
 
     def _decided_again(self, at_ms: int, held: Delivery, row: Delivery) -> None:
@@ -65,11 +68,11 @@ class Fold:
             return
         held.reason, held.detail, held.retry_ms = row.reason, row.detail, row.retry_ms
         held.finished_ms, held.profile_id, held.setting = row.finished_ms, row.profile_id, row.setting
-        self._tell_hold(at_ms, event, held, row)
+        self._tell_plan(at_ms, event, held, row)
         self._move(held, event)
         self._count(at_ms, held.tenant, held.channel, event, row.reason)
 
-    def _tell_hold(self, at_ms: int, event: Event, held: Delivery, row: Delivery) -> None:
+    def _tell_plan(self, at_ms: int, event: Event, held: Delivery, row: Delivery) -> None:
         self.changes.attempts.append(
             Attempt(held.id, held.tenant, 0, at_ms, at_ms, event, "", row.reason, row.detail, "", "", "", row.retry_ms)
         )
