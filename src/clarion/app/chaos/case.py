@@ -55,6 +55,11 @@ class Case(Protocol):
         ...
 
     @property
+    def writing(self) -> float:
+        """Return the share of kills that come just after the victim has written something."""
+        ...
+
+    @property
     def simulator(self) -> tuple[str, ...]:
         """Return further options of the simulator."""
         ...

@@ -22,6 +22,7 @@ class Kill9:
 
     victims: Final = VICTIMS
     working: Final = WORKING
+    writing: Final = 0.0
     simulator: Final[tuple[str, ...]] = ()
     inboxes: Final = tuple(map(people.user_id, range(workload.USERS)))
 

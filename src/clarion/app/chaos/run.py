@@ -30,6 +30,9 @@ COMMIT_BYTES: Final = 4_096
 """A process that has written this much has committed something."""
 IDLE_S: Final = 5.0
 """How long a victim is waited for that has committed something; there may be nothing to do."""
+WRITE_S: Final = 0.5
+"""How long a victim's next write is waited for."""
+WRITE_POLL_S: Final = 0.0002
 OBSERVE_TRIES: Final = 3
 VICTIM_TIMEOUT_S: Final = 30.0
 SETTLE_TIMEOUT_S: Final = 120.0
@@ -131,13 +134,14 @@ class ChaosRun:
 
     def _break(self, system: System, driver: Driver) -> None:
         """Kill one by one; return when all kills are done and the system is up again."""
-        schedule = kills(self._seed, self._kill_count, self._case.victims, self._case.working)
+        case = self._case
+        schedule = kills(self._seed, self._kill_count, case.victims, case.working, case.writing)
         for number, kill in enumerate(schedule, 1):
             time.sleep(kill.pause_ms / 1000)
             self._kill(system, kill)
-            self._case.killed(number / self._kill_count)
+            case.killed(number / self._kill_count)
             self._tell(f"kill {number}/{self._kill_count}: {kill.role}, {driver.settled} requests settled")
-        self._case.killed(1.0)
+        case.killed(1.0)
         system.wait_ready()
 
     def _kill(self, system: System, kill: Kill) -> None:
@@ -162,14 +166,29 @@ class ChaosRun:
             victim = victims[int(kill.pick * len(victims))]
             with contextlib.suppress(psutil.NoSuchProcess):
                 self.at_work += _has_committed(victim)
+                if kill.write_ms is not None:
+                    _await_write(victim)
+                    time.sleep(kill.write_ms / 1000)
                 victim.kill()
         self.killed[kill.role] = self.killed.get(kill.role, 0) + 1
 
 
 def _has_committed(process: psutil.Process) -> bool:
-    """Return whether a process has written to a store since its start, where the operating system tells."""
+    """Return whether a process has written to a store since its start."""
+    return _written_bytes(process) >= COMMIT_BYTES
+
+
+def _await_write(process: psutil.Process) -> None:
+    """Return as soon as a process writes something, or when it does not for a while."""
+    before, until = _written_bytes(process), time.monotonic() + WRITE_S
+    while _written_bytes(process) == before and time.monotonic() < until:
+        time.sleep(WRITE_POLL_S)
+
+
+def _written_bytes(process: psutil.Process) -> int:
+    """Return what a process has written since its start; where the operating system does not tell, a commit."""
     counters = getattr(process, "io_counters", None)
-    return counters is None or counters().write_chars >= COMMIT_BYTES
+    return COMMIT_BYTES if counters is None else int(counters().write_chars)
 
 
 def _evidence(observed: Observed, remains: Remains) -> Evidence:

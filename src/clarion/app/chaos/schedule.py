@@ -11,22 +11,31 @@ VICTIMS: Final = {"worker": 6, "api": 3, "scheduler": 2, "supervisor": 1}
 """Roles and their weights: whoever sends has most to lose."""
 WORKING: Final = 0.7
 """Share of kills that wait for a victim at work; the others hit whatever is there, mostly processes still starting."""
+WRITE_MS_MAX: Final = 10.0
+"""How long after a write: as long as it takes to commit it and begin with what follows."""
 
 
 class Kill(msgspec.Struct, frozen=True):
     """After `pause_ms`, kill a process of this role; `pick` (0 to 1) chooses among several of it. When `working`, the
-    victim has to have lived long enough to be at work."""
+    victim has to have lived long enough to be at work. With `write_ms` it dies so long after it next wrote something."""
 
     pause_ms: int
     role: str
     pick: float
     working: bool
+    write_ms: float | None = None
 
 
-def kills(seed: int, count: int, victims: Mapping[str, int] = VICTIMS, working: float = WORKING) -> Iterator[Kill]:
-    """Yield `count` kills; the same seed yields the same ones."""
+def kills(
+    seed: int, count: int, victims: Mapping[str, int] = VICTIMS, working: float = WORKING, writing: float = 0.0
+) -> Iterator[Kill]:
+    """Yield `count` kills, shares of which wait for a victim at work and for one that writes; the same seed yields the
+    same ones."""
     chance = random.Random(seed)
     roles, weights = list(victims), list(victims.values())
     for _ in range(count):
         role = chance.choices(roles, weights)[0]
-        yield Kill(chance.randint(*PAUSE_MS), role, chance.random(), chance.random() < working)
+        kill = Kill(chance.randint(*PAUSE_MS), role, chance.random(), chance.random() < working)
+        if writing and chance.random() < writing:
+            kill = msgspec.structs.replace(kill, write_ms=chance.uniform(0, WRITE_MS_MAX))
+        yield kill

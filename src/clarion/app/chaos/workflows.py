@@ -27,6 +27,7 @@ class Workflows:
 
     victims: Final = {"worker": 6, "api": 3, "scheduler": 3}
     working: Final = 1.0
+    writing: Final = 0.7
     simulator: Final = ("--bodies",)
     inboxes: Final[tuple[str, ...]] = ()
 
