@@ -14,7 +14,9 @@ SANDBOX = {"channel": "sms", "vendor": "sandbox"}
 MEMBERS = {"user_ids": ["mine"]}
 ABSENT = {
     ("GET", "/v1/notifications/{id}"): None,
+    ("GET", "/v1/notifications/{id}/explain"): None,
     ("POST", "/v1/notifications/{id}/cancel"): None,
+    ("POST", "/v1/notifications/{id}/seen"): {"user_id": "mine"},
     ("GET", "/v1/broadcasts/{id}"): None,
     ("GET", "/v1/broadcasts/{id}/deliveries"): None,
     ("POST", "/v1/broadcasts/{id}/pause"): None,
@@ -31,6 +33,10 @@ ABSENT = {
     ("POST", "/v1/users/{id}/tokens"): {},
     ("GET", "/v1/users/{id}/preferences"): None,
     ("PUT", "/v1/users/{id}/preferences"): {},
+    ("GET", "/v1/users/{id}/consents"): None,
+    ("GET", "/v1/users/{id}/quiet-hours"): None,
+    ("PUT", "/v1/users/{id}/quiet-hours"): {"windows": []},
+    ("DELETE", "/v1/users/{id}/quiet-hours"): None,
     ("PUT", "/v1/users/{id}/devices/{device_id}"): DEVICE,
     ("DELETE", "/v1/users/{id}/devices/{device_id}"): None,
     ("GET", "/v1/topics/{key}"): None,
@@ -42,6 +48,17 @@ ABSENT = {
     ("DELETE", "/v1/categories/{key}"): None,
     ("GET", "/v1/templates/{key}"): None,
     ("DELETE", "/v1/templates/{key}"): None,
+    ("GET", "/v1/workflows/{key}"): None,
+    ("DELETE", "/v1/workflows/{key}"): None,
+    ("GET", "/v1/segments/{key}"): None,
+    ("DELETE", "/v1/segments/{key}"): None,
+    ("GET", "/v1/segments/{key}/preview"): None,
+    ("GET", "/v1/schedules/{key}"): None,
+    ("DELETE", "/v1/schedules/{key}"): None,
+    ("POST", "/v1/schedules/{key}/pause"): None,
+    ("POST", "/v1/schedules/{key}/resume"): None,
+    ("GET", "/v1/event-rules/{key}"): None,
+    ("DELETE", "/v1/event-rules/{key}"): None,
     ("GET", "/v1/providers/{name}"): None,
     ("DELETE", "/v1/providers/{name}"): None,
     ("GET", "/v1/tenants/{id}"): None,
@@ -60,6 +77,10 @@ OWN = {
     ("PUT", "/v1/categories/{key}"): {},
     ("PUT", "/v1/templates/{key}"): CONTENT,
     ("PUT", "/v1/providers/{name}"): SANDBOX,
+    ("PUT", "/v1/workflows/{key}"): {"steps": [{"kind": "delay", "name": "rest", "for": "1h"}]},
+    ("PUT", "/v1/segments/{key}"): {"filter": {"locale": "de"}},
+    ("PUT", "/v1/schedules/{key}"): {"to": {"user_id": "mine"}, "cron": "0 9 * * *", "template": "mine"},
+    ("PUT", "/v1/event-rules/{key}"): {"event": "x", "notify": [{"to": "'mine'", "template": "mine"}]},
     ("PUT", "/v1/tenants/{id}"): {"name": "renamed"},
 }
 """Routes that create: the caller gets a thing of that name of their own."""
@@ -75,6 +96,12 @@ def victim(operator):
     tenant.put("/v1/topics/secret", {"name": "victim"})
     tenant.post("/v1/topics/secret/members", {"user_ids": ["eve"]})
     tenant.put("/v1/categories/secret", {"lane": "high"})
+    tenant.put("/v1/users/eve/quiet-hours", {"windows": []})
+    tenant.put("/v1/workflows/secret", {"steps": [{"kind": "send", "name": "tell", "template": "secret"}]})
+    tenant.put("/v1/segments/secret", {"filter": {"topic": "secret"}})
+    daily = {"to": {"topic": "secret"}, "cron": "0 9 * * *", "template": "secret", "data": {"text": "t"}}
+    tenant.put("/v1/schedules/secret", daily)
+    tenant.put("/v1/event-rules/secret", {"event": "x", "notify": [{"to": "'eve'", "template": "secret"}]})
     told = tenant.told("eve", "secret", {"text": "t"})
     broadcast = {"audience": {"all": True}, "template": "secret", "data": {"text": "t"}, "channels": ["inapp"]}
     started = tenant.post("/v1/broadcasts", broadcast)["id"]
@@ -90,22 +117,32 @@ def victim(operator):
         "topics": {"key": "secret"},
         "categories": {"key": "secret"},
         "templates": {"key": "secret"},
+        "workflows": {"key": "secret"},
+        "segments": {"key": "secret"},
+        "schedules": {"key": "secret"},
+        "event-rules": {"key": "secret"},
         "providers": {"name": "sandbox-sms"},
         "tenants": {"id": tenant.name, "key_id": key},
     }
+    tenant.inbox_of("eve").get("/v1/inbox")
+    until(lambda: tenant.get("/v1/users/eve")["last_seen_at"] is not None, "it is noted that eve was there")
     return tenant
 
 
 @pytest.fixture(scope="module")
 def intruder(operator):
     tenant = new_tenant(operator, "intruder")
+    tenant.put("/v1/templates/mine", CONTENT)
     tenant.user("mine")
     return tenant
 
 
 def everything(tenant, operator):
     """What the victim has, as the victim sees it."""
-    names = ("notifications", "users", "topics", "templates", "categories", "providers", "dead-letters")
+    names = (
+        "notifications", "users", "topics", "templates", "categories", "providers", "dead-letters", "workflows", "segments",
+        "schedules", "event-rules",
+    )  # fmt: skip
     found = {name: list(tenant.pages(f"/v1/{name}")) for name in names}
     found["one"] = [tenant.get(f"/v1/{name}/{place['id']}") for name, place in tenant.things.items()
                     if name in ("notifications", "broadcasts", "dead-letters")]  # fmt: skip
@@ -238,7 +275,7 @@ def test_a_wrong_credential_opens_nothing(operator, name, scheme):
 
 def test_every_route_but_the_public_ones_wants_a_credential(operator):
     anyone = Api(operator.port)
-    public = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"}
+    public = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/v1/workflows/schema"}
     for method, path in described(operator):
         answer = anyone.call(method, re.sub(r"\{\w+\}", "x", path))
         assert answer.status == (200 if path in public else 401), (method, path)
