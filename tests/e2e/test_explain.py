@@ -160,3 +160,14 @@ def test_what_could_not_be_sent_cannot_be_explained(home, operator):
         assert home.refused(422, "POST", "/v1/notifications/explain", body)["field"] == field
         assert home.refused(422, "POST", "/v1/notifications", body)["field"] == field
     home.refused(404, "GET", "/v1/notifications/ntf_gone/explain")
+
+
+def test_what_is_to_be_sent_later_is_decided_for_then(home):
+    start = datetime.now(UTC) + timedelta(hours=2)
+    quiet = {"windows": [{"start": f"{start:%H}:00", "end": f"{start + timedelta(hours=2):%H}:00"}]}
+    home.put("/v1/users/ada", {"email": "ada@example.com", "zone": "UTC", "quiet_hours": quiet})
+    body = {"to": "ada", "template": "news", "channels": ["email"], "data": {"text": "hi"}}
+    later = {**body, "send_at": (start + timedelta(minutes=30)).isoformat()}
+    for asked, decision in ((body, "send"), (later, "hold")):
+        (would,) = home.post("/v1/notifications/explain", asked)["recipients"]
+        assert one(would["channels"])["decision"] == decision

@@ -83,7 +83,9 @@ class Explainer:
         self._facts = Facts(directory)
 
     def would(self, tenant: str, request: Request, now_ms: int) -> ExplainOut:
-        """Return what would be decided about a request at a time (Unix ms). Nothing is stored or counted."""
+        """Return what would be decided about a request at a time (Unix ms), or when it is to be sent if that is later. Nothing
+        is stored or counted."""
+        now_ms = max(now_ms, request.send_at_ms or 0)
         self._facts.refresh()
         recipients: list[RecipientOut] = []
         category = request.category
