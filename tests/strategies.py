@@ -100,6 +100,7 @@ _OF_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     bytes: st.binary(max_size=20),
     int | None: st.none() | counts,
     bytes | None: st.none() | st.binary(max_size=20),
+    list[str]: st.lists(texts, max_size=3),
 }
 """Columns whose name says nothing more than their type."""
 _PLAIN: dict[str, st.SearchStrategy[Any]] = {

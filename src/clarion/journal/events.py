@@ -202,7 +202,7 @@ class ResumeFrame(_Columns, tag=11):
     `causes` are `quiet_hours`, `cap`, `local_time`, `failed` (a channel of a route was not sent) or `unmet` (it was, but
     what the route waits for did not happen in time). `since_ms` is when the first hold began, `steps` the workflow step,
     `routes` the encoded remaining route (or None), `tags` tell resumptions of one place in a route apart: only the first
-    of those with the same tag counts.
+    of those with the same tag counts. `held` are the addresses of the deliveries that were held.
     """
 
     notification_ids: list[bytes]
@@ -214,6 +214,7 @@ class ResumeFrame(_Columns, tag=11):
     steps: list[str]
     routes: list[bytes | None]
     tags: list[bytes]
+    held: list[list[str]]
 
 
 class SignalFrame(_Columns, tag=12):

@@ -15,6 +15,7 @@ from clarion.plan.columns import Accepted
 from clarion.plan.facts import Facts, People
 from clarion.plan.outcome import Decided, Plan, PlanWriter
 from clarion.plan.rules.decide import decide
+from clarion.plan.rules.held import settled
 from clarion.plan.rules.routing import Routed
 from clarion.plan.rules.setting import Planned, Setting
 from clarion.ports.journal import Timer
@@ -73,17 +74,31 @@ class BatchPlanner:
         shared = _Batch(claims, self._facts.suppressed(batch, people, now_ms), now_ms)
         _load_caps(batch, settings, people, claims)
         return [
-            Decided(item, setting, [(user, self._one(item, setting, user, shared)) for user in recipients])
+            Decided(
+                item, setting, [(user, _all_of(item, self._one(item, setting, user, shared))) for user in recipients]
+            )
             for item, setting, recipients in zip(batch, settings, people, strict=True)
         ]
 
     def _one(self, item: Accepted, setting: Setting, user: User | Recipient, shared: _Batch) -> Routed:
         if isinstance(user, Recipient):
-            skip = Skip(Reason.UNKNOWN_USER, f"user {user.user_id} is gone")
-            return Routed([Planned(channel, "", skip) for channel in setting.channels], ())
+            return _skipped(setting, Skip(Reason.UNKNOWN_USER, f"user {user.user_id} is gone"))
+        if item.needless:
+            return _skipped(setting, Skip(Reason.ROUTED_ELSEWHERE, item.needless))
         gate = self._facts.gate(setting, user.profile_id, user.zone, shared.now_ms)
         suppressed = shared.suppressed.get(item.tenant, _NONE)
         return decide(setting, user, gate, suppressed, shared.claims.of(item.tenant), shared.now_ms, item.since_ms)
+
+
+def _skipped(setting: Setting, skip: Skip) -> Routed:
+    return Routed([Planned(channel, "", skip) for channel in setting.channels], ())
+
+
+def _all_of(item: Accepted, routed: Routed) -> Routed:
+    """Return the deliveries with those that were held and are not decided on any more."""
+    if not item.held:
+        return routed
+    return routed._replace(planned=settled(routed.planned, routed.planned[0].channel, item.held))
 
 
 _NONE: dict[tuple[str, str], str] = {}
@@ -105,7 +120,7 @@ def _poisoned(item: Accepted, error: Exception) -> Decided:
     skip = Skip(Reason.POISON, f"planning failed: {type(error).__name__}")
     names = item.request.channels or [Channel.INAPP]
     planned = [Planned(Channel(name), "", skip) for name in names]
-    return Decided(item, None, [(to, Routed(planned, ())) for to in item.request.to])
+    return Decided(item, None, [(to, _all_of(item, Routed(planned, ()))) for to in item.request.to])
 
 
 def _timer(item: Accepted, partition: int) -> Timer:

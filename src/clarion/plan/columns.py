@@ -1,6 +1,6 @@
 """What goes through planning: notifications in, the columns of the plan out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from clarion.domain.channel import NAMES, Lane
@@ -16,8 +16,9 @@ class Accepted(NamedTuple):
     """One notification to plan, with the lane it came on.
 
     `step` names the workflow step that sends. `route`, if any, takes the place of the category's. `since_ms` is when it was
-    held first (Unix ms), None when it never was; `place` is then where in a route that was. `why` says why a route has
-    come here.
+    held first (Unix ms), None when it never was; `place` is then where in a route that was, and `held` at which addresses.
+    `why` says why a route has come here, `instead_of` from which place, and when that was sent (Unix ms). `needless` says why
+    nothing has to be sent any more.
     """
 
     lane: Lane
@@ -29,7 +30,10 @@ class Accepted(NamedTuple):
     route: Route | None = None
     since_ms: int | None = None
     place: Place | None = None
+    held: Sequence[str] = ()
     why: str = ""
+    instead_of: tuple[Place, int] | None = None
+    needless: str = ""
 
 
 def unpack(lane: Lane, frame: AcceptedFrame) -> Iterable[Accepted]:

@@ -90,7 +90,7 @@ class PlanWriter:
                     self._send(item, user, planned.channel, row, places)
                 elif not isinstance(planned.decision, Skip) and planned.channel not in held:
                     held.add(planned.channel)
-                    self._put_off(item, _to(user), planned, row.delivery_id, places)
+                    self._put_off(item, _to(user), planned, routed, row.delivery_id, places)
 
     def _send(
         self, item: Accepted, user: User | Recipient, channel: Channel, row: DeliverRow, places: "dict[Channel, Place]"
@@ -104,12 +104,19 @@ class PlanWriter:
         rows.append(row)
 
     def _put_off(
-        self, item: Accepted, to: Recipient, planned: Planned, first: bytes, places: "dict[Channel, Place]"
+        self,
+        item: Accepted,
+        to: Recipient,
+        planned: Planned,
+        routed: Routed,
+        first: bytes,
+        places: "dict[Channel, Place]",
     ) -> None:
         """Have a held channel decided again later, or put an item into a digest."""
         channel, decision, place = planned.channel, planned.decision, places.get(planned.channel)
         if isinstance(decision, Hold):
-            self.timers.append(hold_timer(item, to, decision, first, channel, place, self._now_ms, self._partition))
+            held = [one for one in routed.planned if one.channel is channel and isinstance(one.decision, Hold)]
+            self.timers.append(hold_timer(item, to, held, decision, first, place, self._now_ms, self._partition))
         elif isinstance(decision, Merge):
             self._merged.append(Merged(item, to, decision.workflow, decision.version))
 

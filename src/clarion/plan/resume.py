@@ -4,7 +4,7 @@ A place in a route is told apart by its tag. What of its deliveries has failed i
 goes on once: when the last of them has failed, or when the time it was given is over, whichever comes first.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -17,12 +17,12 @@ from clarion.domain.duration import duration_text
 from clarion.domain.limits_deciding import (
     HOLD_MS_MAX,
 )
-from clarion.domain.route import Route
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import Recipient, Request, ResumeFrame
 from clarion.plan.columns import Accepted
 from clarion.plan.rules.routing import Place
+from clarion.plan.rules.setting import Planned
 from clarion.ports.journal import Cell, Journal, Timer
 from clarion.ports.sightings import Sightings
 from clarion.ports.state import DeliveryStates
@@ -50,6 +50,17 @@ _PACK: Final = msgspec.msgpack.Encoder()
 _PLACE: Final = msgspec.msgpack.Decoder(Place)
 
 
+class _Held(msgspec.Struct, frozen=True, array_like=True):
+    """What a held channel remembers: its own place in a route, and the one it makes up for, sent at `sent_ms`."""
+
+    place: Place | None
+    instead_of: Place | None
+    sent_ms: int
+
+
+_HELD: Final = msgspec.msgpack.Decoder(_Held)
+
+
 class Resumed(NamedTuple):
     """One row of a `ResumeFrame` with the lane it came on."""
 
@@ -63,6 +74,7 @@ class Resumed(NamedTuple):
     step: str
     place: bytes | None
     tag: bytes
+    held: list[str]
 
 
 def resumptions(lane: Lane, frame: ResumeFrame) -> Iterable[Resumed]:
@@ -72,15 +84,18 @@ def resumptions(lane: Lane, frame: ResumeFrame) -> Iterable[Resumed]:
 
 
 def resumed(
-    item: Accepted, to: Recipient, cause: str, since_ms: int, place: Place | None, channel: str = ""
+    item: Accepted, to: Recipient, cause: str, since_ms: int, place: Place | None, held: Sequence[Planned] = ()
 ) -> Resumed:
-    """Return what goes on with one recipient: on one channel, or with the rest of a place."""
-    request = msgspec.structs.replace(item.request, to=[to], channels=[channel] if channel else None, send_at_ms=None)
+    """Return what goes on with one recipient: with held deliveries of one channel, or with the rest of a place."""
+    channels = [held[0].channel.value] if held else None
+    addresses = [one.address for one in held]
+    request = msgspec.structs.replace(item.request, to=[to], channels=channels, send_at_ms=None)
     packed = None if place is None else _PACK.encode(place)
     tag = b"" if place is None else _tag(item, to, place)
     return Resumed(
-        item.lane, item.notification_id, item.tenant, item.accepted_ms, request, cause, since_ms, item.step, packed, tag
-    )
+        item.lane, item.notification_id, item.tenant, item.accepted_ms, request, cause, since_ms, item.step, packed, tag,
+        addresses,
+    )  # fmt: skip
 
 
 def encoded(row: Resumed) -> bytes:
@@ -92,16 +107,21 @@ def encoded(row: Resumed) -> bytes:
 def hold_timer(
     item: Accepted,
     to: Recipient,
+    held: Sequence[Planned],
     hold: Hold,
     first: bytes,
-    channel: str,
     place: Place | None,
     now_ms: int,
     partition: int,
 ) -> Timer:
-    """Return the timer that has a held channel of a recipient decided again; `first` is the id of its first delivery."""
+    """Return the timer that has a channel of a recipient decided again; `held` are its deliveries that wait, `first` is the id
+    of one of them."""
     since_ms = item.since_ms or now_ms
-    payload = encoded(resumed(item, to, HELD[hold.reason], since_ms, place, channel))
+    row = resumed(item, to, HELD[hold.reason], since_ms, place, held)
+    if place is not None or item.instead_of is not None:
+        instead_of, sent_ms = item.instead_of or (None, 0)
+        row = row._replace(place=_PACK.encode(_Held(place, instead_of, sent_ms)))
+    payload = encoded(row)
     timer_id = first + b"h" + hold.until_ms.to_bytes(6, "big")
     return Timer(timer_id, hold.until_ms, topics.accepted(item.lane), partition, payload)
 
@@ -144,17 +164,32 @@ class Resumptions:
 
     def take(self, row: Resumed) -> None:
         """Go on with one recipient, if it is time to."""
-        place = None if row.place is None else _PLACE.decode(row.place)
         if row.cause in _HELD_CAUSES:
-            self.items.append(_item(row, place=place, since_ms=row.since_ms))
-        elif row.cause == FORGET:
+            self.items.append(self._released(row))
+            return
+        place = None if row.place is None else _PLACE.decode(row.place)
+        if row.cause == FORGET:
             self._overlay[_PREFIX + row.tag] = None
         elif place is not None and (self._out_of_time(row, place) if row.cause == UNMET else self._failed(row, place)):
-            self.items.append(_item(row, route=place.rest, why=_why(row, place)))
+            instead_of = (place, row.since_ms) if row.cause == UNMET else None
+            self.items.append(_item(row, route=place.rest, why=_why(row, place), instead_of=instead_of))
 
     def failed(self, item: Accepted, to: Recipient, place: Place) -> None:
         """Go on behind a held channel that turned out not to be sendable."""
         self.take(resumed(item, to, FAILED, self._now_ms, place))
+
+    def _released(self, row: Resumed) -> Accepted:
+        """Return a held channel to be decided again. One that makes up for another is needless if that one has done by now."""
+        again = _item(row, since_ms=row.since_ms, held=row.held)
+        if row.place is None:
+            return again
+        held = _HELD.decode(row.place)
+        if held.instead_of is None:
+            return again._replace(place=held.place)
+        if self._met(row, held.instead_of, held.sent_ms):
+            before = " and ".join(held.instead_of.channels)
+            return again._replace(needless=f"{before} was {held.instead_of.until} meanwhile")
+        return again._replace(place=held.place, instead_of=(held.instead_of, held.sent_ms))
 
     def _out_of_time(self, row: Resumed, place: Place) -> bool:
         """Return whether the route goes on because its condition was not met in time."""
@@ -164,7 +199,7 @@ class Resumptions:
             return False
         self._overlay[key] = _GONE_ON
         self._forget_later(row)
-        return not self._met(row, place)
+        return not self._met(row, place, row.since_ms)
 
     def _failed(self, row: Resumed, place: Place) -> bool:
         """Return whether the route goes on because this was the last delivery of the place to fail."""
@@ -187,10 +222,10 @@ class Resumptions:
             return self._overlay[key]
         return self._journal.cells(self._partition, [key]).get(key)
 
-    def _met(self, row: Resumed, place: Place) -> bool:
+    def _met(self, row: Resumed, place: Place, sent_ms: int) -> bool:
         user_id = row.request.to[0].user_id
         seen = self._sightings.seen_ms(row.tenant, row.notification_id, [user_id]) if user_id else {}
-        if seen.get(user_id, 0) >= row.since_ms:
+        if seen.get(user_id, 0) >= sent_ms:
             return True
         enough = _ENOUGH.get(place.until, frozenset())
         found = self._states.states(place.delivery_ids) if enough else {}
@@ -210,23 +245,5 @@ def _why(row: Resumed, place: Place) -> str:
     return f"{before} was not {place.until} within {duration_text(place.within_ms or 0)}"
 
 
-def _item(
-    row: Resumed,
-    *,
-    route: Route | None = None,
-    place: Place | None = None,
-    since_ms: int | None = None,
-    why: str = "",
-) -> Accepted:
-    return Accepted(
-        row.lane,
-        row.notification_id,
-        row.tenant,
-        row.accepted_ms,
-        row.request,
-        step=row.step,
-        route=route,
-        since_ms=since_ms,
-        place=place,
-        why=why,
-    )
+def _item(row: Resumed, **more: Any) -> Accepted:
+    return Accepted(row.lane, row.notification_id, row.tenant, row.accepted_ms, row.request, step=row.step, **more)

@@ -1,17 +1,27 @@
 """Quiet hours and caps: what waits is decided again when its time has come, and sent once."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
-from clarion.domain.decision import Reason
+import pytest
+from msgspec.structs import replace
+
+from clarion.backends.sqlite.directory import SqliteDirectory
+from clarion.domain.channel import Channel
+from clarion.domain.decision import Reason, Send, Skip
 from clarion.domain.delivery_state import State
 from clarion.domain.limits_deciding import (
     YEAR_MS,
 )
+from clarion.domain.user import User
 from clarion.journal import topics
 from clarion.journal.events import Recipient
+from clarion.plan.rules.held import settled
+from clarion.plan.rules.setting import Planned
 from clarion.plan.worker import PlanWorker
 from tests.stages.virtual import run
-from tests.stages.world import World
+from tests.stages.world import TENANT, World
 from tests.unit.plan.deciding import HOUR_MS, Story
 
 NIGHT, DAY = Recipient("night"), Recipient("day")
@@ -35,6 +45,47 @@ def test_quiet_hours_hold_and_release_at_the_first_allowed_minute(people):
         assert world.to_send() == ["accepted-night"]
 
     run(story(Story(people)))
+
+
+class Changing:
+    """A directory whose users change: `changes` maps ids to what a user has become, None for one who was erased."""
+
+    def __init__(self, directory: SqliteDirectory) -> None:
+        self._directory = directory
+        self.changes: dict[str, User | None] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._directory, name)
+
+    def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
+        found = self._directory.users(tenant, user_ids) | {k: v for k, v in self.changes.items() if k in user_ids}
+        return {user_id: user for user_id, user in found.items() if user is not None}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "sent"),
+    [
+        (lambda _: None, Reason.UNKNOWN_USER, []),
+        (lambda user: replace(user, phone=None), Reason.NO_CONTACT, []),
+        (lambda user: replace(user, phone="accepted-new"), Reason.NO_CONTACT, ["accepted-new"]),
+        (lambda user: replace(user, profile_id=0, phone="accepted-night"), Reason.NONE, ["accepted-night"]),
+    ],
+    ids=["erased", "without a phone", "with another phone", "without quiet hours"],
+)
+def test_what_was_held_ends_however_its_user_has_changed(people, change, reason, sent):
+    async def story(world: Story) -> None:
+        await world.accept(NIGHT)
+        await world.plan()
+        (held,) = world.ledger.rows.values() if world.fates() else ()
+        changing.changes["night"] = change(people.users(TENANT, ["night"])["night"])
+        await world.pass_time(10 * HOUR_MS)
+        assert world.to_send() == sent
+        assert len(world.fates()) == max(1, len(sent) + (reason is not Reason.NONE))
+        assert Reason(held.reason) is reason
+        assert held.state is (State.PLANNED if reason is Reason.NONE else State.SKIPPED)
+
+    changing = Changing(people)
+    run(story(Story(changing)))
 
 
 def test_a_critical_message_and_one_of_a_wakeful_category_go_at_once(people):
@@ -132,3 +183,17 @@ async def _plan_partition(world: World, planner: PlanWorker, partition: int) -> 
     assert lease is not None
     while await planner.step(partition, lease):
         pass
+
+
+def test_what_is_said_of_a_channel_is_said_of_every_address_that_was_held():
+    no = Skip(Reason.OPTED_OUT, "user preference *.push")
+    assert settled([Planned(Channel.PUSH, "", no)], Channel.PUSH, ["a", "b"]) == [
+        Planned(Channel.PUSH, "a", no),
+        Planned(Channel.PUSH, "b", no),
+    ]
+    now = [Planned(Channel.PUSH, "b", Send("b")), Planned(Channel.PUSH, "c", Send("c"))]
+    gone = Skip(Reason.NO_CONTACT, "the address is not the user's any more")
+    assert settled(now, Channel.PUSH, ["a", "b"]) == [*now, Planned(Channel.PUSH, "a", gone)]
+    for said in (no, Send("")):
+        inbox = [Planned(Channel.INAPP, "", said)]
+        assert settled(inbox, Channel.INAPP, [""]) == inbox
