@@ -74,10 +74,9 @@ class Clarion:
         return self._wait(self._called(method, path, body, user, query))
 
     async def _called(self, method: str, path: str, body: Body | None, user: str | None, query: dict[str, str]) -> Any:
-        try:
-            return await self._api.call(method, path, body, user, query)
-        finally:
-            await self._turns.settle()
+        answer = await self._api.call(method, path, body, user, query)
+        await self._turns.settle()
+        return answer
 
     # What is defined: `PUT` of the API, each with the body that it takes.
 
