@@ -108,6 +108,14 @@ def test_a_push_unseen_in_time_becomes_a_text_message_by_a_workflow(home):
     assert seen_and_unseen(home, {"workflow": "insist"}) == [{"push": "sent"}, {"push": "sent", "sms": "sent"}]
 
 
+def test_a_push_that_fails_for_good_becomes_a_text_message_at_once(home):
+    home.sandbox("push", by_attempt=["refused"])
+    home.put("/v1/categories/chat", {"route": {"first": ["push", "sms", "email"], "until": "sent"}})
+    id_ = home.send("ada", "news", {"text": "hi"}, category="chat")
+    until(lambda: states(home.seen(id_)) == {"push": ("failed", "refused"), "sms": "sent"}, "the text message")
+    assert home.ended(id_)["status"] == "completed"
+
+
 def test_in_quiet_hours_marketing_is_held_with_its_time_and_security_goes_at_once(home):
     home.put("/v1/categories/marketing", {"lane": "bulk"})
     home.put("/v1/categories/security", {"critical": True, "lane": "critical"})
@@ -127,15 +135,23 @@ def test_in_quiet_hours_marketing_is_held_with_its_time_and_security_goes_at_onc
 
 
 @pytest.mark.slow
-def test_what_was_held_goes_out_when_the_quiet_hours_end(home):
+def test_when_quiet_hours_end_what_was_held_is_decided_by_what_holds_then(home):
+    home.put("/v1/categories/marketing", {})
     ends = quiet(home, timedelta(minutes=1))
-    held = home.send("ada", "news", {"text": "sale"}, channels=["push"])
-    until(lambda: states(home.seen(held)) == {"push": ("held", "quiet_hours")}, "it is held")
+    held = home.send("ada", "news", {"text": "order"}, channels=["push"])
+    unwanted = home.send("ada", "news", {"text": "sale"}, category="marketing", channels=["push"])
+    taken_back = home.send("ada", "news", {"text": "late"}, channels=["push"])
+    for id_ in (held, unwanted, taken_back):
+        until(lambda id_=id_: states(home.seen(id_)) == {"push": ("held", "quiet_hours")}, "it is held")
+    home.put("/v1/users/ada/preferences", {"marketing": {"*": False}})
+    home.post(f"/v1/notifications/{taken_back}/cancel")
     told = home.ended(held, wait_s=75)
     assert states(told) == {"push": "sent"}
-    sent = at(one(told["deliveries"])["finished_at"])
-    assert timedelta() <= sent - ends < timedelta(seconds=10)
+    assert timedelta() <= at(one(told["deliveries"])["finished_at"]) - ends < timedelta(seconds=10)
     assert [m["event"] for m in told["timeline"] if m["event"] in ("held", "released")] == ["held", "released"]
+    assert states(home.ended(unwanted)) == {"push": ("skipped", "opted_out")}
+    until(lambda: states(home.seen(taken_back)) == {"push": ("cancelled", "cancelled")}, "the end of the cancelled one")
+    assert [message["content"]["parts"]["title"] for message in home.captured(channel="push")] == ["order"]
 
 
 def test_the_fourth_of_three_a_day_is_skipped(home):
