@@ -11,7 +11,7 @@ VICTIMS: Final = {"worker": 6, "api": 3, "scheduler": 2, "supervisor": 1}
 """Roles and their weights: whoever sends has most to lose."""
 WORKING: Final = 0.7
 """Share of kills that wait for a victim at work; the others hit whatever is there, mostly processes still starting."""
-WRITE_MS_MAX: Final = 10.0
+WRITE_MS_MAX: Final = 3.0
 """How long after a write: as long as it takes to commit it and begin with what follows."""
 
 
