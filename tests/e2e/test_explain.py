@@ -98,6 +98,24 @@ def test_quiet(home):
     assert saw["windows"] == [f"{window['start']}-{window['end']}"]
 
 
+def test_recipients_without_an_id_are_told_apart_each_in_their_zone(home):
+    now = datetime.now(UTC)
+    window = {"start": f"{now - timedelta(hours=1):%H:%M}", "end": f"{now + timedelta(hours=2):%H:%M}"}
+    home.put("/v1/policy", {"quiet_hours": {"windows": [window]}, "zone": "UTC"})
+    to = [{"phone": phone(7)}, {"phone": phone(8), "zone": "Pacific/Auckland"}]
+    body = {"to": to, "template": "news", "data": {"text": "hi"}, "channels": ["sms"]}
+
+    def told(answer):
+        channels = [one(each["channels"]) for each in answer["recipients"]]
+        return {(one(c["addresses"]), word(c), said(c, "quiet_hours")[0]) for c in channels}
+
+    would = told(home.post("/v1/notifications/explain", body))
+    assert would == {(phone(7), ("hold", "quiet_hours"), "hold"), (phone(8), ("send", None), "pass")}
+    id_ = home.post("/v1/notifications", body)["id"]
+    until(lambda: {d["state"] for d in home.seen(id_)["deliveries"]} == {"held", "sent"}, "one waits, one is sent")
+    assert told(home.get(f"/v1/notifications/{id_}/explain")) == would
+
+
 @pytest.mark.parametrize(("over_cap", "verdict"), [("skip", "skip"), ("defer", "hold")])
 def test_capped(home, over_cap, verdict):
     home.put("/v1/categories/tips", {"caps": [{"limit": 1, "per": "1h"}], "over_cap": over_cap})

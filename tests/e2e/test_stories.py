@@ -150,6 +150,10 @@ def test_when_quiet_hours_end_what_was_held_is_decided_by_what_holds_then(home):
     assert timedelta() <= at(one(told["deliveries"])["finished_at"]) - ends < timedelta(seconds=10)
     assert [m["event"] for m in told["timeline"] if m["event"] in ("held", "released")] == ["held", "released"]
     assert states(home.ended(unwanted)) == {"push": ("skipped", "opted_out")}
+    for id_, verdicts in ((held, ["pass", "pass"]), (unwanted, ["skip", "pass"])):
+        decided = one(one(home.get(f"/v1/notifications/{id_}/explain")["recipients"])["channels"])
+        asked = [rule["verdict"] for rule in decided["rules"] if rule["rule"] in ("preferences", "quiet_hours")]
+        assert asked == verdicts
     until(lambda: states(home.seen(taken_back)) == {"push": ("cancelled", "cancelled")}, "the end of the cancelled one")
     assert [message["content"]["parts"]["title"] for message in home.captured(channel="push")] == ["order"]
 

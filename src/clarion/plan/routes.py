@@ -6,7 +6,8 @@ from typing import Any
 from clarion.domain import ids
 from clarion.domain.errors import NotFound
 from clarion.journal.events import Request
-from clarion.plan.explainer import Explainer, ExplainOut
+from clarion.plan.explainer import Explainer
+from clarion.plan.shapes import ExplainOut
 from clarion.ports.clock import Clock
 from clarion.ports.web import Call, Reply, Route
 

@@ -1,0 +1,104 @@
+"""What explanations look like to callers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from clarion.domain.decision import REASON_NAMES, Decision, Hold, Merge, Send, Skip
+from clarion.plan.rules.explain import Explained, Finding
+from clarion.plan.rules.setting import Planned, Setting
+from clarion.plan.settings import provider_of
+from clarion.ports.times import shown
+
+
+class RuleOut(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One rule: `verdict` is `pass`, `skip`, `hold` or `merge`; `saw` are the facts it looked at."""
+
+    rule: str
+    verdict: str
+    saw: dict[str, Any]
+    reason: str | None = None
+    detail: str | None = None
+
+
+class ChannelOut(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One channel: `decision` is `send`, `skip`, `hold`, `merge` or `later` (a route may come to it). Where and when it
+    goes, by which template version and provider, what it says, and every rule in order."""
+
+    channel: str
+    decision: str
+    rules: list[RuleOut]
+    addresses: list[str] = []
+    reason: str | None = None
+    detail: str | None = None
+    until: datetime | None = None
+    template: str | None = None
+    template_version: int | None = None
+    provider: str | None = None
+    content: dict[str, Any] | None = None
+
+
+class RecipientOut(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One recipient and, for a workflow, one of its steps."""
+
+    channels: list[ChannelOut]
+    user_id: str | None = None
+    step: str | None = None
+
+
+class ExplainOut(msgspec.Struct, frozen=True):
+    """What is, or was, decided for whom and why. `at` is the time it was decided for."""
+
+    at: datetime
+    lane: str
+    category: str | None
+    recipients: list[RecipientOut]
+
+
+def channel_out(setting: Setting | None, told: Explained, content: dict[str, Any] | None = None) -> ChannelOut:
+    """Return how one explained channel is shown; without a setting nothing is known but the decision."""
+    decision = _foremost(told.planned)
+    name, reason, detail = _words(decision)
+    sends = isinstance(decision, Send | Hold)
+    return ChannelOut(
+        channel=told.channel,
+        decision=name,
+        rules=[_rule_out(finding) for finding in told.findings],
+        addresses=[one.address for one in told.planned if one.address],
+        reason=reason,
+        detail=detail or told.detail or None,
+        until=shown(decision.until_ms) if isinstance(decision, Hold) else None,
+        template=setting.template.key if setting else None,
+        template_version=setting.template.version if setting else None,
+        provider=provider_of(setting, told.channel) if setting and sends else None,
+        content=content,
+    )
+
+
+def _foremost(planned: Sequence[Planned]) -> Decision | None:
+    """Return the decision that says most about a channel: one address may be suppressed and another not."""
+    decisions = [one.decision for one in planned]
+    return next((one for one in decisions if not isinstance(one, Skip)), decisions[0] if decisions else None)
+
+
+def _rule_out(finding: Finding) -> RuleOut:
+    if finding.verdict is None:
+        return RuleOut(finding.rule, "pass", finding.saw)
+    name, reason, detail = _words(finding.verdict)
+    return RuleOut(finding.rule, name, finding.saw, reason, detail)
+
+
+def _words(decision: Decision | None) -> tuple[str, str | None, str | None]:
+    match decision:
+        case None:
+            return "later", None, None
+        case Send():
+            return "send", None, None
+        case Skip():
+            return "skip", REASON_NAMES[decision.reason], decision.detail
+        case Hold():
+            return "hold", REASON_NAMES[decision.reason], decision.detail
+        case Merge():
+            return "merge", REASON_NAMES[decision.reason], decision.detail
