@@ -158,7 +158,8 @@ def test_all_buckets_give_or_none_does(bucket, total, costs):
 def test_a_clock_that_went_back_neither_sticks_nor_gives_anything_away(bucket, used_m, back_ms):
     now_ms = 20_000_000
     usage = settled(bucket, Usage(used_m, now_ms + back_ms), now_ms)
-    assert usage.used_m == used_m
+    # More than full, as a larger quota left it, may count as full at once.
+    assert min(used_m, bucket.capacity * THOUSAND) <= usage.used_m <= used_m
     assert usage.at_ms - now_ms <= QUOTA_CLOCK_STEP_MS
     later = settled(bucket, usage, now_ms + QUOTA_CLOCK_STEP_MS + used_m)
     assert later.used_m == 0, "whatever was used has leaked by then"
