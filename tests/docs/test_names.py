@@ -88,7 +88,9 @@ def test_the_address_on_the_pages_is_the_default():
 def test_bounds_are_as_the_architecture_page_says():
     rows = re.findall(r"^\| `([A-Z_]+)` \| ([\d,]+) \|", ARCHITECTURE, re.MULTILINE)
     assert rows
-    used = "".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py") if not path.name.startswith("limits"))
+    used = "".join(
+        path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py") if not path.name.startswith("limits")
+    )
     for name, value in rows:
         module = limits if hasattr(limits, name) else limits_deciding
         assert getattr(module, name) == int(value.replace(",", "")), name

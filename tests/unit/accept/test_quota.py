@@ -93,9 +93,7 @@ async def test_a_burst_goes_through_at_once_and_the_rate_after_it(house, process
     assert sum(process.through(caller, *[1] * 100)) == 30
     refusal = process.refused(caller, 5)
     assert (refusal.code, refusal.retry_after_s, refusal.status) == ("quota_exceeded", 1, 429)
-    assert refusal.detail == (
-        "the quota of this key is 10 a second, 30 at once: there is room for 0 now, not for 5"
-    )
+    assert refusal.detail == ("the quota of this key is 10 a second, 30 at once: there is room for 0 now, not for 5")
     assert refusal.headers == {"RateLimit-Limit": "30", "RateLimit-Remaining": "0", "RateLimit-Reset": "3"}
     house.clock.wall_ms += 1_000
     assert sum(process.through(caller, *[1] * 100)) == 10
