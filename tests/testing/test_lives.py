@@ -74,7 +74,9 @@ def live(clarion, chance):
             case 3 | 4:
                 notifications.append(clarion.notify(to=someone, workflow="long", data=data, **key))
             case 5:
-                notifications += clarion.event("acted", {"user": someone, **data}, user_id=someone)
+                for part in range(3):
+                    acted = {"user": someone, "number": 100 * number + part}
+                    notifications += clarion.event("acted", acted, user_id=someone)
             case 6:
                 audience = chance.choice([{"all": True}, {"topic": "some"}])
                 broadcasts.append(clarion.broadcast(audience, template="hello", category=category, data=data))
@@ -140,7 +142,7 @@ def test_whatever_happens_it_ends_well(seed):
         sent = [(d.notification, d.user_id, d.channel, d.step) for d in clarion.deliveries]
         assert len(sent) == len(set(sent)) > 50
         told = [number for d in clarion.deliveries if d.step == "tell" for number in digested(d)]
-        assert len(told) == len(set(told))
+        assert len(told) == len(set(told)) > 2
         woken = [d for d in clarion.deliveries if d.channel in ("push", "sms") and d.category != "critical"]
         assert [d for d in woken if d.attempt == 1 and not 8 <= at_home(d).hour < 22] == []
         assert [one for category in ("capped", "deferred") for one in over_cap(clarion, category)] == []
