@@ -5,10 +5,12 @@ on the category, a route from push to e-mail.
 """
 
 import asyncio
+import multiprocessing
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -90,47 +92,68 @@ class _Counts:
     def log(self, level: str, event: str, **fields: Any) -> None:
         raise RuntimeError(f"{level}: {event} {fields}")
 
-    def take(self) -> tuple[float, dict[str, int]]:
-        """Return CPU seconds and decisions, and begin anew."""
-        taken = self.cpu_s, dict(self.decisions)
-        self.cpu_s, self.decisions = 0.0, Counter()
-        return taken
+
+_Work = Callable[[Parts, _Counts, int, int], Awaitable[float]]
+"""Does something for so many users; returns the CPU seconds of the process that count."""
+
+
+class _Cost(NamedTuple):
+    """CPU seconds of the stage and of its process, and what was decided how often."""
+
+    stage_s: float
+    process_s: float
+    decisions: dict[str, int]
 
 
 def measure(folder: Path, users: int, singles: int = SINGLES) -> PlanFigures:
-    """Return the figures of planning for so many stored users."""
-    return asyncio.run(_measure(folder, users, singles))
+    """Return the figures of planning for so many stored users. Furnishing, notifications and broadcast have a process
+    each, so that none pays for what another left in memory."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as processes:
+        processes.submit(_in_process, _furnish, folder, users, 0).result()
+        single = processes.submit(_in_process, _singles, folder, users, singles).result()
+        broadcast = processes.submit(_in_process, _broadcast, folder, users, 0).result()
+    return PlanFigures(
+        single_us=_us(single.stage_s, singles),
+        broadcast_us=_us(broadcast.stage_s, users),
+        single_process_us=_us(single.process_s, singles),
+        broadcast_process_us=_us(broadcast.process_s, users),
+        singles=single.decisions,
+        broadcast=broadcast.decisions,
+        users=users,
+    )
 
 
-async def _measure(folder: Path, users: int, singles: int) -> PlanFigures:
+def _in_process(work: _Work, folder: Path, users: int, number: int) -> _Cost:
+    return asyncio.run(_with_parts(work, folder, users, number))
+
+
+async def _with_parts(work: _Work, folder: Path, users: int, number: int) -> _Cost:
     parts = Parts(load(None, {"CLARION_DATA_DIR": str(folder)}), "bench")
+    counts = _Counts()
     try:
-        await _furnish(parts, users)
-        counts = _Counts()
-        await _accept(parts, users, singles)
-        garbage.tune()
-        singles_s = await _plan_singles(parts, counts)
-        single_s, single_decisions = counts.take()
-        broadcasts_s = await _plan_broadcast(parts, counts)
-        broadcast_s, broadcast_decisions = counts.take()
-        return PlanFigures(
-            single_us=_us(single_s, singles),
-            broadcast_us=_us(broadcast_s, users),
-            single_process_us=_us(singles_s, singles),
-            broadcast_process_us=_us(broadcasts_s, users),
-            singles=single_decisions,
-            broadcast=broadcast_decisions,
-            users=users,
-        )
+        process_s = await work(parts, counts, users, number)
+        return _Cost(counts.cpu_s, process_s, dict(counts.decisions))
     finally:
         await parts.close()
+
+
+async def _singles(parts: Parts, counts: _Counts, users: int, number: int) -> float:
+    await _accept(parts, users, number)
+    garbage.tune()
+    return await _plan_singles(parts, counts)
+
+
+async def _broadcast(parts: Parts, counts: _Counts, _users: int, _number: int) -> float:
+    garbage.tune()
+    return await _plan_broadcast(parts, counts)
 
 
 def _us(seconds: float, number: int) -> float:
     return round(seconds * 1e6 / number, 2)
 
 
-async def _furnish(parts: Parts, users: int) -> None:
+async def _furnish(parts: Parts, _counts: _Counts, users: int, _number: int) -> float:
     control = parts.control
     await control.tenants.put(TENANT, "Bench")
     quiet = QuietHours((QuietWindow("22:00", "08:00"),))
@@ -147,6 +170,7 @@ async def _furnish(parts: Parts, users: int) -> None:
         await control.providers.put(TENANT, ProviderWrite(channel.value, channel, "sandbox", 0, True, {}, {}))
     for start in range(0, users, USERS_A_WRITE):
         await control.users.put_many(TENANT, [_user(n) for n in range(start, min(start + USERS_A_WRITE, users))])
+    return 0.0
 
 
 def _user(number: int) -> UserWrite:
