@@ -130,3 +130,64 @@ def test_a_schedule_that_rests_or_is_gone_sends_nothing_more(clarion, verb):
         clarion.call("DELETE", "/v1/schedules/daily")
     clarion.run_for("7d")
     assert [at for at, _ in bodies(clarion)] == ["2026-03-03T09:00:00Z", "2026-03-04T09:00:00Z"]
+
+
+TWICE = [
+    {"kind": "send", "name": "one", "template": "note", "data": {"text": "'one'"}},
+    {"kind": "delay", "name": "pause", "for": "2d"},
+    {"kind": "send", "name": "two", "template": "note", "data": {"text": "'two'"}},
+]
+
+
+def test_a_workflow_in_local_time_starts_at_nine_on_everyones_wall(clarion):
+    put_person(clarion, "kim", "Asia/Seoul")
+    clarion.put_workflow("twice", {"steps": TWICE})
+    clarion.broadcast({"all": True}, workflow="twice", local_time="2026-03-05T09:00")
+    clarion.run_for("9d")
+    assert [(d.at, d.user_id, d.step) for d in clarion.deliveries] == [
+        ("2026-03-05T00:00:00Z", "kim", "one"),
+        ("2026-03-05T08:00:00Z", "ana", "one"),
+        ("2026-03-07T00:00:00Z", "kim", "two"),
+        ("2026-03-07T08:00:00Z", "ana", "two"),
+    ]
+
+
+def test_a_schedule_in_recipient_time_starts_workflows_at_everyones_time(clarion):
+    put_person(clarion, "kim", "Asia/Seoul")
+    clarion.put_workflow("twice", {"steps": TWICE[:1]})
+    everyone = {"to": {"all": True}, "workflow": "twice", "recipient_time": True}
+    clarion.put_schedule("weekly", {**everyone, "cron": "0 9 * * THU"})
+    clarion.run_for("5d")
+    assert [(d.at, d.user_id) for d in clarion.deliveries] == [
+        ("2026-03-05T00:00:00Z", "kim"),
+        ("2026-03-05T08:00:00Z", "ana"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cancelled_at", "sent_to"),
+    [("2026-03-04T22:00:00Z", []), ("2026-03-05T04:00:00Z", ["kim"]), ("2026-03-06T04:00:00Z", ["kim", "ana"])],
+)
+def test_a_broadcast_that_is_cancelled_ends_the_instances_it_started(clarion, cancelled_at, sent_to):
+    put_person(clarion, "kim", "Asia/Seoul")
+    clarion.put_workflow("twice", {"steps": TWICE})
+    id_ = clarion.broadcast({"all": True}, workflow="twice", local_time="2026-03-05T09:00")
+    clarion.run(until=cancelled_at)
+    clarion.cancel(id_)
+    clarion.run_for("30d")
+    assert [(d.user_id, d.step) for d in clarion.deliveries] == [(name, "one") for name in sent_to]
+    started = [clarion.notification(one["id"]) for one in clarion.call("GET", "/v1/notifications")["data"]]
+    assert [instance["state"] for one in started for instance in one["instances"]] == ["cancelled", "cancelled"]
+
+
+def test_a_digest_of_a_cancelled_broadcast_leaves_out_what_it_brought(clarion):
+    steps = [
+        {"kind": "digest", "name": "collect", "window": {"fixed": "1h"}},
+        {"kind": "send", "name": "tell", "template": "summary"},
+    ]
+    clarion.put_workflow("digest", {"steps": steps})
+    id_ = clarion.broadcast({"all": True}, workflow="digest", data={"text": "gone"})
+    clarion.notify(to="ana", workflow="digest", data={"text": "kept"})
+    clarion.cancel(id_)
+    clarion.run_for("1d")
+    assert bodies(clarion) == [("2026-03-02T10:00:00Z", "1: kept")]

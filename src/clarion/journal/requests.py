@@ -18,7 +18,8 @@ class Recipient(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
-    """An accepted request, checked and normalised: the lane is resolved, recipients are unique."""
+    """An accepted request, checked and normalised: the lane is resolved, recipients are unique. `broadcast` is the id
+    of the broadcast that made it, if one did."""
 
     to: list[Recipient]
     template: str
@@ -33,6 +34,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     workflow: str = ""
     workflow_version: int = 0
     cancellation_key: str | None = None
+    broadcast: bytes = b""
 
 
 class Audience(msgspec.Struct, frozen=True, array_like=True):

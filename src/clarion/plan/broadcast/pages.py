@@ -28,7 +28,7 @@ from clarion.plan.rules.chunks import (
     shared_columns,
 )
 from clarion.plan.rules.decide import over_cap
-from clarion.plan.rules.localtime import at_local_time
+from clarion.plan.rules.localtime import at_local_time, local_due_ms, too_late
 from clarion.plan.rules.setting import Setting
 from clarion.ports.directory import Directory
 from clarion.ports.journal import CapWrite, Cursor, Frame, Timer
@@ -122,7 +122,7 @@ class PagePlanner:
         if not rows:
             return Page([], [], [], position, 0, {}, done, claims, looked_at)
         if job.request.workflow:
-            frames = starts(cursor, job.request, [row[1] for row in rows], now_ms, self._partitions)
+            frames = starts(cursor, job.request, self._starting(setting, job, rows, now_ms), now_ms, self._partitions)
             return Page(frames, [], [], position, len(rows), {}, done, claims, looked_at)
         codes = self._codes_of(setting, {row[2] for row in rows}, job, now_ms)
         page = _Audience(cursor, job, setting, codes, columns, claims, now_ms)
@@ -143,6 +143,18 @@ class PagePlanner:
             claims,
             looked_at,
         )
+
+    def _starting(
+        self, setting: Setting, job: BroadcastJob, rows: Sequence[Row], now_ms: int
+    ) -> list[tuple[str, int | None]]:
+        """Return the users of a page whose workflow starts, each with the time at which it does if that is to come."""
+        local_ms = job.audience.local_ms
+        if local_ms is None:
+            return [(row[1], None) for row in rows]
+        profiles = self._directory.profiles({row[2] for row in rows})
+        due_ms = {id_: local_due_ms(local_ms, profile.zone or setting.zone) for id_, profile in profiles.items()}
+        timely = [(row[1], due_ms[row[2]]) for row in rows if not too_late(due_ms[row[2]], now_ms)]
+        return [(name, at_ms if at_ms > now_ms else None) for name, at_ms in timely]
 
     def _codes_of(
         self, setting: Setting, profiles: set[int], job: BroadcastJob, now_ms: int
@@ -230,7 +242,9 @@ class PagePlanner:
         }
         if merged:
             request = msgspec.structs.replace(page.job.request, workflow=digest[0], workflow_version=digest[1])
-            written.frames += starts(page.cursor, request, sorted(merged), page.now_ms, self._partitions)
+            written.frames += starts(
+                page.cursor, request, [(name, None) for name in sorted(merged)], page.now_ms, self._partitions
+            )
 
 
 def _columns(setting: Setting) -> tuple[str, ...]:

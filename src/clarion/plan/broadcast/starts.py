@@ -14,21 +14,24 @@ from clarion.journal.events import AcceptedFrame, Recipient, Request
 from clarion.ports.journal import Cursor, Frame
 
 
-def starts(cursor: Cursor, request: Request, user_ids: Sequence[str], now_ms: int, partitions: int) -> list[Frame]:
-    """Return the frames that have a workflow started for users. Their ids follow from the broadcast's, so that planning
-    a page again starts nobody twice."""
-    owned: dict[int, list[str]] = {}
-    for user_id in user_ids:
-        owned.setdefault(ids.partition_for(cursor.tenant, user_id, partitions), []).append(user_id)
+def starts(
+    cursor: Cursor, request: Request, users: Sequence[tuple[str, int | None]], now_ms: int, partitions: int
+) -> list[Frame]:
+    """Return the frames that have a workflow started for users, each now or at a time (Unix ms). Their ids follow from the
+    broadcast's, so that planning a page again starts nobody twice."""
+    request = msgspec.structs.replace(request, broadcast=cursor.cursor_id)
+    owned: dict[int, list[tuple[str, int | None]]] = {}
+    for user in users:
+        owned.setdefault(ids.partition_for(cursor.tenant, user[0], partitions), []).append(user)
     frames = []
     for partition, names in owned.items():
         for start in range(0, len(names), FRAME_RECORDS_MAX):
             part = names[start : start + FRAME_RECORDS_MAX]
             frame = AcceptedFrame(
-                [_id(cursor.cursor_id, partition, name, request.workflow) for name in part],
+                [_id(cursor.cursor_id, partition, name, request.workflow) for name, _ in part],
                 [cursor.tenant] * len(part),
                 [now_ms] * len(part),
-                [msgspec.structs.replace(request, to=[Recipient(name)], send_at_ms=None) for name in part],
+                [msgspec.structs.replace(request, to=[Recipient(name)], send_at_ms=at_ms) for name, at_ms in part],
             )
             frames.append(Frame(topics.accepted(Lane.BULK), partition, len(part), encode(frame, len(part))))
     return frames

@@ -10,12 +10,25 @@ from clarion.domain.localtime import first_ms, zone_of
 from clarion.plan.rules.group import Gate
 
 
+def local_due_ms(local_ms: int, zone: str) -> int:
+    """Return when (Unix ms) clocks in a zone show a wall-clock time, given as milliseconds since 1970."""
+    return first_ms(_wall(local_ms), zone_of(zone))
+
+
+def too_late(due_ms: int, now_ms: int) -> bool:
+    """Return whether that time has passed for so long that nothing is to be sent any more."""
+    return now_ms - due_ms > LOCAL_LATE_MS_MAX
+
+
+def _wall(local_ms: int) -> datetime:
+    return datetime.fromtimestamp(local_ms / 1000, UTC).replace(tzinfo=None)
+
+
 def at_local_time(gate: Gate, local_ms: int, zone: str, now_ms: int) -> Gate:
     """Return the verdicts of a gate for people who get it when clocks in their zone show `local_ms` (the wall-clock time
     as milliseconds since 1970). Whose time has passed by more than `LOCAL_LATE_MS_MAX` does not get it any more."""
-    wall = datetime.fromtimestamp(local_ms / 1000, UTC).replace(tzinfo=None)
-    due_ms = first_ms(wall, zone_of(zone))
-    if now_ms - due_ms > LOCAL_LATE_MS_MAX:
+    wall, due_ms = _wall(local_ms), local_due_ms(local_ms, zone)
+    if too_late(due_ms, now_ms):
         verdict: Skip | Hold = Skip(Reason.TOO_LATE, f"{wall:%Y-%m-%d %H:%M} has passed in {zone}")
     elif due_ms > now_ms:
         verdict = Hold(due_ms, Reason.LOCAL_TIME, f"{wall:%Y-%m-%d %H:%M} in {zone}")

@@ -24,6 +24,12 @@ class Cancelled:
     def __contains__(self, notification_id: bytes) -> bool:
         return notification_id in self._kept
 
+    def broadcast(self, broadcast: bytes) -> bool:
+        """Return whether a broadcast was cancelled. It has started more instances than it could be told of, so each asks
+        when it is about to go on."""
+        cursor = self._journal.cursor(broadcast) if broadcast else None
+        return cursor is not None and cursor.status == "cancelled"
+
     def refresh(self) -> None:
         """Learn what was cancelled since the last call; the oldest are forgotten beyond `CANCELLED_KEPT_MAX`."""
         while True:

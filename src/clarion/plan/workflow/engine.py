@@ -68,7 +68,16 @@ class Engine:
         that were cancelled since its last turn end first."""
         self._cancelled.refresh()
         cells = Cells(self._journal, partition)
-        mover = Mover(cells, self._directory, self._expressions, self._sightings, self._telemetry, partition, now_ms)
+        mover = Mover(
+            cells,
+            self._directory,
+            self._expressions,
+            self._sightings,
+            self._cancelled,
+            self._telemetry,
+            partition,
+            now_ms,
+        )
         turn = Turn(self._journal, self._telemetry, self._cancelled, cells, mover, partition, now_ms)
         turn.cancel(self._cancelled.look(cells))
         return turn

@@ -29,6 +29,7 @@ from clarion.plan.rules.workflow.state import (
     Told,
 )
 from clarion.plan.rules.workflow.throttle import still_counting
+from clarion.plan.workflow.cancelled import Cancelled
 from clarion.plan.workflow.cells import Cells
 from clarion.plan.workflow.digests import Digests
 from clarion.plan.workflow.instance import INSTANCE_CELL, Instance, owner_of
@@ -57,6 +58,7 @@ class Mover:
         directory: Directory,
         expressions: Expressions,
         sightings: Sightings,
+        cancelled: Cancelled,
         telemetry: Telemetry,
         partition: int,
         now_ms: int,
@@ -65,6 +67,7 @@ class Mover:
         self._directory = directory
         self._expressions = expressions
         self._sightings = sightings
+        self._cancelled = cancelled
         self._telemetry = telemetry
         self._now_ms = now_ms
         self._instances: dict[bytes, Instance | None] = {}
@@ -84,6 +87,9 @@ class Mover:
     def move(self, id_: bytes, instance: Instance, cause: Cause) -> None:
         """Move an instance as far as a cause takes it."""
         state = instance.state
+        if self._cancelled.broadcast(instance.origin.broadcast):
+            self.end(id_, "cancelled", instance=instance)
+            return
         try:
             workflow = self._directory.definition(instance.tenant, Workflow, state.workflow, state.version)
             if workflow is None:
@@ -123,6 +129,8 @@ class Mover:
             expires_ms = instance.state.expires_ms
             if expires_ms is not None and self._now_ms >= expires_ms:
                 self.end(id_, "expired")
+            elif self._cancelled.broadcast(instance.origin.broadcast):
+                self.end(id_, "cancelled")
             else:
                 alive.append((id_, instance))
         if not alive:
