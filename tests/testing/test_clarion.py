@@ -63,6 +63,16 @@ def test_the_inbox_is_there_as_well(clarion):
     assert sorted(d.content["title"] for d in clarion.deliveries) == ["Hi ana, all", "Hi kim, all", "Hi kim, you"]
 
 
+def test_the_inbox_fails_and_recovers_like_any_channel(clarion):
+    clarion.fail("inapp")
+    failed = clarion.notify(to="ana", template="news", channels=["inapp"])
+    assert reasons(clarion, failed) == [("inapp", "failed", "refused")]
+    for _ in range(2):
+        clarion.recover("inapp")
+    clarion.notify(to="ana", template="news", channels=["inapp"])
+    assert [item["content"] for item in clarion.call("GET", "/v1/inbox", user="ana")["data"]] == [{"title": "News"}]
+
+
 def test_an_explanation_sends_nothing_and_agrees_with_what_happens(clarion):
     clarion.put_quiet_hours("ana", {"windows": [{"start": "08:00", "end": "20:00"}]})
     told = clarion.explain(to="ana", template="sale")["recipients"][0]["channels"]

@@ -164,8 +164,12 @@ class Clarion:
 
     def recover(self, channel: str) -> None:
         """Let everything on a channel be accepted again."""
-        self._scripts.pop(Channel(channel), None)
-        self._put_provider(Channel(channel), {})
+        if self._scripts.pop(Channel(channel), None) is None:
+            return
+        if channel == Channel.INAPP:  # which needs no provider: without one, messages go to the inbox
+            self.call("DELETE", f"/v1/providers/{channel}")
+        else:
+            self._put_provider(Channel(channel), {})
 
     def _put_provider(self, channel: Channel, settings: dict[str, Any]) -> None:
         self.call("PUT", f"/v1/providers/{channel}", {"channel": channel, "vendor": "sandbox", "settings": settings})

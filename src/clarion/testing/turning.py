@@ -20,7 +20,7 @@ from clarion.testing.sending import Sent, WatchedSender
 ROUNDS_MAX: Final = 10_000
 """Rounds of planning and sending that one instant may take; more is a circle."""
 TIMERS_A_TURN: Final = 1_000
-DELIVERY_CHECK_S: Final = 0.002
+DELIVERY_CHECK_S: Final = 0.02
 """How long, in the loop's time, senders work before they are asked whether they are done."""
 DELIVERY_WAIT_S: Final = 3_600
 """How long, in the loop's time, sending what is due may take; more is a circle."""
