@@ -94,20 +94,17 @@ class Facts:
 
     def recipients(self, batch: Sequence[Accepted]) -> People:
         """Return the recipients of each notification, users read tenant by tenant."""
-        wanted: dict[str, dict[str, None]] = {}
+        wanted: dict[str, set[str]] = {}
         for item in batch:
-            names = wanted.setdefault(item.tenant, {})
-            for recipient in item.request.to:
-                if recipient.user_id:
-                    names[recipient.user_id] = None
-        known: dict[tuple[str, str], User] = {}
+            wanted.setdefault(item.tenant, set()).update([to.user_id for to in item.request.to if to.user_id])
+        known: dict[str, dict[str, User]] = {}
         for tenant, names in wanted.items():
-            listed = list(names)
+            listed = sorted(names)  # neighbours in the store are read together
+            users = known[tenant] = {}
             for start in range(0, len(listed), RECIPIENTS_MAX):
-                found = self._directory.users(tenant, listed[start : start + RECIPIENTS_MAX])
-                known.update({(tenant, name): user for name, user in found.items()})
+                users.update(self._directory.users(tenant, listed[start : start + RECIPIENTS_MAX]))
         return [
-            [known.get((item.tenant, to.user_id), to) if to.user_id else inline(to) for to in item.request.to]
+            [known[item.tenant].get(to.user_id, to) if to.user_id else inline(to) for to in item.request.to]
             for item in batch
         ]
 

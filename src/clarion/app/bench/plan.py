@@ -46,7 +46,9 @@ from clarion.ports.journal import Append, Cursor, Frame
 
 TENANT: Final = "bench"
 USERS: Final = 1_000_000
-SINGLES: Final = 60_000
+SINGLES: Final = 100_000
+ACTIVE_USERS: Final = 100_000
+"""Users whom single notifications go to; a broadcast goes to all."""
 FRAME_EVENTS: Final = 250
 USERS_A_WRITE: Final = 2_000
 PAGE_USERS: Final = 5_000
@@ -192,7 +194,7 @@ async def _accept(parts: Parts, users: int, singles: int) -> None:
     for start in range(0, singles, FRAME_EVENTS):
         numbers = range(start, min(start + FRAME_EVENTS, singles))
         asked = [
-            Request([Recipient(people.user_id(chance.randrange(users)))], people.TEMPLATE, _CATEGORY, None, Lane.NORMAL,
+            Request([Recipient(people.user_id(chance.randrange(min(users, ACTIVE_USERS))))], people.TEMPLATE, _CATEGORY, None, Lane.NORMAL,
                     dict(people.data(number)))
             for number in numbers
         ]  # fmt: skip

@@ -45,16 +45,19 @@ class Setting(msgspec.Struct, frozen=True):
     def caps_on(self, channel: Channel) -> tuple[CapRule, ...]:
         """Return the caps that count deliveries of a channel. In-app is not counted by those over all channels: it disturbs
         nobody."""
-        if not self.caps:
-            return ()
-        return tuple(
-            cap for cap in self.caps if cap.channel is channel or (cap.channel is None and channel is not Channel.INAPP)
-        )
+        for cap in self.caps:
+            if not _counts(cap, channel):
+                return tuple(each for each in self.caps if _counts(each, channel))
+        return self.caps
 
     @property
     def over_cap(self) -> OverCap:
         """What becomes of what is over a cap."""
         return self.category.rules.over_cap
+
+
+def _counts(cap: CapRule, channel: Channel) -> bool:
+    return cap.channel is channel or (cap.channel is None and channel is not Channel.INAPP)
 
 
 class Planned(msgspec.Struct, frozen=True):
