@@ -58,9 +58,6 @@ class CapWrite(msgspec.Struct, frozen=True):
     changes: tuple[tuple[int, int, int], ...]
 
     def __post_init__(self) -> None:
-        if not self.changes:
-            return
-        slots, reads, news = zip(*self.changes, strict=True)
-        seconds = (*reads, *news)
-        if not (min(slots) >= 0 and max(slots) < CAP_BLOCK_USERS and min(seconds) >= 0 and max(seconds) < _SECONDS_END):
-            raise ValueError(f"slots {slots}, {reads} to {news} s: not a change of a cap block")
+        for slot, read_s, new_s in self.changes:
+            if not (0 <= slot < CAP_BLOCK_USERS and 0 <= read_s < _SECONDS_END and 0 <= new_s < _SECONDS_END):
+                raise ValueError(f"slot {slot}, {read_s} to {new_s} s: not a change of a cap block")
