@@ -7,7 +7,6 @@ from clarion.domain.channel import NAMES, Lane
 from clarion.domain.decision import Hold, Merge, Send, Skip
 from clarion.domain.route import Route
 from clarion.journal.events import AcceptedFrame, PlannedFrame, Request
-from clarion.journal.rows import DeliverRow
 from clarion.plan.rules.routing import Place
 from clarion.plan.rules.setting import Planned
 
@@ -67,12 +66,19 @@ class PlannedColumns:
         return self._settings.setdefault(facts, len(self._settings))
 
     def delivery(
-        self, index: int, row: DeliverRow, planned: Planned, profile_id: int, setting: int, why: str = ""
+        self,
+        index: int,
+        item: Accepted,
+        delivery_id: bytes,
+        user_id: str,
+        planned: Planned,
+        profile_id: int,
+        setting: int,
     ) -> None:
-        """Add a delivery, whatever was decided about it, of the notification at an index. `why` is kept with what is sent."""
+        """Add a delivery, whatever was decided about it, of the notification at an index."""
         decision, channel, held_ms = planned.decision, NAMES[planned.channel], None
         if isinstance(decision, Send):
-            reason, detail, verdict = 0, why, "send"
+            reason, detail, verdict = 0, item.why, "send"
         else:
             reason, detail, verdict = int(decision.reason), decision.detail, _VERDICTS[type(decision)]
             if isinstance(decision, Hold):
@@ -80,7 +86,7 @@ class PlannedColumns:
         key = (channel, verdict)
         self.counts[key] = self.counts.get(key, 0) + 1
         self._deliveries.append((
-            index, row.delivery_id, row.user_id, channel, row.address, reason, detail, held_ms, row.step, profile_id,
+            index, delivery_id, user_id, channel, planned.address, reason, detail, held_ms, item.step, profile_id,
             setting,
         ))  # fmt: skip
 

@@ -76,21 +76,22 @@ class PlanWriter:
         category = setting.category.key if setting is not None else item.request.category or ""
         for user, routed in deliveries:
             reads = user_context(user) if uses_user else None
-            rows = [_row(item, user, planned, category, reads) for planned in routed.planned]
+            made = [_id(item, user, planned) for planned in routed.planned]
             simple = not routed.fallbacks and item.place is None
-            places = _NOWHERE if simple else self._places(item, user, routed, rows)
+            places = _NOWHERE if simple else self._places(item, user, routed, made)
             profile_id = user.profile_id if isinstance(user, User) else 0
-            held: set[Channel] = set()
-            for row, planned in zip(rows, routed.planned, strict=True):
-                if row.delivery_id in self._seen:
+            put_off: list[Channel] = []
+            for id_, planned in zip(made, routed.planned, strict=True):
+                if id_ in self._seen:
                     continue  # two inline recipients of one request share an address
-                self._seen.add(row.delivery_id)
-                self._columns.delivery(index, row, planned, profile_id, facts, item.why)
+                self._seen.add(id_)
+                self._columns.delivery(index, item, id_, user.user_id, planned, profile_id, facts)
                 if isinstance(planned.decision, Send):
+                    row = _row(item, user, id_, planned.address, category, reads)
                     self._send(item, user, planned.channel, row, places)
-                elif not isinstance(planned.decision, Skip) and planned.channel not in held:
-                    held.add(planned.channel)
-                    self._put_off(item, _to(user), planned, routed, row.delivery_id, places)
+                elif not isinstance(planned.decision, Skip) and planned.channel not in put_off:
+                    put_off.append(planned.channel)
+                    self._put_off(item, _to(user), planned, routed, id_, places)
 
     def _send(
         self, item: Accepted, user: User | Recipient, channel: Channel, row: DeliverRow, places: "dict[Channel, Place]"
@@ -121,7 +122,7 @@ class PlanWriter:
             self._merged.append(Merged(item, to, decision.workflow, decision.version))
 
     def _places(
-        self, item: Accepted, user: User | Recipient, routed: Routed, rows: Sequence[DeliverRow]
+        self, item: Accepted, user: User | Recipient, routed: Routed, made: Sequence[bytes]
     ) -> "dict[Channel, Place]":
         """Return the place in a route of each channel that has one, and start the clocks of those that wait."""
         if item.place is not None:
@@ -130,7 +131,7 @@ class PlanWriter:
                 return {}
             places = {planned.channel: item.place for planned in routed.planned}
         elif routed.fallbacks:
-            places = _by_channel(routed.fallbacks, routed.planned, rows)
+            places = _by_channel(routed.fallbacks, routed.planned, made)
         else:
             return {}
         now = {planned.channel for planned in routed.planned if isinstance(planned.decision, Send)}
@@ -154,16 +155,16 @@ class PlanWriter:
 
 
 def _by_channel(
-    fallbacks: Sequence[Fallback], planned: Sequence[Planned], rows: Sequence[DeliverRow]
+    fallbacks: Sequence[Fallback], planned: Sequence[Planned], made: Sequence[bytes]
 ) -> dict[Channel, Place]:
     places: dict[Channel, Place] = {}
     for fallback in fallbacks:
-        made = [
-            row.delivery_id
-            for row, one in zip(rows, planned, strict=True)
+        here = [
+            id_
+            for id_, one in zip(made, planned, strict=True)
             if one.channel in fallback.channels and isinstance(one.decision, Send | Hold)
         ]
-        place = Place(fallback.path, fallback.until, fallback.within_ms, fallback.rest, made, fallback.channels)
+        place = Place(fallback.path, fallback.until, fallback.within_ms, fallback.rest, here, fallback.channels)
         # The innermost comes first: a channel belongs to the route closest to it.
         for channel in fallback.channels:
             places.setdefault(channel, place)
@@ -173,16 +174,26 @@ def _by_channel(
 _NOWHERE: "dict[Channel, Place]" = {}
 
 
-def _row(
-    item: Accepted, user: User | Recipient, planned: Planned, category: str, reads: dict[str, Any] | None
-) -> DeliverRow:
-    request, user_id, address = item.request, user.user_id, planned.address
+def _id(item: Accepted, user: User | Recipient, planned: Planned) -> bytes:
+    user_id, address = user.user_id, planned.address
     # Inline recipients have no id: what cannot reach them is told apart by the contact they were given with.
     apart = item.step if user_id or address else f"{item.step}{_contact(user)}"
+    return ids.delivery_id(item.notification_id, user_id, NAMES[planned.channel], address, apart)
+
+
+def _row(
+    item: Accepted,
+    user: User | Recipient,
+    delivery_id: bytes,
+    address: str,
+    category: str,
+    reads: dict[str, Any] | None,
+) -> DeliverRow:
+    request = item.request
     return DeliverRow(
-        ids.delivery_id(item.notification_id, user_id, NAMES[planned.channel], address, apart),
+        delivery_id,
         item.tenant,
-        user_id,
+        user.user_id,
         address,
         user.locale,
         request.template,
