@@ -156,6 +156,7 @@ def test_every_endpoint_that_takes_a_body_is_here(running):
     assert {route.path for route in house.routes if route.body is not None} == GOOD.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", GOOD)
 def test_a_good_body_is_taken_and_a_spoilt_one_is_no_server_error(running, path):
     house, runner, known = running

@@ -106,6 +106,7 @@ def check(journey: Journey) -> None:
         assert times <= 1 + lost[id_], f"{id_}: accepted {times} times, {lost[id_]} lost"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", range(4))
 def test_every_delivery_ends_once_whatever_dies(directory, block, monkeypatch):
     monkeypatch.setattr(pool_worker, "LEASE_CHECK_S", 0.1)

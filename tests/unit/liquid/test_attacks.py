@@ -48,6 +48,7 @@ ATTACKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("html", [False, True])
 @pytest.mark.parametrize("source", ATTACKS.values(), ids=ATTACKS.keys())
 def test_an_attack_is_stopped(source, html):

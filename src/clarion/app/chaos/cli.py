@@ -18,6 +18,8 @@ from clarion.app.load.programs import RunError, end_in_order
 from clarion.domain.errors import OperatorError
 
 CASES: Final[dict[str, Callable[[int], Case]]] = {"kill9": Kill9, "workflows": Workflows}
+KILLS: Final = {"kill9": 50, "workflows": 200}
+"""Kills of a case unless another number is given."""
 SEED_DEFAULT: Final = 1
 _HELP: Final = (
     "kill9: SIGKILL any process at random moments; workflows: the same while instances delay, collect and wait"
@@ -26,7 +28,7 @@ _HELP: Final = (
 
 def chaos(
     case: Annotated[str, typer.Argument(help=_HELP)] = "kill9",
-    kills: Annotated[int, typer.Option(min=0, help="how often")] = 50,
+    kills: Annotated[int | None, typer.Option(min=0, help="how often: 50 by default, 200 for workflows")] = None,
     seed: Annotated[int, typer.Option(help="same seed, same kills, requests and provider faults")] = SEED_DEFAULT,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
     keep: Annotated[bool, typer.Option("--keep", help="keep data, ledger and receipts of the run")] = False,
@@ -34,6 +36,7 @@ def chaos(
     """Break a running system on purpose and judge what it promised. The last line is one JSON object; exit 1 on a fault."""
     if case not in CASES:
         raise OperatorError(f"There is no chaos case {case!r}; there is {', '.join(CASES)}.")
+    kills = KILLS[case] if kills is None else kills
     end_in_order()
     console = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix=f"clarion-chaos-{case}-"))
