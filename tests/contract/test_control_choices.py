@@ -10,9 +10,7 @@ from clarion.backends.sqlite.control_profiles import ProfileKey
 from clarion.backends.sqlite.migrate import path_of
 from clarion.domain.channel import Channel
 from clarion.domain.errors import Forbidden, InvalidField, NotFound
-from clarion.domain.limits_deciding import (
-    SEEN_EVERY_MS,
-)
+from clarion.domain.limits_deciding import SEEN_EVERY_MS
 from clarion.domain.quiet import QuietHours, QuietWindow
 from clarion.domain.user import Choice
 from tests.contract.controls import House, migrated

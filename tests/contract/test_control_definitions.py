@@ -11,9 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.migrate import path_of
 from clarion.domain.errors import Conflict
-from clarion.domain.limits_deciding import (
-    DEFINITIONS_PER_KIND_MAX,
-)
+from clarion.domain.limits_deciding import DEFINITIONS_PER_KIND_MAX
 from tests.contract.controls import House, migrated
 
 T, K = "acme", "workflow"

@@ -7,9 +7,7 @@ import msgspec
 import pytest
 
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits_deciding import (
-    CAP_BLOCK_USERS,
-)
+from clarion.domain.limits_deciding import CAP_BLOCK_USERS
 from clarion.ports.journal import (
     Append,
     CapWrite,

@@ -13,9 +13,7 @@ import pytest
 
 from clarion.backends.sqlite.migrate import path_of
 from clarion.domain.errors import CorruptFrame
-from clarion.domain.limits_deciding import (
-    CAP_BLOCK_USERS,
-)
+from clarion.domain.limits_deciding import CAP_BLOCK_USERS
 from clarion.journal.codec import decode, encode
 from clarion.journal.events import CancelledFrame
 from tests.contract.crash_writer import PARTITIONS, TASKS

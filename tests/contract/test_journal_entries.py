@@ -3,9 +3,7 @@
 import pytest
 
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits_deciding import (
-    HOLD_MS_MAX,
-)
+from clarion.domain.limits_deciding import HOLD_MS_MAX
 from clarion.ports.journal import (
     Append,
     Cancellation,

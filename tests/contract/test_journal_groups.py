@@ -5,12 +5,8 @@ import asyncio
 import pytest
 
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits import (
-    LEASE_TTL_MS_MAX,
-)
-from clarion.domain.limits_deciding import (
-    HOLD_MS_MAX,
-)
+from clarion.domain.limits import LEASE_TTL_MS_MAX
+from clarion.domain.limits_deciding import HOLD_MS_MAX
 from clarion.ports.journal import (
     Append,
     Cancellation,

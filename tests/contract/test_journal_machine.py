@@ -14,9 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import SqliteJournal, open_journal
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits_deciding import (
-    HOLD_MS_MAX,
-)
+from clarion.domain.limits_deciding import HOLD_MS_MAX
 from clarion.ports.journal import (
     Append,
     Cancellation,

@@ -7,12 +7,8 @@ import pytest
 
 from clarion.control.schedules.timers import repair_timers
 from clarion.domain.errors import InvalidField, NotFound
-from clarion.domain.limits import (
-    DATA_BYTES_MAX,
-)
-from clarion.domain.limits_deciding import (
-    SCHEDULE_PREVIEW_TIMES,
-)
+from clarion.domain.limits import DATA_BYTES_MAX
+from clarion.domain.limits_deciding import SCHEDULE_PREVIEW_TIMES
 from clarion.domain.schedule import Schedule
 from clarion.journal.codec import decode
 from clarion.journal.events import OccurrenceFrame

@@ -12,9 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    RECURRENCE_DAYS_MAX,
-)
+from clarion.domain.limits_deciding import RECURRENCE_DAYS_MAX
 from clarion.domain.localtime import local_time
 from clarion.domain.occurrences import check_when, next_after, occurrences_after
 from clarion.domain.recurrence import times_after

@@ -7,9 +7,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clarion.domain.limits_deciding import (
-    DIGEST_BYTES_MAX,
-)
+from clarion.domain.limits_deciding import DIGEST_BYTES_MAX
 from clarion.domain.localtime import local_time
 from clarion.domain.workflow import Window, Workflow
 from clarion.plan.rules.workflow.advance import advance

@@ -10,12 +10,7 @@ from clarion.app.http import protocol
 from clarion.app.http.room import Room
 from clarion.control.users import routes as user_routes
 from clarion.domain.errors import Overloaded
-from clarion.domain.limits import (
-    BULK_BATCH_BYTES_MAX,
-    BULK_BATCH_LINES,
-    BULK_LINE_BYTES_MAX,
-    HEAD_BYTES_MAX,
-)
+from clarion.domain.limits import BULK_BATCH_BYTES_MAX, BULK_BATCH_LINES, BULK_LINE_BYTES_MAX, HEAD_BYTES_MAX
 
 PIECE = 65_536
 

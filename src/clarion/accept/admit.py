@@ -11,14 +11,8 @@ from clarion.domain import address
 from clarion.domain.channel import Channel
 from clarion.domain.content import Category
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import (
-    KEY_CHARS_MAX,
-    ORDERING_KEY_CHARS_MAX,
-    RECIPIENTS_MAX,
-)
-from clarion.domain.limits_deciding import (
-    CANCELLATION_KEY_CHARS_MAX,
-)
+from clarion.domain.limits import KEY_CHARS_MAX, ORDERING_KEY_CHARS_MAX, RECIPIENTS_MAX
+from clarion.domain.limits_deciding import CANCELLATION_KEY_CHARS_MAX
 from clarion.domain.segment import Segment
 from clarion.domain.workflow import Workflow
 from clarion.journal.events import Audience, BroadcastJob, Recipient, Request

@@ -8,10 +8,7 @@ import msgspec
 
 from clarion.domain import ids
 from clarion.domain.channel import Lane
-from clarion.domain.limits_deciding import (
-    CANCELLATION_KEY_TTL_MS,
-    WAIT_MS_MAX,
-)
+from clarion.domain.limits_deciding import CANCELLATION_KEY_TTL_MS, WAIT_MS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import CancelledFrame, Request

@@ -10,13 +10,8 @@ from clarion.accept.rules.events import Event, Skipped, Value, Wanted, judge
 from clarion.accept.shapes import NotificationIn
 from clarion.domain.errors import CallerError, InvalidField
 from clarion.domain.event_rule import EXPRESSION_NAMES, EventRule
-from clarion.domain.limits import (
-    FANOUT_BYTES_MAX,
-)
-from clarion.domain.limits_deciding import (
-    EVENT_NOTIFICATIONS_MAX,
-    EVENT_WORK_MS_MAX,
-)
+from clarion.domain.limits import FANOUT_BYTES_MAX
+from clarion.domain.limits_deciding import EVENT_NOTIFICATIONS_MAX, EVENT_WORK_MS_MAX
 from clarion.journal.events import Request
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Defined

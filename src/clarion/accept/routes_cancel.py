@@ -5,10 +5,7 @@ from clarion.accept.door import Door
 from clarion.accept.shapes import CancelByKeyIn, CancelByKeyOut, CancelOut
 from clarion.domain import ids
 from clarion.domain.errors import NotFound
-from clarion.domain.limits_deciding import (
-    CANCELLATIONS_PER_APPEND_MAX,
-    CANCELLATIONS_PER_CALL_MAX,
-)
+from clarion.domain.limits_deciding import CANCELLATIONS_PER_APPEND_MAX, CANCELLATIONS_PER_CALL_MAX
 from clarion.journal.signals import cancel_key
 from clarion.ports.web import Call, Reply, Route
 

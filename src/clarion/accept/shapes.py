@@ -14,9 +14,7 @@ from clarion.domain.limits import (
     METADATA_VALUE_CHARS_MAX,
     ORDERING_KEY_CHARS_MAX,
 )
-from clarion.domain.limits_deciding import (
-    CANCELLATION_KEY_CHARS_MAX,
-)
+from clarion.domain.limits_deciding import CANCELLATION_KEY_CHARS_MAX
 
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_CHARS_MAX)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]

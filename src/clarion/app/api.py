@@ -21,9 +21,7 @@ from clarion.app.wiring import OPERATOR_KEY_FILE, Identity, Parts, Shared, opera
 from clarion.control import routes as control_routes
 from clarion.control.schedules.timers import repair_timers
 from clarion.domain.errors import OperatorError
-from clarion.domain.limits_deciding import (
-    SCHEDULE_REPAIR_MS,
-)
+from clarion.domain.limits_deciding import SCHEDULE_REPAIR_MS
 from clarion.journal import topics
 from clarion.journal.find import find_accepted
 from clarion.ops import health

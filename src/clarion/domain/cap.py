@@ -8,12 +8,7 @@ import msgspec
 from clarion.domain.channel import Channel
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    CAP_GAP_MS_MIN,
-    CAP_PER_MS_MIN,
-    CAPS_PER_CATEGORY_MAX,
-    YEAR_MS,
-)
+from clarion.domain.limits_deciding import CAP_GAP_MS_MIN, CAP_PER_MS_MIN, CAPS_PER_CATEGORY_MAX, YEAR_MS
 
 OverCap: TypeAlias = Literal["skip", "defer", "digest"]
 """What becomes of what is over a cap: not sent, sent when there is room, or put into a digest."""

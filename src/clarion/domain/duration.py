@@ -5,9 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    DURATION_TEXTS_MAX,
-)
+from clarion.domain.limits_deciding import DURATION_TEXTS_MAX
 
 _UNITS_MS: Final = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
 _WHOLE: Final = re.compile(r"(?:\d{1,9}[wdhms])+")

@@ -12,9 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    ZONES_MAX,
-)
+from clarion.domain.limits_deciding import ZONES_MAX
 
 _SECOND_MS: Final = 1_000
 _CLOCK: Final = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")

@@ -12,10 +12,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    CRON_CHARS_MAX,
-    SCHEDULE_START_YEARS,
-)
+from clarion.domain.limits_deciding import CRON_CHARS_MAX, SCHEDULE_START_YEARS
 from clarion.domain.localtime import first_ms, local_time, zone_of
 from clarion.domain.recurrence import times_after
 from clarion.domain.rrule import read_rule

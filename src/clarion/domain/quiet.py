@@ -6,9 +6,7 @@ import msgspec
 
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    QUIET_WINDOWS_MAX,
-)
+from clarion.domain.limits_deciding import QUIET_WINDOWS_MAX
 from clarion.domain.localtime import check_clock, check_days
 
 DISTURBING: Final = (Channel.PUSH, Channel.WEBPUSH, Channel.SMS, Channel.WHATSAPP, Channel.CHAT, Channel.EMAIL)

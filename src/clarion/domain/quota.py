@@ -5,9 +5,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    QUOTA_FIGURE_MAX,
-)
+from clarion.domain.limits_deciding import QUOTA_FIGURE_MAX
 
 TENANT: Final = ""
 """Stands for a key id where a quota is the tenant's as a whole."""

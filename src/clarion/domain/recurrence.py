@@ -13,9 +13,7 @@ from typing import Final
 
 import msgspec
 
-from clarion.domain.limits_deciding import (
-    RECURRENCE_DAYS_MAX,
-)
+from clarion.domain.limits_deciding import RECURRENCE_DAYS_MAX
 
 DAY_MINUTES: Final = 24 * 60
 

@@ -8,11 +8,7 @@ import msgspec
 from clarion.domain.channel import Channel
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    HOLD_MS_MAX,
-    ROUTE_DEPTH_MAX,
-    ROUTE_MEMBERS_MAX,
-)
+from clarion.domain.limits_deciding import HOLD_MS_MAX, ROUTE_DEPTH_MAX, ROUTE_MEMBERS_MAX
 
 Until: TypeAlias = Literal["sendable", "sent", "delivered", "seen"]
 """When the first channel of a route has done: nothing speaks against sending, the provider took it, it arrived, or the

@@ -10,11 +10,7 @@ from itertools import product
 from math import gcd
 from typing import Final
 
-from clarion.domain.limits_deciding import (
-    RECURRENCE_COUNT_MAX,
-    RECURRENCE_INTERVAL_MAX,
-    RRULE_CHARS_MAX,
-)
+from clarion.domain.limits_deciding import RECURRENCE_COUNT_MAX, RECURRENCE_INTERVAL_MAX, RRULE_CHARS_MAX
 from clarion.domain.recurrence import DAY_MINUTES, STEP_MINUTES, Frequency, Recurrence
 
 _WEEKDAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")

@@ -6,9 +6,7 @@ from typing import Annotated, Final, overload
 import msgspec
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    INSTANT_MS_MAX,
-)
+from clarion.domain.limits_deciding import INSTANT_MS_MAX
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

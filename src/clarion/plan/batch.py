@@ -57,11 +57,13 @@ class BatchPlanner:
 
     def _decide(self, batch: Sequence[Accepted], claims: Claims, now_ms: int) -> list[Decided]:
         """Decide a batch; if that fails, one by one, so that only the notification at fault pays for it."""
+        mark = claims.mark()
         try:
             return self._decide_together(batch, claims, now_ms)
         except StoreUnavailable:
             raise  # says nothing about the notification
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the partition for good
+            claims.undo(mark)  # those decided before the one at fault are decided, and counted, again
             if len(batch) > 1:
                 return [decided for item in batch for decided in self._decide([item], claims, now_ms)]
             self._telemetry.log("error", "planning_failed", tenant=batch[0].tenant, error=repr(error))

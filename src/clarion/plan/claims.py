@@ -3,10 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from clarion.domain.limits_deciding import (
-    CAP_BLOCK_USERS,
-    CAP_BLOCKS_MAX,
-)
+from clarion.domain.limits_deciding import CAP_BLOCK_USERS, CAP_BLOCKS_MAX
 from clarion.plan.rules.caps import free_at, taken
 from clarion.plan.rules.setting import CapRule
 from clarion.ports.journal import CapWrite, Journal
@@ -38,6 +35,9 @@ class CapTimes:
 
 _Change = tuple[int, int, int]
 """Slot in a block, the arrival time that was read, and the new one."""
+
+
+_Mark = dict[tuple[str, bytes], dict[int, dict[int, _Change]]]
 
 
 class _Sheet:
@@ -141,6 +141,20 @@ class Claims:
         if room is None:
             room = self._rooms[tenant] = TenantRoom(self, tenant, self._now_s)
         return room
+
+    def mark(self) -> _Mark:
+        """Return what has been taken so far, for `undo`."""
+        return {
+            (tenant, rule): {number: dict(changed) for number, changed in sheet.changed.items()}
+            for tenant, room in self._rooms.items()
+            for rule, sheet in room.sheets.items()
+        }
+
+    def undo(self, mark: _Mark) -> None:
+        """Give back what was taken since a mark."""
+        for tenant, room in self._rooms.items():
+            for rule, sheet in room.sheets.items():
+                sheet.changed = mark.get((tenant, rule), {})
 
     def writes(self) -> list[CapWrite]:
         """Return what has to be written with the step's append."""

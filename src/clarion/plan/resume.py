@@ -14,9 +14,7 @@ from clarion.domain.channel import Lane
 from clarion.domain.decision import Hold, Reason
 from clarion.domain.delivery_state import State
 from clarion.domain.duration import duration_text
-from clarion.domain.limits_deciding import (
-    HOLD_MS_MAX,
-)
+from clarion.domain.limits_deciding import HOLD_MS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import Recipient, Request, ResumeFrame

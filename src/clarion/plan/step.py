@@ -189,8 +189,14 @@ def _digesting(merged: Merged) -> Accepted:
     item, to = merged.item, merged.to
     who = f"{item.step}:{to.user_id}:{merged.workflow}".encode()
     rest = blake2b(who, key=item.notification_id, digest_size=ids.ENTROPY_BYTES).digest()
-    request = msgspec.structs.replace(item.request, to=[to], template="", channels=None)
-    request = msgspec.structs.replace(request, workflow=merged.workflow, workflow_version=merged.version)
+    request = msgspec.structs.replace(
+        item.request,
+        to=[to],
+        template="",
+        channels=None,
+        workflow=merged.workflow,
+        workflow_version=merged.version,
+    )
     return Accepted(
         item.lane, item.notification_id[: -ids.ENTROPY_BYTES] + rest, item.tenant, item.accepted_ms, request
     )

@@ -2,9 +2,7 @@
 
 import msgspec
 
-from clarion.domain.limits_deciding import (
-    CAP_BLOCK_USERS,
-)
+from clarion.domain.limits_deciding import CAP_BLOCK_USERS
 
 _SECONDS_END = 2**32
 

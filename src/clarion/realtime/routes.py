@@ -11,12 +11,8 @@ import msgspec
 
 from clarion.domain import ids
 from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
-from clarion.domain.limits import (
-    INBOX_COUNT_MAX,
-)
-from clarion.domain.limits_deciding import (
-    READ_ALL_SIGHTINGS_MAX,
-)
+from clarion.domain.limits import INBOX_COUNT_MAX
+from clarion.domain.limits_deciding import READ_ALL_SIGHTINGS_MAX
 from clarion.journal.sightings import seen
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory

@@ -12,12 +12,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits import (
-    CAPTURE_AGE_MS_MAX,
-    CAPTURES_PER_TENANT_MAX,
-    RECORD_BATCH_EVENTS_MAX,
-    RECORD_COMMIT_MS,
-)
+from clarion.domain.limits import CAPTURE_AGE_MS_MAX, CAPTURES_PER_TENANT_MAX, RECORD_BATCH_EVENTS_MAX, RECORD_COMMIT_MS
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.patience import append
 from clarion.journal.topics import OUTCOMES

@@ -10,12 +10,8 @@ from clarion.accept.shapes import BroadcastIn
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import (
-    SCHEDULE_AHEAD_MS_MAX,
-)
-from clarion.domain.limits_deciding import (
-    LOCAL_LATE_MS_MAX,
-)
+from clarion.domain.limits import SCHEDULE_AHEAD_MS_MAX
+from clarion.domain.limits_deciding import LOCAL_LATE_MS_MAX
 from clarion.domain.segment import Filter, Segment
 from clarion.journal.events import Audience
 from tests.contract.controls import House, migrated

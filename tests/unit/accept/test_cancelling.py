@@ -10,10 +10,7 @@ from clarion.accept.cancelling import key_wait
 from clarion.domain import ids
 from clarion.domain.errors import InvalidField
 from clarion.domain.ids import NOTIFICATION_PREFIX, read
-from clarion.domain.limits_deciding import (
-    CANCELLATION_KEY_TTL_MS,
-    WAIT_MS_MAX,
-)
+from clarion.domain.limits_deciding import CANCELLATION_KEY_TTL_MS, WAIT_MS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import CancelledFrame, Recipient, Request, SignalFrame

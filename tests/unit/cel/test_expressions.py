@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.backends.cel.expressions import CelExpressions
-from clarion.domain.limits_deciding import (
-    EXPRESSION_CHARS_MAX,
-)
+from clarion.domain.limits_deciding import EXPRESSION_CHARS_MAX
 from clarion.ports.expressions import ExpressionError
 
 EXPRESSIONS = CelExpressions()

@@ -6,9 +6,7 @@ import pytest
 from clarion.control.segments.rules import check_filter, topics_of
 from clarion.control.users.places import places
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import (
-    KEY_CHARS_MAX,
-)
+from clarion.domain.limits import KEY_CHARS_MAX
 from clarion.domain.limits_deciding import (
     FILTER_CONTAINS_MAX,
     FILTER_DEPTH_MAX,

@@ -19,12 +19,8 @@ from clarion.control.users.rules import (
     locale,
 )
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import (
-    ATTRIBUTES_BYTES_MAX,
-)
-from clarion.domain.limits_deciding import (
-    CONTACTS_PER_CHANNEL_MAX,
-)
+from clarion.domain.limits import ATTRIBUTES_BYTES_MAX
+from clarion.domain.limits_deciding import CONTACTS_PER_CHANNEL_MAX
 from clarion.domain.quiet import QuietHours, QuietWindow
 from clarion.domain.user import Device
 

@@ -11,9 +11,7 @@ from clarion.control.workflows.rules import Known, check_references, check_workf
 from clarion.control.workflows.schema import workflow_schema
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    WORKFLOW_STEPS_MAX,
-)
+from clarion.domain.limits_deciding import WORKFLOW_STEPS_MAX
 from clarion.domain.workflow import END, Condition, Workflow, follows
 from clarion.ports.expressions import ExpressionError
 from clarion.ports.web import invalid_field

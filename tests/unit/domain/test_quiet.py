@@ -8,10 +8,7 @@ from hypothesis import strategies as st
 from clarion.domain.cap import Cap, check_caps
 from clarion.domain.channel import CHANNELS
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    CAPS_PER_CATEGORY_MAX,
-    QUIET_WINDOWS_MAX,
-)
+from clarion.domain.limits_deciding import CAPS_PER_CATEGORY_MAX, QUIET_WINDOWS_MAX
 from clarion.domain.quiet import DISTURBING, QuietHours, QuietWindow, check_quiet
 
 times = st.builds("{:02}:{:02}".format, st.integers(0, 23), st.integers(0, 59))

@@ -6,11 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    CRON_CHARS_MAX,
-    RECURRENCE_COUNT_MAX,
-    RRULE_CHARS_MAX,
-)
+from clarion.domain.limits_deciding import CRON_CHARS_MAX, RECURRENCE_COUNT_MAX, RRULE_CHARS_MAX
 from clarion.domain.occurrences import check_when, next_after
 from clarion.domain.schedule import Schedule, ScheduleTo
 

@@ -8,9 +8,7 @@ import pytest
 
 from clarion.app.http.application import application
 from clarion.domain.errors import Conflict, DurabilityError, NotFound, Overloaded, StaleLease
-from clarion.domain.limits import (
-    BODY_WAIT_MS_MAX,
-)
+from clarion.domain.limits import BODY_WAIT_MS_MAX
 from clarion.ports.web import JSON, OPERATOR, PUBLIC, TOML, USER, Call, Caller, Reply, Route
 from tests.stages.virtual import run
 from tests.stages.world import Notes

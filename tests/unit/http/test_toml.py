@@ -7,9 +7,7 @@ import pytest
 
 from clarion.app.http.toml import parsed
 from clarion.domain.errors import Malformed
-from clarion.domain.limits_deciding import (
-    DEFINITION_BYTES_MAX,
-)
+from clarion.domain.limits_deciding import DEFINITION_BYTES_MAX
 
 SECONDS = 2.0
 MEMORY_KIB = 128 * 1024

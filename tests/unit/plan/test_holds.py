@@ -11,12 +11,11 @@ from clarion.backends.sqlite.directory import SqliteDirectory
 from clarion.domain.channel import Channel
 from clarion.domain.decision import Reason, Send, Skip
 from clarion.domain.delivery_state import State
-from clarion.domain.limits_deciding import (
-    YEAR_MS,
-)
+from clarion.domain.limits_deciding import YEAR_MS
 from clarion.domain.user import User
 from clarion.journal import topics
 from clarion.journal.events import Recipient
+from clarion.plan import batch
 from clarion.plan.rules.held import settled
 from clarion.plan.rules.setting import Planned
 from clarion.plan.worker import PlanWorker
@@ -197,3 +196,24 @@ def test_what_is_said_of_a_channel_is_said_of_every_address_that_was_held():
     for said in (no, Send("")):
         inbox = [Planned(Channel.INAPP, "", said)]
         assert settled(inbox, Channel.INAPP, [""]) == inbox
+
+
+def test_a_notification_that_cannot_be_planned_costs_nobody_their_cap(people, monkeypatch):
+    """The batch is decided again one by one; what was counted at the first go is given back."""
+
+    async def story(world: Story) -> None:
+        real = batch.decide
+
+        def failing(setting, user, *rest):
+            if user.user_id == "lost":
+                raise LookupError("broken")
+            return real(setting, user, *rest)
+
+        monkeypatch.setattr(batch, "decide", failing)
+        await world.accept(DAY, category="capped")
+        await world.accept(Recipient("lost"), category="capped")
+        await world.accept(DAY, category="capped")
+        await world.plan()
+        assert world.to_send() == ["accepted-day"] * 2, "as many as the cap allows"
+
+    run(story(Story(people)))

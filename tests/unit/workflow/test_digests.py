@@ -5,10 +5,7 @@ from collections import Counter
 import pytest
 
 from clarion.domain.channel import Lane
-from clarion.domain.limits_deciding import (
-    DIGEST_BYTES_MAX,
-    DIGEST_ITEMS_MAX,
-)
+from clarion.domain.limits_deciding import DIGEST_BYTES_MAX, DIGEST_ITEMS_MAX
 from tests.unit.workflow.test_steps import DAY_MS, HOUR_MS, MINUTE_MS, SEND, at
 
 

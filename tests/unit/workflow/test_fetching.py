@@ -6,11 +6,7 @@ import pytest
 
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.channel import Lane
-from clarion.domain.limits_deciding import (
-    FETCH_BODY_BYTES_MAX,
-    FETCHES_UNDER_WAY_MAX,
-    FETCHES_WAITING_MAX,
-)
+from clarion.domain.limits_deciding import FETCH_BODY_BYTES_MAX, FETCHES_UNDER_WAY_MAX, FETCHES_WAITING_MAX
 from clarion.domain.message import HttpRequest, HttpResponse
 from clarion.journal import topics
 from clarion.journal.codec import decode

@@ -16,9 +16,7 @@ from clarion.domain.limits import (
     JSON_DEPTH_MAX,
     SCHEDULE_AHEAD_MS_MAX,
 )
-from clarion.domain.limits_deciding import (
-    LOCAL_LATE_MS_MAX,
-)
+from clarion.domain.limits_deciding import LOCAL_LATE_MS_MAX
 
 CONTACTS: Final[Mapping[str, Callable[[str, str], str]]] = {
     "email": address.email,

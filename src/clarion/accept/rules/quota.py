@@ -12,10 +12,7 @@ no more than `capacity + rate * t` events are let through in any time `t` by all
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from clarion.domain.limits_deciding import (
-    QUOTA_CLOCK_STEP_MS,
-    QUOTA_DAILY_AHEAD_MAX,
-)
+from clarion.domain.limits_deciding import QUOTA_CLOCK_STEP_MS, QUOTA_DAILY_AHEAD_MAX
 from clarion.domain.quota import Usage
 
 THOUSAND: Final = 1_000

@@ -25,10 +25,7 @@ from clarion.domain.errors import (
     TooSlow,
     Unauthorized,
 )
-from clarion.domain.limits import (
-    BODY_WAIT_MS_MAX,
-    ITEM_DEPTH_MAX,
-)
+from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import PUBLIC, TOML, USER, Call, Caller, Reply, Route, invalid_field
 

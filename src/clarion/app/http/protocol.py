@@ -6,10 +6,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from clarion.domain.limits import (
-    HEAD_BYTES_MAX,
-    HEAD_WAIT_MS_MAX,
-)
+from clarion.domain.limits import HEAD_BYTES_MAX, HEAD_WAIT_MS_MAX
 
 
 class BoundedHttp(HttpToolsProtocol):

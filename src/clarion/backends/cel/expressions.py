@@ -12,14 +12,8 @@ import msgspec
 
 from clarion.backends.cel.shape import Shape, shape_of
 from clarion.backends.cel.work import work_of
-from clarion.domain.limits import (
-    DATA_BYTES_MAX,
-)
-from clarion.domain.limits_deciding import (
-    EXPRESSION_CHARS_MAX,
-    EXPRESSION_WORK_MAX,
-    EXPRESSIONS_MAX,
-)
+from clarion.domain.limits import DATA_BYTES_MAX
+from clarion.domain.limits_deciding import EXPRESSION_CHARS_MAX, EXPRESSION_WORK_MAX, EXPRESSIONS_MAX
 from clarion.ports.expressions import Evaluate, ExpressionError
 
 _FUNCTIONS: Final = frozenset({

@@ -11,14 +11,8 @@ import msgspec
 from clarion.backends.memory.journal_cells import MemoryCells
 from clarion.backends.memory.journal_leases import MemoryLeases
 from clarion.domain.errors import DurabilityError
-from clarion.domain.limits import (
-    CANCELLATIONS_PER_READ_MAX,
-    JOURNAL_READ_BYTES_MAX,
-    PARTITIONS_MAX,
-)
-from clarion.domain.limits_deciding import (
-    HOLD_MS_MAX,
-)
+from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX, PARTITIONS_MAX
+from clarion.domain.limits_deciding import HOLD_MS_MAX
 from clarion.journal.topics import GROUP_TOPICS, urgency
 from clarion.journal.watch import Growth, GrowthWatch, streams_of
 from clarion.ports.clock import Clock

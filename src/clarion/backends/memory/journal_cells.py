@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Sequence
 from struct import pack
 
-from clarion.domain.limits_deciding import (
-    CAP_BLOCK_USERS,
-)
+from clarion.domain.limits_deciding import CAP_BLOCK_USERS
 from clarion.ports.journal import Append, CapWrite, Signal, StaleCaps, Wait
 
 CapBlocks = dict[tuple[str, bytes, int], list[int]]

@@ -17,10 +17,7 @@ from clarion.backends.sqlite.connection import connect, fetch_all
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.segment_sql import Condition, condition, install
 from clarion.domain.errors import Overloaded, StoreUnavailable
-from clarion.domain.limits_deciding import (
-    AUDIENCE_COUNT_MS_MAX,
-    AUDIENCE_COUNTS_MAX,
-)
+from clarion.domain.limits_deciding import AUDIENCE_COUNT_MS_MAX, AUDIENCE_COUNTS_MAX
 from clarion.domain.segment import Filter
 from clarion.ports.audiences import Count
 from clarion.ports.clock import Clock

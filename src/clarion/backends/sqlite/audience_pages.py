@@ -8,10 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from clarion.backends.sqlite.segment_sql import Condition
-from clarion.domain.limits_deciding import (
-    SEGMENT_LOOK_MS,
-    SEGMENT_SCAN_USERS_MAX,
-)
+from clarion.domain.limits_deciding import SEGMENT_LOOK_MS, SEGMENT_SCAN_USERS_MAX
 from clarion.ports.directory import UserPage
 
 _COLUMNS: Final = frozenset(

@@ -9,9 +9,7 @@ from sqlalchemy import ColumnElement, and_, func, insert, select, text, update
 from clarion.backends.sqlite.control_run import Row, Runner, Transaction
 from clarion.backends.sqlite.control_tables import DEFINITIONS
 from clarion.domain.errors import Conflict
-from clarion.domain.limits_deciding import (
-    DEFINITIONS_PER_KIND_MAX,
-)
+from clarion.domain.limits_deciding import DEFINITIONS_PER_KIND_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.control_definitions import DefinitionRecord
 

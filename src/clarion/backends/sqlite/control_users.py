@@ -19,13 +19,8 @@ from clarion.backends.sqlite.control_run import Row, Runner, Transaction
 from clarion.backends.sqlite.control_tables import CONSENTS, PROFILES, TOPIC_MEMBERS, USERS
 from clarion.backends.sqlite.control_topics import require_topics
 from clarion.domain.errors import Conflict
-from clarion.domain.limits import (
-    DEVICES_PER_USER_MAX,
-)
-from clarion.domain.limits_deciding import (
-    SEEN_EVERY_MS,
-    SEEN_USERS_MAX,
-)
+from clarion.domain.limits import DEVICES_PER_USER_MAX
+from clarion.domain.limits_deciding import SEEN_EVERY_MS, SEEN_USERS_MAX
 from clarion.domain.user import Device, UserWrite
 from clarion.ports.clock import Clock
 from clarion.ports.control_users import UserRecord

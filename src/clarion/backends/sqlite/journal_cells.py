@@ -11,9 +11,7 @@ import apsw
 import msgspec
 
 from clarion.backends.sqlite.connection import fetch_all
-from clarion.domain.limits_deciding import (
-    CAP_BLOCK_USERS,
-)
+from clarion.domain.limits_deciding import CAP_BLOCK_USERS
 from clarion.ports.journal import CapWrite, Cell, Signal, StaleCaps, Wait, WaitEnd
 
 _PUT_CELL: Final = """INSERT INTO cells (partition, key, value) VALUES (?, ?, ?)

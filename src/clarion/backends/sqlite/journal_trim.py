@@ -6,12 +6,8 @@ import apsw
 
 from clarion.backends.sqlite.connection import fetch_all
 from clarion.backends.sqlite.journal_streams import Stream, find_id, first_since, frame_id
-from clarion.domain.limits import (
-    TRIM_ROWS_PER_COMMIT_MAX,
-)
-from clarion.domain.limits_deciding import (
-    HOLD_MS_MAX,
-)
+from clarion.domain.limits import TRIM_ROWS_PER_COMMIT_MAX
+from clarion.domain.limits_deciding import HOLD_MS_MAX
 
 _STREAM_FLOORS: Final = """SELECT stream_id, min(c."offset") FROM streams JOIN commits c USING (topic, partition)
     GROUP BY stream_id"""

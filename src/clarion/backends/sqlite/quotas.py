@@ -15,9 +15,7 @@ import apsw
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.migrate import path_of
 from clarion.domain.errors import DurabilityError, Overloaded
-from clarion.domain.limits_deciding import (
-    QUOTA_STORE_WAIT_MS,
-)
+from clarion.domain.limits_deciding import QUOTA_STORE_WAIT_MS
 from clarion.domain.quota import Usage
 from clarion.ports.quotas import BucketName
 

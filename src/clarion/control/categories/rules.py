@@ -10,9 +10,7 @@ from clarion.domain.channel import CHANNELS, Lane
 from clarion.domain.content import Category, CategoryRules
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    HOLD_MS_MAX,
-)
+from clarion.domain.limits_deciding import HOLD_MS_MAX
 from clarion.domain.route import check_route
 
 _CHANNELS: Final = frozenset({"*", *CHANNELS})

@@ -11,9 +11,7 @@ from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.event_rule import EXPRESSION_NAMES, EventRule, Notify
-from clarion.domain.limits_deciding import (
-    DEFINITION_BYTES_MAX,
-)
+from clarion.domain.limits_deciding import DEFINITION_BYTES_MAX
 from clarion.domain.workflow import Workflow
 from clarion.ports.control import Control
 from clarion.ports.expressions import ExpressionError, Expressions

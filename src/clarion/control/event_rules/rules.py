@@ -7,14 +7,8 @@ from clarion.domain.address import key, single_line
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.event_rule import EventRule, Notify
-from clarion.domain.limits import (
-    KEY_CHARS_MAX,
-    NAME_CHARS_MAX,
-)
-from clarion.domain.limits_deciding import (
-    EVENT_RULE_EXPRESSIONS_MAX,
-    EVENT_RULE_NOTIFY_MAX,
-)
+from clarion.domain.limits import KEY_CHARS_MAX, NAME_CHARS_MAX
+from clarion.domain.limits_deciding import EVENT_RULE_EXPRESSIONS_MAX, EVENT_RULE_NOTIFY_MAX
 
 _CHANNELS_MAX: Final = len(Channel)
 

@@ -13,10 +13,7 @@ from clarion.control.schedules.timers import next_timer
 from clarion.control.users.places import places
 from clarion.domain.address import key
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits_deciding import (
-    DEFINITION_BYTES_MAX,
-    SCHEDULE_PREVIEW_TIMES,
-)
+from clarion.domain.limits_deciding import DEFINITION_BYTES_MAX, SCHEDULE_PREVIEW_TIMES
 from clarion.domain.localtime import local_time
 from clarion.domain.occurrences import next_after, occurrences_after, zone_of_schedule
 from clarion.domain.schedule import Schedule, ScheduleTo

@@ -7,13 +7,8 @@ from clarion.domain.content import Template
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
 from clarion.domain.json_numbers import numbers
-from clarion.domain.limits import (
-    NAME_CHARS_MAX,
-)
-from clarion.domain.limits_deciding import (
-    SCHEDULE_TOO_LATE_MS_MAX,
-    YEAR_MS,
-)
+from clarion.domain.limits import NAME_CHARS_MAX
+from clarion.domain.limits_deciding import SCHEDULE_TOO_LATE_MS_MAX, YEAR_MS
 from clarion.domain.occurrences import check_when, next_after
 from clarion.domain.schedule import Schedule, ScheduleTo
 

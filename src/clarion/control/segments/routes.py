@@ -8,12 +8,8 @@ from clarion.control.defined import Reading, view
 from clarion.control.segments.rules import check_filter, topics_of
 from clarion.control.users.places import places
 from clarion.domain.address import key, single_line
-from clarion.domain.limits import (
-    NAME_CHARS_MAX,
-)
-from clarion.domain.limits_deciding import (
-    SEGMENT_SAMPLE_USERS,
-)
+from clarion.domain.limits import NAME_CHARS_MAX
+from clarion.domain.limits_deciding import SEGMENT_SAMPLE_USERS
 from clarion.domain.segment import Filter, Segment
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control

@@ -8,9 +8,7 @@ from clarion.domain.address import single_line
 from clarion.domain.duration import check_duration
 from clarion.domain.errors import InvalidField
 from clarion.domain.json_numbers import numbers
-from clarion.domain.limits import (
-    KEY_CHARS_MAX,
-)
+from clarion.domain.limits import KEY_CHARS_MAX
 from clarion.domain.limits_deciding import (
     FILTER_CONTAINS_MAX,
     FILTER_DEPTH_MAX,

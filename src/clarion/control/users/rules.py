@@ -20,9 +20,7 @@ from clarion.domain.limits import (
     DEVICES_PER_USER_MAX,
     TOPICS_PER_LINE_MAX,
 )
-from clarion.domain.limits_deciding import (
-    CONTACTS_PER_CHANNEL_MAX,
-)
+from clarion.domain.limits_deciding import CONTACTS_PER_CHANNEL_MAX
 from clarion.domain.quiet import QuietHours, check_quiet
 from clarion.domain.times import Time, check_time
 from clarion.domain.user import Device, UserWrite

@@ -11,10 +11,7 @@ from clarion.domain.address import single_line
 from clarion.domain.channel import Channel
 from clarion.domain.duration import check_duration, duration_ms
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import (
-    KEY_CHARS_MAX,
-    NAME_CHARS_MAX,
-)
+from clarion.domain.limits import KEY_CHARS_MAX, NAME_CHARS_MAX
 from clarion.domain.limits_deciding import (
     DIGEST_ITEMS_MAX,
     THROTTLE_LIMIT_MAX,

@@ -3,9 +3,7 @@
 from datetime import UTC, datetime
 
 from clarion.domain.decision import Hold, Reason, Skip
-from clarion.domain.limits_deciding import (
-    LOCAL_LATE_MS_MAX,
-)
+from clarion.domain.limits_deciding import LOCAL_LATE_MS_MAX
 from clarion.domain.localtime import first_ms, zone_of
 from clarion.plan.rules.group import Gate
 

@@ -12,9 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from clarion.domain.limits_deciding import (
-    QUIET_SPANS_MAX,
-)
+from clarion.domain.limits_deciding import QUIET_SPANS_MAX
 from clarion.domain.localtime import first_ms, local_time, zone_of
 from clarion.domain.quiet import QuietHours, QuietWindow
 

@@ -11,9 +11,7 @@ import msgspec
 from clarion.domain import ids
 from clarion.domain.channel import Lane
 from clarion.domain.errors import StoreUnavailable
-from clarion.domain.limits_deciding import (
-    SCHEDULE_CLOCK_BACK_MS_MAX,
-)
+from clarion.domain.limits_deciding import SCHEDULE_CLOCK_BACK_MS_MAX
 from clarion.domain.occurrences import next_after
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.schedule import Schedule

@@ -2,9 +2,7 @@
 
 from typing import Final
 
-from clarion.domain.limits_deciding import (
-    CANCELLED_KEPT_MAX,
-)
+from clarion.domain.limits_deciding import CANCELLED_KEPT_MAX
 from clarion.plan.workflow.cells import Cells
 from clarion.ports.journal import Journal
 

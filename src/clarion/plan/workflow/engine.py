@@ -12,9 +12,7 @@ import msgspec
 
 from clarion.domain.channel import Lane
 from clarion.domain.ids import NOTIFICATION_ID_BYTES, partition_for
-from clarion.domain.limits_deciding import (
-    SIGNAL_WAITS_MAX,
-)
+from clarion.domain.limits_deciding import SIGNAL_WAITS_MAX
 from clarion.journal.events import AcceptedFrame, AdvanceFrame, Event, Recipient, SignalFrame
 from clarion.plan.columns import Accepted
 from clarion.plan.rules.workflow.state import Answered, Begin, Cause, Due, Happened, State

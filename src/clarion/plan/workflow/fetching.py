@@ -10,9 +10,7 @@ from clarion.domain.duration import duration_ms
 from clarion.domain.errors import InvalidField
 from clarion.domain.ids import INSTANCE_PREFIX, write
 from clarion.domain.json_numbers import numbers
-from clarion.domain.limits_deciding import (
-    FETCH_BODY_BYTES_MAX,
-)
+from clarion.domain.limits_deciding import FETCH_BODY_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse
 from clarion.plan.rules.workflow.state import Answered, Call
 

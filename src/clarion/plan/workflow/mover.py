@@ -10,9 +10,7 @@ import msgspec
 from clarion.domain.channel import Lane
 from clarion.domain.errors import StoreUnavailable
 from clarion.domain.ids import NOTIFICATION_ID_BYTES, NOTIFICATION_PREFIX, write
-from clarion.domain.limits_deciding import (
-    INSTANCE_BYTES_MAX,
-)
+from clarion.domain.limits_deciding import INSTANCE_BYTES_MAX
 from clarion.domain.workflow import Workflow
 from clarion.plan.rules.workflow.advance import advance
 from clarion.plan.rules.workflow.state import (

@@ -6,10 +6,7 @@ import msgspec
 
 from clarion.domain.channel import Lane
 from clarion.domain.ids import NOTIFICATION_ID_BYTES
-from clarion.domain.limits_deciding import (
-    FETCH_GRACE_MS,
-    SEEN_RECHECK_MS,
-)
+from clarion.domain.limits_deciding import FETCH_GRACE_MS, SEEN_RECHECK_MS
 from clarion.domain.workflow import WaitUntil, Workflow
 from clarion.journal import topics
 from clarion.journal.events import Request

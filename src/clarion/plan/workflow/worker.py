@@ -6,10 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from clarion.domain.errors import DurabilityError, EgressError
-from clarion.domain.limits_deciding import (
-    FETCHES_UNDER_WAY_MAX,
-    FETCHES_WAITING_MAX,
-)
+from clarion.domain.limits_deciding import FETCHES_UNDER_WAY_MAX, FETCHES_WAITING_MAX
 from clarion.journal.patience import append
 from clarion.plan.rules.workflow.state import Answered
 from clarion.plan.workflow.fetching import FetchJob, answer_of

@@ -7,11 +7,7 @@ no cycle, so every move ends: in a step that waits, or at the end.
 from typing import Any, Final, TypeAlias
 
 from clarion.domain import workflow as steps
-from clarion.domain.limits_deciding import (
-    FETCH_LOST_MAX,
-    FETCH_PAUSE_MS_MAX,
-    INSTANCE_STEPS_MAX,
-)
+from clarion.domain.limits_deciding import FETCH_LOST_MAX, FETCH_PAUSE_MS_MAX, INSTANCE_STEPS_MAX
 from clarion.domain.workflow import END, Workflow
 from clarion.plan.rules.workflow.enter import begin_call, enter
 from clarion.plan.rules.workflow.moments import instant_text

@@ -5,11 +5,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from clarion.domain.duration import duration_ms
-from clarion.domain.limits_deciding import (
-    DIGEST_BYTES_MAX,
-    DIGEST_ITEMS_MAX,
-    WAIT_MS_MAX,
-)
+from clarion.domain.limits_deciding import DIGEST_BYTES_MAX, DIGEST_ITEMS_MAX, WAIT_MS_MAX
 from clarion.domain.workflow import Window
 from clarion.plan.rules.workflow.moments import next_at
 

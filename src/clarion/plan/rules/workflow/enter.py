@@ -4,9 +4,7 @@ from typing import Any, Final
 
 from clarion.domain import workflow as steps
 from clarion.domain.duration import duration_ms
-from clarion.domain.limits_deciding import (
-    FETCH_GRACE_MS,
-)
+from clarion.domain.limits_deciding import FETCH_GRACE_MS
 from clarion.plan.rules.workflow.moments import instant_ms, instant_text, next_at
 from clarion.plan.rules.workflow.placeholders import filled_header, filled_url
 from clarion.plan.rules.workflow.run import Run

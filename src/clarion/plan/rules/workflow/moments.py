@@ -4,9 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from clarion.domain.limits_deciding import (
-    WAIT_MS_MAX,
-)
+from clarion.domain.limits_deciding import WAIT_MS_MAX
 from clarion.domain.localtime import first_ms, local_time
 from clarion.plan.rules.workflow.state import NoValue
 
