@@ -189,3 +189,16 @@ def test_what_is_to_be_sent_later_is_decided_for_then(home):
     for asked, decision in ((body, "send"), (later, "hold")):
         (would,) = home.post("/v1/notifications/explain", asked)["recipients"]
         assert one(would["channels"])["decision"] == decision
+
+
+def test_shown_is_what_would_be_sent_escaped_where_that_is(home):
+    home.put("/v1/templates/page", {"channels": {"email": {"subject": "{{ text }}", "html": "<p>{{ text }}</p>"}}})
+    body = {"to": "ada", "template": "page", "data": {"text": "<b>"}}
+    (would,) = home.post("/v1/notifications/explain", body)["recipients"]
+    assert one(would["channels"])["content"] == {"subject": "<b>", "html": "<p>&lt;b&gt;</p>"}
+
+
+def test_an_explanation_is_about_few_recipients(home):
+    everyone = [{"phone": f"+1415555{number:04}"} for number in range(2_000, 2_021)]
+    body = {"to": everyone, "template": "news", "data": {"text": "hi"}}
+    assert home.refused(422, "POST", "/v1/notifications/explain", body)["field"] == "to"

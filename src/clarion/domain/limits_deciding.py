@@ -140,3 +140,5 @@ WORKFLOW_NAMES_MAX: Final = 100
 """Names under `variables` of a workflow, and under `data` or `values` of one of its steps."""
 FETCH_HEADERS_MAX: Final = 20
 FETCH_HEADER_CHARS_MAX: Final = 4_096
+EXPLAIN_RECIPIENTS_MAX: Final = 20
+"""Recipients one explanation is about: what each would get is rendered."""

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from clarion.domain.channel import Channel, Lane
+from clarion.domain.content import PARTS
 from clarion.domain.decision import Reason, Skip
 from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
 from clarion.domain.user import User
@@ -94,8 +95,12 @@ class Explainer:
         if parts is None:
             return None
         context = {**request.data, "data": request.data, "user": user_context(user)}
+        declared = PARTS[channel]
         try:
-            content: dict[str, Any] = self._renderer.compile(parts, html=False)(context)
+            content = {
+                part: self._renderer.compile(source, html=part in declared and declared[part].html)(context)
+                for part, source in parts.items()
+            }
         except RenderError as error:
             return {"error": str(error)}
         return content if len(msgspec.json.encode(content)) <= RENDER_OUTPUT_BYTES_MAX else {"error": "is too large"}

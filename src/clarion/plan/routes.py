@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from clarion.domain import ids
-from clarion.domain.errors import NotFound
+from clarion.domain.errors import InvalidField, NotFound
+from clarion.domain.limits_deciding import EXPLAIN_RECIPIENTS_MAX
 from clarion.journal.events import Request
 from clarion.plan.explainer import Explainer
 from clarion.plan.shapes import ExplainOut
@@ -36,6 +37,8 @@ class _Handlers:
     async def would(self, call: Call) -> Reply:
         tenant = call.caller.tenant
         request = self._admit(tenant, call.body)
+        if len(request.to) > EXPLAIN_RECIPIENTS_MAX:
+            raise InvalidField(f"takes at most {EXPLAIN_RECIPIENTS_MAX} recipients to explain", field="to")
         return Reply(self._explainer.would(tenant, request, self._clock.now_ms()))
 
     async def was(self, call: Call) -> Reply:
