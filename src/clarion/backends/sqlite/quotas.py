@@ -6,6 +6,7 @@ It is opened when the first caller with a quota comes.
 """
 
 import fcntl
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
@@ -19,6 +20,7 @@ from clarion.domain.limits_deciding import QUOTA_STORE_WAIT_MS
 from clarion.domain.quota import Usage
 from clarion.ports.quotas import BucketName
 
+_LOG: Final = logging.getLogger("clarion.quotas")
 T = TypeVar("T")
 
 _LAYOUT: Final = 1
@@ -94,8 +96,8 @@ def _good(path: Path) -> apsw.Connection | None:
         db = _connected(path)
         if db.pragma("user_version") == _LAYOUT and db.pragma("quick_check") == "ok":
             return db
-    except (apsw.CorruptError, apsw.NotADBError):
-        pass
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        _LOG.warning("%s is broken and is made anew, so what was used is forgotten: %s", path.name, error)
     if db is not None:
         db.close()
     return None
