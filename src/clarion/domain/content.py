@@ -12,11 +12,14 @@ GONE_VERSION: Final = 0
 """Version of what stands for a template that was removed."""
 
 
-class Template(msgspec.Struct, frozen=True):
-    """Content per channel. `parts[channel]` maps a part name (`subject`, `html`, `body`, ...) to Liquid source.
+class Template(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A template as it is sent: built, so that nothing but rendering is left to do.
 
+    `parts[channel]` maps a part name (`subject`, `html`, `body`, ...) to a source in the language of `engine`, in `locale`.
     Part values may be strings or, for structured parts such as push `data`, maps and lists with strings as leaves.
-    `variables` are the top-level names under `data` that a request has to bring.
+    `locales` holds the same in every other locale, whole. `derived` are channels without content of their own: they are
+    sent on only when asked for. `variables` are the top-level names under `data` that a request has to bring, `schema` the
+    JSON Schema of `data` where there is more to say.
     """
 
     key: str
@@ -25,6 +28,11 @@ class Template(msgspec.Struct, frozen=True):
     parts: dict[Channel, dict[str, Any]]
     variables: tuple[str, ...] = ()
     uses_user: bool = False
+    engine: str = "liquid"
+    locale: str = "en"
+    locales: dict[str, dict[Channel, dict[str, Any]]] = {}
+    derived: tuple[Channel, ...] = ()
+    schema: dict[str, Any] | None = None
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -38,8 +46,10 @@ class Part(msgspec.Struct, frozen=True):
 PARTS: Final[dict[Channel, dict[str, Part]]] = {
     Channel.EMAIL: {
         "subject": Part("line"),
+        "preheader": Part("line"),
         "text": Part(),
         "html": Part(html=True),
+        "mjml": Part(html=True),
         "from_name": Part("line"),
         "reply_to": Part("line"),
     },
@@ -50,6 +60,7 @@ PARTS: Final[dict[Channel, dict[str, Part]]] = {
         "image": Part("line"),
         "url": Part("line"),
         "data": Part("tree"),
+        "actions": Part("tree"),
         "collapse_key": Part("line"),
     },
     Channel.WEBPUSH: {
@@ -59,6 +70,7 @@ PARTS: Final[dict[Channel, dict[str, Part]]] = {
         "image": Part("line"),
         "url": Part("line"),
         "data": Part("tree"),
+        "actions": Part("tree"),
     },
     Channel.WHATSAPP: {"body": Part(), "template": Part("tree")},
     Channel.CHAT: {"text": Part(), "blocks": Part("tree")},
@@ -67,14 +79,16 @@ PARTS: Final[dict[Channel, dict[str, Part]]] = {
         "body": Part(),
         "url": Part("line"),
         "image": Part("line"),
+        "avatar": Part("line"),
         "data": Part("tree"),
+        "actions": Part("tree"),
     },
     Channel.WEBHOOK: {"type": Part("line"), "data": Part("tree")},
 }
-"""The parts a template may have, per channel."""
+"""The parts a template may have, per channel. `preheader` and `mjml` become part of `html` when the template is built."""
 
 REQUIRED_PARTS: Final[dict[Channel, tuple[tuple[str, ...], ...]]] = {
-    Channel.EMAIL: (("subject",), ("text", "html")),
+    Channel.EMAIL: (("subject",), ("text", "html", "mjml")),
     Channel.SMS: (("body",),),
     Channel.PUSH: (("title", "body", "data"),),
     Channel.WEBPUSH: (("title", "body", "data"),),

@@ -13,10 +13,11 @@ POLICY_KEY: Final = "tenant"
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A tenant's defaults: quiet hours of users who have none of their own (in `zone` when a user's is unknown), and caps
-    over all categories that are not critical."""
+    over all categories that are not critical. `locale` is the one that templates fall back to before their own."""
 
     KIND: ClassVar[str] = "policy"
 
     quiet_hours: QuietHours = QuietHours()
     zone: str = "UTC"
+    locale: str = ""
     caps: tuple[Cap, ...] = ()

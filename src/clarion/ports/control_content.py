@@ -1,8 +1,10 @@
 """Repositories of categories and templates."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from clarion.domain.content import Category, Template
+from clarion.domain.template import Source, TemplateVersion
 
 
 class Categories(Protocol):
@@ -30,21 +32,53 @@ class Categories(Protocol):
 
 
 class Templates(Protocol):
-    """The current versions of a tenant's templates."""
+    """Templates of a tenant with all their versions. Numbers never come back, not even after a removal."""
 
     async def put(self, tenant: str, template: Template) -> Template:
-        """Store a template as the next version of its key and return it with that version. Raises `InvalidField` when
-        its category does not exist."""
+        """Store a template built elsewhere as the next version, published, and return it with that version. Raises
+        `InvalidField` when its category does not exist."""
+        ...
+
+    async def save(self, tenant: str, key: str, source: Source, built: Template, by: str) -> TemplateVersion:
+        """Store a draft: in place of the newest version if that is a draft, else as the next one. Raises `InvalidField`
+        when its category does not exist, `Conflict` over `TEMPLATES_PER_TENANT_MAX` or `TEMPLATE_VERSIONS_MAX`."""
+        ...
+
+    async def publish(
+        self, tenant: str, key: str, version: int, built: Template, by: str, note: str
+    ) -> TemplateVersion:
+        """Make a version the current one, with what was built of its source just now; a draft becomes published and
+        unchangeable. Raises `NotFound`."""
+        ...
+
+    async def rebuild(self, tenant: str, built: Mapping[tuple[str, int], Template]) -> None:
+        """Replace what was built of these (key, version) that are still current, all at once."""
         ...
 
     async def get(self, tenant: str, key: str) -> Template | None:
-        """Return a template."""
+        """Return the current version as it is sent; None when there is none or only a draft."""
         ...
 
-    async def page(self, tenant: str, after: str, limit: int) -> list[Template]:
-        """Return templates in the order of their keys."""
+    async def version(self, tenant: str, key: str, version: int | None = None) -> TemplateVersion | None:
+        """Return a version, or the newest one."""
+        ...
+
+    async def current(self, tenant: str, key: str) -> TemplateVersion | None:
+        """Return the current version with its source."""
+        ...
+
+    async def versions(self, tenant: str, key: str, before: int, limit: int) -> list[TemplateVersion]:
+        """Return versions below a number, the newest first."""
+        ...
+
+    async def previous(self, tenant: str, key: str) -> TemplateVersion | None:
+        """Return the version that was current before the one that is, if any: where a rollback leads."""
+        ...
+
+    async def page(self, tenant: str, after: str, limit: int) -> list[TemplateVersion]:
+        """Return current versions (of a template never published its draft) in the order of their keys."""
         ...
 
     async def remove(self, tenant: str, key: str) -> bool:
-        """Remove a template; return whether there was one."""
+        """Remove a template with all its versions; return whether there was one."""
         ...

@@ -1,0 +1,66 @@
+"""Locale tags (BCP 47: `pt-BR`), and which of the locales at hand suits somebody best."""
+
+from collections.abc import Collection, Iterator
+from functools import lru_cache
+from typing import Final
+
+from babel import Locale, UnknownLocaleError
+
+from clarion.domain.errors import InvalidField
+
+LOCALE_CHARS_MAX: Final = 35
+LOCALES_KNOWN_MAX: Final = 1_024
+"""Locales a process keeps parsed."""
+_RIGHT_TO_LEFT: Final = "right-to-left"
+
+
+@lru_cache(maxsize=LOCALES_KNOWN_MAX)
+def known(tag: str) -> Locale | None:
+    """Return what the CLDR knows of a locale, of its nearest parent if it has none; None for what is no locale."""
+    for candidate in chain(tag):
+        try:
+            return Locale.parse(candidate, sep="-")
+        except (ValueError, UnknownLocaleError):
+            continue
+    return None
+
+
+def chain(tag: str) -> Iterator[str]:
+    """Yield a tag and ever less of it: `zh-Hant-TW`, `zh-Hant`, `zh`."""
+    rest = tag.replace("_", "-")[:LOCALE_CHARS_MAX]
+    while rest:
+        yield rest
+        rest = rest.rpartition("-")[0]
+
+
+def canonical(tag: str, field: str) -> str:
+    """Return a tag in its usual spelling (`pt-BR`). Raises `InvalidField` for a locale that does not exist."""
+    if len(tag) <= LOCALE_CHARS_MAX:
+        try:
+            return str(Locale.parse(tag.replace("_", "-"), sep="-")).replace("_", "-")
+        except (ValueError, UnknownLocaleError):
+            pass
+    raise InvalidField(f"no such locale: {tag[:LOCALE_CHARS_MAX]}", field=field, code="unknown_locale")
+
+
+def best(wanted: str, available: Collection[str], *fallbacks: str) -> str | None:
+    """Return the first of these that is available: the wanted locale, its parents, and then each fallback with its parents
+    (`pt-BR -> pt -> tenant default`)."""
+    for tag in (wanted, *fallbacks):
+        for candidate in chain(tag):
+            if candidate in available:
+                return candidate
+    return None
+
+
+def spoken(wanted: str, content: str) -> str:
+    """Return the locale to write dates, numbers and money in: the wanted one where it is of the content's language
+    (`en-GB` for `en`), else the content's, so that one message never mixes two languages."""
+    same = wanted.replace("_", "-").partition("-")[0].lower() == content.partition("-")[0].lower()
+    return wanted if same and known(wanted) is not None else content
+
+
+def is_right_to_left(tag: str) -> bool:
+    """Return whether a locale is written from right to left."""
+    locale = known(tag)
+    return locale is not None and locale.character_order == _RIGHT_TO_LEFT

@@ -1,0 +1,116 @@
+"""Templates as their authors write them, the layouts and partials they share, the brand they carry, and their versions."""
+
+from typing import Any, ClassVar, Final, Literal
+
+import msgspec
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import Template
+
+BRAND_KEY: Final = "tenant"
+"""Key of the one brand a tenant has."""
+
+Message = str | dict[str, str]
+"""A text in the template's language, or one per CLDR plural category (`one`, `other`, ...) or per value of a selector
+(`female`, `male`, `other`); `other` is always there."""
+
+Engine = Literal["liquid", "handlebars"]
+
+
+class Translation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is different in one locale: messages, and parts that replace those of `channels`."""
+
+    messages: dict[str, Message] = {}
+    channels: dict[Channel, dict[str, Any]] = {}
+
+
+class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Made-up data and user that show what a template looks like."""
+
+    data: dict[str, Any] = {}
+    user: dict[str, Any] = {}
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A template as it is written.
+
+    `channels[channel]` maps part names to sources in the language of `engine`, in `locale`. Where a source says
+    `{% t greeting %}` (Handlebars: `{{t "greeting"}}`) the message `greeting` of the locale is put in, before anything is
+    compiled. `layout` names the frame that e-mail stands in. `text` is what channels without content of their own send
+    when a request asks for them. `variables` is a JSON Schema of `data`; left out, it is inferred.
+    """
+
+    channels: dict[Channel, dict[str, Any]]
+    description: str = ""
+    category: str | None = None
+    engine: Engine = "liquid"
+    layout: str | None = None
+    locale: str = "en"
+    locales: dict[str, Translation] = {}
+    text: str | None = None
+    variables: dict[str, Any] | None = None
+    sample: Sample = Sample()
+
+
+class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A frame around e-mails: `mjml` or `html`, and `text`, each with `{{ content }}` where the e-mail goes. It is
+    written in Liquid or Handlebars, like the templates that use it."""
+
+    KIND: ClassVar[str] = "layout"
+
+    text: str = "{{ content }}"
+    mjml: str | None = None
+    html: str | None = None
+    engine: Engine = "liquid"
+    locale: str = "en"
+    locales: dict[str, Translation] = {}
+
+
+class Partial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A piece of source that templates and layouts put in by name: `{% partial key %}`, in Handlebars `{{> key}}`."""
+
+    KIND: ClassVar[str] = "partial"
+
+    source: str
+    engine: Engine = "liquid"
+
+
+class Brand(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a tenant looks and what it is called; templates read it as `brand`, and a change shows in all of them at once.
+
+    Colours are `#rgb` or `#rrggbb`, URLs are https. `sender_name` and `reply_to` are used where a template sets none.
+    """
+
+    KIND: ClassVar[str] = "brand"
+
+    name: str = ""
+    logo_url: str = ""
+    website_url: str = ""
+    support_email: str = ""
+    preferences_url: str = ""
+    legal_address: str = ""
+    sender_name: str = ""
+    reply_to: str = ""
+    font_family: str = "Helvetica, Arial, sans-serif"
+    primary_color: str = "#3056d3"
+    on_primary_color: str = "#ffffff"
+    background_color: str = "#f3f4f6"
+    surface_color: str = "#ffffff"
+    text_color: str = "#1f2937"
+    muted_color: str = "#6b7280"
+
+
+class TemplateVersion(msgspec.Struct, frozen=True):
+    """A version of a template: a draft until it is published, unchangeable from then on. `template` is what was built of
+    `source`. `by` are ids of API keys; times are Unix ms. `current` is the one that is sent."""
+
+    key: str
+    version: int
+    source: Source
+    template: Template
+    current: bool
+    created_ms: int
+    created_by: str
+    published_ms: int | None = None
+    published_by: str | None = None
+    note: str = ""
