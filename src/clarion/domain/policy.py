@@ -19,5 +19,5 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     quiet_hours: QuietHours = QuietHours()
     zone: str = "UTC"
-    locale: str = ""
     caps: tuple[Cap, ...] = ()
+    locale: str = ""

@@ -1,0 +1,120 @@
+"""What a channel can carry: rendered parts are made to fit, and what cannot be made to fit is refused."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from clarion.domain.channel import Channel
+from clarion.domain.limits import SUBJECT_CHARS_MAX
+from clarion.domain.limits_content import (
+    PUSH_ENVELOPE_BYTES,
+    PUSH_PAYLOAD_BYTES_MAX,
+    WHATSAPP_PARAMETER_CHARS_MAX,
+    WHATSAPP_PARAMETERS_MAX,
+)
+from clarion.domain.sms import smart
+from clarion.ports.renderer import RenderError
+
+ELLIPSIS: Final = "…"
+_JOINER: Final = "\u200d"
+_SHORT_CHARS: Final = 600
+"""Parts of no more characters than this fit a push whatever they are: a character is at most six bytes of JSON."""
+_WHATSAPP_BREAKS: Final = re.compile(r"[\r\n\t]| {5}")
+
+
+def fit(channel: Channel, parts: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts as the channel can carry them: the body of a push shortened to its payload limit, typographic
+    characters of an SMS as the GSM alphabet has them, headlines within their limit. Raises `RenderError` for what does not
+    fit even so."""
+    make = _FITS.get(channel)
+    return make(parts) if make is not None else parts
+
+
+def shorten(text: str, bytes_max: int) -> str:
+    """Return the text, or its beginning and an ellipsis within a number of UTF-8 bytes: never half a character, nor one
+    without the accents, joiners and variation selectors that follow it."""
+    raw = text.encode()
+    if len(raw) <= bytes_max:
+        return text
+    kept = raw[: max(0, bytes_max - len(ELLIPSIS.encode()))].decode(errors="ignore")
+    end = len(kept)
+    while end and (_joins(text[end]) or kept[end - 1] == _JOINER):
+        end -= 1
+    return kept[:end].rstrip() + ELLIPSIS if bytes_max >= len(ELLIPSIS.encode()) else ""
+
+
+def _joins(char: str) -> bool:
+    """Return whether a character belongs to the one before it."""
+    code = ord(char)
+    return char == _JOINER or 0xFE00 <= code <= 0xFE0F or 0x300 <= code <= 0x36F or 0x1F3FB <= code <= 0x1F3FF
+
+
+def payload_bytes(parts: Mapping[str, Any]) -> int:
+    """Return how many bytes the parts of a push take as JSON, with what vendors put around them."""
+    return PUSH_ENVELOPE_BYTES + len(msgspec.json.encode(parts))
+
+
+def _push(parts: dict[str, Any]) -> dict[str, Any]:
+    if len(parts) <= 2 and sum(len(text) for text in parts.values() if type(text) is str) < _SHORT_CHARS:
+        return parts
+    over = payload_bytes(parts) - PUSH_PAYLOAD_BYTES_MAX
+    if over <= 0:
+        return parts
+    body = parts.get("body", "")
+    # JSON escapes some characters, so the body may have to give up more bytes than it is over by: ask again.
+    left = len(body.encode())
+    while over > 0 and left > 0:
+        left = max(0, left - max(over, 16))
+        parts = {**parts, "body": shorten(body, left)}
+        over = payload_bytes(parts) - PUSH_PAYLOAD_BYTES_MAX
+    if over > 0:
+        raise RenderError(f"the push is {over} bytes over its {PUSH_PAYLOAD_BYTES_MAX}, even without a body")
+    return parts
+
+
+def _sms(parts: dict[str, Any]) -> dict[str, Any]:
+    body = parts.get("body")
+    if not isinstance(body, str) or body.isascii():
+        return parts
+    return {**parts, "body": smart(body)}
+
+
+def _headline(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def make(parts: dict[str, Any]) -> dict[str, Any]:
+        text = parts.get(name)
+        if not isinstance(text, str) or len(text) <= SUBJECT_CHARS_MAX:
+            return parts
+        return {**parts, name: text[: SUBJECT_CHARS_MAX - 1].rstrip() + ELLIPSIS}
+
+    return make
+
+
+def _whatsapp(parts: dict[str, Any]) -> dict[str, Any]:
+    """Check what WhatsApp refuses in a parameter (https://developers.facebook.com/docs/whatsapp, error 132018): line
+    breaks, tabs, more than four spaces in a row."""
+    template = parts.get("template")
+    if not isinstance(template, dict):
+        return parts
+    given = template.get("parameters", [])
+    if not isinstance(given, list) or len(given) > WHATSAPP_PARAMETERS_MAX:
+        raise RenderError(f"template.parameters has to be a list of at most {WHATSAPP_PARAMETERS_MAX} texts")
+    for index, parameter in enumerate(given):
+        text = str(parameter)
+        if not text or len(text) > WHATSAPP_PARAMETER_CHARS_MAX or _WHATSAPP_BREAKS.search(text):
+            raise RenderError(
+                f"template.parameters[{index}] is empty, longer than {WHATSAPP_PARAMETER_CHARS_MAX} characters, "
+                "or has a line break, a tab or more than four spaces in a row"
+            )
+    return parts
+
+
+_FITS: Final[Mapping[Channel, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    Channel.PUSH: _push,
+    Channel.WEBPUSH: _push,
+    Channel.SMS: _sms,
+    Channel.EMAIL: _headline("subject"),
+    Channel.INAPP: _headline("title"),
+    Channel.WHATSAPP: _whatsapp,
+}

@@ -1,0 +1,143 @@
+"""Contents: finds the template of a delivery, chooses the locale, compiles what is new, renders."""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from clarion.content.compiled import Compiled, compile_channel, content_of, locale_for
+from clarion.content.links import Links, shortened
+from clarion.content.marking import marked
+from clarion.domain.channel import Channel
+from clarion.domain.content import Template
+from clarion.domain.limits import COMPILED_TEMPLATES_MAX
+from clarion.domain.limits_content import COMPILED_CHANNELS_MAX, LOCALES_PER_TEMPLATE_SEEN_MAX
+from clarion.domain.locales import spoken
+from clarion.domain.policy import POLICY_KEY, Policy
+from clarion.domain.template import BRAND_KEY, Brand
+from clarion.ports.directory import Directory
+from clarion.ports.renderer import Engines, RenderError
+
+TEST_MARK: Final = "clarion.test"
+"""Key of the metadata that makes a notification a test."""
+_NO_USER: Final[Mapping[str, Any]] = {}
+
+
+class _House(NamedTuple):
+    """What a tenant's templates share."""
+
+    brand: Brand
+    locale: str
+    zone: str
+
+
+class _Kept(NamedTuple):
+    """A compiled channel, and what it was compiled of."""
+
+    source: dict[str, Any]
+    brand: Brand
+    compiled: Compiled
+
+
+class Contents:
+    """Renders for one process. Which versions and brands are current is looked up once a batch (`refresh`)."""
+
+    def __init__(self, directory: Directory, engines: Engines, links: Links | None = None) -> None:
+        self._directory = directory
+        self._engines = engines
+        self._links = links
+        self._revision = -1
+        self._templates: dict[tuple[str, str], Template] = {}
+        self._houses: dict[str, _House] = {}
+        self._locales: dict[tuple[str, str], tuple[Template, dict[str, tuple[str, str]]]] = {}
+        self._compiled: dict[tuple[str, str, Channel, str], _Kept] = {}
+
+    def refresh(self) -> None:
+        """Forget which versions are current if any definition changed; called once a batch."""
+        revision = self._directory.revision()
+        if revision != self._revision:
+            self._revision = revision
+            self._templates.clear()
+            self._houses.clear()
+            self._locales.clear()
+
+    def render(
+        self,
+        tenant: str,
+        key: str,
+        channel: Channel,
+        data: Mapping[str, Any],
+        user: Mapping[str, Any] | None,
+        locale: str,
+        at_ms: int,
+        metadata: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Return the rendered parts of a template by its key. Raises `RenderError`."""
+        template = self._templates.get((tenant, key)) or self._find(tenant, key)
+        parts = self.render_template(tenant, template, channel, data, user, locale, at_ms)
+        return marked(channel, parts) if metadata and TEST_MARK in metadata else parts
+
+    def render_template(
+        self,
+        tenant: str,
+        template: Template,
+        channel: Channel,
+        data: Mapping[str, Any],
+        user: Mapping[str, Any] | None,
+        locale: str,
+        at_ms: int,
+    ) -> dict[str, Any]:
+        """Return the rendered parts of a channel, in the template's locale that suits `locale` best; `user` is what the
+        template may read of a person, `at_ms` (Unix ms) when the notification was made. Raises `RenderError`."""
+        house = self._houses.get(tenant) or self._house(tenant)
+        content, written = self._suiting(tenant, template, locale, house)
+        compiled = self._channel(tenant, template, channel, content, house.brand)
+        zone = (user.get("zone") if user else None) or house.zone
+        parts = compiled.render(data, user or _NO_USER, written, zone, at_ms)
+        return shortened(parts, tenant, self._links) if self._links and channel is Channel.SMS else parts
+
+    def _find(self, tenant: str, key: str) -> Template:
+        template = self._directory.template(tenant, key)
+        if template is None:
+            raise RenderError(f"there is no template {key}")
+        if len(self._templates) >= COMPILED_TEMPLATES_MAX:
+            self._templates.clear()
+        self._templates[tenant, key] = template
+        return template
+
+    def _house(self, tenant: str) -> _House:
+        brand = self._directory.definition(tenant, Brand, BRAND_KEY)
+        policy = self._directory.definition(tenant, Policy, POLICY_KEY)
+        said = policy.body if policy else Policy()
+        if len(self._houses) >= COMPILED_TEMPLATES_MAX:
+            self._houses.clear()
+        house = self._houses[tenant] = _House(brand.body if brand else Brand(), said.locale, said.zone)
+        return house
+
+    def _suiting(self, tenant: str, template: Template, locale: str, house: _House) -> tuple[str, str]:
+        """Return the locale of the content, and the one to write dates and numbers in."""
+        held = self._locales.get((tenant, template.key))
+        if held is None or held[0] is not template:
+            if len(self._locales) >= COMPILED_TEMPLATES_MAX:
+                self._locales.clear()
+            held = self._locales[tenant, template.key] = (template, {})
+        found = held[1].get(locale)
+        if found is None:
+            content = locale_for(template, locale, house.locale)
+            if len(held[1]) >= LOCALES_PER_TEMPLATE_SEEN_MAX:
+                held[1].clear()
+            found = held[1][locale] = (content, spoken(locale, content))
+        return found
+
+    def _channel(self, tenant: str, template: Template, channel: Channel, locale: str, brand: Brand) -> Compiled:
+        """Return a compiled channel. By content, not by version: a change of the layout keeps the version."""
+        place, source = (tenant, template.key, channel, locale), content_of(template, locale).get(channel)
+        held = self._compiled.get(place)
+        if held is not None and held.source is source and held.brand is brand:
+            return held.compiled
+        if held is not None and held.source == source and held.brand == brand:
+            compiled = held.compiled
+        else:
+            compiled = compile_channel(template, locale, channel, brand, self._engines)
+        if len(self._compiled) >= COMPILED_CHANNELS_MAX:
+            self._compiled.clear()
+        self._compiled[place] = _Kept(source or {}, brand, compiled)
+        return compiled
