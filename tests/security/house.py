@@ -1,7 +1,6 @@
 """The whole API over real stores, called as an ASGI server would call it, without a socket."""
 
 from collections.abc import Iterable
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -9,21 +8,14 @@ import msgspec
 
 from clarion.app import api, config
 from clarion.app.http.application import application
-from clarion.app.wiring import Identity
-from clarion.backends.cel.expressions import CelExpressions
-from clarion.backends.liquid.engine import LiquidRenderer
-from clarion.backends.sqlite.control import SqliteControl
-from clarion.backends.sqlite.directory import SqliteDirectory
+from clarion.app.wiring import Identity, Shared
 from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.backends.sqlite.migrate import upgrade_all
 from clarion.backends.sqlite.quotas import SqliteQuotas
-from clarion.backends.sqlite.state import SqliteState
 from clarion.control.auth.tokens import UserTokens
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
-from clarion.ops.vault import FileVault
-from clarion.providers import catalogue
 
 OPERATOR_KEY = "clo_" + "o" * 43
 WEBHOOK_SECRET = "whsec_" + "A" * 44
@@ -47,24 +39,16 @@ class House:
     def __init__(self, data_dir) -> None:
         upgrade_all(data_dir)
         clock = SystemClock()
-        vault = FileVault.load(data_dir)
         settings = config.load(None, {"CLARION_DATA_DIR": str(data_dir), "CLARION_API_LINGER_MS": "0"})
-        self.parts = SimpleNamespace(
-            config=settings,
-            clock=clock,
-            telemetry=ProcessTelemetry(Metrics()),
-            vault=vault,
-            journal=SqliteJournal(data_dir, clock, 2),
-            control=SqliteControl(data_dir, vault, clock),
-            directory=SqliteDirectory(data_dir, vault, clock),
-            state=SqliteState(data_dir, clock),
-            quotas=SqliteQuotas(data_dir),
-            renderer=LiquidRenderer(),
-            expressions=CelExpressions(),
-            vendors=catalogue.load(),
+        self.parts = Shared(
+            settings,
+            clock,
+            ProcessTelemetry(Metrics()),
+            SqliteJournal(data_dir, clock, 2),
+            SqliteQuotas(data_dir),
         )
         self.routes = [*api.routes(self.parts), *api._ops(self.parts)]
-        self.tokens = UserTokens(vault)
+        self.tokens = UserTokens(self.parts.vault)
         self.failures: list[str] = []
         self.parts.telemetry.log = self._log
         identity = Identity(self.parts, OPERATOR_KEY)

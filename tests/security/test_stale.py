@@ -3,20 +3,20 @@
 import time
 
 from clarion.backends.liquid.engine import LiquidRenderer
-from clarion.deliver.send.content import Contents
+from clarion.content.render import Contents
 from clarion.domain.channel import Channel
 from clarion.domain.limits import REVISION_CHECK_MS
 
 
 async def test_a_template_removed_and_made_anew_is_the_new_one(house):
     directory = house.parts.directory
-    contents = Contents(directory, LiquidRenderer())
+    contents = Contents(directory, {"liquid": LiquidRenderer()})
 
     def body(tenant):
         before = time.monotonic()
         while time.monotonic() - before <= REVISION_CHECK_MS / 1000:
             contents.refresh()
-        return contents.render(tenant, "note", Channel.SMS, {"data": {"text": "t"}, "text": "t"})["body"]
+        return contents.render(tenant, "note", Channel.SMS, {"text": "t"}, None, "", 0)["body"]
 
     assert (body("acme"), body("other")) == ("t", "t")
     await house.ok("DELETE", "/v1/templates/note")

@@ -15,9 +15,9 @@ import msgspec
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.memory.journal import MemoryJournal
+from clarion.content.render import Contents
 from clarion.deliver.partition.supplies import Supplies
 from clarion.deliver.rules.retry import Policy
-from clarion.deliver.send.content import Contents
 from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
 from clarion.domain import ids
@@ -198,7 +198,7 @@ class World:
     def tools(self, channel: Channel = Channel.SMS, **other: Any) -> Supplies:
         egress = NoEgress()
         vendors = {(each, "sandbox"): self.vendor for each in CHANNELS}
-        contents = Contents(self.directory, LiquidRenderer())
+        contents = Contents(self.directory, {"liquid": LiquidRenderer()})
         sender = Sender(self.directory, vendors, contents, egress, egress, self.clock, self.notes)  # type: ignore[arg-type]
         values: dict[str, Any] = {"policy": POLICY, "worker": "worker-0", "window": 64, "linger_ms": 5, **other}
         values.setdefault("journal", self.journal)

@@ -144,7 +144,7 @@ def routes(parts: Shared) -> list[Route]:
         *routes_broadcasts.routes(door),
         *routes_events.routes(door, parts.expressions),
         *plan_routes.routes(
-            Explainer(parts.journal, parts.directory, parts.state, parts.renderer),
+            Explainer(parts.journal, parts.directory, parts.state, parts.contents()),
             door.checked,
             NotificationIn,
             parts.clock,

@@ -4,7 +4,6 @@ from typing import Final, TypeVar
 
 from clarion.app.wiring import Shared
 from clarion.deliver.partition.supplies import Supplies
-from clarion.deliver.send.content import Contents
 from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import Channel
@@ -53,7 +52,7 @@ def broadcast_worker(parts: Shared, leases: LeasedPartitions) -> BroadcastWorker
     pages = PagePlanner(
         parts.directory,
         Facts(parts.directory),
-        parts.renderer,
+        parts.contents(),
         CapTimes(parts.journal),
         parts.journal.partitions,
         PAGE_USERS,
@@ -65,8 +64,8 @@ def broadcast_worker(parts: Shared, leases: LeasedPartitions) -> BroadcastWorker
 
 def sender(parts: Shared, kind: type[S]) -> S:
     """Return what makes the attempts of every channel, of the kind asked for."""
-    contents = Contents(parts.directory, parts.renderer)
-    return kind(parts.directory, parts.vendors, contents, parts.http(), parts.smtp(), parts.clock, parts.telemetry)
+    http, smtp = parts.http(), parts.smtp()
+    return kind(parts.directory, parts.vendors, parts.contents(), http, smtp, parts.clock, parts.telemetry)
 
 
 def channel_pool(parts: Shared, leases: LeasedPartitions, sends: Sender, channel: Channel, worker: str) -> ChannelPool:

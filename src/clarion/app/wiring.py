@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from clarion.app.config import Config
+from clarion.app.engines import template_engines
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.net.http import GuardedHttp
@@ -19,6 +20,7 @@ from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.backends.sqlite.migrate import upgrade_all
 from clarion.backends.sqlite.quotas import SqliteQuotas
 from clarion.backends.sqlite.state import SqliteState
+from clarion.content.render import Contents
 from clarion.control.auth.tokens import UserTokens
 from clarion.deliver.rules.retry import Policy
 from clarion.domain.channel import Channel
@@ -56,6 +58,7 @@ class Shared:
         self.directory = SqliteDirectory(config.data_dir, self.vault, clock)
         self.state = SqliteState(config.data_dir, clock)
         self.renderer = LiquidRenderer()
+        self.engines = template_engines()
         self.expressions = CelExpressions()
         self.vendors: Mapping[tuple[Channel, str], Vendor] = catalogue.load()
 
@@ -73,6 +76,10 @@ class Shared:
             allow_plain=egress.allow_http,
             hello_name=socket.gethostname(),
         )
+
+    def contents(self) -> Contents:
+        """Return what renders the deliveries of a stage; each stage has its own, with its own cache."""
+        return Contents(self.directory, self.engines)
 
     def policy(self) -> Policy:
         """Return the retry policy."""

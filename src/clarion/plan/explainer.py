@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from clarion.content.render import Contents
 from clarion.domain.channel import Channel, Lane
-from clarion.domain.content import PARTS
 from clarion.domain.decision import Reason, Skip
 from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
 from clarion.domain.user import User
@@ -23,17 +23,17 @@ from clarion.plan.shapes import ChannelOut, ExplainOut, RecipientOut, channel_ou
 from clarion.ports.directory import Directory
 from clarion.ports.history import History
 from clarion.ports.journal import Journal
-from clarion.ports.renderer import Renderer, RenderError
+from clarion.ports.renderer import RenderError
 from clarion.ports.times import shown
 
 
 class Explainer:
     """Explains for one process."""
 
-    def __init__(self, journal: Journal, directory: Directory, history: History, renderer: Renderer) -> None:
+    def __init__(self, journal: Journal, directory: Directory, history: History, contents: Contents) -> None:
         self._journal = journal
         self._directory = directory
-        self._renderer = renderer
+        self._contents = contents
         self._facts = Facts(directory)
         self._retelling = Retelling(history, directory)
 
@@ -42,6 +42,7 @@ class Explainer:
         is stored or counted."""
         now_ms = max(now_ms, request.send_at_ms or 0)
         self._facts.refresh()
+        self._contents.refresh()
         recipients: list[RecipientOut] = []
         category = request.category
         for step, asked in self._sends(tenant, request):
@@ -88,19 +89,21 @@ class Explainer:
             if user.ordinal:
                 claims.load(tenant, cap, [user.ordinal])
         told = explain(setting, self._facts.profile(user), user, suppressed, claims.of(tenant), now_ms)
-        return [channel_out(setting, one, self._content(setting, one.channel, request, user)) for one in told]
+        return [
+            channel_out(setting, one, self._content(tenant, setting, one.channel, request, user, now_ms))
+            for one in told
+        ]
 
-    def _content(self, setting: Setting, channel: Channel, request: Request, user: User) -> dict[str, Any] | None:
-        parts = setting.template.parts.get(channel)
-        if parts is None:
+    def _content(
+        self, tenant: str, setting: Setting, channel: Channel, request: Request, user: User, at_ms: int
+    ) -> dict[str, Any] | None:
+        if channel not in setting.template.parts:
             return None
-        context = {**request.data, "data": request.data, "user": user_context(user)}
-        declared = PARTS[channel]
+        reads = user_context(user)
         try:
-            content = {
-                part: self._renderer.compile(source, html=part in declared and declared[part].html)(context)
-                for part, source in parts.items()
-            }
+            content = self._contents.render_template(
+                tenant, setting.template, channel, request.data, reads, user.locale or "", at_ms
+            )
         except RenderError as error:
             return {"error": str(error)}
         return content if len(msgspec.json.encode(content)) <= RENDER_OUTPUT_BYTES_MAX else {"error": "is too large"}

@@ -8,6 +8,7 @@ import pytest
 
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.sqlite import audience_pages
+from clarion.content.render import Contents
 from clarion.domain import ids
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.decision import Reason
@@ -53,7 +54,7 @@ async def worker(world: World, backlog_max: int = 10**9) -> BroadcastWorker:
     pages = PagePlanner(
         world.directory,
         Facts(world.directory),
-        LiquidRenderer(),
+        Contents(world.directory, {"liquid": LiquidRenderer()}),
         CapTimes(world.journal),
         world.journal.partitions,
         PAGE,

@@ -239,7 +239,7 @@ async def _plan_broadcast(parts: Parts, counts: _Counts) -> float:
     await leases.step()
     caps = CapTimes(parts.journal)
     pages = PagePlanner(
-        parts.directory, Facts(parts.directory), parts.renderer, caps, parts.journal.partitions, PAGE_USERS
+        parts.directory, Facts(parts.directory), parts.contents(), caps, parts.journal.partitions, PAGE_USERS
     )
     worker = BroadcastWorker(parts.journal, pages, leases, parts.clock, counts, backlog_max=BACKLOG_MAX)
     began_s = time.process_time()

@@ -1,16 +1,10 @@
 """From a planned delivery and its rendered parts to the message a vendor builds its request from."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.message import Message
-
-
-def context_of(data: Mapping[str, Any], user: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what a template reads: the data by name, all of it as `data`, and the user."""
-    return {**data, "data": data, "user": user or {}}
 
 
 def compose(

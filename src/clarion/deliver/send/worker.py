@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 
-from clarion.deliver.rules.compose import compose, context_of
+from clarion.content.render import Contents
+from clarion.deliver.rules.compose import compose
 from clarion.deliver.rules.trust import believed, secrets_of, unsaid
-from clarion.deliver.send.content import Contents
+from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import EgressError, Sent
@@ -100,7 +101,10 @@ class Sender:
         return None
 
     async def _send(self, channel: Channel, row: DeliverRow, account: Account, vendor: Vendor) -> Outcome:
-        parts = self._contents.render(row.tenant, row.template, channel, context_of(row.data, row.user))
+        at_ms = ids.created_ms(ids.notification_of(row.delivery_id))
+        parts = self._contents.render(
+            row.tenant, row.template, channel, row.data, row.user, row.locale, at_ms, row.metadata
+        )
         message = compose(
             row.delivery_id,
             row.tenant,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
+from clarion.content.render import Contents
 from clarion.domain import ids
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.delivery_state import State
@@ -11,12 +12,11 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import BroadcastJob, ChunkFrame
 from clarion.plan.broadcast.addresses import user_of
-from clarion.plan.broadcast.inapp import InappContent
+from clarion.plan.broadcast.inapp import InappContent, Readers
 from clarion.plan.rules.chunks import Columns, Place
 from clarion.plan.rules.setting import Setting
 from clarion.ports.directory import Directory
 from clarion.ports.journal import Cursor, Frame, Timer
-from clarion.ports.renderer import Renderer
 
 _PLANNED = int(State.PLANNED)
 _VERDICTS = {State.SKIPPED: "skip", State.HELD: "hold", State.MERGED: "merge"}
@@ -25,9 +25,9 @@ _VERDICTS = {State.SKIPPED: "skip", State.HELD: "hold", State.MERGED: "merge"}
 class ChunkWriter:
     """Writes chunks for one process."""
 
-    def __init__(self, directory: Directory, renderer: Renderer, partitions: int) -> None:
+    def __init__(self, directory: Directory, contents: Contents, partitions: int) -> None:
         self.directory = directory
-        self.inapp = InappContent(renderer)
+        self.inapp = InappContent(contents)
         self.partitions = partitions
 
     def page(
@@ -88,7 +88,8 @@ class PageChunks:
             profiles = self._writer.directory.profiles({row[2] for row in part.rows})
             users = [user_of(row, self._columns, profiles[row[2]].zone) for row in part.rows]
         if channel is Channel.INAPP and channel in template.parts:
-            content, users = self._writer.inapp.of(self._cursor.tenant, template, request.data, users, part)
+            audience = Readers(self._cursor.tenant, locale, ids.created_ms(self._cursor.cursor_id))
+            content, users = self._writer.inapp.of(audience, template, request.data, users, part)
         return ChunkFrame(
             chunk_id=_chunk_id(self._cursor.cursor_id, part.ordinals[0], channel, locale),
             tenant=self._cursor.tenant,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from clarion.content.render import Contents
 from clarion.domain.channel import Channel
 from clarion.domain.delivery_state import State
 from clarion.domain.route import Route
@@ -32,7 +33,6 @@ from clarion.plan.rules.localtime import at_local_time, local_due_ms, too_late
 from clarion.plan.rules.setting import Setting
 from clarion.ports.directory import Directory
 from clarion.ports.journal import CapWrite, Cursor, Frame, Timer
-from clarion.ports.renderer import Renderer
 
 _FILTER = msgspec.json.Decoder(Filter)
 _MERGED = int(State.MERGED)
@@ -87,14 +87,14 @@ class PagePlanner:
         self,
         directory: Directory,
         facts: Facts,
-        renderer: Renderer,
+        contents: Contents,
         cap_times: CapTimes,
         partitions: int,
         page_users: int,
     ) -> None:
         self._directory = directory
         self._facts = facts
-        self._writer = ChunkWriter(directory, renderer, partitions)
+        self._writer = ChunkWriter(directory, contents, partitions)
         self._cap_times = cap_times
         self._codes = ProfileCodes(facts)
         self._partitions = partitions

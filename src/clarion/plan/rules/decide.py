@@ -23,13 +23,13 @@ Suppressed = Mapping[tuple[str, str], str]
 
 
 def channels_of(template: Template, requested: Sequence[str] | None, route: Route | None) -> tuple[Channel, ...]:
-    """Return the channels to plan: those asked for, else those of the route, else all the template has content for, and
-    always at least one: a recipient without any delivery could not be told why."""
+    """Return the channels to plan: those asked for, else those of the route, else all the template has content
+    of its own for, and always at least one: a recipient without any delivery could not be told why."""
     if requested:
         return tuple(Channel(name) for name in requested)
     if route is not None:
         return route_channels(route)
-    return tuple(template.parts) or (Channel.INAPP,)
+    return tuple(channel for channel in template.parts if channel not in template.derived) or (Channel.INAPP,)
 
 
 def addresses_of(user: User, channel: Channel) -> tuple[str, ...]:

@@ -1,0 +1,9 @@
+"""The template languages of this installation."""
+
+from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.ports.renderer import Engines
+
+
+def template_engines() -> Engines:
+    """Return the engines by the name that templates give."""
+    return {"liquid": LiquidRenderer()}
