@@ -42,3 +42,25 @@ DESCRIPTION_CHARS_MAX: Final = 1_000
 VERSION_NOTE_CHARS_MAX: Final = 1_000
 DIFF_LINES_MAX: Final = 2_000
 """Lines of one part, on either side, that are compared one by one."""
+
+CONFINED_CHILDREN_MAX: Final = 2
+"""Processes that build and preview drafts at a time."""
+CONFINED_WAITING_MAX: Final = 64
+"""Drafts that wait for one of them; more are refused."""
+CONFINED_JOBS_MAX: Final = 1_000
+"""Jobs after which such a process makes way for a fresh one."""
+CONFINED_FILES_MAX: Final = 16
+CONFINED_NICE: Final = 5
+"""How far drafts stand behind everything else for CPU time."""
+CONFINED_START_MS_MAX: Final = 30_000
+CONFINED_END_MS_MAX: Final = 2_000
+"""How long a process whose input was closed may take to end before it is killed."""
+CONFINED_FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
+"""A job or an answer."""
+DRAFT_RENDER_CPU_MS_MAX: Final = 250
+DRAFT_RENDER_MEMORY_MB_MAX: Final = 64
+DRAFT_RENDER_WAIT_MS_MAX: Final = 5_000
+"""How long a rendering may take by the clock on the wall, on a machine that is busy with other things."""
+DRAFT_BUILD_CPU_MS_MAX: Final = 2_000
+DRAFT_BUILD_MEMORY_MB_MAX: Final = 256
+DRAFT_BUILD_WAIT_MS_MAX: Final = 15_000
