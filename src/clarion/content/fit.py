@@ -57,7 +57,8 @@ def payload_bytes(parts: Mapping[str, Any]) -> int:
 
 
 def _push(parts: dict[str, Any]) -> dict[str, Any]:
-    if len(parts) <= 2 and sum(len(text) for text in parts.values() if type(text) is str) < _SHORT_CHARS:
+    short = sum(len(text) if type(text) is str else PUSH_PAYLOAD_BYTES_MAX for text in parts.values())
+    if short < _SHORT_CHARS:
         return parts
     over = payload_bytes(parts) - PUSH_PAYLOAD_BYTES_MAX
     if over <= 0:

@@ -1,0 +1,157 @@
+"""Contents over a directory of made-up templates: locales, brands, marks, and nothing stale."""
+
+from typing import Any
+
+import pytest
+
+from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.content.compiled import render_job
+from clarion.content.render import Contents
+from clarion.domain.channel import Channel
+from clarion.domain.content import Template
+from clarion.domain.policy import Policy
+from clarion.domain.template import Brand
+from clarion.ports.directory import Defined
+from clarion.ports.drafting import RenderJob
+from clarion.ports.renderer import RenderError
+
+ENGINES = {"liquid": LiquidRenderer()}
+
+
+class Shelf:
+    """What `Contents` asks of a directory."""
+
+    def __init__(self) -> None:
+        self.templates: dict[str, Template] = {}
+        self.brand: Brand | None = None
+        self.policy: Policy | None = None
+        self.moves = 0
+
+    def revision(self) -> int:
+        return self.moves
+
+    def template(self, tenant: str, key: str) -> Template | None:
+        return self.templates.get(key)
+
+    def definition(self, tenant: str, kind: Any, key: str) -> Any:
+        held = self.brand if kind is Brand else self.policy
+        return None if held is None else Defined(key, 1, held)
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+def sms(body: str, version: int = 1, **more: Any) -> Template:
+    return Template("note", version, None, {Channel.SMS: {"body": body}}, **more)
+
+
+def said(contents: Contents, channel: Channel = Channel.SMS, locale: str = "", **data: Any) -> dict[str, Any]:
+    return contents.render("acme", "note", channel, data, None, locale, 0)
+
+
+def test_the_reader_gets_the_locale_that_suits_best(shelf):
+    other = {"pt": {Channel.SMS: {"body": "Oi"}}, "es": {Channel.SMS: {"body": "Hola"}}}
+    shelf.templates["note"] = sms("Hi", locales=other)
+    contents = Contents(shelf, ENGINES)
+    assert [said(contents, locale=tag)["body"] for tag in ("pt-BR", "es", "fr", "en-GB", "")] == [
+        "Oi", "Hola", "Hi", "Hi", "Hi",
+    ]  # fmt: skip
+    shelf.policy = Policy(locale="es-MX")
+    shelf.moves += 1
+    contents.refresh()
+    assert said(contents, locale="fr")["body"] == "Hola"
+
+
+def test_a_new_version_is_seen_after_a_refresh_and_never_in_half(shelf):
+    first = {Channel.EMAIL: {"subject": "v1", "text": "v1"}}
+    shelf.templates["note"] = Template("note", 1, None, first)
+    contents = Contents(shelf, ENGINES)
+    assert said(contents, Channel.EMAIL) == {"subject": "v1", "text": "v1"}
+    shelf.templates["note"] = Template("note", 2, None, {Channel.EMAIL: {"subject": "v2", "text": "v2"}})
+    assert said(contents, Channel.EMAIL) == {"subject": "v1", "text": "v1"}
+    shelf.moves += 1
+    contents.refresh()
+    assert said(contents, Channel.EMAIL) == {"subject": "v2", "text": "v2"}
+
+
+def test_a_brand_shows_in_text_and_html_and_a_change_shows_at_once(shelf):
+    parts = {"subject": "{{ brand.name }}", "html": "<b style='color:{{brand.primary_color}}'>{{ brand.name }}</b>"}
+    shelf.templates["note"] = Template("note", 1, None, {Channel.EMAIL: parts})
+    shelf.brand = Brand(name="A & B", primary_color="#123456", sender_name="Team A")
+    contents = Contents(shelf, ENGINES)
+    assert said(contents, Channel.EMAIL) == {
+        "subject": "A & B",
+        "html": "<b style='color:#123456'>A &amp; B</b>",
+        "from_name": "Team A",
+    }
+    shelf.brand = Brand(name="C", primary_color="#000")
+    shelf.moves += 1
+    contents.refresh()
+    assert said(contents, Channel.EMAIL) == {"subject": "C", "html": "<b style='color:#000'>C</b>"}
+
+
+def test_a_brand_in_a_condition_is_known_to_the_engine(shelf):
+    shelf.templates["note"] = sms("{% if brand.website_url != '' %}see {{ brand.website_url }}{% endif %}")
+    shelf.brand = Brand(website_url="https://a.example")
+    assert said(Contents(shelf, ENGINES))["body"] == "see https://a.example"
+
+
+def test_data_is_data(shelf):
+    shelf.templates["note"] = sms("{{ name }} {{ brand.name }}")
+    shelf.brand = Brand(name="{{ 7 | times: 7 }}")
+    assert said(Contents(shelf, ENGINES), name="{{7*7}} {% assign x = 1 %}")["body"] == (
+        "{{7*7}} {% assign x = 1 %} {{ 7 | times: 7 }}"
+    )
+
+
+@pytest.mark.parametrize("breaks", ["\r\n", "\n", "\r", "\u2028", "\x00"])
+def test_data_brings_no_line_into_a_subject(shelf, breaks):
+    shelf.templates["note"] = Template("note", 1, None, {Channel.EMAIL: {"subject": "{{ x }}", "text": "t"}})
+    with pytest.raises(RenderError, match=r"email\.subject"):
+        said(Contents(shelf, ENGINES), Channel.EMAIL, x=f"a{breaks}Bcc: everyone@example.com")
+
+
+def test_tests_are_marked(shelf):
+    shelf.templates["note"] = Template("note", 1, None, {Channel.PUSH: {"body": "b"}, Channel.SMS: {"body": "s"}})
+    contents = Contents(shelf, ENGINES)
+    metadata = {"clarion.test": "true"}
+    for channel, body in ((Channel.PUSH, "[Test] b"), (Channel.SMS, "[Test] s")):
+        assert contents.render("acme", "note", channel, {}, None, "", 0, metadata) == {"body": body}
+        assert contents.render("acme", "note", channel, {}, None, "", 0, {"a": "b"}) == {"body": body[7:]}
+
+
+def test_long_links_of_an_sms_are_shortened_by_what_is_plugged_in(shelf):
+    shelf.templates["note"] = Template(
+        "note", 1, None, {Channel.SMS: {"body": "See {{ url }}."}, Channel.PUSH: {"body": "See {{ url }}."}}
+    )
+    asked = []
+
+    def links(tenant, link):
+        asked.append((tenant, link))
+        return "https://s.example/1"
+
+    contents, long = Contents(shelf, ENGINES, links), "https://shop.example.com/orders/1234567890?utm=x"
+    assert said(contents, url=long)["body"] == "See https://s.example/1."
+    assert said(contents, Channel.PUSH, url=long)["body"] == f"See {long}."
+    assert said(contents, url="https://a.example/1")["body"] == "See https://a.example/1."
+    assert asked == [("acme", long)]
+
+
+def test_what_is_not_there_is_an_error_of_this_notification_only(shelf):
+    contents = Contents(shelf, ENGINES)
+    with pytest.raises(RenderError, match="no template note"):
+        said(contents)
+    shelf.templates["note"] = sms("Hi")
+    with pytest.raises(RenderError, match="no push part"):
+        said(contents, Channel.PUSH)
+    assert said(contents)["body"] == "Hi"
+
+
+def test_a_job_tells_what_failed_and_renders_the_rest():
+    template = Template("note", 0, None, {Channel.SMS: {"body": "{{ missing }}"}, Channel.PUSH: {"body": "fine"}})
+    done = render_job(RenderJob(template, (Channel.SMS, Channel.PUSH), {}, {}, "de", "UTC", 0), ENGINES)
+    assert done.parts == {Channel.PUSH: {"body": "fine"}}
+    assert "missing" in done.errors[Channel.SMS]
+    assert done.locale == "en"
