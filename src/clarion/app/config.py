@@ -67,6 +67,12 @@ class Plan(_Section, frozen=True):
     batch_events: Positive
 
 
+class Content(_Section, frozen=True):
+    """What content may use beyond what is built in."""
+
+    shorten_links: str
+
+
 class Concurrency(_Section, frozen=True):
     """Calls to providers under way at a time, per channel and worker."""
 
@@ -121,6 +127,7 @@ class Config(_Section, frozen=True):
     journal: Journal
     lease: Lease
     plan: Plan
+    content: Content
     deliver: Deliver
     egress: Egress
     record: Record

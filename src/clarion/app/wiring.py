@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clarion.app.config import Config
 from clarion.app.engines import template_engines
+from clarion.app.plugins import shortener
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.net.http import GuardedHttp
@@ -59,6 +60,7 @@ class Shared:
         self.state = SqliteState(config.data_dir, clock)
         self.renderer = LiquidRenderer()
         self.engines = template_engines()
+        self.links = shortener(config.content.shorten_links, telemetry)
         self.expressions = CelExpressions()
         self.vendors: Mapping[tuple[Channel, str], Vendor] = catalogue.load()
 
@@ -79,7 +81,7 @@ class Shared:
 
     def contents(self) -> Contents:
         """Return what renders the deliveries of a stage; each stage has its own, with its own cache."""
-        return Contents(self.directory, self.engines)
+        return Contents(self.directory, self.engines, self.links)
 
     def policy(self) -> Policy:
         """Return the retry policy."""
