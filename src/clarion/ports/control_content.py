@@ -39,16 +39,20 @@ class Templates(Protocol):
         `InvalidField` when its category does not exist."""
         ...
 
-    async def save(self, tenant: str, key: str, source: Source, built: Template, by: str) -> TemplateVersion:
-        """Store a draft: in place of the newest version if that is a draft, else as the next one. Raises `InvalidField`
-        when its category does not exist, `Conflict` over `TEMPLATES_PER_TENANT_MAX` or `TEMPLATE_VERSIONS_MAX`."""
+    async def save(
+        self, tenant: str, key: str, source: Source, built: Template, by: str, *, publish: bool = False, note: str = ""
+    ) -> TemplateVersion:
+        """Store a draft: in place of the newest version if that is a draft, else as the next one. With `publish` it becomes
+        the current version in the same transaction. Raises `InvalidField` when its category does not exist, `Conflict`
+        over `TEMPLATES_PER_TENANT_MAX` or `TEMPLATE_VERSIONS_MAX`."""
         ...
 
     async def publish(
-        self, tenant: str, key: str, version: int, built: Template, by: str, note: str
+        self, tenant: str, key: str, version: int, built: Template, by: str, note: str, *, source: Source | None = None
     ) -> TemplateVersion:
         """Make a version the current one, with what was built of its source just now; a draft becomes published and
-        unchangeable. Raises `NotFound`."""
+        unchangeable. Raises `NotFound`, `InvalidField` when its category does not exist any more, and `Conflict` when
+        its source is not `source`, if given."""
         ...
 
     async def rebuild(self, tenant: str, built: Mapping[tuple[str, int], Template]) -> None:
@@ -56,7 +60,7 @@ class Templates(Protocol):
         ...
 
     async def get(self, tenant: str, key: str) -> Template | None:
-        """Return the current version as it is sent; None when there is none or only a draft."""
+        """Return the current version as it is sent, None when there is none or only a draft; of `key@3` that version."""
         ...
 
     async def version(self, tenant: str, key: str, version: int | None = None) -> TemplateVersion | None:
@@ -72,7 +76,8 @@ class Templates(Protocol):
         ...
 
     async def previous(self, tenant: str, key: str) -> TemplateVersion | None:
-        """Return the version that was current before the one that is, if any: where a rollback leads."""
+        """Return where a rollback leads, if anywhere: the version that was current before the one that is. Going back
+        again leads further back, not forth."""
         ...
 
     async def page(self, tenant: str, after: str, limit: int) -> list[TemplateVersion]:

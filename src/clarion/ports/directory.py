@@ -81,7 +81,8 @@ class Directory(Protocol):
         ...
 
     def template(self, tenant: str, key: str) -> Template | None:
-        """Return a template by key."""
+        """Return the current version of a template by key, or of `key@3` that version, draft or not, which has this name
+        as its key. The same object as before unless something of it changed."""
         ...
 
     def category(self, tenant: str, key: str) -> Category | None:

@@ -6,10 +6,11 @@ from typing import Final
 from clarion.backends.sqlite.audience_count import SqliteAudiences
 from clarion.backends.sqlite.control_accounts import SqliteProviders, SqliteSuppressions
 from clarion.backends.sqlite.control_consents import SqliteConsents
-from clarion.backends.sqlite.control_content import SqliteCategories, SqliteTemplates
+from clarion.backends.sqlite.control_content import SqliteCategories
 from clarion.backends.sqlite.control_definitions import SqliteDefinitions
 from clarion.backends.sqlite.control_quotas import SqliteQuotaSettings
 from clarion.backends.sqlite.control_run import Runner, Transaction
+from clarion.backends.sqlite.control_templates import SqliteTemplates
 from clarion.backends.sqlite.control_tenants import SqliteKeys, SqliteTenants
 from clarion.backends.sqlite.control_topics import SqliteTopics
 from clarion.backends.sqlite.control_users import SqliteUsers

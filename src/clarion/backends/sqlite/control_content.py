@@ -1,23 +1,26 @@
-"""Categories and templates in `control.db`."""
+"""Categories in `control.db`."""
 
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, delete, func, select
+from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from clarion.backends.sqlite.control_run import Row, Runner, Transaction
-from clarion.backends.sqlite.control_tables import CATEGORIES, TEMPLATES
+from clarion.backends.sqlite.control_tables import CATEGORIES, TEMPLATE_VERSIONS, TEMPLATES
 from clarion.domain.channel import Lane
-from clarion.domain.content import Category, CategoryRules, Template
-from clarion.domain.errors import Conflict, InvalidField
+from clarion.domain.content import Category, CategoryRules
+from clarion.domain.errors import Conflict
 from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX
-from clarion.ports.clock import Clock
 
 CATEGORY_COLUMNS: Final = "key, critical, lane, defaults, rules"
-TEMPLATE_COLUMNS: Final = "key, version, category, parts, variables, uses_user"
+_IN_USE: Final = and_(
+    TEMPLATE_VERSIONS.c.tenant == TEMPLATES.c.tenant,
+    TEMPLATE_VERSIONS.c.key == TEMPLATES.c.key,
+    TEMPLATE_VERSIONS.c.version.in_([TEMPLATES.c.current, TEMPLATES.c.newest]),
+)
+"""Versions that are sent, or will be when their draft is published."""
 _CATEGORY: Final = [CATEGORIES.c[name] for name in CATEGORY_COLUMNS.split(", ")]
-_TEMPLATE: Final = [TEMPLATES.c[name] for name in TEMPLATE_COLUMNS.split(", ")]
 
 
 def read_category(row: Row) -> Category:
@@ -26,14 +29,6 @@ def read_category(row: Row) -> Category:
     return Category(key, bool(critical), Lane(lane), msgspec.json.decode(defaults), _RULES.decode(rules))
 
 
-def read_template(row: Row) -> Template:
-    """Return the template of a row of `TEMPLATE_COLUMNS`."""
-    key, version, category, parts, variables, uses_user = row
-    names = tuple(msgspec.json.decode(variables))
-    return Template(key, version, category, _PARTS.decode(parts), names, bool(uses_user))
-
-
-_PARTS: Final = msgspec.json.Decoder(Template.__annotations__["parts"])
 _RULES: Final = msgspec.json.Decoder(CategoryRules)
 
 
@@ -69,7 +64,8 @@ class SqliteCategories:
 
     async def page(self, tenant: str, after: str, limit: int) -> list[Category]:
         """Return categories in the order of their keys."""
-        query = _page(select(*_CATEGORY), CATEGORIES.c.tenant == tenant, CATEGORIES.c.key, after, limit)
+        mine = and_(CATEGORIES.c.tenant == tenant, CATEGORIES.c.key > after)
+        query = select(*_CATEGORY).where(mine).order_by(CATEGORIES.c.key).limit(limit)
         return [read_category(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
 
     async def keys(self, tenant: str) -> dict[str, bool]:
@@ -79,7 +75,8 @@ class SqliteCategories:
 
     async def remove(self, tenant: str, key: str) -> bool:
         """Remove a category; return whether there was one. Raises `Conflict` while a template is of it."""
-        users = select(TEMPLATES.c.key).where(TEMPLATES.c.tenant == tenant, TEMPLATES.c.category == key).limit(1)
+        users = select(TEMPLATES.c.key).join(TEMPLATE_VERSIONS, _IN_USE)
+        users = users.where(TEMPLATES.c.tenant == tenant, TEMPLATE_VERSIONS.c.category == key).limit(1)
 
         def work(tx: Transaction) -> bool:
             used = tx.row(users)
@@ -90,62 +87,5 @@ class SqliteCategories:
         return await self._runner.run(work)
 
 
-class SqliteTemplates:
-    """The current versions of a tenant's templates."""
-
-    def __init__(self, runner: Runner, clock: Clock) -> None:
-        self._runner = runner
-        self._clock = clock
-
-    async def put(self, tenant: str, template: Template) -> Template:
-        """Store a template as the next version of its key and return it with that version. Raises `InvalidField` when
-        its category does not exist."""
-        values = {
-            "category": template.category,
-            "parts": msgspec.json.encode(template.parts).decode(),
-            "variables": msgspec.json.encode(template.variables).decode(),
-            "uses_user": int(template.uses_user),
-            "updated_ms": self._clock.now_ms(),
-        }
-        write = upsert(TEMPLATES).values(tenant=tenant, key=template.key, version=1, **values)
-        write = write.on_conflict_do_update(
-            index_elements=["tenant", "key"], set_={**values, "version": TEMPLATES.c.version + 1}
-        )
-
-        def work(tx: Transaction) -> Template:
-            category = template.category
-            if category is not None and not tx.row(select(CATEGORIES.c.key).where(_category(tenant, category))):
-                raise InvalidField(f"no such category: {category}", field="category", code="unknown_category")
-            tx.define(write)
-            return read_template(tx.row(select(*_TEMPLATE).where(_template(tenant, template.key))) or ())
-
-        return await self._runner.run(work)
-
-    async def get(self, tenant: str, key: str) -> Template | None:
-        """Return a template."""
-        row = await self._runner.run(lambda tx: tx.row(select(*_TEMPLATE).where(_template(tenant, key))))
-        return read_template(row) if row else None
-
-    async def page(self, tenant: str, after: str, limit: int) -> list[Template]:
-        """Return templates in the order of their keys."""
-        query = _page(select(*_TEMPLATE), TEMPLATES.c.tenant == tenant, TEMPLATES.c.key, after, limit)
-        return [read_template(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
-
-    async def remove(self, tenant: str, key: str) -> bool:
-        """Remove a template; return whether there was one."""
-        write = delete(TEMPLATES).where(_template(tenant, key))
-        return await self._runner.run(lambda tx: tx.define(write)) > 0
-
-
 def _category(tenant: str, key: str) -> ColumnElement[bool]:
     return and_(CATEGORIES.c.tenant == tenant, CATEGORIES.c.key == key)
-
-
-def _template(tenant: str, key: str) -> ColumnElement[bool]:
-    return and_(TEMPLATES.c.tenant == tenant, TEMPLATES.c.key == key)
-
-
-def _page(
-    query: "Select[Row]", mine: ColumnElement[bool], key: ColumnElement[str], after: str, limit: int
-) -> "Select[Row]":
-    return query.where(mine, key > after).order_by(key).limit(limit)

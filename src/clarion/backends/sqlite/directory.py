@@ -18,13 +18,12 @@ from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.control_accounts import open_credentials
 from clarion.backends.sqlite.control_content import (
     CATEGORY_COLUMNS,
-    TEMPLATE_COLUMNS,
     read_category,
-    read_template,
 )
 from clarion.backends.sqlite.control_profiles import read_preferences, read_quiet_hours
 from clarion.backends.sqlite.control_tenants import key_digest, key_id_of
 from clarion.backends.sqlite.directory_definitions import DefinitionReader
+from clarion.backends.sqlite.directory_templates import TemplateReader
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.segment_sql import condition, install
 from clarion.domain.address import suppression_key
@@ -92,6 +91,7 @@ class SqliteDirectory:
         self._clock = clock
         self._profiles: dict[int, Profile] = {}
         self._definitions = DefinitionReader(self._rows)
+        self._templates = TemplateReader(self._rows)
         self._audiences = AudienceReader(self._rows, clock.monotonic_ms)
         self._cached: dict[tuple[str, ...], Any] = {}
         self._seen_commit = self._commit_counter()  # before the revision, or a commit in between goes unseen
@@ -139,9 +139,9 @@ class SqliteDirectory:
         return dict(self._rows(_ORDINALS, (_json(user_ids), tenant)))
 
     def template(self, tenant: str, key: str) -> Template | None:
-        """Return a template by key."""
-        text = f"SELECT {TEMPLATE_COLUMNS} FROM templates WHERE tenant = ? AND key = ?"  # noqa: S608 - a constant
-        return self._definition(("template", tenant, key), lambda: self._one(text, (tenant, key), read_template))
+        """Return the current version of a template, or of `key@3` that one. The same object as before unless something of
+        it changed."""
+        return self._definition(("template", tenant, key), lambda: self._templates.read(tenant, key))
 
     def category(self, tenant: str, key: str) -> Category | None:
         """Return a category by key."""

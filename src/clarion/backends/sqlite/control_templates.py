@@ -1,0 +1,247 @@
+"""Templates with their versions in `control.db`.
+
+A version that was ever made current has a `place`: publishing one puts it after all others, going back to one takes the
+place of those after it away. The last place is the current version's, the one before is where a rollback leads.
+`builds` counts how often a version was built, so that readers know by two numbers whether anything of it changed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from clarion.backends.sqlite.control_run import Row, Runner, Transaction
+from clarion.backends.sqlite.control_tables import CATEGORIES, TEMPLATE_VERSIONS, TEMPLATES
+from clarion.domain import template_name
+from clarion.domain.content import Template
+from clarion.domain.errors import Conflict, InvalidField, NotFound
+from clarion.domain.limits_content import TEMPLATE_VERSIONS_MAX, TEMPLATES_PER_TENANT_MAX
+from clarion.domain.template import Source, TemplateVersion, Translation
+from clarion.ports.clock import Clock
+
+_V: Final = TEMPLATE_VERSIONS.c
+_SAME: Final = and_(_V.tenant == TEMPLATES.c.tenant, _V.key == TEMPLATES.c.key)
+_COLUMNS: Final = (
+    _V.key, _V.version, _V.source, _V.built, TEMPLATES.c.current == _V.version, _V.created_ms, _V.created_by,
+    _V.published_ms, _V.published_by, _V.note,
+)  # fmt: skip
+_SHOWN: Final = func.coalesce(TEMPLATES.c.current, TEMPLATES.c.newest)
+_SOURCE: Final = msgspec.json.Decoder(Source)
+_BUILT: Final = msgspec.json.Decoder(Template)
+
+
+def read_built(text: str) -> Template:
+    """Return the template of a `built` column. Raises `msgspec.MsgspecError` for what only a newer build can read."""
+    return _BUILT.decode(text)
+
+
+class SqliteTemplates:
+    """Implements `Templates` of `ports/control_content.py`."""
+
+    def __init__(self, runner: Runner, clock: Clock) -> None:
+        self._runner = runner
+        self._clock = clock
+
+    async def put(self, tenant: str, template: Template) -> Template:
+        """Store a template built elsewhere as the next version, published, and return it with that version."""
+        return await self._runner.run(lambda tx: self._put(_Writing(tx, tenant, template.key), template))
+
+    async def save(
+        self, tenant: str, key: str, source: Source, built: Template, by: str, *, publish: bool = False, note: str = ""
+    ) -> TemplateVersion:
+        """Store a draft, and publish it in the same transaction if asked to."""
+
+        def work(tx: Transaction) -> TemplateVersion:
+            writing, now_ms = _Writing(tx, tenant, key), self._clock.now_ms()
+            version = writing.save(source, built, by, now_ms)
+            if publish:
+                writing.publish(version, built, by, note, now_ms)
+            return writing.shown(version)
+
+        return await self._runner.run(work)
+
+    async def publish(
+        self, tenant: str, key: str, version: int, built: Template, by: str, note: str, *, source: Source | None = None
+    ) -> TemplateVersion:
+        """Make a version the current one. Raises `NotFound`, and `Conflict` when its source is not `source` any more."""
+
+        def work(tx: Transaction) -> TemplateVersion:
+            writing = _Writing(tx, tenant, key)
+            if source is not None and writing.shown(version).source != source:
+                raise Conflict("the draft was changed meanwhile; look at it again", code="draft_changed")
+            writing.publish(version, built, by, note, self._clock.now_ms())
+            return writing.shown(version)
+
+        return await self._runner.run(work)
+
+    async def rebuild(self, tenant: str, built: Mapping[tuple[str, int], Template]) -> None:
+        """Replace what was built of these (key, version) that are still current, all at once."""
+
+        def work(tx: Transaction) -> None:
+            for (key, version), template in built.items():
+                _Writing(tx, tenant, key).rebuild(version, template)
+
+        await self._runner.run(work)
+
+    async def get(self, tenant: str, key: str) -> Template | None:
+        """Return the current version as it is sent, of `key@3` that one."""
+        name, version = template_name.split(key)
+        where = _version(tenant, name, TEMPLATES.c.current if version is None else version)
+        query = select(_V.built).join(TEMPLATES, _SAME).where(where)
+        row = await self._runner.run(lambda tx: tx.row(query))
+        return read_built(row[0]) if row else None
+
+    async def version(self, tenant: str, key: str, version: int | None = None) -> TemplateVersion | None:
+        """Return a version, or the newest one."""
+        return await self._one(_version(tenant, key, TEMPLATES.c.newest if version is None else version))
+
+    async def current(self, tenant: str, key: str) -> TemplateVersion | None:
+        """Return the current version with its source."""
+        return await self._one(_version(tenant, key, TEMPLATES.c.current))
+
+    async def versions(self, tenant: str, key: str, before: int, limit: int) -> list[TemplateVersion]:
+        """Return versions below a number, the newest first."""
+        mine = and_(_V.tenant == tenant, _V.key == key, _V.version < before)
+        return await self._all(_select().where(mine).order_by(_V.version.desc()).limit(limit))
+
+    async def previous(self, tenant: str, key: str) -> TemplateVersion | None:
+        """Return where a rollback leads: going back twice leads two versions back, not back and forth."""
+        mine = and_(_V.tenant == tenant, _V.key == key, _V.place.is_not(None))
+        found = await self._all(_select().where(mine).order_by(_V.place.desc()).limit(2))
+        return found[1] if len(found) > 1 else None
+
+    async def page(self, tenant: str, after: str, limit: int) -> list[TemplateVersion]:
+        """Return current versions (of a template never published its draft) in the order of their keys."""
+        mine = and_(TEMPLATES.c.tenant == tenant, TEMPLATES.c.key > after, _V.version == _SHOWN)
+        return await self._all(_select().where(mine).order_by(TEMPLATES.c.key).limit(limit))
+
+    async def remove(self, tenant: str, key: str) -> bool:
+        """Remove a template with all its versions; return whether there was one."""
+        return await self._runner.run(lambda tx: _Writing(tx, tenant, key).remove())
+
+    def _put(self, writing: "_Writing", template: Template) -> Template:
+        translations = {tag: Translation(channels=parts) for tag, parts in template.locales.items()}
+        source = Source(
+            template.parts, "", template.category, "handlebars" if template.engine == "handlebars" else "liquid",
+            locale=template.locale, locales=translations, variables=template.schema,
+        )  # fmt: skip
+        now_ms = self._clock.now_ms()
+        version = writing.save(source, template, "", now_ms)
+        writing.publish(version, template, "", "", now_ms)
+        return writing.shown(version).template
+
+    async def _one(self, where: ColumnElement[bool]) -> TemplateVersion | None:
+        row = await self._runner.run(lambda tx: tx.row(_select().where(where)))
+        return _record(row) if row else None
+
+    async def _all(self, query: "Select[Any]") -> list[TemplateVersion]:
+        return [_record(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
+
+
+class _Writing:
+    """One template within a transaction."""
+
+    def __init__(self, tx: Transaction, tenant: str, key: str) -> None:
+        self._tx = tx
+        self._tenant = tenant
+        self._key = key
+        self._head = and_(TEMPLATES.c.tenant == tenant, TEMPLATES.c.key == key)
+        self._mine = and_(_V.tenant == tenant, _V.key == key)
+
+    def save(self, source: Source, built: Template, by: str, now_ms: int) -> int:
+        """Store a draft and return its number: that of the newest version if it is a draft, else the next one."""
+        self._check_category(source.category)
+        head = self._tx.row(select(TEMPLATES.c.newest, TEMPLATES.c.removed).where(self._head))
+        version = head[0] if head else 0
+        unpublished = and_(self._mine, _V.version == version, _V.published_ms.is_(None))
+        draft = self._tx.row(select(_V.builds).where(unpublished))
+        if not draft:
+            version += 1
+        values = {
+            "category": source.category, "builds": draft[0] + 1 if draft else 1, "created_ms": now_ms, "created_by": by,
+            "note": "", "source": msgspec.json.encode(source).decode(), "built": self._text(version, built, source),
+        }  # fmt: skip
+        if draft:
+            self._tx.define(update(TEMPLATE_VERSIONS).where(self._mine, _V.version == version).values(values))
+            return version
+        self._tx.change(insert(TEMPLATE_VERSIONS).values(tenant=self._tenant, key=self._key, version=version, **values))
+        write = upsert(TEMPLATES).values(tenant=self._tenant, key=self._key, newest=version, removed=0)
+        self._tx.define(
+            write.on_conflict_do_update(index_elements=["tenant", "key"], set_={"newest": version, "removed": 0})
+        )
+        self._check_bounds()
+        return version
+
+    def publish(self, version: int, built: Template, by: str, note: str, now_ms: int) -> None:
+        """Make a version the current one. Raises `NotFound`."""
+        this = and_(self._mine, _V.version == version)
+        row = self._tx.row(select(_V.place, _V.builds, _V.source).where(this))
+        if row is None:
+            raise NotFound("no such version of this template", field="version")
+        place, builds, text = row
+        source = _SOURCE.decode(text)
+        self._check_category(source.category)
+        if place is None:
+            ((last,),) = self._tx.rows(select(func.max(_V.place)).where(self._mine))
+            place = (last or 0) + 1
+        self._tx.change(update(TEMPLATE_VERSIONS).where(self._mine, _V.place > place).values(place=None))
+        values = {
+            "place": place, "builds": builds + 1, "built": self._text(version, built, source), "published_ms": now_ms,
+            "published_by": by, "note": note,
+        }  # fmt: skip
+        self._tx.change(update(TEMPLATE_VERSIONS).where(this).values(values))
+        self._tx.define(update(TEMPLATES).where(self._head).values(current=version))
+
+    def rebuild(self, version: int, built: Template) -> None:
+        """Replace what was built of a version if it is the current one."""
+        this = and_(self._mine, _V.version == version, TEMPLATES.c.current == version)
+        row = self._tx.row(select(_V.builds, _V.source).join(TEMPLATES, _SAME).where(this))
+        if row:
+            text = self._text(version, built, _SOURCE.decode(row[1]))
+            write = update(TEMPLATE_VERSIONS).where(self._mine, _V.version == version)
+            self._tx.define(write.values(builds=row[0] + 1, built=text))
+
+    def remove(self) -> bool:
+        """Remove all versions; the row that stays remembers the numbers that were given."""
+        self._tx.change(delete(TEMPLATE_VERSIONS).where(self._mine))
+        gone = update(TEMPLATES).where(self._head, TEMPLATES.c.removed == 0).values(removed=1, current=None)
+        return self._tx.define(gone) > 0
+
+    def shown(self, version: int) -> TemplateVersion:
+        """Return a version. Raises `NotFound`."""
+        row = self._tx.row(_select().where(_version(self._tenant, self._key, version)))
+        if row is None:
+            raise NotFound("no such version of this template", field="version")
+        return _record(row)
+
+    def _text(self, version: int, built: Template, source: Source) -> str:
+        stored = msgspec.structs.replace(built, key=self._key, version=version, category=source.category)
+        return msgspec.json.encode(stored).decode()
+
+    def _check_category(self, key: str | None) -> None:
+        known = select(CATEGORIES.c.key).where(CATEGORIES.c.tenant == self._tenant, CATEGORIES.c.key == key)
+        if key is not None and not self._tx.row(known):
+            raise InvalidField(f"no such category: {key}", field="category", code="unknown_category")
+
+    def _check_bounds(self) -> None:
+        live = and_(TEMPLATES.c.tenant == self._tenant, TEMPLATES.c.removed == 0)
+        if self._tx.rows(select(func.count()).select_from(TEMPLATES).where(live))[0][0] > TEMPLATES_PER_TENANT_MAX:
+            raise Conflict(f"a tenant has at most {TEMPLATES_PER_TENANT_MAX} templates")
+        kept = select(func.count()).select_from(TEMPLATE_VERSIONS).where(self._mine)
+        if self._tx.rows(kept)[0][0] > TEMPLATE_VERSIONS_MAX:
+            raise Conflict(f"a template has at most {TEMPLATE_VERSIONS_MAX} versions")
+
+
+def _select() -> "Select[Any]":
+    return select(*_COLUMNS).join(TEMPLATES, _SAME)
+
+
+def _version(tenant: str, key: str, number: Any) -> ColumnElement[bool]:
+    return and_(_V.tenant == tenant, _V.key == key, _V.version == number)
+
+
+def _record(row: Row) -> TemplateVersion:
+    key, version, source, built, current, *rest = row
+    return TemplateVersion(key, version, _SOURCE.decode(source), read_built(built), bool(current), *rest)

@@ -1,0 +1,58 @@
+"""Reads built templates for the directory, and decodes them only when they were built anew."""
+
+import logging
+from typing import Any, Final
+
+import msgspec
+
+from clarion.backends.sqlite.control_templates import read_built
+from clarion.backends.sqlite.directory_definitions import Rows
+from clarion.domain import template_name
+from clarion.domain.content import Template
+from clarion.domain.limits import DIRECTORY_CACHE_MAX
+
+_LOG: Final = logging.getLogger("clarion.directory")
+
+_SELECT: Final = """
+SELECT v.version, v.builds, CASE WHEN v.version = ? AND v.builds = ? THEN NULL ELSE v.built END
+FROM templates t CROSS JOIN template_versions v
+ON v.tenant = t.tenant AND v.key = t.key AND v.version = coalesce(?, t.current) WHERE t.tenant = ? AND t.key = ?
+"""
+_Held = tuple[int, int, Template]
+
+
+class TemplateReader:
+    """Reads through a connection that someone else holds. The same object is returned as long as nothing of it changed, so
+    what was compiled of it can be kept by identity."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._held: dict[tuple[str, str], _Held] = {}
+
+    def read(self, tenant: str, name: str) -> Template | None:
+        """Return the current version of a template, or of `key@3` that one, which goes by this name then."""
+        place = (tenant, name)
+        held = self._held.get(place)
+        key, version = template_name.split(name)
+        row = next(iter(self._rows(_SELECT, (*(held or (0, 0))[:2], version, tenant, key))), None)
+        if row is None:
+            self._held.pop(place, None)
+            return None
+        number, builds, text = row
+        if text is None and held is not None:
+            return held[2]
+        template = _decoded(tenant, name, text)
+        if template is not None:
+            if len(self._held) >= DIRECTORY_CACHE_MAX:
+                self._held.clear()
+            self._held[place] = number, builds, template
+        return template
+
+
+def _decoded(tenant: str, name: str, text: Any) -> Template | None:
+    try:
+        return msgspec.structs.replace(read_built(text), key=name)
+    except msgspec.MsgspecError as error:
+        # Only a newer build writes what this one cannot read; one template must not stop the others.
+        _LOG.error("template %s of tenant %s is left out: %s", name, tenant, error)
+        return None
