@@ -77,3 +77,11 @@ def test_reserved_data_keys_are_refused(key):
 def test_ttl_stays_within_what_fcm_takes(expires_in_ms, ttl):
     request = battery.build(fcm, TABLE, expires_ms=battery.NOW_MS + expires_in_ms)
     assert msgspec.json.decode(request.body)["message"]["android"]["ttl"] == ttl
+
+
+def test_what_fcm_has_no_field_for_goes_with_the_data():
+    parts = {"title": "x", "url": "app://order/1", "actions": [{"id": "open"}], "data": {"url": "app://own", "n": 1}}
+    request = battery.build(fcm, TABLE, parts=parts)
+    data = msgspec.json.decode(request.body)["message"]["data"]
+    assert data.pop("delivery_id")
+    assert data == {"url": "app://own", "actions": '[{"id":"open"}]', "n": "1"}

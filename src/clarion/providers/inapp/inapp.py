@@ -13,7 +13,7 @@ TRAITS: Final = Traits(
     channels=(Channel.INAPP,),
     title="In-app inbox",
     transport="local",
-    parts=("title", "body", "url", "image", "data"),
+    parts=("title", "body", "url", "image", "avatar", "actions", "data"),
     idempotent=True,
 )
 

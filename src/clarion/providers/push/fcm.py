@@ -46,7 +46,7 @@ TRAITS: Final = Traits(
         Field("private_key", required=True, about="the service account's RSA key, PEM"),
         Field("private_key_id", about="id of that key"),
     ),
-    parts=("title", "body", "image", "data", "collapse_key"),
+    parts=("title", "body", "image", "url", "actions", "data", "collapse_key"),
     docs="https://firebase.google.com/docs/cloud-messaging",
 )
 
@@ -71,10 +71,11 @@ token gone stale is `UNAUTHENTICATED`: the worker tries once with a fresh one be
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the `messages:send` call. The data map carries `delivery_id`, so that a device can tell a repeat."""
+    """Return the `messages:send` call. The data map carries `delivery_id`, so that a device can tell a repeat, and
+    what FCM has no field for: `url`, and `actions` as JSON text."""
     settings, parts = account.settings, message.parts
     android: dict[str, Any] = {"priority": settings.get("android_priority", "HIGH")}
-    target: dict[str, Any] = {"token": message.address, "data": _data(parts.get("data"), message), "android": android}
+    target: dict[str, Any] = {"token": message.address, "data": _data(parts, message), "android": android}
     if notification := {name: parts[name] for name in ("title", "body", "image") if parts.get(name)}:
         target["notification"] = notification
     apns: dict[str, str] = {}
@@ -91,12 +92,14 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
     return HttpRequest("POST", url, headers, msgspec.json.encode({"message": target}))
 
 
-def _data(data: Any, message: Message) -> dict[str, str]:
+def _data(parts: dict[str, Any], message: Message) -> dict[str, str]:
     """Return FCM's map of strings to strings; other values are sent as their JSON text."""
     out: dict[str, str] = {}
-    if data and not isinstance(data, dict):
+    data = {name: parts[name] for name in ("url", "actions") if parts.get(name)}
+    given = parts.get("data")
+    if given and not isinstance(given, dict):
         raise ValueError("push data is not an object")
-    for key, value in (data or {}).items():
+    for key, value in (data | (given or {})).items():
         if key.startswith(RESERVED_DATA):
             raise ValueError(f"push data key {key!r} is reserved by FCM")
         out[key] = value if isinstance(value, str) else msgspec.json.encode(value).decode()
