@@ -64,3 +64,16 @@ DRAFT_RENDER_WAIT_MS_MAX: Final = 5_000
 DRAFT_BUILD_CPU_MS_MAX: Final = 2_000
 DRAFT_BUILD_MEMORY_MB_MAX: Final = 256
 DRAFT_BUILD_WAIT_MS_MAX: Final = 15_000
+
+BUILT_PART_BYTES_MAX: Final = 512 * 1024
+"""One part with partials, layout and styles put in."""
+BUILT_BYTES_MAX: Final = 8 * 1024 * 1024
+"""All parts of a template in all locales."""
+PARTIAL_DEPTH_MAX: Final = 5
+TEMPLATE_TAGS_MAX: Final = 10_000
+"""Tags of one e-mail."""
+MARKUP_DEPTH_MAX: Final = 200
+"""Elements inside one another: what inlines styles descends into them."""
+MARKUP_ELEMENTS_MAX: Final = 20_000
+INLINING_WORK_MAX: Final = 1_000_000
+"""Style rules times elements of one e-mail."""

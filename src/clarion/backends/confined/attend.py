@@ -1,0 +1,103 @@
+"""The long-lived process between the pool and the jobs. It never looks into a job: for each it makes a copy of itself, which
+confines itself, does the job and ends, so that nothing of one draft can stay behind for the next."""
+
+import ctypes
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import Final
+
+from clarion.backends.confined import cell, wire
+from clarion.backends.confined.cell import Work
+from clarion.backends.confined.wire import HEAD, Frame
+from clarion.domain.limits_content import CONFINED_FRAME_BYTES_MAX, CONFINED_NICE
+
+_OVER_TIME: Final = {signal.SIGPROF, signal.SIGALRM}
+_OVER_MEMORY: Final = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS}
+"""How libraries end that get no memory and did not expect it."""
+_CLONE_NEWUSER: Final = 0x1000_0000
+_CLONE_NEWNET: Final = 0x4000_0000
+_PIECE_BYTES: Final = 64 * 1024
+_KINDS: Final = (wire.DONE, wire.REFUSED)
+
+
+def attend(jobs_fd: int, answers_fd: int, work: Work) -> None:
+    """Do jobs, one at a time, until there will be no more of them."""
+    os.nice(CONFINED_NICE)
+    _leave_network()
+    nothing_fd = os.open(os.devnull, os.O_RDWR)
+    _write(answers_fd, Frame(wire.READY))
+    while (job := _next(jobs_fd)) is not None:
+        _write(answers_fd, _apart(job, work, nothing_fd))
+
+
+def _leave_network() -> None:
+    """Move to a network without connections, where the system lets anybody have one (on Linux, by a user namespace)."""
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):
+            ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+
+
+def _apart(job: Frame, work: Work, nothing_fd: int) -> Frame:
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        cell.run(job, work, writing, nothing_fd)
+    os.close(writing)
+    answer = _all_of(reading)
+    os.close(reading)  # who still writes ends of it
+    _, status = os.waitpid(pid, 0)
+    return _verdict(status, answer)
+
+
+def _verdict(status: int, answer: bytes) -> Frame:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number in _OVER_TIME:
+            return Frame(wire.OVER_TIME)
+        if number in _OVER_MEMORY:
+            return Frame(wire.OVER_MEMORY)
+        return Frame(wire.ENDED, signal.Signals(number).name.encode())
+    code = os.waitstatus_to_exitcode(status)
+    if code == cell.EXIT_MEMORY or len(answer) > CONFINED_FRAME_BYTES_MAX:
+        return Frame(wire.OVER_MEMORY)
+    if code == 0 and answer[:1] in _KINDS:
+        return Frame(answer[:1], answer[1:])
+    return Frame(wire.ENDED, answer)
+
+
+def _all_of(fd: int) -> bytes:
+    """Return what is written until everybody has closed the pipe, or a little more than a frame may hold."""
+    pieces, size = [], 0
+    while size <= CONFINED_FRAME_BYTES_MAX and (piece := os.read(fd, _PIECE_BYTES)):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+
+
+def _next(fd: int) -> Frame | None:
+    head = _exactly(fd, HEAD.size)
+    if head is None:
+        return None
+    kind, size = HEAD.unpack(head)
+    body = _exactly(fd, size)
+    return None if body is None else Frame(kind, body)
+
+
+def _exactly(fd: int, size: int) -> bytes | None:
+    """Return so many bytes, or None when the pipe ends before."""
+    pieces = []
+    while size:
+        piece = os.read(fd, min(size, _PIECE_BYTES))
+        if not piece:
+            return None
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def _write(fd: int, frame: Frame) -> None:
+    rest = memoryview(wire.packed(frame))
+    while rest:
+        rest = rest[os.write(fd, rest) :]

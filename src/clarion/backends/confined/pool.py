@@ -1,0 +1,113 @@
+"""Drafting in confined processes: a few, started when they are needed, each doing one job at a time."""
+
+import asyncio
+from typing import TypeVar
+
+import msgspec
+
+from clarion.backends.confined import wire
+from clarion.backends.confined.child import Broken, Child, Command
+from clarion.backends.confined.wire import BOUNDS, Frame
+from clarion.content.compiled import locale_for
+from clarion.domain.content import Template
+from clarion.domain.errors import InvalidField, Overloaded
+from clarion.domain.limits_content import CONFINED_CHILDREN_MAX, CONFINED_WAITING_MAX
+from clarion.ports.drafting import BuildJob, Rendered, RenderJob
+from clarion.ports.telemetry import Telemetry
+
+T = TypeVar("T")
+
+
+class ConfinedDrafting:
+    """Builds and renders drafts where they can harm nothing. It belongs to one event loop; `close` ends the processes, and
+    they end by themselves when this one is gone."""
+
+    def __init__(self, command: Command, telemetry: Telemetry) -> None:
+        self._command = command
+        self._telemetry = telemetry
+        self._idle: list[Child] = []
+        self._room = asyncio.Semaphore(CONFINED_CHILDREN_MAX)
+        self._waiting = 0
+
+    async def build(self, job: BuildJob) -> Template:
+        """Return what is sent of a source. Raises `InvalidField`, also for what takes too much, and `Overloaded`."""
+        answer = await self._ask(wire.job_frame(job))
+        if answer.kind == wire.DONE:
+            return _decoded(answer.body, Template)
+        if answer.kind == wire.REFUSED:
+            refusal = _decoded(answer.body, wire.Refusal)
+            raise InvalidField(refusal.detail, field=refusal.field, code=refusal.code)
+        raise InvalidField(_reason(answer, wire.BUILD), field="channels", code="template_too_costly")
+
+    async def render(self, job: RenderJob) -> Rendered:
+        """Return the rendered parts; for what takes too much, that as the error of all channels. Raises `Overloaded`."""
+        answer = await self._ask(wire.job_frame(job))
+        if answer.kind == wire.DONE:
+            return _decoded(answer.body, Rendered)
+        locale = locale_for(job.template, job.locale, job.tenant_locale)
+        return Rendered(locale, {}, dict.fromkeys(job.channels, _reason(answer, wire.RENDER)))
+
+    async def _ask(self, job: Frame) -> Frame:
+        if self._waiting >= CONFINED_WAITING_MAX:
+            raise Overloaded("too many templates are being worked on; try again", retry_after_s=1)
+        self._waiting += 1
+        try:
+            await self._room.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            answer = await self._ask_one(job)
+        finally:
+            self._room.release()
+        if answer.kind == wire.ENDED:
+            self._telemetry.log("warning", "draft_crashed", error=answer.body.decode(errors="replace"))
+        return answer
+
+    async def _ask_one(self, job: Frame) -> Frame:
+        child = await self._child()
+        try:
+            answer = await child.ask(job)
+        except TimeoutError:
+            await child.kill()
+            return Frame(wire.OVER_TIME)
+        except Broken as error:
+            await child.kill()
+            return Frame(wire.ENDED, str(error).encode())
+        except BaseException:  # the caller has gone: whatever it answers is for nobody
+            await child.kill()
+            raise
+        if child.usable:
+            self._idle.append(child)
+        else:
+            await child.end()
+        return answer
+
+    async def _child(self) -> Child:
+        while self._idle:
+            child = self._idle.pop()
+            if child.usable:
+                return child
+            await child.end()
+        try:
+            return await Child.start(self._command)
+        except (Broken, OSError, TimeoutError) as error:
+            self._telemetry.log("error", "drafting_unavailable", error=repr(error))
+            raise Overloaded("templates cannot be worked on now; try again", retry_after_s=5) from error
+
+    async def close(self) -> None:
+        """End the processes. Nothing may be under way."""
+        while self._idle:
+            await self._idle.pop().end()
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
+    return msgspec.msgpack.decode(body, type=kind)
+
+
+def _reason(answer: Frame, kind: bytes) -> str:
+    bounds = BOUNDS[kind]
+    if answer.kind == wire.OVER_TIME:
+        return f"the template took more than {bounds.cpu_ms} ms"
+    if answer.kind == wire.OVER_MEMORY:
+        return f"the template took more memory than {bounds.memory_mb} MB"
+    return "the template ended the process that worked on it"
