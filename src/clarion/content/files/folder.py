@@ -1,0 +1,72 @@
+"""What a folder of templates holds, where in it things stand, and what can be wrong with it.
+
+```
+templates/<key>/template.toml            description, category, engine, layout, locale, text; [channels.<channel>] with parts
+templates/<key>/<any file>               a part that template.toml names: {file = "email.mjml"}
+templates/<key>/messages.<locale>.toml   key = "text", or [key] with a text per plural category or selector
+templates/<key>/channels.<locale>.toml   [<channel>] with parts that are different in that locale
+templates/<key>/sample.json              {"data": {...}, "user": {...}}
+templates/<key>/variables.schema.json    JSON Schema of data
+layouts/<key>/layout.toml                engine, locale, mjml, html, text; messages and files as above
+partials/<key>.liquid, .hbs              one file each
+brand.toml                               the brand
+categories.toml                          [<key>] with critical, lane and defaults
+```
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from clarion.domain.errors import OperatorError
+from clarion.domain.template import Brand, Engine, Layout, Partial, Source
+
+TEMPLATE_FILE: Final = "template.toml"
+LAYOUT_FILE: Final = "layout.toml"
+BRAND_FILE: Final = "brand.toml"
+CATEGORIES_FILE: Final = "categories.toml"
+SAMPLE_FILE: Final = "sample.json"
+SCHEMA_FILE: Final = "variables.schema.json"
+PARTIAL_ENDINGS: Final[dict[Engine, str]] = {"liquid": ".liquid", "handlebars": ".hbs"}
+"""How the file of a partial ends, by its language."""
+
+Files = dict[str, str]
+"""Texts of files by their paths below the folder, with `/` between their parts and `\\n` at the end of lines."""
+
+
+class FileCategory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A category as `categories.toml` describes it: fields of the API's category."""
+
+    critical: bool = False
+    lane: str = "normal"
+    defaults: dict[str, bool] = {}
+    rules: dict[str, Any] = {}
+
+
+class Folder(msgspec.Struct, frozen=True):
+    """Everything that a folder says, by key."""
+
+    templates: dict[str, Source] = {}
+    layouts: dict[str, Layout] = {}
+    partials: dict[str, Partial] = {}
+    brand: Brand | None = None
+    categories: dict[str, FileCategory] = {}
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a value begins: a file, and its line from 1 (0 for the file as such)."""
+
+    path: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}" if self.line else self.path
+
+
+class FileProblem(OperatorError):
+    """Something in a file that has to be mended."""
+
+    def __init__(self, place: Place, detail: str) -> None:
+        super().__init__(f"{place}: {detail}")
+        self.place = place
+        self.detail = detail

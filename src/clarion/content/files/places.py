@@ -1,0 +1,75 @@
+"""Where the fields of a template stand in its files, so that what is wrong with one is told by file and line."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from clarion.content.files.folder import Place
+
+_HEADER: Final = re.compile(r"\s*\[\[?\s*(?P<path>[^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
+_ENTRY: Final = re.compile(
+    r"""\s*(?P<path>(?:[\w-]+|"(?:[^"\\]|\\.)*"|'[^']*')(?:\s*\.\s*[\w"'-]+)*)\s*=\s*(?P<rest>.*)$"""
+)
+_KEY: Final = re.compile(r"""[\w-]+|"(?:[^"\\]|\\.)*"|'[^']*'""")
+_QUOTES: Final = ('"""', "'''")
+_LINE: Final = re.compile(r"line (\d+)(?:, column (\d+))?:? ?(.*)", re.DOTALL)
+
+
+class Places:
+    """Where fields of one definition begin. What is not known stands where the nearest field around it does."""
+
+    def __init__(self, main: str) -> None:
+        self._main = Place(main)
+        self._known: dict[tuple[str, ...], Place] = {}
+
+    def add_toml(self, path: str, text: str, prefix: tuple[str, ...] = ()) -> None:
+        """Note the lines of all entries of a TOML file, whose values stand under `prefix`."""
+        self._known[prefix] = Place(path)
+        for keys, line in _entries(text):
+            self._known.setdefault((*prefix, *keys), Place(path, line))
+
+    def add_file(self, path: str, field: tuple[str, ...]) -> None:
+        """Note a field that is a whole file."""
+        self._known[field] = Place(path, 1)
+
+    def of(self, field: str | None) -> Place:
+        """Return where a field is (`channels.email.subject`)."""
+        parts = tuple(re.split(r"\.|\[", (field or "").replace("]", "")))
+        for length in range(len(parts), 0, -1):
+            # A key may hold dots itself, so parts are also tried joined.
+            for split in range(length):
+                candidate = (*parts[:split], ".".join(parts[split:length]))
+                if candidate in self._known:
+                    return self._known[candidate]
+        return self._main
+
+    def explain(self, field: str | None, detail: str) -> tuple[Place, str]:
+        """Return where a problem is and what it is. `line 3, column 5: ...` counts from where the field begins."""
+        place, found = self.of(field), _LINE.match(detail)
+        named = f"{field}: " if field else ""
+        if found is None:
+            return place, named + detail
+        column = f"column {found[2]}: " if found[2] else ""
+        return Place(place.path, max(place.line, 1) + int(found[1]) - 1), named + column + found[3]
+
+
+def _entries(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield the keys of each table and entry with the line its value begins on."""
+    table: tuple[str, ...] = ()
+    open_quotes = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if open_quotes:
+            open_quotes = "" if line.count(open_quotes) % 2 else open_quotes
+            continue
+        if header := _HEADER.match(line):
+            table = _keys(header["path"])
+            yield table, number
+        elif entry := _ENTRY.match(line):
+            rest = entry["rest"]
+            open_quotes = next((quotes for quotes in _QUOTES if rest.count(quotes) % 2), "")
+            # A text that begins after the line with its quotes is counted from there.
+            yield (*table, *_keys(entry["path"])), number + (rest.strip() in _QUOTES)
+
+
+def _keys(path: str) -> tuple[str, ...]:
+    return tuple(key.strip("\"'") for key in _KEY.findall(path))
