@@ -24,10 +24,12 @@ WORDED_LIST_CHARS_MAX: Final = 64 * 1024
 SCHEMA_BYTES_MAX: Final = 64 * 1024
 SCHEMA_DEPTH_MAX: Final = 32
 """Levels of a JSON Schema, and of a path that a template reads, that are looked at."""
-SCHEMAS_MAX: Final = 4_096
+SCHEMAS_MAX: Final = 1_024
 """Compiled JSON Schemas that a process keeps."""
-SCHEMA_FAULTS_MAX: Final = 10
-"""Faults of one piece of data that are told."""
+SCHEMA_NODES_MAX: Final = 2_000
+"""Nodes of a JSON Schema, with those counted again that are referred to."""
+SCHEMA_WORK_MAX: Final = 20_000_000
+"""Nodes of a JSON Schema times bytes of the data that is checked by it."""
 SCHEMA_PATTERN_BYTES_MAX: Final = 256 * 1024
 """What a pattern of a schema may become when it is compiled."""
 TEMPLATES_PER_TENANT_MAX: Final = 2_000

@@ -1,0 +1,97 @@
+"""JSON Schemas compiled once. Patterns are matched in linear time, references are never fetched."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import jsonschema_rs
+import msgspec
+
+from clarion.backends.jsonschema.weight import Unbounded, weight_of
+from clarion.domain.limits import DATA_BYTES_MAX
+from clarion.domain.limits_content import SCHEMA_PATTERN_BYTES_MAX, SCHEMA_WORK_MAX, SCHEMAS_MAX
+from clarion.domain.schema import says_more_than_names
+from clarion.ports.schemas import Fault
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_PATTERNS: Final = jsonschema_rs.RegexOptions(SCHEMA_PATTERN_BYTES_MAX, SCHEMA_PATTERN_BYTES_MAX)
+_HIDDEN: Final = "it"
+"""Stands for the value in texts: data may be long, or nobody else's business."""
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class _Compiled(NamedTuple):
+    schema: dict[str, Any]
+    validator: jsonschema_rs.Draft202012Validator | None
+    bytes_max: int
+    """Size of data that is still little enough work; 0 when any data is."""
+
+
+class JsonSchemas:
+    """Implements `ports/schemas.py`. One that demands no more than names at the top level is checked by those alone."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[int, _Compiled] = {}
+
+    def fault_of(self, schema: Mapping[str, Any]) -> Fault | None:
+        """Return why something cannot be used as a schema, None when it can."""
+        if schema.get("$schema", _DIALECT) not in (_DIALECT, f"{_DIALECT}#"):
+            return Fault("$schema", f"must be {_DIALECT}")
+        try:
+            weight_of(schema)
+            _validator(schema)
+        except Unbounded as error:
+            return Fault("", str(error))
+        except jsonschema_rs.ValidationError as error:
+            return Fault(_path(error.instance_path), error.message.partition("\n")[0])
+        except ValueError as error:
+            return Fault("", str(error))
+        return None
+
+    def check(self, schema: dict[str, Any], data: Mapping[str, Any]) -> Fault | None:
+        """Return the first fault of data, None when it satisfies the schema."""
+        found = self._compiled.get(id(schema))
+        if found is None:
+            found = self._compile(schema)
+        validator = found.validator
+        if validator is None:
+            return _missing(schema, data)
+        if found.bytes_max and len(_ENCODER.encode(data)) > found.bytes_max:
+            return Fault("", f"is larger than {found.bytes_max} bytes, which is too much work under its schema")
+        return None if validator.is_valid(data) else _first(validator, data)
+
+    def _compile(self, schema: dict[str, Any]) -> _Compiled:
+        if len(self._compiled) >= SCHEMAS_MAX:
+            self._compiled.clear()
+        if says_more_than_names(schema):
+            bytes_max = SCHEMA_WORK_MAX // weight_of(schema)
+            made = _Compiled(schema, _validator(schema), bytes_max if bytes_max < DATA_BYTES_MAX else 0)
+        else:
+            made = _Compiled(schema, None, 0)
+        # It is kept with its validator, so that no other schema can get its identity.
+        self._compiled[id(schema)] = made
+        return made
+
+
+def _validator(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(dict(schema), pattern_options=_PATTERNS, mask=_HIDDEN, offline=True)
+
+
+def _missing(schema: Mapping[str, Any], data: Mapping[str, Any]) -> Fault | None:
+    return next((Fault(name, "is required") for name in schema.get("required", ()) if name not in data), None)
+
+
+def _first(validator: jsonschema_rs.Draft202012Validator, data: Mapping[str, Any]) -> Fault | None:
+    # All faults of a long list would take seconds to tell.
+    try:
+        validator.validate(data)
+    except jsonschema_rs.ValidationError as error:
+        kind, path = error.kind, error.instance_path
+        if isinstance(kind, jsonschema_rs.ValidationErrorKind.Required):
+            return Fault(_path([*path, kind.property]), "is required")
+        return Fault(_path(path), error.message)
+    return None
+
+
+def _path(steps: Sequence[str | int]) -> str:
+    written = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return written.removeprefix(".")
