@@ -45,6 +45,8 @@ VERSION_NOTE_CHARS_MAX: Final = 1_000
 DIFF_LINES_MAX: Final = 2_000
 """Lines of one part, on either side, that are compared one by one."""
 
+PREVIEWS_PER_TENANT_MAX: Final = 8
+"""Previews of one tenant under way in a process; more are refused."""
 CONFINED_CHILDREN_MAX: Final = 2
 """Processes that build and preview drafts at a time."""
 CONFINED_WAITING_MAX: Final = 64
@@ -79,3 +81,33 @@ MARKUP_DEPTH_MAX: Final = 200
 MARKUP_ELEMENTS_MAX: Final = 20_000
 INLINING_WORK_MAX: Final = 1_000_000
 """Style rules times elements of one e-mail."""
+FOLDER_FILES_MAX: Final = 20_000
+"""Files of a folder of templates that the command line reads."""
+
+HANDLEBARS_COMPILE_CPU_MS_MAX: Final = 500
+HANDLEBARS_TAGS_MAX: Final = 1_000
+"""Tags of one part: each takes a tenth of a millisecond to parse and as long to compile."""
+HANDLEBARS_MEMORY_BYTES_MAX: Final = 48 * 1024 * 1024
+"""Memory of one JavaScript engine, for the templates it holds and the one it renders."""
+HANDLEBARS_STACK_BYTES_MAX: Final = 512 * 1024
+HANDLEBARS_SANDBOXES_MAX: Final = 16
+"""JavaScript engines of a process: one for each thread that renders."""
+HANDLEBARS_LOADED_MAX: Final = 256
+HANDLEBARS_LOADED_CHARS_MAX: Final = 2 * 1024 * 1024
+"""Templates that one engine keeps ready, and the code of all of them."""
+HANDLEBARS_ROUNDS_MAX: Final = 4
+"""Times a template is rendered before all that its conditions want formatted is known."""
+HANDLEBARS_FORMATTED_MAX: Final = 2_000
+"""Formatted values of conditions that an engine remembers."""
+LIQUID_TAGS_MAX: Final = 5_000
+LIQUID_CODE_CHARS_MAX: Final = 64 * 1024
+"""Tags and outputs of one part, and what is written in all of them together."""
+LIQUID_TAG_CHARS_MAX: Final = 8 * 1024
+LIQUID_BLANKS_MAX: Final = 200
+LIQUID_BRACKETS_MAX: Final = 100
+"""In one tag: these are what its lexer tries again and again."""
+RENDER_ITEMS_MAX: Final = 10_000
+"""Items of a list that a filter works on."""
+RENDER_CYCLES_MAX: Final = 1_000
+TREE_DEPTH_MAX: Final = 32
+"""Levels of a structured part, such as the data of a push."""

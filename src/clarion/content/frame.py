@@ -1,0 +1,108 @@
+"""E-mail in its frame: the layout put around MJML, HTML and text, before anything of it is compiled."""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from clarion.content.html import Setting, finished, mjml_to_html
+from clarion.content.messages import Messages
+from clarion.content.partials import Partials
+from clarion.content.tags import Tag, put_in
+from clarion.content.text import text_of
+from clarion.domain.errors import InvalidField
+from clarion.domain.template import Engine, Layout
+
+_CONTENT: Final = re.compile(r"\{\{\{?[-~]?\s*content\s*[-~]?\}?\}\}")
+_BEGIN: Final = "<!--clarion:content-->"
+_END: Final = "<!--/clarion:content-->"
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """A layout in one locale, partials and messages put in. Without `mjml` and `html` it frames text only."""
+
+    mjml: str | None = None
+    html: str | None = None
+    text: str = "{{ content }}"
+
+
+def places(source: str, engine: Engine) -> int:
+    """Return how many places for content a layout has."""
+    count = 0
+
+    def note(tag: Tag) -> None:
+        nonlocal count
+        count += _CONTENT.fullmatch(tag.text) is not None
+
+    put_in(source, engine, note)
+    return count
+
+
+def frame_of(layout: Layout, locale: str, partials: Partials) -> Frame:
+    """Return a layout as it is in a locale. Raises `InvalidField` with a field below `layout`."""
+    messages = Messages(layout.locales, locale, layout.locale, layout.engine)
+    done: dict[str, str] = {}
+    for part in ("mjml", "html", "text"):
+        source = getattr(layout, part)
+        if source is None:
+            continue
+        try:
+            done[part] = messages.put_into(partials.put_into(source))
+        except InvalidField as error:
+            raise InvalidField(error.detail, field=f"layout.{part}", code=error.code) from None
+    return Frame(**done)
+
+
+def email(parts: dict[str, Any], engine: Engine, frame: Frame, locale: str) -> dict[str, Any]:
+    """Return the parts of an e-mail as they are sent: `html` of `mjml` or `html`, in its frame; `text` of `html` where there
+    is none. Raises `InvalidField` with the name of the part as its field."""
+    done = {name: part for name, part in parts.items() if name not in ("mjml", "html", "preheader")}
+    source = next((name for name in ("mjml", "html") if name in parts), None)
+    text = parts.get("text")
+    if source is not None:
+        setting = Setting(locale, _escaped(parts.get("preheader", ""), engine))
+        try:
+            html = _framed(source, parts[source], engine, frame, locale)
+            body = html.partition(_BEGIN)[2].partition(_END)[0] if _BEGIN in html else html
+            if text is None:
+                text = text_of(body, engine)
+            done["html"] = finished(html.replace(_BEGIN, "").replace(_END, ""), engine, setting)
+        except InvalidField as error:
+            raise InvalidField(error.detail, field=error.field or source, code=error.code) from None
+    if text is not None:
+        done["text"] = _put(frame.text, text, engine)
+    return done
+
+
+def _framed(kind: str, body: str, engine: Engine, frame: Frame, locale: str) -> str:
+    """Return the whole e-mail as HTML, the content between two marks if there is a frame."""
+    if frame.mjml is None and frame.html is None:
+        return mjml_to_html(body, engine, locale) if kind == "mjml" else body
+    if re.search(r"<(mjml|html|body|mj-body)[\s>]", body):
+        raise InvalidField("is a whole document; the layout brings that, so only what goes into it belongs here")
+    if kind == "mjml":
+        if frame.mjml is None:
+            raise InvalidField("is MJML, but the layout is HTML", code="layout_mismatch")
+        return mjml_to_html(_put(frame.mjml, f"{_BEGIN}{body}{_END}", engine), engine, locale)
+    marked = f"{_BEGIN}{body}{_END}"
+    if frame.html is not None:
+        return _put(frame.html, marked, engine)
+    html = mjml_to_html(_put(frame.mjml or "", _BEGIN, engine), engine, locale)
+    return html.replace(_BEGIN, marked)
+
+
+def _put(frame: str, content: str, engine: Engine) -> str:
+    return put_in(frame, engine, lambda tag: content if _CONTENT.fullmatch(tag.text) else None)
+
+
+def _escaped(text: str, engine: Engine) -> str:
+    """Return a line of text as HTML, its tags left as they are."""
+    kept: list[str] = []
+
+    def keep(tag: Tag) -> str:
+        kept.append(tag.text)
+        return "\0"
+
+    escaped = put_in(text, engine, keep).replace("&", "&amp;").replace("<", "&lt;")
+    first, *rest = escaped.split("\0")
+    return first + "".join(tag + piece for tag, piece in zip(kept, rest, strict=True))

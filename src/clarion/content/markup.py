@@ -1,0 +1,106 @@
+"""HTML and MJML cut into elements, text and what is in between, leniently; and how much of it may be worked on."""
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from clarion.domain.errors import InvalidField
+from clarion.domain.limits_content import MARKUP_DEPTH_MAX, MARKUP_ELEMENTS_MAX
+
+VOID: Final = frozenset(
+    ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr")
+)
+RAW: Final = frozenset(
+    ("style", "script", "title", "textarea", "mj-style", "mj-title", "mj-preview", "mj-accordion-title")
+)
+"""Elements that hold text and nothing else."""
+_SELF_ENDING: Final = frozenset(("p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "option"))
+"""Elements that end by themselves where the next one starts, and cannot lie in one another without a third between."""
+_ELEMENT: Final = re.compile(r"""</?([a-zA-Z][^\s/>]*)(?:[^"'>]|"[^"]*+"|'[^']*+')*+>""")
+ATTRIBUTE: Final = re.compile(r"""([^\s"'<>/=]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s"'=<>`]+))?""")
+
+
+class Piece(NamedTuple):
+    """A piece of markup: `text`, the `start` or `end` of an element, or something `other` that stays as it is (a comment,
+    a doctype, the text of a style). `name` is the element's, in lower case."""
+
+    kind: str
+    text: str
+    name: str = ""
+
+
+def pieces(source: str) -> Iterator[Piece]:
+    """Yield all of a source in pieces. Raises `InvalidField` (without a field) for an element that is never closed."""
+    position, length = 0, len(source)
+    while position < length:
+        start = source.find("<", position)
+        if start == -1:
+            yield Piece("text", source[position:])
+            return
+        piece = _piece(source, start)
+        if start > position or piece is None:
+            start += piece is None
+            yield Piece("text", source[position:start])
+            position = start
+        if piece is not None:
+            yield piece
+            position += len(piece.text)
+            if piece.kind == "start" and piece.name in RAW and not piece.text.endswith("/>"):
+                closing = re.compile(rf"</{re.escape(piece.name)}[\s/>]", re.IGNORECASE).search(source, position)
+                end = closing.start() if closing else length
+                yield Piece("other", source[position:end], piece.name)
+                position = end
+
+
+def attributes(start: str) -> Iterator[tuple[str, str, int, int]]:
+    """Yield the attributes of a start tag as (name, value without quotes, where it starts, where it ends)."""
+    offset = re.match(r"<[^\s/>]+", start)
+    for match in ATTRIBUTE.finditer(start.rstrip("/>"), offset.end() if offset else 0):
+        value = match[2] or ""
+        quoted = value[:1] in ("'", '"')
+        yield match[1], value[1:-1] if quoted else value, match.start(), match.end()
+
+
+class Measure:
+    """Counts elements and how deep they lie. Raises `InvalidField` (without a field) over the bounds."""
+
+    def __init__(self) -> None:
+        self.elements = 0
+        self._open: list[str] = []
+
+    def note(self, piece: Piece) -> None:
+        """Count a piece."""
+        if piece.kind == "start":
+            self.elements += 1
+            if self.elements > MARKUP_ELEMENTS_MAX:
+                raise InvalidField(f"has more than {MARKUP_ELEMENTS_MAX} elements", code="too_large")
+            if piece.name in VOID or piece.name in _SELF_ENDING:
+                return
+            if piece.name.startswith("mj-") and piece.text.endswith("/>"):
+                return
+            self._open.append(piece.name)
+            if len(self._open) > MARKUP_DEPTH_MAX:
+                raise InvalidField(f"nests elements more than {MARKUP_DEPTH_MAX} deep", code="too_deep")
+        elif piece.kind == "end" and piece.name in self._open:
+            # Only that one: what was opened within it may well stay open.
+            del self._open[len(self._open) - 1 - self._open[::-1].index(piece.name)]
+
+
+def _piece(source: str, start: int) -> Piece | None:
+    """Return the piece that starts with the `<` here; None when it is nothing but text."""
+    if source.startswith("<!--", start):
+        end = source.find("-->", start + 4)
+        return Piece("other", source[start : end + 3 if end != -1 else len(source)])
+    following = source[start + 1 : start + 2]
+    if following in ("!", "?"):
+        end = source.find(">", start)
+        return Piece("other", source[start : end + 1 if end != -1 else len(source)])
+    if not (following.isalpha() or following == "/"):
+        return None
+    match = _ELEMENT.match(source, start)
+    if match is None:
+        if following == "/":
+            return None
+        line = source.count("\n", 0, start) + 1
+        raise InvalidField(f"line {line}: the element that starts with {source[start : start + 20]!r} is never closed")
+    return Piece("end" if following == "/" else "start", match[0], match[1].lower())

@@ -1,0 +1,152 @@
+"""Template tags made inert while markup is worked on, and put back afterwards.
+
+A parser of HTML moves text out of a table, and takes `{% if a > b %}` for the end of an element. So in text a tag becomes a
+comment, which may stand anywhere, and elsewhere a word of letters and digits, which no parser has a reason to touch.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+from clarion.content.markup import Measure, Piece, attributes, pieces
+from clarion.content.tags import tags
+from clarion.domain.errors import InvalidField
+from clarion.domain.limits_content import TEMPLATE_TAGS_MAX
+from clarion.domain.template import Engine
+
+_SHOWN_CHARS: Final = 60
+_STYLE: Final = re.compile(r'\sstyle="([^"]*)"')
+
+
+class Protected:
+    """Markup with its tags replaced: `source` is what may be worked on.
+
+    `elements` is how many it has; `varies` says that classes or whole attributes depend on data, so that nobody can tell
+    beforehand which rule of a style sheet an element needs.
+    """
+
+    def __init__(self, source: str, engine: Engine) -> None:
+        self._salt = "clrn"
+        while self._salt in source:
+            self._salt += "q"
+        self._word = re.compile(rf"{self._salt}(\d+)x")
+        self._mark = re.compile(rf'<!--{self._salt}(\d+)x-->|{self._salt}(\d+)x(?:="")?')
+        self._tags: list[str] = []
+        self._blocks: set[int] = set()
+        self._measure = Measure()
+        self.varies = False
+        self.source = "".join(self._inert(piece) for piece in pieces(self._words(source, engine)))
+
+    @property
+    def elements(self) -> int:
+        """How many elements there are."""
+        return self._measure.elements
+
+    def word(self, text: str) -> str:
+        """Return a word that stands for a text from now on."""
+        self._tags.append(text)
+        return f"{self._salt}{len(self._tags) - 1}x"
+
+    def restored(self, worked: str) -> str:
+        """Return worked-on markup with the tags back in it. Raises `InvalidField` (without a field) for a tag that got lost
+        or out of order: it stood where the markup has no place for one."""
+        worked = re.sub(rf'<[^<>]*\sdata-{self._salt}-style="[^<>]*>', self._styled, worked)
+        seen: set[int] = set()
+        order: list[int] = []
+
+        def back(match: re.Match[str]) -> str:
+            number = int(match[1] or match[2])
+            seen.add(number)
+            if match[1]:
+                order.append(number)
+            return self._tags[number]
+
+        restored = self._mark.sub(back, worked)
+        restored = self._word.sub(back, restored)  # those within attributes that were put away whole
+        misplaced = {later for first, later in pairwise(order) if later <= first}
+        for number, tag in enumerate(self._tags):
+            if number not in seen or number in misplaced:
+                raise InvalidField(f"{tag[:_SHOWN_CHARS]} cannot stand where it does", code="misplaced_tag")
+        return restored
+
+    def _words(self, source: str, engine: Engine) -> str:
+        out: list[str] = []
+        position = 0
+        for tag in tags(source, engine):
+            if len(self._tags) >= TEMPLATE_TAGS_MAX:
+                raise InvalidField(f"has more than {TEMPLATE_TAGS_MAX} template tags", code="too_large")
+            if tag.block:
+                self._blocks.add(len(self._tags))
+            out += (source[position : tag.start], self.word(tag.text))
+            position = tag.end
+        return "".join((*out, source[position:]))
+
+    def _inert(self, piece: Piece) -> str:
+        self._measure.note(piece)
+        if piece.kind == "text":
+            return self._word.sub(r"<!--\g<0>-->", piece.text)
+        if piece.kind == "start" and self._salt in piece.text:
+            return self._element(piece)
+        return piece.text
+
+    def _element(self, piece: Piece) -> str:
+        """Return a start tag in which no tag stands for the name of an attribute or outside the values of a style."""
+        found = list(attributes(piece.text))
+        ending = "/>" if piece.text.endswith("/>") else ">"
+        if not piece.name.startswith("mj-") and any(self._salt in name for name, *_ in found):
+            self.varies = True
+            opening = found[0][2]
+            return f"{piece.text[:opening]}{self.word(piece.text[opening : -len(ending)].rstrip())}{ending}"
+        text = piece.text
+        for name, value, start, _end in reversed(found):
+            if name.lower() in ("class", "id") and self.holds_block(value):
+                self.varies = True
+            if name.lower() == "style" and not self._is_plain_style(value):
+                text = f"{text[:start]}data-{self._salt}-{text[start:]}"
+        return text
+
+    def holds_block(self, text: str) -> bool:
+        """Return whether a text holds a tag that steers what is rendered."""
+        return any(int(number) in self._blocks for number in self._word.findall(text))
+
+    def _is_plain_style(self, style: str) -> bool:
+        if self._salt not in style:
+            return True
+        return not self.holds_block(style) and all(
+            self._salt not in declaration.partition(":")[0] and ":" in declaration
+            for declaration in style.split(";")
+            if declaration.strip()
+        )
+
+    def _styled(self, match: re.Match[str]) -> str:
+        """Return a start tag with the style that was put away behind the one that was inlined."""
+        hidden = re.compile(rf'\sdata-{self._salt}-style="([^"]*)"').search(match[0])
+        if hidden is None:
+            return match[0]
+        rest = match[0][: hidden.start()] + match[0][hidden.end() :]
+        inlined = _STYLE.search(rest)
+        if inlined is None:
+            return f'{match[0][: hidden.start()]} style="{hidden[1]}"{match[0][hidden.end() :]}'
+        both = f' style="{inlined[1].rstrip("; ")};{hidden[1]}"'
+        return rest[: inlined.start()] + both + rest[inlined.end() :]
+
+
+def with_bodies(markup: Iterator[Piece]) -> Iterator[Piece]:
+    """Yield pieces with the `<tbody>` that a parser puts into a table before its first row anyway, but there behind the
+    tags that stand before that row: a loop around rows would begin outside of it and end inside."""
+    held: list[Piece] = []
+    for piece in markup:
+        if held and piece.kind in ("start", "end"):
+            if piece.kind == "start" and piece.name == "tr":
+                yield held[0]
+                yield Piece("start", "<tbody>", "tbody")
+                yield from held[1:]
+            else:
+                yield from held
+            held = []
+        if held or (piece.kind == "start" and piece.name == "table"):
+            held.append(piece)
+        else:
+            yield piece
+    yield from held

@@ -1,0 +1,46 @@
+"""What a template reads of the data, gathered over all its parts and locales."""
+
+from typing import Any
+
+from clarion.domain.errors import InvalidField
+from clarion.domain.schema import infer, required_names, undeclared
+from clarion.domain.template import Source
+from clarion.ports.renderer import Usage
+
+_GIVEN = frozenset(("user", "brand", "data"))
+"""Names of a context that no request brings."""
+
+
+class Reads:
+    """Gathers usages."""
+
+    def __init__(self) -> None:
+        self.uses_user = False
+        self._needed: dict[str, None] = {}
+        self._read: dict[str, None] = {}
+
+    def note(self, usage: Usage, source: Source, field: str) -> None:
+        """Add what a part reads. Raises `InvalidField` when the template declares its variables, but not one of these."""
+        self.uses_user |= usage.uses_user
+        needed = [path for path in usage.needed_paths or usage.variables if _is_data(path)]
+        read = [path for path in usage.read_paths if _is_data(path)]
+        self._needed.update(dict.fromkeys(needed))
+        self._read.update(dict.fromkeys((*needed, *read)))
+        if source.variables is not None:
+            unknown = undeclared(source.variables, (*needed, *read))
+            if unknown is not None:
+                raise InvalidField(
+                    f"reads {unknown}, which `variables` does not declare", field=field, code="undeclared_variable"
+                )
+
+    def variables(self, source: Source) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """Return the top-level names that a request has to bring, and the schema of its data: the one that the template
+        declares, else what can be told from its parts and its sample."""
+        schema = source.variables
+        if schema is None:
+            schema = infer(self._needed, self._read, source.sample.data)
+        return required_names(schema), schema
+
+
+def _is_data(path: str) -> bool:
+    return not path.startswith("_") and path.partition(".")[0].partition("[")[0] not in _GIVEN

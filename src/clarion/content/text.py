@@ -1,0 +1,184 @@
+"""Plain text made of HTML: what an e-mail without a text part says. Template tags stay in it, so it is a template again."""
+
+import re
+from html.parser import HTMLParser
+from typing import Final
+
+from clarion.content.markup import VOID
+from clarion.content.tags import tags
+from clarion.domain.template import Engine
+
+_SKIPPED: Final = frozenset(("head", "script", "style", "template", "title", "noscript", "svg", "select", "object"))
+_PARAGRAPHS: Final = frozenset(
+    ("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "blockquote", "pre", "table", "figure", "hr", "form")
+)
+_LINES: Final = frozenset(
+    (
+        "div",
+        "li",
+        "tr",
+        "dt",
+        "dd",
+        "section",
+        "article",
+        "header",
+        "footer",
+        "main",
+        "nav",
+        "address",
+        "caption",
+        "center",
+    )
+)
+_HIDDEN: Final = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)
+_PRESENTATION: Final = frozenset(("presentation", "none"))
+_BLANKS: Final = re.compile(r"[ \t\r\n\f]+")
+_TRAILING_BLANKS: Final = re.compile(r" +\n")
+_INVISIBLE: Final = re.compile("[\u034f\u00ad\u200b\u200c\u2007\ufeff]+")
+_MANY_LINES: Final = re.compile(r"\n{3,}")
+
+
+def text_of(html: str, engine: Engine) -> str:
+    """Return the text of HTML with tags: links as `label (url)`, lists with their marks, cells of layout tables on lines of
+    their own, those of other tables side by side."""
+    salt = "clrn"
+    while salt in html:
+        salt += "q"
+    words: list[str] = []
+    found: list[str] = []
+    position = 0
+    for tag in tags(html, engine):
+        words += (html[position : tag.start], f"{salt}{'b' if tag.block else 'o'}{len(found)}x")
+        found.append(tag.text)
+        position = tag.end
+    reader = _Reader(salt)
+    reader.feed("".join((*words, html[position:])))
+    reader.close()
+    # A line of nothing but steering tags is none in what is rendered.
+    text = re.sub(rf"(?m)^((?:{salt}b\d+x *)+)\n+", r"\1", reader.text())
+    return re.sub(rf"{salt}[bo](\d+)x", lambda match: found[int(match[1])], text)
+
+
+class _Reader(HTMLParser):
+    """Collects the text. `_gap` is how many line ends have to come before the next word."""
+
+    def __init__(self, salt: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self._steering = re.compile(rf"(?:\s|{salt}b\d+x)*")
+        self._out: list[str] = []
+        self._gap = 0
+        self._space = False
+        self._skipping: list[str] = []
+        self._lists: list[int | None] = []
+        self._tables: list[bool] = []
+        self._links: list[tuple[str, int]] = []
+        self._verbatim = 0
+        self._cells = 0
+
+    def text(self) -> str:
+        """Return what has been read."""
+        return _MANY_LINES.sub("\n\n", _TRAILING_BLANKS.sub("\n", "".join(self._out))).strip()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        said = {name: value or "" for name, value in attrs}
+        if self._skipping or tag in _SKIPPED or _HIDDEN.search(said.get("style", "")) or "hidden" in said:
+            if tag not in VOID:
+                self._skipping.append(tag)
+            return
+        self._break(tag)
+        if tag == "a":
+            self._links.append((said.get("href", ""), len(self._out)))
+        elif tag == "img":
+            self._word(said.get("alt", ""))
+        elif tag == "br":
+            self._out.append("\n")
+            self._space = False
+        elif tag == "hr":
+            self._word("---")
+            self._gap = 2
+        elif tag in ("ul", "ol"):
+            self._lists.append(1 if tag == "ol" else None)
+        elif tag == "li":
+            self._bullet()
+        elif tag == "table":
+            self._tables.append(said.get("role", "") in _PRESENTATION)
+        elif tag == "tr":
+            self._cells = 0
+        elif tag in ("td", "th"):
+            self._cell()
+        elif tag == "pre":
+            self._verbatim += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._skipping:
+            if tag in self._skipping:
+                del self._skipping[len(self._skipping) - 1 - self._skipping[::-1].index(tag) :]
+            return
+        if tag == "a" and self._links:
+            self._link(*self._links.pop())
+        elif tag in ("ul", "ol") and self._lists:
+            self._lists.pop()
+        elif tag == "table" and self._tables:
+            self._tables.pop()
+        elif tag == "pre" and self._verbatim:
+            self._verbatim -= 1
+        self._break(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self._skipping:
+            return
+        data = _INVISIBLE.sub("", data).replace("\xa0", " ")
+        if self._verbatim:
+            self._flush()
+            self._out.append(data)
+            return
+        words = _BLANKS.sub(" ", data)
+        if words.startswith(" "):
+            self._space = True
+        self._word(words.strip(" "))
+        if words.endswith(" ") and words.strip(" "):
+            self._space = True
+
+    def _word(self, text: str) -> None:
+        if text:
+            self._flush()
+            self._out.append(text)
+
+    def _flush(self) -> None:
+        if self._gap and self._out:
+            self._out.append("\n" * self._gap)
+        elif self._space and self._out and not self._out[-1].endswith(("\n", " ")):
+            self._out.append(" ")
+        self._gap, self._space = 0, False
+
+    def _break(self, tag: str) -> None:
+        if tag in _PARAGRAPHS:
+            nested = (tag in ("ul", "ol") and len(self._lists) > 0) or (tag == "table" and bool(self._tables))
+            self._gap = max(self._gap, 1 if nested else 2)
+        elif tag in _LINES:
+            self._gap = max(self._gap, 1)
+
+    def _bullet(self) -> None:
+        indent = "  " * (len(self._lists) - 1)
+        number = self._lists[-1] if self._lists else None
+        if number is not None:
+            self._lists[-1] = number + 1
+        self._flush()
+        self._out.append(indent + ("-" if number is None else f"{number}."))
+        self._space = True
+
+    def _cell(self) -> None:
+        if self._tables and self._tables[-1]:
+            self._gap = max(self._gap, 1)
+        elif self._cells and not self._gap:
+            self._out.append("  ")
+            self._space = False
+        self._cells += 1
+
+    def _link(self, url: str, since: int) -> None:
+        label = "".join(self._out[since:]).strip()
+        shown = url.removeprefix("mailto:").removeprefix("tel:")
+        if not shown or shown.startswith("#") or shown == label:
+            return
+        self._space = bool(label)
+        self._word(f"({shown})" if label else shown)
