@@ -3,25 +3,25 @@
 Rendering reads no clock but its own deadline, so a template gives the same text at every retry.
 """
 
-import re
-from collections.abc import Iterator
-from io import StringIO
+from collections.abc import Mapping
 from time import thread_time_ns
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from liquid import Environment
-from liquid.ast import Node
-from liquid.builtin.expressions import FilteredExpression, LoopExpression
 from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.context import RenderContext
-from liquid.exceptions import LiquidError, LocalNamespaceLimitError, LoopIterationLimitError
-from liquid.expression import Expression
-from liquid.output import LimitedStringIO
+from liquid.exceptions import (
+    LiquidError,
+    LocalNamespaceLimitError,
+    LoopIterationLimitError,
+    OutputStreamLimitError,
+)
 from liquid.template import BoundTemplate
 from liquid.undefined import FalsyStrictUndefined
 from liquid.utils import ReadOnlyChainMap
 
-from clarion.backends.liquid.filters import CHECKED, REMOVED, checked, measure
+from clarion.backends.liquid.filters import CHECKED, REMOVED, REWRITING, checked, measure, of_text
+from clarion.backends.liquid.localized import LOCALIZED
 from clarion.domain.limits import (
     RENDER_CPU_MS_MAX,
     RENDER_DEPTH_MAX,
@@ -29,13 +29,16 @@ from clarion.domain.limits import (
     RENDER_NAMESPACE_BYTES_MAX,
     RENDER_OUTPUT_BYTES_MAX,
 )
-from clarion.ports.renderer import SyntaxProblem
+from clarion.domain.limits_content import LIQUID_TAG_CHARS_MAX, RENDER_CYCLES_MAX
 
-_TICKS_PER_LOOK: Final = 64
+FILTER_STEPS: Final = 16
+"""What using a filter counts, where rendering a node or reading a name counts one."""
+SIZED: Final = frozenset((str, list, dict))
+LARGE: Final = 1_000
+"""Characters or items that are worth a look at the clock: whatever comes next goes through all of them."""
+_STEPS_PER_LOOK: Final = 64
+_UTF8_BYTES_PER_CHAR: Final = 4
 _REFUSED_TAGS: Final = ("include", "render", "tablerow")  # no partials to include; HTML tables are written out
-_PAIRS: Final = (("{{", "}}"), ("{%", "%}"))
-_BLOCKS: Final = ("raw", "doc", "comment")
-_BLANK_RUN: Final = re.compile(r"\s{1000}")
 
 
 class Missing(FalsyStrictUndefined):
@@ -44,44 +47,81 @@ class Missing(FalsyStrictUndefined):
     force_liquid_default = True
 
 
+class Sink:
+    """Takes what is written, up to a limit, and leaves line ends as they are."""
+
+    __slots__ = ("_pieces", "_rest", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._pieces: list[str] = []
+        self._rest = limit
+
+    def write(self, text: str) -> int:
+        """Take a text. Raises `OutputStreamLimitError`."""
+        self._rest -= len(text)
+        if self._rest < 0:
+            raise OutputStreamLimitError("output stream limit reached", token=None)
+        self._pieces.append(text)
+        return len(text)
+
+    def getvalue(self) -> str:
+        """Return all of it. Raises `OutputStreamLimitError` when it is over the limit in bytes."""
+        text = "".join(self._pieces)
+        over = len(text) * _UTF8_BYTES_PER_CHAR > self.limit
+        if over and len(text.encode(errors="surrogatepass")) > self.limit:
+            raise OutputStreamLimitError("output stream limit reached", token=None)
+        return text
+
+    def rest(self) -> "Sink":
+        """Return a sink for what may still be written here."""
+        return Sink(self._rest)
+
+
+class Scope(ReadOnlyChainMap):
+    """The names in sight, the innermost first; `maps` can be searched without an exception for each that has not got it."""
+
+    def __init__(self, *maps: Mapping[str, object]) -> None:
+        super().__init__(*maps)
+        self.maps = self._maps
+
+
 class BoundedContext(RenderContext):
     """A render context that counts what a template does and stops it in time."""
 
-    __slots__ = ("_deadline_ns", "_disabled", "_iterations", "_ticks")
+    __slots__ = ("_deadline_ns", "_iterations", "_steps")
 
     def __init__(self, template: BoundTemplate, **options: Any) -> None:
-        self._ticks = 0
+        self._steps = 0
         self._iterations = 0
         self._deadline_ns = thread_time_ns() + RENDER_CPU_MS_MAX * 1_000_000
         super().__init__(template, **options)
         # Without the built-in `now` and `today`.
-        self.scope = ReadOnlyChainMap(self.locals, self.globals, self.counters)
+        self.scope = Scope(self.locals, self.globals, self.counters)
 
-    def tick(self) -> None:
-        """Count one step and look at the clock every so often."""
-        self._ticks += 1
-        if self._ticks % _TICKS_PER_LOOK == 0 and thread_time_ns() > self._deadline_ns:
+    def step(self, count: int = 1) -> None:
+        """Count steps and look at the clock every so often."""
+        self._steps += count
+        if self._steps >= _STEPS_PER_LOOK:
+            self.look()
+
+    def look(self) -> None:
+        """Look at the clock."""
+        self._steps = 0
+        if thread_time_ns() > self._deadline_ns:
             raise LiquidError(f"rendering took more than {RENDER_CPU_MS_MAX} ms", token=None)
-
-    @property
-    def disabled_tags(self) -> list[str]:
-        """Names of disabled tags. Every node reads this before it renders, which makes it the place to count nodes."""
-        self.tick()
-        return self._disabled
-
-    @disabled_tags.setter
-    def disabled_tags(self, value: list[str]) -> None:
-        self._disabled = value
 
     def get(self, path: list[object], **options: Any) -> object:
         """Resolve a path, counting it."""
-        self.tick()
-        return super().get(path, **options)
+        self.step()
+        found = super().get(path, **options)
+        if type(found) in SIZED and len(found) > LARGE:  # type: ignore[arg-type] # these have a length
+            self.look()
+        return found
 
     def filter(self, name: str, token: Any) -> Any:
-        """Return a filter, counting its use and looking at the clock."""
-        self._ticks |= _TICKS_PER_LOOK - 1
-        self.tick()
+        """Return a filter, counting its use."""
+        self.step(FILTER_STEPS)
         return super().filter(name, token)
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
@@ -97,10 +137,16 @@ class BoundedContext(RenderContext):
             raise LocalNamespaceLimitError("local namespace limit reached", token=None)
         super().assign(key, val)
 
-    def get_buffer(self, buf: TextIO | None = None) -> StringIO:
-        """Return a limited buffer that leaves line ends as they are."""
-        carry = buf.size if isinstance(buf, LimitedStringIO) else 0
-        return LimitedStringIO(limit=RENDER_OUTPUT_BYTES_MAX - carry, newline="")
+    def cycle(self, key: object, length: int) -> int:
+        """Return where a cycle is; each of them is kept to the end, so they are few and their names short."""
+        many = len(self.tag_namespace["cycles"]) >= RENDER_CYCLES_MAX
+        if many or (isinstance(key, str) and len(key) > LIQUID_TAG_CHARS_MAX):
+            raise LocalNamespaceLimitError("local namespace limit reached", token=None)
+        return super().cycle(key, length)
+
+    def get_buffer(self, buf: Any = None) -> Any:
+        """Return a sink for text that is kept."""
+        return buf.rest() if isinstance(buf, Sink) else Sink(RENDER_OUTPUT_BYTES_MAX)
 
 
 class BoundedTemplate(BoundTemplate):
@@ -108,8 +154,17 @@ class BoundedTemplate(BoundTemplate):
 
     context_class = BoundedContext
 
-    def _get_buffer(self) -> StringIO:
-        return LimitedStringIO(limit=RENDER_OUTPUT_BYTES_MAX, newline="")
+    def render(self, *args: Any, **options: Any) -> str:
+        """Return the text made with this data (as for `dict`). Raises `LiquidError`, and whatever ill-typed data makes
+        filters and comparisons raise."""
+        context, sink = BoundedContext(self, globals=dict(*args, **options)), Sink(RENDER_OUTPUT_BYTES_MAX)
+        for node in self.nodes:
+            try:
+                node.render(context, sink)  # type: ignore[arg-type] # all of a stream that nodes use
+            except LiquidError as error:
+                error.token = error.token or node.token
+                raise
+        return sink.getvalue()
 
 
 class BoundedEnvironment(Environment):
@@ -129,8 +184,11 @@ class BoundedEnvironment(Environment):
         for name in REMOVED:
             del self.filters[name]
         self.filters.update(CHECKED)
+        if autoescape:
+            self.filters.update((name, of_text(self.filters[name])) for name in REWRITING)
         for name, function in self.filters.items():
             self.filters[name] = checked(name, function)
+        self.filters.update({name: localized.run for name, localized in LOCALIZED.items()})
 
 
 class BoundedRange(RangeLiteral):
@@ -144,54 +202,3 @@ class BoundedRange(RangeLiteral):
         if value and value[-1] - value[0] >= RENDER_LOOP_MAX:
             raise LoopIterationLimitError("loop iteration limit reached", token=self.token)
         return value
-
-
-def refuse_unclosed(source: str) -> None:
-    """Raise `SyntaxProblem` for what would send python-liquid's lexer, a backtracking pattern, over the rest of the
-    source again and again: delimiters and blocks without an end, and very long runs of blanks."""
-    for opening, closing in _PAIRS:
-        last = source.rfind(opening)
-        if last != -1 and source.find(closing, last) == -1:
-            raise SyntaxProblem(f"'{opening}' without '{closing}'", source.count("\n", 0, last) + 1)
-    for block in _BLOCKS:
-        starts = [match.start() for match in re.finditer(rf"\{{%-?\s*{block}\b", source)]
-        if starts and not re.search(rf"\{{%-?\s*end{block}\b", source[starts[-1] :]):
-            raise SyntaxProblem(f"'{block}' without 'end{block}'", source.count("\n", 0, starts[-1]) + 1)
-    if run := _BLANK_RUN.search(source):
-        raise SyntaxProblem("more than 1,000 blanks in a row", source.count("\n", 0, run.start()) + 1)
-
-
-def check_tree(template: BoundTemplate) -> None:
-    """Bound the ranges of `for` loops. Raises `SyntaxProblem` for a range anywhere else and for unknown filters."""
-    context = BoundedContext(template)
-    for node in walk(template.nodes, context):
-        for expression in node.expressions():
-            if isinstance(expression, LoopExpression) and isinstance(expression.iterable, RangeLiteral):
-                loop = expression.iterable
-                expression.iterable = BoundedRange(loop.token, loop.start, loop.stop)
-            for inner in expressions(expression):
-                _check_expression(inner, template.env)
-
-
-def _check_expression(expression: Expression, environment: Environment) -> None:
-    line = expression.token.source.count("\n", 0, expression.token.start_index) + 1
-    if isinstance(expression, RangeLiteral) and not isinstance(expression, BoundedRange):
-        raise SyntaxProblem("a range is only allowed in a for loop", line)
-    if isinstance(expression, FilteredExpression):
-        for used in expression.filters or ():
-            if used.name not in environment.filters:
-                raise SyntaxProblem(f"unknown filter '{used.name}'", line)
-
-
-def walk(nodes: Any, context: RenderContext) -> Iterator[Node]:
-    """Yield every node below and including `nodes`."""
-    for node in nodes:
-        yield node
-        yield from walk(node.children(context, include_partials=False), context)
-
-
-def expressions(expression: Expression) -> Iterator[Expression]:
-    """Yield an expression and everything inside it."""
-    yield expression
-    for child in expression.children():
-        yield from expressions(child)

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from liquid.exceptions import LiquidError, LiquidInterrupt
-from liquid.template import BoundTemplate
-from markupsafe import Markup
 
 from clarion.backends.liquid import reading
-from clarion.backends.liquid.bounded import BoundedEnvironment, check_tree, refuse_unclosed
+from clarion.backends.liquid.bounded import BoundedEnvironment
+from clarion.backends.liquid.parsing import parse
 from clarion.backends.liquid.plain import compile_plain
-from clarion.domain.limits import TEMPLATE_BYTES_MAX
-from clarion.ports.renderer import Render, RenderError, SyntaxProblem, Usage
+from clarion.backends.liquid.scanning import place, scan
+from clarion.backends.liquid.swift import quicken
+from clarion.ports.renderer import Render, RenderError, Usage
 
 # What a filter or a comparison can raise over ill-typed data; python-liquid lets some of these through.
 _DATA_ERRORS = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
@@ -31,44 +31,38 @@ class LiquidRenderer:
     def compile(self, source: Any, *, html: bool) -> Render:
         """Return a render function for a string, or a map or list with string leaves; other leaves stay as they are.
         Raises `SyntaxProblem`."""
+        scan(_leaves(source))
+        return self._compile(source, html=html)
+
+    def _compile(self, source: Any, *, html: bool) -> Render:
         if isinstance(source, str):
             return compile_plain(source, html=html) or self._compile_liquid(source, html=html)
         if isinstance(source, Mapping):
-            fields = [(key, self.compile(value, html=html)) for key, value in source.items()]
+            fields = [(key, self._compile(value, html=html)) for key, value in source.items()]
             return lambda context: {key: render(context) for key, render in fields}
         if isinstance(source, list | tuple):
-            items = [self.compile(value, html=html) for value in source]
+            items = [self._compile(value, html=html) for value in source]
             return lambda context: [render(context) for render in items]
         return lambda _context: source
 
     def usage(self, source: Any) -> Usage:
         """Return the names a source reads. Raises `SyntaxProblem`."""
+        scan(_leaves(source))
         names: dict[str, None] = {}
         uses_user = False
         for text in _leaves(source):
-            variables, user = reading.names(self._parse(text, self._text))
+            variables, user = reading.names(parse(text, self._text))
             names.update(dict.fromkeys(variables))
             uses_user |= user
         return Usage(variables=tuple(names), uses_user=uses_user)
 
-    def _parse(self, source: str, environment: BoundedEnvironment) -> BoundTemplate:
-        if len(source) > TEMPLATE_BYTES_MAX:
-            raise SyntaxProblem(f"the template is longer than {TEMPLATE_BYTES_MAX} characters")
-        refuse_unclosed(source)
-        try:
-            template = environment.from_string(source)
-        except LiquidError as error:
-            line = _line(error) or source.count("\n") + 1  # without a place it is the end that was unexpected
-            raise SyntaxProblem(str(error.message), line) from error
-        check_tree(template)
-        return template
-
     def _compile_liquid(self, source: str, *, html: bool) -> Render:
-        template = self._parse(source, self._html if html else self._text)
+        template = parse(source, self._html if html else self._text)
+        quicken(template)
 
         def render(context: Mapping[str, Any]) -> str:
             try:
-                text = template.render(context)
+                return template.render(context)
             except LiquidError as error:
                 line = _line(error)
                 raise RenderError(f"{error.message} (line {line})" if line else str(error.message)) from error
@@ -76,7 +70,6 @@ class LiquidRenderer:
                 raise RenderError(f"{error} outside of a loop") from error
             except _DATA_ERRORS as error:
                 raise RenderError(f"{type(error).__name__}: {error}"[:500]) from error
-            return str(text) if isinstance(text, Markup) else text
 
         return render
 
@@ -95,4 +88,4 @@ def _line(error: LiquidError) -> int:
     token = error.token
     if token is None or token.start_index < 0:
         return 0
-    return token.source.count("\n", 0, token.start_index) + 1
+    return place(token.source, token.start_index)[0]

@@ -8,18 +8,28 @@ from typing import Any, Final
 
 from liquid.builtin.filters import array, math
 from liquid.exceptions import FilterArgumentError, FilterValueError
-from liquid.filter import liquid_filter, string_filter
+from liquid.filter import liquid_filter, sequence_filter, string_filter
 from liquid.undefined import is_undefined
+from markupsafe import Markup
 
-from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX, RENDER_UNIQUE_ITEMS_MAX
+from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
+from clarion.domain.limits_content import RENDER_ITEMS_MAX
 
 _INTEGER_BITS_MAX: Final = 4_096
 _DATE_CHARS_MAX: Final = 64
 _DATE_FORMAT_CHARS_MAX: Final = 200
 _DATE_WIDTH: Final = re.compile(r"%[-_0^#+]*\d")  # the C library pads %1000000000d to a gigabyte
 _SCALAR_BYTES: Final = 8
-REMOVED: Final = ("strip_html",)
-"""Filters left out: parsing HTML takes quadratic time on hostile input."""
+_NOTHING: Final = object()
+_GLANCING: Final = frozenset(("default", "first", "last", "size"))  # they do not go through a list
+REMOVED: Final = ("safe", "strip_html")
+"""Filters left out: data is never markup, and parsing HTML takes quadratic time on hostile input."""
+REWRITING: Final = (
+    "base64_decode", "base64_encode", "base64_url_safe_decode", "base64_url_safe_encode", "date", "escapejs", "remove",
+    "remove_first", "remove_last", "replace", "replace_first", "replace_last", "slice", "split", "truncate",
+    "truncatewords", "url_decode",
+)  # fmt: skip
+"""Filters that take text apart or put it together anew."""
 
 
 def measure(value: object, limit: int) -> int:
@@ -43,13 +53,28 @@ def measure(value: object, limit: int) -> int:
 
 
 def checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the filter with its result measured."""
+    """Return the filter with its result measured, and for lists no longer than any that may be looped over."""
+    counts = name not in _GLANCING
+
+    @wraps(function)
+    def run(value: Any, *args: Any, **options: Any) -> Any:
+        if counts and isinstance(value, list | tuple) and len(value) > RENDER_ITEMS_MAX:
+            raise FilterValueError(f"{name}: more than {RENDER_ITEMS_MAX} items", token=None)
+        result = function(value, *args, **options)
+        size = len(result) if isinstance(result, str) else measure(result, RENDER_OUTPUT_BYTES_MAX)
+        _refuse_over(size, name)
+        return result
+
+    return run
+
+
+def of_text(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the filter for HTML parts, where what it works on and with is text, never markup: what comes out is escaped
+    again, so nothing that was escaped once can be put together to markup."""
 
     @wraps(function)
     def run(*args: Any, **options: Any) -> Any:
-        result = function(*args, **options)
-        _refuse_over(measure(result, RENDER_OUTPUT_BYTES_MAX), name)
-        return result
+        return function(*(str(it) if isinstance(it, Markup) else it for it in args), **options)
 
     return run
 
@@ -83,13 +108,29 @@ def _times(left: Any, right: Any) -> Any:
     return math.times(left, right)
 
 
-@wraps(array.uniq)
-def _uniq(left: Any, key: object = None) -> Any:
-    if isinstance(left, Iterable) and not isinstance(left, str | dict):
-        left = list(left)
-        if len(left) > RENDER_UNIQUE_ITEMS_MAX:  # it compares each with each
-            raise FilterValueError(f"uniq: more than {RENDER_UNIQUE_ITEMS_MAX} items", token=None)
-    return array.uniq(left, key)
+@sequence_filter
+def _uniq(items: Iterable[Any], key: object = None) -> list[object]:
+    """Drop what is there already, without comparing each with each."""
+    seen: dict[object, object] = {}
+    for item in items:
+        seen.setdefault(_hashable(item if key is None else _property(item, key)), item)
+    return list(seen.values())
+
+
+def _property(item: Any, key: object) -> object:
+    try:
+        return item[key]
+    except KeyError:
+        return _NOTHING
+    except TypeError:
+        raise FilterArgumentError(f"can't read property '{key}'", token=None) from None
+
+
+def _hashable(value: object) -> object:
+    """Return something hashable that is equal for equal values."""
+    if isinstance(value, dict):
+        return dict, frozenset((key, _hashable(item)) for key, item in value.items())
+    return (list, *map(_hashable, value)) if isinstance(value, list | tuple) else value
 
 
 @liquid_filter
@@ -113,14 +154,21 @@ def _moment(value: object) -> datetime | None:
         return datetime.combine(value, time.min)
     if isinstance(value, str) and len(value) > _DATE_CHARS_MAX:
         return None
-    if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
-        return datetime.fromtimestamp(int(value), UTC)
+    if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+        return _of_unix_seconds(int(value))
     if isinstance(value, str):
         try:
             return datetime.fromisoformat(value)
         except ValueError:
             return None
     return None
+
+
+def _of_unix_seconds(seconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError, ValueError):
+        raise FilterArgumentError("date: no such time", token=None) from None
 
 
 CHECKED: Final[dict[str, Callable[..., Any]]] = {

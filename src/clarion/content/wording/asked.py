@@ -9,6 +9,7 @@ from clarion.domain.limits_content import WORDED_TEXT_CHARS_MAX
 from clarion.domain.locales import LOCALE_CHARS_MAX, known
 
 _FALLBACK: Final = Locale("en")
+_KINDS: Final[dict[type, str]] = {type(None): "nothing", bool: "true or false", dict: "a map", list: "a list", tuple: "a list"}
 _REFUSALS: Final = (ArithmeticError, AttributeError, LookupError, TypeError)
 
 
@@ -34,4 +35,6 @@ def remembered(worded: Callable[..., str], value: object, *how: object) -> str:
 
 def shown(value: object) -> str:
     """Return a value as an error text quotes it: short, and whatever it is."""
-    return repr(value[:WORDED_TEXT_CHARS_MAX]) if isinstance(value, str) else f"a {type(value).__name__}"
+    if isinstance(value, str):
+        return repr(str(value[:WORDED_TEXT_CHARS_MAX]))
+    return _KINDS.get(type(value), f"a {type(value).__name__}")

@@ -1,0 +1,96 @@
+"""From source to a checked tree: whatever is wrong with a template is said when it is saved, with its place."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Final
+
+from liquid.ast import Node
+from liquid.builtin.expressions import (
+    FilteredExpression,
+    KeywordArgument,
+    LoopExpression,
+    PositionalArgument,
+)
+from liquid.builtin.expressions.filtered import Filter
+from liquid.builtin.expressions.primitive import Literal, RangeLiteral
+from liquid.exceptions import LiquidError
+from liquid.expression import Expression
+from liquid.template import BoundTemplate
+from liquid.token import Token
+
+from clarion.backends.liquid.bounded import BoundedContext, BoundedEnvironment, BoundedRange
+from clarion.backends.liquid.localized import LOCALIZED
+from clarion.backends.liquid.scanning import place
+from clarion.ports.renderer import SyntaxProblem
+
+_SIGNATURES_MAX: Final = 256
+
+
+def parse(source: str, environment: BoundedEnvironment) -> BoundTemplate:
+    """Return the tree of a source that has been scanned, ranges of loops bounded. Raises `SyntaxProblem`, also for unknown
+    filters, wrong numbers of arguments, literal arguments that can't be, and a range anywhere but in a loop."""
+    try:
+        template = environment.from_string(source)
+    except LiquidError as error:
+        raise SyntaxProblem(str(error.message), *_place(error.token, source)) from error
+    for node in walk(template.nodes, BoundedContext(template)):
+        for expression in node.expressions():
+            if isinstance(expression, LoopExpression) and isinstance(expression.iterable, RangeLiteral):
+                loop = expression.iterable
+                expression.iterable = BoundedRange(loop.token, loop.start, loop.stop)
+            for inner in expressions(expression):
+                _check(inner, template, source)
+    return template
+
+
+def walk(nodes: Any, context: BoundedContext) -> Iterator[Node]:
+    """Yield every node below and including `nodes`."""
+    for node in nodes:
+        yield node
+        yield from walk(node.children(context, include_partials=False), context)
+
+
+def expressions(expression: Expression) -> Iterator[Expression]:
+    """Yield an expression and everything inside it."""
+    yield expression
+    for child in expression.children():
+        yield from expressions(child)
+
+
+def _place(token: Token | None, source: str) -> tuple[int, int]:
+    """Return line and column; without a place it is the end that was unexpected."""
+    return place(source, len(source) if token is None or token.start_index < 0 else token.start_index)
+
+
+def _check(expression: Expression, template: BoundTemplate, source: str) -> None:
+    if isinstance(expression, RangeLiteral) and not isinstance(expression, BoundedRange):
+        raise SyntaxProblem("a range is only allowed in a for loop", *_place(expression.token, source))
+    if isinstance(expression, FilteredExpression):
+        for used in expression.filters or ():
+            if used.name not in template.env.filters:
+                raise SyntaxProblem(f"unknown filter '{used.name}'", *_place(used.token, source))
+            try:
+                _check_arguments(used, template)
+            except (TypeError, LiquidError) as error:
+                detail = str(error.message) if isinstance(error, LiquidError) else f"{used.name}: {error}"
+                raise SyntaxProblem(detail, *_place(used.token, source)) from None
+
+
+def _check_arguments(used: Filter, template: BoundTemplate) -> None:
+    """Raise `TypeError` when the arguments do not fit, `LiquidError` when a localized filter cannot use literal ones."""
+    positional = [argument for argument in used.args if isinstance(argument, PositionalArgument)]
+    named = {argument.name: None for argument in used.args if isinstance(argument, KeywordArgument)}
+    _signature(template.env.filters[used.name]).bind(None, *positional, **named)
+    localized = LOCALIZED.get(used.name)
+    if localized and not named and all(isinstance(argument.value, Literal) for argument in positional):
+        context = BoundedContext(template, globals={"_at_ms": 0})
+        localized.run(localized.sample, *(argument.value.evaluate(context) for argument in positional), context=context)
+
+
+@lru_cache(maxsize=_SIGNATURES_MAX)
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return what a filter takes from a template, which is not what the engine gives it."""
+    signature = inspect.signature(function)
+    given = ("context", "environment")
+    return signature.replace(parameters=[it for name, it in signature.parameters.items() if name not in given])
