@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
+from clarion.app.engines import template_engines
 from clarion.backends.cel.expressions import CelExpressions
-from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.control import SqliteControl
 from clarion.backends.sqlite.directory import SqliteDirectory
 from clarion.backends.sqlite.migrate import upgrade
+from clarion.content.drafting import DirectDrafting
 from clarion.control.routes import routes
 from clarion.domain.channel import Channel
 from clarion.domain.limits import REVISION_CHECK_MS
@@ -80,7 +82,14 @@ class House:
         self.journal = MemoryJournal(self.clock, PARTITIONS)
         vendors = {(Channel.EMAIL, "post_office"): POST_OFFICE}
         self.routes = routes(
-            self.control, self.vault, LiquidRenderer(), vendors, self.clock, self.journal, CelExpressions()
+            self.control,
+            self.vault,
+            DirectDrafting(template_engines()),
+            JsonSchemas(),
+            vendors,
+            self.clock,
+            self.journal,
+            CelExpressions(),
         )
 
     @classmethod

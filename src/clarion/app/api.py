@@ -153,7 +153,14 @@ def routes(parts: Shared) -> list[Route]:
         *realtime_routes.routes(parts.state, parts.directory, parts.clock, parts.control.users.touch, parts.journal),
         *routes_seen.routes(parts.state, parts.journal, parts.clock),
         *control_routes.routes(
-            parts.control, parts.vault, parts.renderer, traits, parts.clock, parts.journal, parts.expressions
+            parts.control,
+            parts.vault,
+            parts.drafting,
+            parts.schemas,
+            traits,
+            parts.clock,
+            parts.journal,
+            parts.expressions,
         ),
     ]
 

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from clarion.app import confined
 from clarion.app.config import Config
 from clarion.app.engines import template_engines
 from clarion.app.plugins import shortener
 from clarion.backends.cel.expressions import CelExpressions
+from clarion.backends.confined.pool import ConfinedDrafting
+from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.net.http import GuardedHttp
 from clarion.backends.net.smtp import GuardedSmtp
@@ -21,6 +24,7 @@ from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.backends.sqlite.migrate import upgrade_all
 from clarion.backends.sqlite.quotas import SqliteQuotas
 from clarion.backends.sqlite.state import SqliteState
+from clarion.content.drafting import DirectDrafting
 from clarion.content.render import Contents
 from clarion.control.auth.tokens import UserTokens
 from clarion.deliver.rules.retry import Policy
@@ -33,6 +37,7 @@ from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
 from clarion.ops.vault import FileVault
 from clarion.ports.clock import Clock
+from clarion.ports.drafting import Drafting
 from clarion.ports.egress import HttpEgress, SmtpEgress
 from clarion.ports.journal import Journal
 from clarion.ports.quotas import Quotas
@@ -60,9 +65,17 @@ class Shared:
         self.state = SqliteState(config.data_dir, clock)
         self.renderer = LiquidRenderer()
         self.engines = template_engines()
+        self.drafting = self._drafting()
         self.links = shortener(config.content.shorten_links, telemetry)
+        self.drafting: Drafting = DirectDrafting(self.engines)
+        self.schemas = JsonSchemas()
         self.expressions = CelExpressions()
         self.vendors: Mapping[tuple[Channel, str], Vendor] = catalogue.load()
+
+    def _drafting(self) -> Drafting:
+        if self.config.content.confined:
+            return ConfinedDrafting(confined.command(os.environ), self.telemetry)
+        return DirectDrafting(self.engines)
 
     def http(self) -> HttpEgress:
         """Return the HTTP client all vendors share."""
@@ -90,6 +103,7 @@ class Shared:
 
     async def close(self) -> None:
         """Close what holds files, writers first."""
+        await self.drafting.close()
         await self.journal.close()
         await self.control.close()
         self.state.close()

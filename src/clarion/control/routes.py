@@ -17,9 +17,10 @@ from clarion.control.users import routes as users
 from clarion.control.workflows import routes as workflows
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
+from clarion.ports.drafting import Drafting
 from clarion.ports.expressions import Expressions
 from clarion.ports.journal import Journal
-from clarion.ports.renderer import Renderer
+from clarion.ports.schemas import Schemas
 from clarion.ports.secrets import Vault
 from clarion.ports.web import Route
 
@@ -27,7 +28,8 @@ from clarion.ports.web import Route
 def routes(
     control: Control,
     vault: Vault,
-    renderer: Renderer,
+    drafting: Drafting,
+    schemas: Schemas,
     vendors: providers.Vendors,
     clock: Clock,
     journal: Journal,
@@ -46,7 +48,7 @@ def routes(
         *workflows.routes(control, expressions),
         *categories.routes(control.categories, control.definitions),
         *policy.routes(control.definitions),
-        *templates.routes(control.templates, renderer),
+        *templates.routes(control, drafting, schemas),
         *providers.routes(control.providers, vendors),
         *suppressions.routes(control.suppressions, clock),
     ]

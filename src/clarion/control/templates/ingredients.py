@@ -1,0 +1,64 @@
+"""What a template is put together from: its layout, and the partials that it, its layout or those partials name."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from clarion.content.partials import references
+from clarion.domain.errors import InvalidField
+from clarion.domain.limits_content import PARTIAL_DEPTH_MAX
+from clarion.domain.template import Engine, Layout, Partial, Source, Translation
+from clarion.ports.control import Control
+from clarion.ports.control_definitions import Definitions
+from clarion.ports.drafting import BuildJob
+
+_LAYOUT = msgspec.json.Decoder(Layout)
+_PARTIAL = msgspec.json.Decoder(Partial)
+
+
+async def ingredients(control: Control, tenant: str, key: str, source: Source) -> BuildJob:
+    """Return what to build a source from. Partials that do not exist are left out: the build says where they are named.
+    Raises `InvalidField` when the layout does not exist."""
+    layout = await _layout(control.definitions, tenant, source.layout)
+    texts = [source.channels, source.text, *_translated(source.locales)]
+    if layout is not None:
+        texts += [layout.mjml, layout.html, layout.text, *_translated(layout.locales)]
+    named = {name for text in texts for name in _named(text, source.engine)}
+    return BuildJob(key, source, layout, await _partials(control.definitions, tenant, named))
+
+
+async def _layout(definitions: Definitions, tenant: str, key: str | None) -> Layout | None:
+    if key is None:
+        return None
+    record = await definitions.get(tenant, Layout.KIND, key)
+    if record is None:
+        raise InvalidField(f"no such layout: {key}", field="layout", code="unknown_layout")
+    return _LAYOUT.decode(record.body)
+
+
+async def _partials(definitions: Definitions, tenant: str, named: set[str]) -> dict[str, Partial]:
+    found: dict[str, Partial] = {}
+    wanted = named
+    for _ in range(PARTIAL_DEPTH_MAX + 1):  # what is nested deeper is refused by the build
+        below: set[str] = set()
+        for name in sorted(wanted):
+            record = await definitions.get(tenant, Partial.KIND, name)
+            if record is not None:
+                partial = found[name] = _PARTIAL.decode(record.body)
+                below.update(_named(partial.source, partial.engine))
+        wanted = below - found.keys()
+    return found
+
+
+def _translated(locales: dict[str, Translation]) -> Iterator[Any]:
+    for one in locales.values():
+        yield one.channels
+        yield one.messages
+
+
+def _named(text: Any, engine: Engine) -> list[str]:
+    try:
+        return references(text, engine)
+    except InvalidField:
+        return []  # a tag that is written wrongly; the build says where

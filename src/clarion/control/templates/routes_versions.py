@@ -1,0 +1,111 @@
+"""Versions of templates over HTTP: what there is, what is different between two, publishing and going back."""
+
+from typing import Final
+
+from clarion.control.paging import page_of, page_reply
+from clarion.control.templates.bodies import PublishBody
+from clarion.control.templates.diff import changes
+from clarion.control.templates.editing import Editor, missing
+from clarion.control.templates.shapes import DiffView, TemplateView, VersionView
+from clarion.domain.errors import InvalidField
+from clarion.domain.limits_content import VERSION_NOTE_CHARS_MAX
+from clarion.domain.template import TemplateVersion
+from clarion.ports.control_content import Templates
+from clarion.ports.pages import PAGE_QUERIES, not_a_cursor
+from clarion.ports.web import Call, Query, Reply, Route
+
+_DIGITS_MAX: Final = 9
+_NEWEST: Final = 10**_DIGITS_MAX
+_NOTHING: Final = PublishBody()
+_SIDES: Final = (
+    Query("from", "The number of a version, the current one if left out", kind="integer"),
+    Query("to", "The number of a version, the newest one if left out", kind="integer"),
+)
+
+
+class _Handlers:
+    def __init__(self, templates: Templates, editor: Editor) -> None:
+        self._templates = templates
+        self._editor = editor
+
+    async def page(self, call: Call) -> Reply:
+        (after,), limit = page_of(call.query)
+        if after and not _is_number(after):
+            raise not_a_cursor()
+        before = int(after) if after else _NEWEST
+        tenant, name = call.caller.tenant, call.path["key"]
+        found = await self._templates.versions(tenant, name, before, limit + 1)
+        if not found and await self._templates.version(tenant, name) is None:
+            raise missing(None)
+        return page_reply(found, limit, lambda one: [str(one.version)], VersionView.of)
+
+    async def get(self, call: Call) -> Reply:
+        number = number_of(call.path["version"], "version")
+        return Reply(TemplateView.of(await self._one(call, number)))
+
+    async def diff(self, call: Call) -> Reply:
+        tenant, name = call.caller.tenant, call.path["key"]
+        before, after = (_asked(call, side.name) for side in _SIDES)
+        old = await (self._templates.current(tenant, name) if before is None else self._one(call, before))
+        if old is None:
+            raise InvalidField("is needed, as no version is current", field="from")
+        new = await self._one(call, after)
+        return Reply(DiffView(name, old.version, new.version, changes(old.source, new.source)))
+
+    async def publish(self, call: Call) -> Reply:
+        body, caller = call.body or _NOTHING, call.caller
+        edited = await self._editor.publish(caller.tenant, call.path["key"], body.version, caller.key_id, body.note)
+        return Reply(TemplateView.of(*edited))
+
+    async def roll_back(self, call: Call) -> Reply:
+        body, caller = call.body or _NOTHING, call.caller
+        edited = await self._editor.roll_back(caller.tenant, call.path["key"], body.version, caller.key_id, body.note)
+        return Reply(TemplateView.of(*edited))
+
+    async def _one(self, call: Call, number: int | None) -> TemplateVersion:
+        found = await self._templates.version(call.caller.tenant, call.path["key"], number)
+        if found is None:
+            raise missing(number)
+        return found
+
+
+def routes(templates: Templates, editor: Editor) -> list[Route]:
+    """Return the endpoints of versions."""
+    do = _Handlers(templates, editor)
+    write, read, tag, one = "content:write", "content:read", "templates", "/v1/templates/{key}"
+    return [
+        Route("GET", f"{one}/versions", do.page, read, "List versions of a template, the newest first",
+              queries=PAGE_QUERIES, tag=tag),
+        Route("GET", f"{one}/versions/{{version}}", do.get, read, "Get a version of a template", reply=TemplateView,
+              tag=tag),
+        Route("GET", f"{one}/diff", do.diff, read, "What is different between two versions", reply=DiffView,
+              queries=_SIDES, tag=tag),
+        Route("POST", f"{one}/publish", do.publish, write, "Make a version the current one, the newest if none is named",
+              body=PublishBody, reply=TemplateView, tag=tag),
+        Route("POST", f"{one}/rollback", do.roll_back, write,
+              "Go back to a published version, the one before if none is named", body=PublishBody, reply=TemplateView,
+              tag=tag),
+    ]  # fmt: skip
+
+
+def number_of(text: str, field: str) -> int:
+    """Return the number of a version. Raises `InvalidField` for what is none."""
+    if not _is_number(text):
+        raise InvalidField("must be the number of a version", field=field)
+    return int(text)
+
+
+def note_of(text: str) -> str:
+    """Return a note of a query. Raises `InvalidField` when it is too long."""
+    if len(text) > VERSION_NOTE_CHARS_MAX:
+        raise InvalidField(f"is longer than {VERSION_NOTE_CHARS_MAX} characters", field="note")
+    return text
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX
+
+
+def _asked(call: Call, name: str) -> int | None:
+    text = call.query.get(name)
+    return None if text is None else number_of(text, name)

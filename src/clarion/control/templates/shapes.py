@@ -1,0 +1,111 @@
+"""Templates as the API shows them."""
+
+from datetime import datetime
+from typing import Any, Self
+
+import msgspec
+
+from clarion.domain.template import Sample, Source, TemplateVersion
+from clarion.ports.times import shown
+
+
+class Warned(msgspec.Struct, frozen=True):
+    """Something that was done, but may not be meant."""
+
+    code: str
+    detail: str
+    field: str | None = None
+
+
+class VersionView(msgspec.Struct, frozen=True):
+    """A version in a list: what it is, when it was made and published, and by which API keys."""
+
+    version: int
+    status: str
+    current: bool
+    description: str
+    created_at: datetime
+    created_by: str
+    published_at: datetime | None
+    published_by: str | None
+    note: str
+
+    @classmethod
+    def of(cls, one: TemplateVersion) -> Self:
+        """Return the view of a version."""
+        return cls(
+            one.version, status_of(one), one.current, one.source.description, shown(one.created_ms), one.created_by,
+            None if one.published_ms is None else shown(one.published_ms), one.published_by, one.note,
+        )  # fmt: skip
+
+
+class TemplateView(msgspec.Struct, frozen=True):
+    """A version of a template as the API shows it. `variables` are the names that a request has to bring under `data`,
+    `schema` is the JSON Schema of all of it; `inferred` when nobody wrote one."""
+
+    key: str
+    version: int
+    status: str
+    current: bool
+    category: str | None
+    channels: dict[str, dict[str, Any]]
+    description: str
+    engine: str
+    layout: str | None
+    locale: str
+    locales: dict[str, Any]
+    text: str | None
+    variables: tuple[str, ...]
+    schema: dict[str, Any] | None
+    inferred: bool
+    sample: Sample
+    created_at: datetime
+    created_by: str
+    published_at: datetime | None
+    published_by: str | None
+    note: str
+    warnings: tuple[Warned, ...] = ()
+
+    @classmethod
+    def of(cls, one: TemplateVersion, warnings: tuple[Warned, ...] = ()) -> Self:
+        """Return the view of a version."""
+        source, listed = one.source, VersionView.of(one)
+        return cls(
+            one.key, one.version, listed.status, one.current, source.category, _named(source.channels),
+            source.description, source.engine, source.layout, source.locale, _translations(source), source.text,
+            one.template.variables, one.template.schema, source.variables is None, source.sample, listed.created_at,
+            listed.created_by, listed.published_at, listed.published_by, one.note, warnings,
+        )  # fmt: skip
+
+
+class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is different in one field: `added`, `removed` or `changed`, and the lines of a unified diff."""
+
+    field: str
+    kind: str
+    lines: tuple[str, ...]
+    shortened: bool = False
+
+
+class DiffView(msgspec.Struct, frozen=True):
+    """What is different between two versions, field by field."""
+
+    key: str
+    from_: int = msgspec.field(name="from")
+    to: int = msgspec.field()
+    changes: tuple[Change, ...] = ()
+
+
+def status_of(one: TemplateVersion) -> str:
+    """Return `draft` or `published`."""
+    return "draft" if one.published_ms is None else "published"
+
+
+def _named(channels: Any) -> dict[str, dict[str, Any]]:
+    return {str(channel): parts for channel, parts in channels.items()}
+
+
+def _translations(source: Source) -> dict[str, Any]:
+    return {
+        tag: {"messages": one.messages, "channels": _named(one.channels)} for tag, one in source.locales.items()
+    }  # fmt: skip
