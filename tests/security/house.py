@@ -7,13 +7,11 @@ from urllib.parse import unquote
 import msgspec
 
 from clarion.app import api, config
-from clarion.app.engines import template_engines
 from clarion.app.http.application import application
 from clarion.app.wiring import Identity, Shared
 from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.backends.sqlite.migrate import upgrade_all
 from clarion.backends.sqlite.quotas import SqliteQuotas
-from clarion.content.drafting import DirectDrafting
 from clarion.control.auth.tokens import UserTokens
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
