@@ -6,16 +6,22 @@ from typing import Any, Final
 import msgspec
 
 from clarion.content.html import Setting, finished, mjml_to_html
+from clarion.content.markup import pieces
 from clarion.content.messages import Messages
 from clarion.content.partials import Partials
-from clarion.content.tags import Tag, put_in
+from clarion.content.tags import Tag, put_in, tags
 from clarion.content.text import text_of
 from clarion.domain.errors import InvalidField
 from clarion.domain.template import Engine, Layout
 
 _CONTENT: Final = re.compile(r"\{\{\{?[-~]?\s*content\s*[-~]?\}?\}\}")
-_BEGIN: Final = "<!--clarion:content-->"
-_END: Final = "<!--/clarion:content-->"
+_MARKS: Final[dict[str, tuple[str, str]]] = {
+    "liquid": ("{%#clarion content%}", "{%#clarion end%}"),
+    "handlebars": ("{{!clarion content}}", "{{!clarion end}}"),
+}
+"""What stands around the content while an e-mail is put together: comments in its language, so they come through unharmed."""
+_DOCUMENT: Final = re.compile(r"<(mjml|html|body|mj-body)[\s>]", re.IGNORECASE)
+_CLOSING: Final = "<![endif]-->"
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -61,12 +67,12 @@ def email(parts: dict[str, Any], engine: Engine, frame: Frame, locale: str) -> d
     text = parts.get("text")
     if source is not None:
         setting = Setting(locale, _escaped(parts.get("preheader", ""), engine))
+        begin, end = _MARKS[engine]
         try:
             html = _framed(source, parts[source], engine, frame, locale)
-            body = html.partition(_BEGIN)[2].partition(_END)[0] if _BEGIN in html else html
             if text is None:
-                text = text_of(body, engine)
-            done["html"] = finished(html.replace(_BEGIN, "").replace(_END, ""), engine, setting)
+                text = text_of(_between(html, begin, end), engine)
+            done["html"] = finished(html.replace(begin, "").replace(end, ""), engine, setting)
         except InvalidField as error:
             raise InvalidField(error.detail, field=error.field or source, code=error.code) from None
     if text is not None:
@@ -78,17 +84,44 @@ def _framed(kind: str, body: str, engine: Engine, frame: Frame, locale: str) -> 
     """Return the whole e-mail as HTML, the content between two marks if there is a frame."""
     if frame.mjml is None and frame.html is None:
         return mjml_to_html(body, engine, locale) if kind == "mjml" else body
-    if re.search(r"<(mjml|html|body|mj-body)[\s>]", body):
+    if _DOCUMENT.search(body):
         raise InvalidField("is a whole document; the layout brings that, so only what goes into it belongs here")
+    begin, end = _MARKS[engine]
     if kind == "mjml":
         if frame.mjml is None:
             raise InvalidField("is MJML, but the layout is HTML", code="layout_mismatch")
-        return mjml_to_html(_put(frame.mjml, f"{_BEGIN}{body}{_END}", engine), engine, locale)
-    marked = f"{_BEGIN}{body}{_END}"
-    if frame.html is not None:
-        return _put(frame.html, marked, engine)
-    html = mjml_to_html(_put(frame.mjml or "", _BEGIN, engine), engine, locale)
-    return html.replace(_BEGIN, marked)
+        return mjml_to_html(_put(frame.mjml, f"{begin}{body}{end}", engine), engine, locale)
+    if frame.mjml is None:
+        return _put(frame.html or "", f"{begin}{body}{end}", engine)
+    place = _text_block(frame.mjml, f"{begin}{end}", engine)
+    html = mjml_to_html(_put(frame.mjml, place, engine), engine, locale)
+    return html.replace(f"{begin}{end}", f"{begin}{body}{end}")
+
+
+def _text_block(layout: str, content: str, engine: Engine) -> str:
+    """Return what stands for HTML in MJML: text in as many elements as the place for it asks for."""
+    before = layout[: next(tag.start for tag in tags(layout, engine) if _CONTENT.fullmatch(tag.text))]
+    opened = [piece.name for piece in pieces(before) if piece.kind == "start" and not piece.text.endswith("/>")]
+    closed = [piece.name for piece in pieces(before) if piece.kind == "end"]
+    for name in closed:
+        opened.remove(name)
+    around = {"mj-column": 1, "mj-group": 2, "mj-section": 2, "mj-wrapper": 3, "mj-body": 3}.get(opened[-1], 0)
+    for name in ("mj-text", "mj-column", "mj-section")[:around]:
+        content = f"<{name}>{content}</{name}>"
+    return content
+
+
+def _between(html: str, begin: str, end: str) -> str:
+    """Return the content of a framed e-mail, or all of one without a frame."""
+    if begin not in html:
+        return html
+    body = html.partition(begin)[2].partition(end)[0]
+    # MJML writes a wrapper's rows into comments for Outlook; the content may begin and end within one.
+    rest = body.partition(_CLOSING)[2]
+    if rest and "<!--" not in body.partition(_CLOSING)[0]:
+        body = rest
+    head, opening, tail = body.rpartition("<!--")
+    return head if opening and "-->" not in tail else body
 
 
 def _put(frame: str, content: str, engine: Engine) -> str:

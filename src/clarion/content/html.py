@@ -28,6 +28,7 @@ _MIRRORED: Final = {"left": "right", "right": "left"}
 _ROOT: Final = re.compile(r"<mjml\b(?:\s+(?:lang|dir)=\"[^\"]*\")*")
 _BASICS: Final = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
 _IGNORE: Final = 'data-css-inline="ignore"'
+_RESET: Final = '<style type="text/css">'
 _EMPTY_STYLE: Final = re.compile(r"<style[^>]*>\s*</style>")
 
 
@@ -48,6 +49,8 @@ def mjml_to_html(source: str, engine: Engine, locale: str) -> str:
         html = mrml.to_html(protected.source, _PARSING, _RENDERING).content
     except OSError as error:
         raise InvalidField(f"MJML: {_place(str(error), protected)}", code="mjml_syntax") from None
+    # MJML writes what its reset styles would add to the elements that need it.
+    html = html.replace(_RESET, f"{_RESET[:-1]} {_IGNORE}>", 1)
     if direction == "rtl":
         html = _DIRECTION.sub(r"\1rtl", _SIDES.sub(lambda match: match[1] + _MIRRORED[match[2].lower()], html))
     return protected.restored(html)
