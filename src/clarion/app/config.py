@@ -71,6 +71,7 @@ class Content(_Section, frozen=True):
     """What content may use beyond what is built in."""
 
     shorten_links: str
+    confined: bool
 
 
 class Concurrency(_Section, frozen=True):

@@ -67,7 +67,6 @@ class Shared:
         self.engines = template_engines()
         self.drafting = self._drafting()
         self.links = shortener(config.content.shorten_links, telemetry)
-        self.drafting: Drafting = DirectDrafting(self.engines)
         self.schemas = JsonSchemas()
         self.expressions = CelExpressions()
         self.vendors: Mapping[tuple[Channel, str], Vendor] = catalogue.load()

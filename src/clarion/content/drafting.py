@@ -20,3 +20,6 @@ class DirectDrafting:
     async def render(self, job: RenderJob) -> Rendered:
         """Return the rendered parts."""
         return render_job(job, self._engines)
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""

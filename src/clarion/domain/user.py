@@ -1,5 +1,6 @@
 """A user as planning sees one: contacts, devices, locale, zone and the profile its preferences amount to."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -77,3 +78,10 @@ class UserWrite(msgspec.Struct, frozen=True):
     quiet_hours: str | None = None
     more_contacts: str | None = None
     last_seen_ms: int | None = None
+
+
+def readable(
+    user_id: str, email: str | None, phone: str | None, locale: str, zone: str, attributes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a template may read of a person as `user`: attributes never hide what is known."""
+    return {**attributes, "id": user_id, "email": email, "phone": phone, "locale": locale, "zone": zone}

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.limits import GATES_MAX, RECIPIENTS_MAX
 from clarion.domain.route import Route
-from clarion.domain.user import Device, Profile, User
+from clarion.domain.user import Device, Profile, User, readable
 from clarion.journal.events import Recipient, Request
 from clarion.plan.columns import Accepted
 from clarion.plan.rules.decide import wanted_addresses
@@ -146,14 +146,7 @@ def user_context(user: User | Recipient) -> dict[str, Any]:
     """Return what a template may read as `user`."""
     if isinstance(user, Recipient):
         return {"id": user.user_id, "locale": user.locale, "zone": user.zone}
-    return {
-        **user.attributes,
-        "id": user.user_id,
-        "email": user.email,
-        "phone": user.phone,
-        "locale": user.locale,
-        "zone": user.zone,
-    }
+    return readable(user.user_id, user.email, user.phone, user.locale, user.zone, user.attributes)
 
 
 def inline(recipient: Recipient) -> User:

@@ -50,3 +50,7 @@ class Drafting(Protocol):
     async def render(self, job: RenderJob) -> Rendered:
         """Return the rendered parts. What takes too long or too much memory is an error of its channel, or of all."""
         ...
+
+    async def close(self) -> None:
+        """Let go of what it works with. Nothing may be under way."""
+        ...

@@ -22,6 +22,8 @@ _SETTINGS: Final = """
 data_dir = "{folder}"
 [api]
 linger_ms = 0
+[content]
+confined = false
 [plan]
 linger_ms = 0
 [record]

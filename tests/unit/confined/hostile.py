@@ -89,7 +89,7 @@ ACTS = {
 def work(job):
     key = job.key if hasattr(job, "key") else job.template.key
     if key == "swallowed":
-        return Rendered("en", {}, {channel: "MemoryError: out of it" for channel in job.channels})
+        return Rendered("en", {}, dict.fromkeys(job.channels, "MemoryError: out of it"))
     told = ACTS[key]()
     if hasattr(job, "channels"):
         return Rendered("en", {channel: {"told": told} for channel in job.channels})

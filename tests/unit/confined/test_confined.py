@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from clarion.backends.confined import pool as pool_module
-from clarion.backends.confined.child import Child, Command
+from clarion.backends.confined.child import Command
 from clarion.backends.confined.pool import ConfinedDrafting
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
@@ -213,7 +213,7 @@ async def test_a_process_ends_when_the_one_that_asks_is_gone(tmp_path):
     os.close(writing)
     attendant = psutil.Process(int(await asyncio.to_thread(os.read, reading, 20)))
     os.close(reading)
-    while not attendant.children():
+    while not attendant.children():  # noqa: ASYNC110 - nobody tells when it starts one
         await asyncio.sleep(0.01)
     (cell,) = attendant.children()
     asker.kill()
@@ -224,7 +224,7 @@ async def test_a_process_ends_when_the_one_that_asks_is_gone(tmp_path):
 
 ASKER = """
 import asyncio, os, sys
-from clarion.backends.confined.child import Child, Command
+from clarion.backends.confined.child import Command
 from clarion.backends.confined.wire import job_frame
 from clarion.domain.template import Source
 from clarion.ports.drafting import BuildJob

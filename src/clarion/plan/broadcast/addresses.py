@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from clarion.domain.channel import DEVICE_CHANNELS, Channel
+from clarion.domain.user import readable
 from clarion.plan.rules.chunks import CONTACT_COLUMNS, Row
 
 HEAD = 4
@@ -51,11 +52,4 @@ def user_of(row: Row, columns: Sequence[str], zone: str) -> dict[str, Any]:
     """Return what a template may read as `user`."""
     values: Mapping[str, Any] = dict(zip(columns, row[HEAD:], strict=True))
     attributes = msgspec.json.decode(values["attributes"]) if values.get("attributes") else {}
-    return {
-        **attributes,
-        "id": row[1],
-        "locale": row[3],
-        "zone": zone,
-        "email": values.get("email"),
-        "phone": values.get("phone"),
-    }
+    return readable(row[1], values.get("email"), values.get("phone"), row[3], zone, attributes)

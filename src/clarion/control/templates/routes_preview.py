@@ -1,0 +1,147 @@
+"""Previews over HTTP: a template, stored or not, rendered for somebody. Nothing is stored or sent."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+
+from clarion.control.templates.bodies import TemplateBody
+from clarion.control.templates.ingredients import ingredients
+from clarion.control.templates.preview import PreviewIn, PreviewOut, channels_of, html_of, preview_of
+from clarion.control.templates.rules import check_source
+from clarion.domain.address import key
+from clarion.domain.channel import Channel
+from clarion.domain.content import Template
+from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
+from clarion.domain.json_numbers import numbers
+from clarion.domain.limits_content import PREVIEWS_PER_TENANT_MAX
+from clarion.domain.policy import POLICY_KEY, Policy
+from clarion.domain.template import BRAND_KEY, Brand, Sample
+from clarion.domain.user import readable
+from clarion.ports.clock import Clock
+from clarion.ports.control import Control
+from clarion.ports.directory import Kind
+from clarion.ports.drafting import Drafting, RenderJob
+from clarion.ports.web import Call, Caller, Query, Reply, Route
+
+_SCOPE: Final = "content:read"
+_SCOPE_OF_USERS: Final = "users:read"
+_SANDBOX: Final = {
+    "content-security-policy": "sandbox; default-src 'none'; img-src https: data:; style-src 'unsafe-inline'; "
+    "font-src https:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+}
+"""A page under this may show itself and its images, and do nothing at all."""
+
+D = TypeVar("D", bound=Kind)
+
+
+class _Shown(NamedTuple):
+    """A built template and the sample that belongs to it."""
+
+    template: Template
+    sample: Sample
+
+
+class _Handlers:
+    def __init__(self, control: Control, drafting: Drafting, clock: Clock) -> None:
+        self._control = control
+        self._drafting = drafting
+        self._clock = clock
+        self._under_way: Counter[str] = Counter()
+
+    async def preview(self, call: Call) -> Reply:
+        tenant, body, as_html = call.caller.tenant, call.body, _as_html(call.query)
+        with self._place(tenant):
+            shown = await self._shown(tenant, call.path["key"], body)
+            job = await self._job(call.caller, body, shown, as_html=as_html)
+            rendered = await self._drafting.render(job)
+        if as_html:
+            html = html_of(rendered).encode()
+            return Reply(raw=html, content_type="text/html; charset=utf-8", headers=_SANDBOX)
+        name = shown.template.category
+        category = await self._control.categories.get(tenant, name) if name else None
+        return Reply(preview_of(rendered, shown.template.version, job.locale, category))
+
+    @contextmanager
+    def _place(self, tenant: str) -> Iterator[None]:
+        """Hold one of a tenant's places. Raises `Overloaded` when they are taken: nobody's previews hold up the others."""
+        if self._under_way[tenant] >= PREVIEWS_PER_TENANT_MAX:
+            raise Overloaded(f"{PREVIEWS_PER_TENANT_MAX} previews are under way; try again", retry_after_s=1)
+        self._under_way[tenant] += 1
+        try:
+            yield
+        finally:
+            self._under_way[tenant] -= 1
+            if not self._under_way[tenant]:
+                del self._under_way[tenant]
+
+    async def _shown(self, tenant: str, name: str, body: PreviewIn) -> _Shown:
+        if body.source is not None:
+            if body.version is not None:
+                raise InvalidField("takes either a version or a source", field="version")
+            return await self._built(tenant, key(name, "key"), body.source)
+        found = await self._control.templates.version(tenant, name, body.version)
+        if found is None:
+            raise NotFound("no such template" if body.version is None else "no such version of the template")
+        return _Shown(found.template, found.source.sample)
+
+    async def _built(self, tenant: str, name: str, body: TemplateBody) -> _Shown:
+        try:
+            source = check_source(body)
+            job = await ingredients(self._control, tenant, name, source)
+            return _Shown(await self._drafting.build(job), source.sample)
+        except InvalidField as error:
+            field = f"source.{error.field}" if error.field else "source"
+            raise InvalidField(error.detail, field=field, code=error.code) from None
+
+    async def _job(self, caller: Caller, body: PreviewIn, shown: _Shown, *, as_html: bool) -> RenderJob:
+        data = shown.sample.data if body.data is None else body.data
+        numbers(data, "data")
+        user = await self._user(caller, body.user if body.user is not None else shown.sample.user)
+        policy = await self._defined(caller.tenant, Policy, POLICY_KEY)
+        channels = channels_of(shown.template, [Channel.EMAIL] if as_html else body.channels)
+        return RenderJob(
+            shown.template,
+            channels,
+            data,
+            user,
+            body.locale or str(user.get("locale") or ""),
+            str(user.get("zone") or policy.zone),
+            self._clock.now_ms(),
+            await self._defined(caller.tenant, Brand, BRAND_KEY),
+            policy.locale,
+        )
+
+    async def _user(self, caller: Caller, user: str | dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(user, str):
+            numbers(user, "user")
+            return user
+        if not caller.scopes & {_SCOPE_OF_USERS, "*"}:
+            raise Forbidden(f"to show a stored user, the key needs the scope {_SCOPE_OF_USERS!r}", field="user")
+        record = await self._control.users.get(caller.tenant, user)
+        if record is None:
+            raise InvalidField(f"unknown user {user!r}", field="user", code="unknown_user")
+        return readable(record.user_id, record.email, record.phone, record.locale, record.zone, record.attributes)
+
+    async def _defined(self, tenant: str, kind: type[D], name: str) -> D:
+        record = await self._control.definitions.get(tenant, kind.KIND, name)
+        return kind() if record is None else msgspec.json.decode(record.body, type=kind)
+
+
+def _as_html(query: dict[str, str]) -> bool:
+    wanted = query.get("format", "json")
+    if wanted not in ("json", "html"):
+        raise InvalidField("must be json or html", field="format")
+    return wanted == "html"
+
+
+def routes(control: Control, drafting: Drafting, clock: Clock) -> list[Route]:
+    """Return the endpoint of previews."""
+    do = _Handlers(control, drafting, clock)
+    as_html = Query("format", "html answers with the e-mail itself, to look at; json is the usual answer")
+    return [
+        Route("POST", "/v1/templates/{key}/preview", do.preview, _SCOPE, "Show what a template would send",
+              body=PreviewIn, reply=PreviewOut, queries=(as_html,), tag="templates"),
+    ]  # fmt: skip
