@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from clarion.app.bench import plan
+from clarion.app.bench import plan, render
 from clarion.app.bench.cases import chosen
 from clarion.app.bench.figures import Figures
 from clarion.app.bench.run import Run
@@ -29,6 +29,13 @@ def bench(
     if case == "plan":
         typer.echo(plan.measure(folder, n or plan.USERS).line())
         shutil.rmtree(folder)
+        return
+    if case == "render":
+        costs = render.measure()
+        typer.echo(costs.line())
+        shutil.rmtree(folder)
+        if not costs.passed:
+            raise typer.Exit(1)
         return
     what = chosen(case, n, rate)
     end_in_order()
