@@ -10,6 +10,7 @@ from clarion.control.schedules import routes as schedules
 from clarion.control.segments import routes as segments
 from clarion.control.suppressions import routes as suppressions
 from clarion.control.templates import routes as templates
+from clarion.control.templates import routes_preview as previews
 from clarion.control.tenants import routes as tenants
 from clarion.control.tenants import routes_quotas as quotas
 from clarion.control.topics import routes as topics
@@ -49,6 +50,7 @@ def routes(
         *categories.routes(control.categories, control.definitions),
         *policy.routes(control.definitions),
         *templates.routes(control, drafting, schemas),
+        *previews.routes(control, drafting, clock),
         *providers.routes(control.providers, vendors),
         *suppressions.routes(control.suppressions, clock),
     ]

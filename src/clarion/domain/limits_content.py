@@ -111,3 +111,7 @@ RENDER_ITEMS_MAX: Final = 10_000
 RENDER_CYCLES_MAX: Final = 1_000
 TREE_DEPTH_MAX: Final = 32
 """Levels of a structured part, such as the data of a push."""
+XML_LEVELS_MAX: Final = 32
+"""Levels of a translator's XML."""
+TRANSLATIONS_BYTES_MAX: Final = 4 * 1024 * 1024
+"""A translator's file: source and target of all messages, with what stands around them."""
