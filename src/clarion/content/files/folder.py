@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
+from clarion.domain.channel import Lane
 from clarion.domain.errors import OperatorError
 from clarion.domain.template import Brand, Engine, Layout, Partial, Source
 
@@ -38,7 +39,7 @@ class FileCategory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     """A category as `categories.toml` describes it: fields of the API's category."""
 
     critical: bool = False
-    lane: str = "normal"
+    lane: Lane = Lane.NORMAL
     defaults: dict[str, bool] = {}
     rules: dict[str, Any] = {}
 

@@ -1,0 +1,71 @@
+"""Folders of templates on disk."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from clarion.content.files.folder import FileProblem, Files, Place
+from clarion.content.files.reading import Reading
+from clarion.domain.errors import OperatorError
+from clarion.domain.limits import TEMPLATE_BYTES_MAX
+from clarion.domain.limits_content import FOLDER_FILES_MAX
+
+SHIPPED: Final = Path(__file__).parents[2] / "catalogue"
+"""The starter catalogue."""
+_SKIPPED: Final = "__pycache__"
+
+
+def files_in(folder: Path) -> Files:
+    """Return the texts of all files below a folder but hidden ones. Raises `OperatorError`."""
+    if not folder.is_dir():
+        raise OperatorError(f"There is no folder {folder}.")
+    files: Files = {}
+    for file in sorted(folder.rglob("*")):
+        parts = file.relative_to(folder).parts
+        if file.is_dir() or any(part.startswith(".") or part == _SKIPPED for part in parts):
+            continue
+        if len(files) == FOLDER_FILES_MAX:
+            raise OperatorError(f"{folder} holds more than {FOLDER_FILES_MAX} files.")
+        files["/".join(parts)] = _text(file, "/".join(parts))
+    return files
+
+
+def reading_of(folder: Path) -> Reading:
+    """Return what a folder says and what is wrong with it."""
+    return Reading(files_in(folder))
+
+
+def shipped() -> Reading:
+    """Return the starter catalogue."""
+    return reading_of(SHIPPED)
+
+
+def store(folder: Path, files: Files, gone: Collection[str] = ()) -> None:
+    """Write files below a folder and remove those that are gone, with folders that become empty."""
+    for path in (*files, *gone):
+        if any(part in ("", ".", "..") or "\\" in part for part in path.split("/")):
+            raise OperatorError(f"{path} is no name for a file.")
+    try:
+        for path, text in files.items():
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8", newline="\n")
+        for path in gone:
+            (folder / path).unlink(missing_ok=True)
+            if not any((folder / path).parent.iterdir()):
+                (folder / path).parent.rmdir()
+    except OSError as error:
+        raise OperatorError(f"Cannot write {error.filename}: {error.strerror}.") from error
+
+
+def _text(file: Path, path: str) -> str:
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise OperatorError(f"Cannot read {file}: {error.strerror}.") from error
+    if len(raw) > TEMPLATE_BYTES_MAX:
+        raise FileProblem(Place(path), f"is longer than {TEMPLATE_BYTES_MAX} bytes")
+    try:
+        return raw.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise FileProblem(Place(path, raw.count(b"\n", 0, error.start) + 1), "is not UTF-8 text") from None

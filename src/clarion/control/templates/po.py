@@ -1,0 +1,123 @@
+"""Translations as PO (https://www.gnu.org/software/gettext/manual/html_node/PO-Files.html).
+
+The context of an entry is its message's key. Forms of a plural are those of the CLDR; which number gets which stands in the
+header of the file, and a file with another header is read by that one.
+"""
+
+import gettext
+import io
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import PoFileError, read_po, write_po
+from babel.plural import to_gettext
+
+from clarion.control.templates.translations import CATEGORIES, OTHER, Returned, Sheet, Unit, categories, placeholders
+from clarion.domain.errors import Malformed
+from clarion.domain.locales import known
+
+_OPERANDS: Final = re.compile(r"\b[ce]\b")
+"""Operands of CLDR rules that are 0 for every plain integer, and that gettext does not know."""
+_COUNTS: Final = (*range(201), 1_000, 1_000_000)
+"""Numbers by which the forms of two plural rules are told to be the same."""
+_LINE_CHARS: Final = 100
+
+
+def written(sheet: Sheet) -> bytes:
+    """Return a sheet as a PO file."""
+    at = datetime.fromtimestamp(sheet.at_ms / 1000, UTC)
+    catalog = Catalog(
+        header_comment=f"# Template {sheet.key}, {sheet.source_locale} to {sheet.locale}.",
+        project=sheet.key,
+        version=str(sheet.version),
+        creation_date=at,
+        revision_date=at,
+        last_translator="",
+        language_team="",
+        fuzzy=False,
+    )
+    catalog.mime_headers = [("Language", sheet.locale.replace("-", "_")), ("Plural-Forms", plural_forms(sheet.locale))]
+    plurals: dict[str, list[Unit]] = defaultdict(list)
+    for unit in sheet.units:
+        if unit.plural:
+            plurals[unit.key].append(unit)
+    for unit in sheet.units:
+        if not unit.plural:
+            catalog.add(unit.source, unit.target or "", context=unit.id, auto_comments=_notes([unit], sheet))
+        elif unit is plurals[unit.key][0]:
+            _add_plural(catalog, plurals[unit.key], sheet)
+    out = io.BytesIO()
+    write_po(out, catalog, width=_LINE_CHARS)
+    return out.getvalue()
+
+
+def _add_plural(catalog: Catalog, units: list[Unit], sheet: Sheet) -> None:
+    forms = {unit.form: unit for unit in units}
+    other = forms[OTHER].source
+    single = forms["one"].source if "one" in forms else other
+    targets = tuple((forms[form].target if form in forms else None) or "" for form in _order(sheet.locale))
+    catalog.add((single or other, other or single), targets, context=units[0].key, auto_comments=_notes(units, sheet))
+
+
+def _notes(units: Iterable[Unit], sheet: Sheet) -> list[str]:
+    held = dict.fromkeys(hole for unit in units for hole in placeholders(unit.source, sheet.engine))
+    return [f"Keep as it is: {' '.join(' '.join(hole.split()) for hole in held)}"] if held else []
+
+
+def plural_forms(locale: str) -> str:
+    """Return the header that says which number takes which form, numbered in the order of the CLDR."""
+    found = known(locale)
+    return "nplurals=1; plural=0;" if found is None else _OPERANDS.sub("0", to_gettext(found.plural_form))
+
+
+def _order(locale: str) -> list[str]:
+    return [form for form in CATEGORIES if form in categories(locale)]
+
+
+def read(raw: bytes, sheet: Sheet) -> Returned:
+    """Return what a file says; entries marked as fuzzy wait for a translator. Raises `Malformed`."""
+    try:
+        catalog = read_po(io.StringIO(raw.decode()), abort_invalid=True)
+        forms = _forms(catalog, sheet.locale)
+    except (PoFileError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise Malformed(f"the body is not a PO file: {str(error)[:200]}") from None
+    targets: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    for message in catalog:
+        if not message.id or message.context is None or message.fuzzy:
+            continue
+        if isinstance(message.id, str):
+            targets[message.context] = str(message.string)
+            sources[message.context] = message.id
+        else:
+            for index, text in enumerate(message.string or ()):
+                targets[f"{message.context}[{forms.get(index, OTHER)}]"] = text
+    locale = "" if catalog.locale is None else str(catalog.locale)
+    return Returned(locale.replace("_", "-"), {id: text for id, text in targets.items() if text}, sources)
+
+
+def _forms(catalog: Catalog, locale: str) -> dict[int, str]:
+    """Return which form of the CLDR each form of a file is: the one that most numbers with it take."""
+    own = _order(locale)
+    ours, found = gettext.c2py(_expression(plural_forms(locale))), known(locale)
+    if _same(gettext.c2py(catalog.plural_expr), ours) or found is None:
+        return dict(enumerate(own))
+    theirs = gettext.c2py(catalog.plural_expr)
+    taken: dict[int, Counter[str]] = defaultdict(Counter)
+    for count in _COUNTS:
+        taken[theirs(count)][found.plural_form(count)] += 1
+    forms = {index: counter.most_common(1)[0][0] for index, counter in taken.items()}
+    left = [form for form in own if form not in forms.values()]
+    return forms | dict(zip(sorted(set(range(catalog.num_plurals)) - forms.keys()), left, strict=False))
+
+
+def _expression(header: str) -> str:
+    return header.partition("plural=")[2].rstrip(";")
+
+
+def _same(one: Callable[[int], int], other: Callable[[int], int]) -> bool:
+    return all(one(count) == other(count) for count in _COUNTS)
