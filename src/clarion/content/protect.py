@@ -16,6 +16,7 @@ from clarion.domain.limits_content import TEMPLATE_TAGS_MAX
 from clarion.domain.template import Engine
 
 _SHOWN_CHARS: Final = 60
+_SHEETS: Final = ("style", "mj-style")
 _STYLE: Final = re.compile(r'\sstyle="([^"]*)"')
 
 
@@ -34,6 +35,8 @@ class Protected:
         self._mark = re.compile(rf'<!--{self._salt}(\d+)x-->|{self._salt}(\d+)x(?:="")?')
         self._tags: list[str] = []
         self._blocks: set[int] = set()
+        self._optional: set[int] = set()
+        self._defining = False
         self._measure = Measure()
         self.varies = False
         self.source = "".join(self._inert(piece) for piece in pieces(self._words(source, engine)))
@@ -50,7 +53,8 @@ class Protected:
 
     def restored(self, worked: str) -> str:
         """Return worked-on markup with the tags back in it. Raises `InvalidField` (without a field) for a tag that got lost
-        or out of order: it stood where the markup has no place for one."""
+        or out of order: it stood where the markup has no place for one. What a style sheet or `mj-attributes` defines may
+        be used nowhere, so it may get lost."""
         worked = re.sub(rf'<[^<>]*\sdata-{self._salt}-style="[^<>]*>', self._styled, worked)
         seen: set[int] = set()
         order: list[int] = []
@@ -66,7 +70,7 @@ class Protected:
         restored = self._word.sub(back, restored)  # those within attributes that were put away whole
         misplaced = {later for first, later in pairwise(order) if later <= first}
         for number, tag in enumerate(self._tags):
-            if number not in seen or number in misplaced:
+            if number in misplaced or number not in seen | self._optional:
                 raise InvalidField(f"{tag[:_SHOWN_CHARS]} cannot stand where it does", code="misplaced_tag")
         return restored
 
@@ -84,6 +88,10 @@ class Protected:
 
     def _inert(self, piece: Piece) -> str:
         self._measure.note(piece)
+        if piece.name == "mj-attributes":
+            self._defining = piece.kind == "start"
+        if self._defining or (piece.kind == "other" and piece.name in _SHEETS):
+            self._optional.update(map(int, self._word.findall(piece.text)))
         if piece.kind == "text":
             return self._word.sub(r"<!--\g<0>-->", piece.text)
         if piece.kind == "start" and self._salt in piece.text:

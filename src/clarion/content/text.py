@@ -40,7 +40,7 @@ _MANY_LINES: Final = re.compile(r"\n{3,}")
 
 def text_of(html: str, engine: Engine) -> str:
     """Return the text of HTML with tags: links as `label (url)`, lists with their marks, cells of layout tables on lines of
-    their own, those of other tables side by side."""
+    their own, those of other tables side by side. What is hidden, be it from a screen reader, is left out."""
     salt = "clrn"
     while salt in html:
         salt += "q"
@@ -81,7 +81,8 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         said = {name: value or "" for name, value in attrs}
-        if self._skipping or tag in _SKIPPED or _HIDDEN.search(said.get("style", "")) or "hidden" in said:
+        hidden = "hidden" in said or said.get("aria-hidden") == "true" or _HIDDEN.search(said.get("style", ""))
+        if self._skipping or tag in _SKIPPED or hidden:
             if tag not in VOID:
                 self._skipping.append(tag)
             return
