@@ -1,0 +1,87 @@
+"""The fast path: a source of literals and plain `{{ path.to.variable }}` becomes a split and a join.
+
+Whatever is not a text, a whole number, true, false or nothing is left to Handlebars.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from clarion.backends.handlebars.payload import EXACT_MAX, UNWANTED
+from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
+from clarion.ports.renderer import Render, RenderError
+
+_WORD: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+_VARIABLE: Final = re.compile(rf"\{{\{{[ \t\r\n]*({_WORD}(?:\.{_WORD})*)[ \t\r\n]*\}}\}}")
+_KEYWORDS: Final = frozenset({"this", "true", "false", "null", "undefined", "else", "as", "length"})
+_UNWANTED: Final = re.compile(f"[{UNWANTED}]")
+_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;", "`": "&#x60;", "=": "&#x3D;"}
+_SIGN: Final = re.compile("[&<>\"'`=]")
+_UTF8_BYTES_PER_CHAR: Final = 4
+_WORDS: Final = {None: "", True: "true", False: "false"}
+
+
+def escape(text: str) -> str:
+    """Return a text for HTML, escaped as Handlebars does it."""
+    return _SIGN.sub(lambda sign: _ENTITIES[sign[0]], text)
+
+
+def bounded(text: str) -> str:
+    """Return a rendered text. Raises `RenderError` when it is too large."""
+    over = len(text) * _UTF8_BYTES_PER_CHAR > RENDER_OUTPUT_BYTES_MAX
+    if over and len(text.encode()) > RENDER_OUTPUT_BYTES_MAX:
+        raise RenderError("output limit reached")
+    return text
+
+
+def compile_plain(source: str, slow: Render, *, html: bool) -> Render | None:
+    """Return a render function if the source is plain, else None. `slow` renders with data that is not."""
+    pieces = _VARIABLE.split(source)
+    literals, paths = pieces[::2], [tuple(path.split(".")) for path in pieces[1::2]]
+    if any("{{" in literal or literal.endswith(("{", "\\")) for literal in literals) or "\\{{" in source:
+        return None
+    if any(not _KEYWORDS.isdisjoint(path) for path in paths):
+        return None
+    lines = [source.count("\n", 0, match.start(1)) + 1 for match in _VARIABLE.finditer(source)]
+    return _joiner(pieces, list(zip(range(1, len(pieces), 2), paths, lines, strict=True)), slow, html=html)
+
+
+def _joiner(pieces: list[str], slots: list[tuple[int, tuple[str, ...], int]], slow: Render, *, html: bool) -> Render:
+    special = _SIGN.search if html else None
+    unwanted = _UNWANTED.search
+
+    def render(context: Mapping[str, Any]) -> Any:
+        out = pieces.copy()
+        for index, path, line in slots:
+            value: Any = context
+            try:
+                for segment in path:
+                    value = value[segment]
+            except (KeyError, TypeError, IndexError):
+                raise RenderError(f"{_missing(context, path)} is undefined (line {line})") from None
+            if type(value) is str:
+                if unwanted(value):
+                    return slow(context)
+                if special is not None and special(value):
+                    value = escape(value)
+            elif value is None or value is True or value is False:
+                value = _WORDS[value]
+            elif type(value) is int and -EXACT_MAX <= value <= EXACT_MAX:
+                value = str(value)
+            else:
+                return slow(context)
+            out[index] = value
+        return bounded("".join(out))
+
+    return render
+
+
+def _missing(context: Mapping[str, Any], path: tuple[str, ...]) -> str:
+    """Return the shortest prefix of a path that is undefined."""
+    value: Any = context
+    for depth, segment in enumerate(path, start=1):
+        try:
+            value = value[segment]
+        except (KeyError, TypeError, IndexError):
+            return ".".join(path[:depth]) if depth > 1 else repr(segment)
+    return ".".join(path)

@@ -1,0 +1,159 @@
+"""One text in Handlebars, compiled when it is first needed, and its rendering.
+
+Dates, money and their like are formatted outside of the sandbox: what is only shown leaves a mark that is filled in
+afterwards; what a condition wants is told, and the template is rendered again with the answer.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import count
+from time import thread_time_ns
+from typing import Any, Final
+
+import msgspec
+
+from clarion.backends.handlebars.language import check
+from clarion.backends.handlebars.payload import UNWANTED, encode
+from clarion.backends.handlebars.plain import bounded, escape
+from clarion.backends.handlebars.reading import Reader
+from clarion.backends.handlebars.sandbox import Code, Problem, Sandbox, Sandboxes
+from clarion.content.formatters import FORMATTERS, Speech
+from clarion.domain.limits import RENDER_CPU_MS_MAX, RENDER_LOOP_MAX, RENDER_OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX
+from clarion.domain.limits_content import HANDLEBARS_FORMATTED_MAX, HANDLEBARS_ROUNDS_MAX, HANDLEBARS_TAGS_MAX
+from clarion.ports.renderer import RenderError, SyntaxProblem
+
+_OPEN: Final = "\ufdd0"
+_CLOSE: Final = "\ufdd1"
+_CALLS: Final = "\ufdd3"
+_UNWANTED: Final = re.compile(f"[{UNWANTED}]")
+_DELIMITERS: Final = re.compile(r"\{\{~?=")
+_FORMATTERS: Final = msgspec.json.encode(list(FORMATTERS)).decode()
+_NS_PER_MS: Final = 1_000_000
+
+_ids = count(1)
+
+
+class Call(msgspec.Struct, frozen=True, array_like=True):
+    """A formatter that a template calls, and the line where it does."""
+
+    name: str
+    line: int
+    arguments: list[Any]
+
+
+class Asked(msgspec.Struct, frozen=True, array_like=True):
+    """What a render asks for: by a key of its own what has to be known to go on, and what is filled in by number."""
+
+    wanted: list[tuple[str, Call]]
+    later: list[Call]
+
+
+_ASKED: Final = msgspec.json.Decoder(Asked)
+
+
+class Template:
+    """A text that is rendered in whatever thread asks. Raises `SyntaxProblem` for what no template may hold."""
+
+    def __init__(self, source: str, sandboxes: Sandboxes, *, html: bool) -> None:
+        _refuse(source)
+        self._source = source
+        self._sandboxes = sandboxes
+        self._html = html
+
+    @cached_property
+    def reader(self) -> Reader:
+        """What the source reads. Raises `SyntaxProblem`."""
+        try:
+            tree = msgspec.json.decode(self._sandboxes.mine().call("parse", self._source))
+            check(tree, html=self._html)
+            return Reader(tree)
+        except Problem as problem:
+            raise SyntaxProblem(problem.text, problem.line, problem.column) from None
+        except RecursionError:
+            raise SyntaxProblem("the template is nested too deeply") from None
+
+    @cached_property
+    def code(self) -> Code:
+        """What a sandbox loads. Raises `SyntaxProblem`."""
+        reader = self.reader
+        try:
+            text = self._sandboxes.mine().call("compile", self._source, _FORMATTERS)
+        except Problem as problem:
+            raise SyntaxProblem(problem.text, problem.line, problem.column) from None
+        return Code(next(_ids), text, None if reader.roots is None else frozenset(reader.roots), reader.timed)
+
+    def render(self, context: Mapping[str, Any]) -> str:
+        """Return the rendered text. Raises `RenderError`."""
+        try:
+            return bounded(self._rendered(context, Speech.of(context), _Deadline()))
+        except Problem as problem:
+            raise RenderError(f"{problem} (line {problem.line})" if problem.line else str(problem)) from None
+
+    def _rendered(self, context: Mapping[str, Any], speech: Speech, deadline: "_Deadline") -> str:
+        sandbox = self._sandboxes.mine()
+        number = sandbox.load(self.code)
+        payload = encode(context, self.code.roots)
+        scope = f"{speech.locale} {speech.zone} {speech.at_ms if self.code.timed else ''} "
+        for _ in range(HANDLEBARS_ROUNDS_MAX):
+            limits = (RENDER_OUTPUT_BYTES_MAX, RENDER_LOOP_MAX)
+            answer = sandbox.call("render", number, self._html, payload, scope, *limits, cpu_ms=deadline.left_ms())
+            text, mark, asked = answer.rpartition(_CALLS)
+            if not mark:
+                return answer
+            calls = _ASKED.decode(asked)
+            if not calls.wanted:
+                return "".join(self._filled(text, calls.later, speech, deadline))
+            _learn(sandbox, scope, calls.wanted, speech, deadline)
+        raise Problem("conditions ask for too much, one after the other")
+
+    def _filled(self, text: str, calls: list[Call], speech: Speech, deadline: "_Deadline") -> Iterator[str]:
+        first, *rest = text.split(_OPEN)
+        yield first
+        for piece in rest:
+            number, _, literal = piece.partition(_CLOSE)
+            formatted = _format(calls[int(number)], speech, deadline)
+            yield escape(formatted) if self._html else formatted
+            yield literal
+
+
+class _Deadline:
+    """When a render has used up its time."""
+
+    def __init__(self) -> None:
+        self._end_ns = thread_time_ns() + RENDER_CPU_MS_MAX * _NS_PER_MS
+
+    def left_ms(self) -> float:
+        """Return what is left. Raises `Problem` when that is nothing."""
+        left_ns = self._end_ns - thread_time_ns()
+        if left_ns <= 0:
+            raise Problem("the template takes too much time")
+        return left_ns / _NS_PER_MS
+
+
+def _learn(sandbox: Sandbox, scope: str, wanted: list[tuple[str, Call]], speech: Speech, deadline: _Deadline) -> None:
+    answers = [(key, _format(call, speech, deadline)) for key, call in wanted]
+    sandbox.call("learn", scope, msgspec.json.encode(answers).decode(), HANDLEBARS_FORMATTED_MAX)
+
+
+def _format(call: Call, speech: Speech, deadline: _Deadline) -> str:
+    deadline.left_ms()
+    try:
+        return FORMATTERS[call.name].run(speech, *call.arguments)
+    except ValueError as error:
+        raise Problem(f"{call.name}: {error}", call.line) from None
+
+
+def _refuse(source: str) -> None:
+    if len(source) > TEMPLATE_BYTES_MAX:
+        raise SyntaxProblem(f"the template is longer than {TEMPLATE_BYTES_MAX} characters")
+    if source.count("{{") > HANDLEBARS_TAGS_MAX:
+        raise SyntaxProblem(f"the template has more than {HANDLEBARS_TAGS_MAX} tags")
+    if found := _UNWANTED.search(source):
+        raise _at(source, found.start(), f"the character U+{ord(found[0]):04X} is not allowed")
+    if found := _DELIMITERS.search(source):
+        raise _at(source, found.start(), "delimiters cannot be changed")
+
+
+def _at(source: str, position: int, text: str) -> SyntaxProblem:
+    return SyntaxProblem(text, source.count("\n", 0, position) + 1, position - source.rfind("\n", 0, position))

@@ -1,0 +1,31 @@
+"""Parts that are maps and lists: every text in them is a template of its own."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from clarion.ports.renderer import Render
+
+
+def compile_tree(source: Any, compile_text: Callable[[str], Render]) -> Render:
+    """Return a render function for a text, or for a map or list with texts as leaves; other leaves stay as they are."""
+    if isinstance(source, str):
+        return compile_text(source)
+    if isinstance(source, Mapping):
+        fields = [(key, compile_tree(value, compile_text)) for key, value in source.items()]
+        return lambda context: {key: render(context) for key, render in fields}
+    if isinstance(source, list | tuple):
+        items = [compile_tree(value, compile_text) for value in source]
+        return lambda context: [render(context) for render in items]
+    return lambda _context: source
+
+
+def texts(source: Any) -> Iterator[str]:
+    """Yield every text of a part."""
+    if isinstance(source, str):
+        yield source
+    elif isinstance(source, Mapping):
+        for value in source.values():
+            yield from texts(value)
+    elif isinstance(source, list | tuple):
+        for value in source:
+            yield from texts(value)
