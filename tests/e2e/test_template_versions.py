@@ -106,8 +106,7 @@ def current_between(changes, start, end):
 def test_what_was_sent_is_of_the_version_named(home):
     home.put("/v1/templates/note", content("v2"))
     home.changed()
-    (user,) = {"u0"}
-    told = [home.told(user, key) for key in ("note", "note@1", "note@2")]
+    told = [home.told("u0", key, {"name": "Ada"}) for key in ("note", "note@1", "note@2")]
     assert {delivery["state"] for one in told for delivery in one["deliveries"]} <= AT_REST
-    marks = sorted(mark_of(message) for message in home.captured(user_id=user))
+    marks = sorted(mark_of(message) for message in home.captured(user_id="u0"))
     assert marks == ["v1", "v1", "v2", "v2", "v2", "v2"]
