@@ -12,6 +12,7 @@ from clarion.accept.quota import QuotaGate
 from clarion.accept.routes_events import routes as event_routes
 from clarion.accept.worker import AcceptWriter
 from clarion.backends.cel.expressions import CelExpressions
+from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.domain import ids, limits, limits_deciding
@@ -71,8 +72,8 @@ class Desk:
         gate = QuotaGate(self.quotas, house.directory, house.clock, notes)
         writer = AcceptWriter(self.journal, house.clock, notes, linger_ms=0)
         door = Door(
-            self.journal, house.directory, writer, house.clock, lambda _tenant, _id: False, gate, house.control.audiences,
-            backlog_max=1_000,
+            self.journal, house.directory, JsonSchemas(), writer, house.clock, lambda _tenant, _id: False, gate,
+            house.control.audiences, backlog_max=1_000,
         )  # fmt: skip
         self._routes = {route.path: route for route in event_routes(door, CelExpressions())}
 

@@ -168,7 +168,7 @@ async def test_times_at_the_ends_of_the_calendar_are_no_server_errors(house):
     first, last = "0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-23:59"
     for route in house.routes:
         for query in route.queries:
-            if query.name in ("created_from", "created_to", "from", "to"):
+            if query.kind == "string" and query.name in ("created_from", "created_to", "from", "to"):
                 for at in (first, last):
                     assert (await house.call("GET", f"{route.path}?{query.name}={at}")).status == 200
     for at in (first.replace("%2B", "+"), last):

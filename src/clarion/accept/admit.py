@@ -1,7 +1,7 @@
 """From a decoded body to a `Request`: looks up what the rules need to know and applies them."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -14,15 +14,17 @@ from clarion.domain.errors import InvalidField
 from clarion.domain.limits import KEY_CHARS_MAX, ORDERING_KEY_CHARS_MAX, RECIPIENTS_MAX
 from clarion.domain.limits_deciding import CANCELLATION_KEY_CHARS_MAX
 from clarion.domain.segment import Segment
-from clarion.domain.workflow import Workflow
+from clarion.domain.workflow import Send, Workflow
 from clarion.journal.events import Audience, BroadcastJob, Recipient, Request
 from clarion.ports.directory import Directory
+from clarion.ports.schemas import Schemas
 
 _JSON: Final = msgspec.json.Encoder()
 
 
 class _Content(NamedTuple):
-    """What is to be sent, by a template or by a workflow: its category, what it needs, and the channels asked for."""
+    """What is to be sent, by a template or by a workflow: its category, what it needs, and the channels asked for. With
+    `schema` the data is that of a template, as it will be when it is rendered."""
 
     category: str | None
     variables: Sequence[str]
@@ -30,6 +32,7 @@ class _Content(NamedTuple):
     channels: list[str] | None = None
     workflow: str = ""
     version: int = 0
+    schema: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -40,8 +43,9 @@ class _Content(NamedTuple):
 class Admission:
     """Checks the bodies of one tenant's request. Raises `InvalidField` naming the field."""
 
-    def __init__(self, directory: Directory, tenant: str, now_ms: int) -> None:
+    def __init__(self, directory: Directory, schemas: Schemas, tenant: str, now_ms: int) -> None:
         self._directory = directory
+        self._schemas = schemas
         self._tenant = tenant
         self._now_ms = now_ms
 
@@ -83,6 +87,8 @@ class Admission:
         category = self._category(body.category or content.category)
         check.data(body.data, content.variables, content.name)
         check.size(len(_JSON.encode(body.data)), len(recipients))
+        if content.schema is not None:
+            self._check_schema(content.schema, body.data)
         check.metadata(body.metadata)
         when = check.times(body.send_at, body.expires_at, self._now_ms)
         return Request(
@@ -123,7 +129,9 @@ class Admission:
         if template is None:
             raise InvalidField(f"unknown template {body.template!r}", field="template", code="unknown_template")
         channels = check.channels(template, body.channels)
-        return _Content(template.category, template.variables, template=template.key, channels=channels)
+        return _Content(
+            template.category, template.variables, template=template.key, channels=channels, schema=template.schema
+        )
 
     def _workflow(self, key: str, channels: Sequence[Channel] | None) -> _Content:
         if channels is not None:
@@ -132,7 +140,22 @@ class Admission:
         if defined is None:
             raise InvalidField(f"unknown workflow {key!r}", field="workflow", code="unknown_workflow")
         workflow = defined.body
-        return _Content(workflow.category, workflow.variables, workflow=key, version=defined.version)
+        schema = self._schema_of_first(workflow)
+        return _Content(workflow.category, workflow.variables, workflow=key, version=defined.version, schema=schema)
+
+    def _schema_of_first(self, workflow: Workflow) -> dict[str, Any] | None:
+        """Return the schema that the trigger's data has to satisfy: that of the first step's template, where the step sends
+        it just this data."""
+        first = workflow.steps[0]
+        if not isinstance(first, Send) or first.data:
+            return None
+        template = self._directory.template(self._tenant, first.template)
+        return None if template is None else template.schema
+
+    def _check_schema(self, schema: dict[str, Any], data: dict[str, Any]) -> None:
+        fault = self._schemas.check(schema, data)
+        if fault is not None:
+            raise InvalidField(fault.detail, field=f"data.{fault.path}" if fault.path else "data")
 
     def _category(self, key: str | None) -> Category | None:
         if not key:

@@ -18,6 +18,7 @@ from clarion.ports.audiences import Audiences
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.journal import Journal
+from clarion.ports.schemas import Schemas
 
 _WAITING: Final = (topics.GROUP_PLAN, *(topics.group_deliver(channel) for channel in CHANNELS))
 """Groups whose backlog grows with what is accepted."""
@@ -30,6 +31,7 @@ class Door:
         self,
         journal: Journal,
         directory: Directory,
+        schemas: Schemas,
         writer: AcceptWriter,
         clock: Clock,
         known: Callable[[str, bytes], bool],
@@ -40,6 +42,7 @@ class Door:
     ) -> None:
         self.journal = journal
         self.directory = directory
+        self._schemas = schemas
         self.writer = writer
         self.clock = clock
         self.known = known
@@ -62,7 +65,7 @@ class Door:
     def admission(self, tenant: str) -> Admission:
         """Return the checks of a tenant's request as of now: what was defined a moment ago counts."""
         self.directory.revision()
-        return Admission(self.directory, tenant, self.clock.now_ms())
+        return Admission(self.directory, self._schemas, tenant, self.clock.now_ms())
 
     def checked(self, tenant: str, body: NotificationIn) -> Request:
         """Return the request of a notification whose recipients are all known. Raises `InvalidField`."""

@@ -8,7 +8,7 @@ import uvicorn
 import uvloop
 
 from clarion.accept import routes as accept_routes
-from clarion.accept import routes_broadcasts, routes_events
+from clarion.accept import routes_broadcasts, routes_events, routes_test_send
 from clarion.accept.door import Door
 from clarion.accept.quota import QuotaGate
 from clarion.accept.shapes import NotificationIn
@@ -129,6 +129,7 @@ def routes(parts: Shared) -> list[Route]:
     door = Door(
         parts.journal,
         parts.directory,
+        parts.schemas,
         writer,
         parts.clock,
         lambda tenant, id_: (
@@ -142,6 +143,7 @@ def routes(parts: Shared) -> list[Route]:
     return [
         *accept_routes.routes(door),
         *routes_broadcasts.routes(door),
+        *routes_test_send.routes(door, parts.control.templates),
         *routes_events.routes(door, parts.expressions),
         *plan_routes.routes(
             Explainer(parts.journal, parts.directory, parts.state, parts.contents()),

@@ -10,6 +10,7 @@ from clarion.accept.door import Door
 from clarion.accept.quota import QuotaGate
 from clarion.accept.routes import routes
 from clarion.accept.worker import AcceptWriter
+from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.domain.channel import LANES
 from clarion.journal import topics
@@ -39,6 +40,7 @@ class Entrance:
         door = Door(
             journal,
             directory,
+            JsonSchemas(),
             self.writer,
             clock,
             lambda tenant, _id: tenant == TENANT,

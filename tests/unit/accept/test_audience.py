@@ -7,6 +7,7 @@ import pytest
 
 from clarion.accept.admit import Admission
 from clarion.accept.shapes import BroadcastIn
+from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
@@ -41,7 +42,7 @@ async def house(empty, tmp_path):
 
 def broadcast(house, audience, **more):
     body = msgspec.convert({"audience": audience, "template": "hello", **more}, BroadcastIn)
-    return Admission(house.directory, T, NOW_MS).broadcast(body)
+    return Admission(house.directory, JsonSchemas(), T, NOW_MS).broadcast(body)
 
 
 def wall(at):

@@ -7,6 +7,7 @@ import pytest
 
 from clarion.accept.admit import Admission
 from clarion.accept.shapes import BroadcastIn, NotificationIn
+from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField
@@ -38,7 +39,7 @@ async def house(empty, tmp_path):
 
 def admitted(house, tenant=T, **more):
     body = {"to": "u1", "workflow": "ordered", "data": {"order": 7}, **more}
-    return Admission(house.directory, tenant, NOW_MS).notification(msgspec.convert(body, NotificationIn))
+    return Admission(house.directory, JsonSchemas(), tenant, NOW_MS).notification(msgspec.convert(body, NotificationIn))
 
 
 async def test_a_request_keeps_the_newest_version_and_the_workflows_category(house):
@@ -50,7 +51,7 @@ async def test_a_request_keeps_the_newest_version_and_the_workflows_category(hou
 
 async def test_a_broadcast_may_be_of_a_workflow_too(house):
     body = msgspec.convert({"audience": {"all": True}, "workflow": "ordered", "data": {"order": 7}}, BroadcastIn)
-    request = Admission(house.directory, T, NOW_MS).broadcast(body).request
+    request = Admission(house.directory, JsonSchemas(), T, NOW_MS).broadcast(body).request
     assert (request.workflow, request.workflow_version, request.to) == ("ordered", 2, [])
 
 
