@@ -52,22 +52,73 @@ def test_usage_lists_what_a_request_has_to_bring(source, variables, uses_user):
 
 
 @pytest.mark.parametrize(
-    ("source", "line", "words"),
+    ("source", "needed", "also_read"),
     [
-        ("one\n{% if x %}", 2, "if"),
-        ("one\ntwo\n{{ x | shout }}", 3, "unknown filter 'shout'"),
-        ("{% nope %}", 1, "nope"),
-        ("one\n{{ x", 2, "without"),
-        ("{{ 'x }}", 1, "unexpected"),
-        ("{% include 'other' %}", 1, "include"),
-        ("\n{% raw %}", 2, "endraw"),
-        ("\n{{ (1..9) | join }}", 2, "range"),
+        ("{{ order.number }} {{ data.order.total }}", "order.number order.total", ""),
+        ("{% for line in order.lines %}{{ line.name }}{% endfor %}", "order.lines order.lines[].name", ""),
+        (
+            "{% for a in data.rows %}{% for b in a.cells %}{{ b }}{{ forloop.index }}{% endfor %}{% endfor %}",
+            "rows rows[].cells rows[].cells[]",
+            "",
+        ),
+        ("{{ rows[0].name }} {{ rows.first.name }} {{ rows.size }}", "rows[].name rows", ""),
+        ("{% for pair in map %}{{ pair[0] }}{{ pair[1] }}{% endfor %}", "map", ""),
+        ("{% assign o = data.order %}{{ o.number }}", "order order.number", ""),
+        ("{% assign top = rows | sort: 'n' | first %}{{ top.name }}", "rows rows[].name", ""),
+        ("{% for r in rows %}{% if r.note %}{{ r.note.text }}{% endif %}{% endfor %}", "rows", "rows[].note rows[].note.text"),
+        ("{% if order.coupon %}{{ order.coupon }}{{ order.number }}{% endif %}", "order.number", "order.coupon"),
+        ("{% if a %}{% elsif b %}{{ b }}{% endif %}{% unless c %}{{ c }}{% endunless %}", "", "a b c"),
+        ("{{ nick | default: name }}", "name", "nick"),
+        ("{% assign nick = nick | default: 'x' %}{{ nick }}", "", "nick"),
+        ("{% capture q %}{{ a.b }}{% endcapture %}{{ q }}{% increment n %}{{ n }}", "a.b", ""),
+        ("{{ maps[key].x }} {{ data['a.b'] }}", "maps key", ""),
+        ("{{ brand.name }} {{ user.name }} {{ _locale }} {{ _at_ms | relative_time: due }}", "due", ""),
+        ("{% for user in users %}{{ user.name }}{% endfor %}", "users users[].name", ""),
+        ("{{ data }}", "", ""),
+    ],
+)  # fmt: skip
+def test_usage_lists_whole_paths(source, needed, also_read):
+    usage = RENDERER.usage(source)
+    assert set(usage.needed_paths) == set(needed.split())
+    assert set(usage.read_paths) == set(needed.split()) | set(also_read.split())
+    assert set(usage.variables) == {path.split(".")[0].split("[")[0] for path in needed.split()}
+
+
+@pytest.mark.parametrize("name", ["format_date", "format_time", "format_datetime"])
+def test_what_is_said_in_the_users_zone_needs_the_user(name):
+    assert RENDERER.usage(f"{{{{ at | {name} }}}}").uses_user
+    assert RENDERER.usage(f"{{% assign x = at | {name}: 'short' %}}").uses_user
+    assert not RENDERER.usage("{{ at | relative_time }}{{ at | money: 'EUR' }}{{ at | date: '%Y' }}").uses_user
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "column", "words"),
+    [
+        ("one\n{% if x %}", 2, 11, "if"),
+        ("one\ntwo\n{{ x | shout }}", 3, 8, "unknown filter 'shout'"),
+        ("ab {% nope %}", 1, 7, "nope"),
+        ("one\n  {{ x", 2, 3, "without"),
+        ("{{ 'x }}", 1, 4, "unexpected"),
+        ("{{ a }}\n {{ a ? }}", 2, 7, "unexpected"),
+        ("{% include 'other' %}", 1, 4, "include"),
+        ("\n {% raw %}", 2, 2, "endraw"),
+        ("\n{{ (1..9) | join }}", 2, 4, "range"),
+        ("{% for x %}{% endfor %}", 1, 15, "in"),
+        ("{% liquid\n  assign x = 1\n  nope\n%}", 3, 3, "nope"),
+        ("\r\n\r\n {{ a | money }}", 3, 9, "money: missing a required argument: 'currency'"),
+        ("{{ a | upcase: 1 }}", 1, 8, "too many"),
+        ("{{ a | money: 'EURO' }}", 1, 8, "'EURO' is not a currency"),
+        ("{{ a | format_date: 'lnog' }}", 1, 8, "neither short, medium"),
+        ("{{ a | format_list: 'nor' }}", 1, 8, "neither 'and' nor 'or'"),
+        ("{{ a | truncate: nope: 1 }}", 1, 8, "nope"),
     ],
 )
-def test_syntax_problems_name_the_line(source, line, words):
+def test_syntax_problems_name_line_and_column(source, line, column, words):
     with pytest.raises(SyntaxProblem, match=words) as caught:
         RENDERER.compile(source, html=False)
-    assert caught.value.line == line
+    assert (caught.value.line, caught.value.column) == (line, column)
+    with pytest.raises(SyntaxProblem):
+        RENDERER.usage(source)
 
 
 def test_line_ends_are_left_alone():

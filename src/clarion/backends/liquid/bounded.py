@@ -190,6 +190,12 @@ class BoundedEnvironment(Environment):
             self.filters[name] = checked(name, function)
         self.filters.update({name: localized.run for name, localized in LOCALIZED.items()})
 
+    def error(self, exc: Any, msg: str | None = None, token: Any = None) -> None:
+        """Raise an error of parsing; where an expression ended too early it stands by what follows."""
+        if isinstance(exc, LiquidError) and exc.token is not None and exc.token.start_index < 0:
+            exc.token = token
+        super().error(exc, msg, token)
+
 
 class BoundedRange(RangeLiteral):
     """A range of a `for` loop, refused before it can be materialised."""

@@ -4,7 +4,8 @@ A source of literals and plain variables compiles to a split and a join; everyth
 Both give the same text (a property test holds them together).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from liquid.exceptions import LiquidError, LiquidInterrupt
@@ -48,13 +49,13 @@ class LiquidRenderer:
     def usage(self, source: Any) -> Usage:
         """Return the names a source reads. Raises `SyntaxProblem`."""
         scan(_leaves(source))
-        names: dict[str, None] = {}
-        uses_user = False
-        for text in _leaves(source):
-            variables, user = reading.names(parse(text, self._text))
-            names.update(dict.fromkeys(variables))
-            uses_user |= user
-        return Usage(variables=tuple(names), uses_user=uses_user)
+        found = [reading.usage(parse(text, self._text)) for text in _leaves(source)]
+        return Usage(
+            variables=_each_once(usage.variables for usage in found),
+            uses_user=any(usage.uses_user for usage in found),
+            needed_paths=_each_once(usage.needed_paths for usage in found),
+            read_paths=_each_once(usage.read_paths for usage in found),
+        )
 
     def _compile_liquid(self, source: str, *, html: bool) -> Render:
         template = parse(source, self._html if html else self._text)
@@ -72,6 +73,10 @@ class LiquidRenderer:
                 raise RenderError(f"{type(error).__name__}: {error}"[:500]) from error
 
         return render
+
+
+def _each_once(lists: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(lists)))
 
 
 def _leaves(source: Any) -> list[str]:

@@ -1,88 +1,151 @@
-"""Which names a template reads, told apart from those it makes itself."""
+"""Which data a template reads, told apart from what it makes itself."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from liquid.ast import ConditionalBlockNode, Node
-from liquid.builtin.expressions import FilteredExpression, Path
+from liquid.builtin.expressions import FilteredExpression, LoopExpression, Path
+from liquid.builtin.expressions.filtered import Filter
+from liquid.builtin.tags.assign_tag import AssignNode
+from liquid.builtin.tags.for_tag import ForNode
 from liquid.builtin.tags.if_tag import IfNode
 from liquid.builtin.tags.unless_tag import UnlessNode
-from liquid.context import RenderContext
 from liquid.expression import Expression
 from liquid.template import BoundTemplate
 
 from clarion.backends.liquid.bounded import BoundedContext
+from clarion.backends.liquid.localized import LOCALIZED
+from clarion.ports.renderer import Usage
 
 _CONDITIONS: Final = (IfNode, UnlessNode, ConditionalBlockNode)
+_ITEMS: Final = "[]"
+_SAME_ITEMS: Final = frozenset(("compact", "reject", "reverse", "sort", "sort_natural", "uniq", "where"))
+_ONE_ITEM: Final = frozenset(("find", "first", "last"))
+_SHORTHANDS: Final = frozenset(("first", "last", "size"))
+_GIVEN: Final = frozenset(("user", "brand", "_locale", "_zone", "_at_ms"))
+_SEPARATORS: Final = frozenset(".[]")
+
+Place = tuple[str, ...]
+"""Where something stands in the data: names, and `[]` for any item of a list."""
+Names = Mapping[str, Place | None]
+"""What names of the template's own stand for; None when that is no place in the data."""
 
 
-def names(template: BoundTemplate) -> tuple[list[str], bool]:
-    """Return the top-level names of `data` that a render needs, and whether `user` is read.
+def usage(template: BoundTemplate) -> Usage:
+    """Return what a checked template reads.
 
-    A name is not needed where a condition asks for it first (`{% if data.x %}{{ data.x }}{% endif %}`) or where it
-    has a `default`.
+    A place is not needed where a condition asks for it first (`{% if data.x %}{{ data.x }}{% endif %}`) or where it has a
+    `default`. Of a loop's variable it is told what is read of the items, of a name that was assigned what it stands for.
     """
     reader = _Reader(BoundedContext(template))
     for node in template.nodes:
-        reader.node(node, frozenset(), frozenset())
-    return list(reader.needed), reader.uses_user
+        reader.node(node, {}, frozenset())
+    return Usage(
+        variables=tuple(dict.fromkeys(place[0] for place in reader.needed)),
+        uses_user=reader.uses_user,
+        needed_paths=tuple(dict.fromkeys(map(_written, reader.needed))),
+        read_paths=tuple(dict.fromkeys(map(_written, reader.read))),
+    )
+
+
+def _written(place: Place) -> str:
+    return ".".join(place).replace("." + _ITEMS, _ITEMS)
 
 
 class _Reader:
-    """Walks a template. `bound` are the names of loops in scope, `optional` the data names asked for before."""
+    """Walks a template. `bound` are the names of loops in scope, `asked` the places that conditions asked for before."""
 
-    def __init__(self, context: RenderContext) -> None:
-        self.needed: dict[str, None] = {}
+    def __init__(self, context: BoundedContext) -> None:
+        self.needed: dict[Place, None] = {}
+        self.read: dict[Place, None] = {}
         self.uses_user = False
         self._context = context
-        self._assigned: set[str] = set()
+        self._assigned: dict[str, Place | None] = {}
 
-    def node(self, node: Node, bound: frozenset[str], optional: frozenset[str]) -> None:
+    def node(self, node: Node, bound: Names, asked: frozenset[Place]) -> None:
         for expression in node.expressions():
             if isinstance(node, _CONDITIONS):
-                optional |= self._asked(expression, bound)
-            self.expression(expression, bound, optional)
-        self._assigned.update(map(str, node.template_scope()))
-        bound |= frozenset(map(str, node.block_scope()))
+                asked |= self._asked(expression, bound)
+            self.expression(expression, bound, asked)
+        made = self._source(node.expression, bound) if isinstance(node, AssignNode) else None
+        self._assigned.update((str(name), made) for name in node.template_scope())
+        if isinstance(node, ForNode):
+            bound = {**bound, **self._loop(node.expression, bound)}
         for child in node.children(self._context, include_partials=False):
-            self.node(child, bound, optional)
+            self.node(child, bound, asked)
 
-    def expression(self, expression: Expression, bound: frozenset[str], optional: frozenset[str]) -> None:
+    def expression(self, expression: Expression, bound: Names, asked: frozenset[Place]) -> None:
         if isinstance(expression, Path):
-            self._path(expression, bound, optional)
+            self._path(expression, bound, asked)
+        if isinstance(expression, FilteredExpression):
+            self.uses_user |= any(
+                used.name in LOCALIZED and LOCALIZED[used.name].zoned for used in _filters(expression)
+            )
         for child in expression.children():
-            if isinstance(expression, FilteredExpression) and child is expression.left and _has_default(expression):
-                self._note_user(child, bound)
-            else:
-                self.expression(child, bound, optional)
+            optional = (
+                isinstance(expression, FilteredExpression) and child is expression.left and _has_default(expression)
+            )
+            self.expression(child, bound, asked | self._asked(child, bound) if optional else asked)
 
-    def _asked(self, expression: Expression, bound: frozenset[str]) -> frozenset[str]:
-        found = {self._data_name(expression, bound)} if isinstance(expression, Path) else set()
-        for child in expression.children():
-            found |= self._asked(child, bound)
-        return frozenset(name for name in found if name is not None)
-
-    def _path(self, path: Path, bound: frozenset[str], optional: frozenset[str]) -> None:
-        name = self._data_name(path, bound)
-        if name is not None and name not in optional:
-            self.needed[name] = None
-        self._note_user(path, bound)
-
-    def _note_user(self, expression: Expression, bound: frozenset[str]) -> None:
-        if isinstance(expression, Path) and expression.path[0] == "user" and not self._is_local("user", bound):
+    def _path(self, path: Path, bound: Names, asked: frozenset[Place]) -> None:
+        place = self._place(path, bound)
+        if path.path[0] == "user" and not self._is_local("user", bound):
             self.uses_user = True
+        if place:
+            self.read[place] = None
+            if not any(place[:length] in asked for length in range(1, len(place) + 1)):
+                self.needed[place] = None
 
-    def _data_name(self, path: Path, bound: frozenset[str]) -> str | None:
+    def _asked(self, expression: Expression, bound: Names) -> frozenset[Place]:
+        own = self._place(expression, bound) if isinstance(expression, Path) else None
+        inner = (self._asked(child, bound) for child in expression.children())
+        return frozenset((own,) if own else ()).union(*inner)
+
+    def _place(self, path: Path, bound: Names) -> Place | None:
+        """Return where a path leads, as far as that can be told; None when that is not into the data."""
         root = path.path[0]
-        if not isinstance(root, str) or self._is_local(root, bound) or root == "user":
+        if not isinstance(root, str) or (root in _GIVEN and not self._is_local(root, bound)):
             return None
-        if root != "data":
-            return root
-        return path.path[1] if len(path.path) > 1 and isinstance(path.path[1], str) else None
+        if self._is_local(root, bound):
+            place = bound[root] if root in bound else self._assigned[root]
+        else:
+            place = () if root == "data" else (root,)
+        if place is None:
+            return None
+        for segment in path.path[1:]:
+            if isinstance(segment, int) and place and place[-1] == _ITEMS:
+                return place[:-1]  # perhaps a pair of name and value: those of a map are looped over too
+            if isinstance(segment, int):
+                place = (*place, _ITEMS)
+            elif isinstance(segment, str) and segment not in _SHORTHANDS and _SEPARATORS.isdisjoint(segment):
+                place = (*place, segment)
+            else:
+                break
+        return place
 
-    def _is_local(self, name: str, bound: frozenset[str]) -> bool:
+    def _loop(self, loop: LoopExpression, bound: Names) -> dict[str, Place | None]:
+        """Return what the names of a loop stand for."""
+        over = self._place(loop.iterable, bound) if isinstance(loop.iterable, Path) else None
+        return {loop.identifier: (*over, _ITEMS) if over else None, "forloop": None}
+
+    def _source(self, expression: Expression, bound: Names) -> Place | None:
+        """Return the place that a value comes from unchanged, if it does."""
+        if not isinstance(expression, FilteredExpression) or not isinstance(expression.left, Path):
+            return None
+        place = self._place(expression.left, bound)
+        for used in _filters(expression):
+            if not place or used.name not in _SAME_ITEMS | _ONE_ITEM:
+                return None
+            place = (*place, _ITEMS) if used.name in _ONE_ITEM else place
+        return place or None
+
+    def _is_local(self, name: str, bound: Names) -> bool:
         return name in bound or name in self._assigned
 
 
+def _filters(expression: FilteredExpression) -> list[Filter]:
+    return expression.filters or []
+
+
 def _has_default(expression: FilteredExpression) -> bool:
-    first = next(iter(expression.filters or ()), None)
-    return first is not None and first.name == "default"
+    return any(used.name == "default" for used in _filters(expression)[:1])
