@@ -99,7 +99,7 @@ class _Builder:
             fields[channel, name] = field
         if source.text is not None:
             text = self._put(source.text, messages, "text")
-            for channel, parts in fallback(job.key, text, self._compiles).items():
+            for channel, parts in fallback(job.key, text, content, self._compiles).items():
                 content.setdefault(channel, parts)
         if Channel.EMAIL in content:
             content[Channel.EMAIL] = self._email(content[Channel.EMAIL], locale, fields)

@@ -1,21 +1,35 @@
 """What channels without content of their own send: the plain text of the template, in the shape of the channel."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from clarion.domain.channel import Channel
 
+_TITLES: Final = (
+    (Channel.PUSH, "title"),
+    (Channel.WEBPUSH, "title"),
+    (Channel.INAPP, "title"),
+    (Channel.EMAIL, "subject"),
+)
 
-def fallback(key: str, text: str, is_source: Callable[[str], bool]) -> dict[Channel, dict[str, Any]]:
-    """Return content for every channel. The first line is the title where there are more, and the subject; if a tag begins
-    in it and ends further on (`is_source` says no), the key of the template stands for it."""
-    first, _, rest = text.strip().partition("\n")
-    title = first.strip() if is_source(first) else ""
-    body = rest.strip() if title and rest.strip() else text.strip()
-    titled = {"title": title, "body": body} if title and body != title else {"body": body}
+
+def fallback(
+    key: str, text: str, own: Mapping[Channel, Mapping[str, Any]], is_source: Callable[[str], bool]
+) -> dict[Channel, dict[str, Any]]:
+    """Return content for every channel. What has a title takes the first line for it if there are more, else the title that
+    other channels have in their `own` content. `is_source` says whether a text can stand alone: a tag may begin in the
+    first line and end further on."""
     whole = text.strip()
+    first, _, body = (piece.strip() for piece in whole.partition("\n"))
+    heading = next((own[channel][name] for channel, name in _TITLES if name in own.get(channel, {})), "")
+    if body and is_source(first):
+        title = first
+    else:
+        title, body = heading, whole
+    titled = {"title": title, "body": body} if title else {"body": body}
+    subject = title or (first if is_source(first) else key)
     return {
-        Channel.EMAIL: {"subject": title or key, "text": whole},
+        Channel.EMAIL: {"subject": subject, "text": whole},
         Channel.SMS: {"body": whole},
         Channel.PUSH: titled,
         Channel.WEBPUSH: titled,

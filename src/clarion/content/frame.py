@@ -69,10 +69,10 @@ def email(parts: dict[str, Any], engine: Engine, frame: Frame, locale: str) -> d
         setting = Setting(locale, _escaped(parts.get("preheader", ""), engine))
         begin, end = _MARKS[engine]
         try:
-            html = _framed(source, parts[source], engine, frame, locale)
+            html = finished(_framed(source, parts[source], engine, frame, locale), engine, setting)
             if text is None:
                 text = text_of(_between(html, begin, end), engine)
-            done["html"] = finished(html.replace(begin, "").replace(end, ""), engine, setting)
+            done["html"] = html.replace(begin, "").replace(end, "")
         except InvalidField as error:
             raise InvalidField(error.detail, field=error.field or source, code=error.code) from None
     if text is not None:

@@ -31,6 +31,8 @@ _LINES: Final = frozenset(
     )
 )
 _HIDDEN: Final = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)
+_INLINE: Final = frozenset(("a", "b", "strong", "em", "i", "span", "small", "big", "u", "font", "code", "label"))
+_BLOCK: Final = re.compile(r"display\s*:\s*(?:block|table|flex)", re.IGNORECASE)
 _PRESENTATION: Final = frozenset(("presentation", "none"))
 _BLANKS: Final = re.compile(r"[ \t\r\n\f]+")
 _TRAILING_BLANKS: Final = re.compile(r" +\n")
@@ -72,6 +74,7 @@ class _Reader(HTMLParser):
         self._lists: list[int | None] = []
         self._tables: list[bool] = []
         self._links: list[tuple[str, int]] = []
+        self._inline: list[tuple[str, bool]] = []
         self._verbatim = 0
         self._cells = 0
 
@@ -86,7 +89,13 @@ class _Reader(HTMLParser):
             if tag not in VOID:
                 self._skipping.append(tag)
             return
+        if tag == "table":
+            self._tables.append(said.get("role", "") in _PRESENTATION)
         self._break(tag)
+        if tag in _INLINE:
+            block = _BLOCK.search(said.get("style", "")) is not None
+            self._inline.append((tag, block))
+            self._gap = max(self._gap, int(block))
         if tag == "a":
             self._links.append((said.get("href", ""), len(self._out)))
         elif tag == "img":
@@ -101,8 +110,6 @@ class _Reader(HTMLParser):
             self._lists.append(1 if tag == "ol" else None)
         elif tag == "li":
             self._bullet()
-        elif tag == "table":
-            self._tables.append(said.get("role", "") in _PRESENTATION)
         elif tag == "tr":
             self._cells = 0
         elif tag in ("td", "th"):
@@ -115,15 +122,17 @@ class _Reader(HTMLParser):
             if tag in self._skipping:
                 del self._skipping[len(self._skipping) - 1 - self._skipping[::-1].index(tag) :]
             return
+        if tag in _INLINE:
+            self._end_inline(tag)
         if tag == "a" and self._links:
             self._link(*self._links.pop())
         elif tag in ("ul", "ol") and self._lists:
             self._lists.pop()
-        elif tag == "table" and self._tables:
-            self._tables.pop()
         elif tag == "pre" and self._verbatim:
             self._verbatim -= 1
         self._break(tag)
+        if tag == "table" and self._tables:
+            self._tables.pop()
 
     def handle_data(self, data: str) -> None:
         if self._skipping:
@@ -153,11 +162,16 @@ class _Reader(HTMLParser):
         self._gap, self._space = 0, False
 
     def _break(self, tag: str) -> None:
-        if tag in _PARAGRAPHS:
-            nested = (tag in ("ul", "ol") and len(self._lists) > 0) or (tag == "table" and bool(self._tables))
+        if tag in _PARAGRAPHS or (tag == "tr" and self._is_layout()):
+            nested = tag in ("ul", "ol") and len(self._lists) > 0
             self._gap = max(self._gap, 1 if nested else 2)
         elif tag in _LINES:
             self._gap = max(self._gap, 1)
+
+    def _end_inline(self, tag: str) -> None:
+        index = next((i for i in range(len(self._inline) - 1, -1, -1) if self._inline[i][0] == tag), None)
+        if index is not None:
+            self._gap = max(self._gap, int(self._inline.pop(index)[1]))
 
     def _bullet(self) -> None:
         indent = "  " * (len(self._lists) - 1)
@@ -168,8 +182,12 @@ class _Reader(HTMLParser):
         self._out.append(indent + ("-" if number is None else f"{number}."))
         self._space = True
 
+    def _is_layout(self) -> bool:
+        """Return whether rows and cells here are there for the looks; content of a layout may stand in a table of its."""
+        return not self._tables or self._tables[-1]
+
     def _cell(self) -> None:
-        if self._tables and self._tables[-1]:
+        if self._is_layout():
             self._gap = max(self._gap, 1)
         elif self._cells and not self._gap:
             self._out.append("  ")
