@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 CLARION := $(BIN)/clarion
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-E2E_TESTS := $(shell find tests/e2e tests/docs -name 'test_*.py' 2>/dev/null)
+E2E_TESTS := $(shell find tests/e2e tests/docs tests/catalogue -name 'test_*.py' 2>/dev/null)
 LOCK := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
@@ -36,7 +36,7 @@ test-slow: $(STAMP)  ## Run the long searches: crashes, every zone, random histo
 
 # One at a time: these start real processes and measure time, so they get the machine to themselves.
 test-e2e: $(STAMP)  ## Run the end-to-end tests
-	$(if $(E2E_TESTS),$(BIN)/pytest -m e2e tests/e2e tests/docs $(ARGS),@echo "no end-to-end tests yet")
+	$(if $(E2E_TESTS),$(BIN)/pytest -m e2e tests/e2e tests/docs tests/catalogue $(ARGS),@echo "no end-to-end tests yet")
 
 check: format-check lint types contracts test  ## Everything a change has to pass
 

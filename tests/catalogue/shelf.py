@@ -1,0 +1,59 @@
+"""The starter catalogue as it is installed: read, built and rendered with the sample data of each template."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import clarion
+from clarion.app.engines import template_engines
+from clarion.content.build import build
+from clarion.content.compiled import render_job
+from clarion.content.files.reading import Reading
+from clarion.domain.channel import Channel
+from clarion.domain.content import Template
+from clarion.ports.drafting import BuildJob, RenderJob
+
+ROOT: Final = Path(clarion.__file__).parent / "catalogue"
+KEYS: Final = tuple(sorted(folder.name for folder in (ROOT / "templates").iterdir()))
+LOCALES: Final = ("en", "es", "de")
+CHANNELS: Final = (Channel.EMAIL, Channel.PUSH, Channel.SMS, Channel.INAPP)
+AT_MS: Final = 1_773_133_200_000
+"""When all of this is sent: 10 March 2026, 9 o'clock in UTC."""
+ENGINES: Final = template_engines()
+
+
+@cache
+def reading() -> Reading:
+    """The whole folder."""
+    paths = (path for path in ROOT.rglob("*") if path.is_file())
+    return Reading({path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths})
+
+
+@cache
+def built(key: str) -> Template:
+    """A template as it is sent."""
+    folder = reading().folder
+    source = folder.templates[key]
+    layout = folder.layouts[source.layout] if source.layout else None
+    return build(BuildJob(key, source, layout, folder.partials), ENGINES)
+
+
+def rendered(key: str, locale: str, user: dict[str, Any] | None = None) -> dict[Channel, dict[str, Any]]:
+    """The parts of all channels with sample data, for the sample's user or another one."""
+    folder = reading().folder
+    sample, brand = folder.templates[key].sample, folder.brand
+    assert brand is not None
+    job = RenderJob(
+        template=built(key),
+        channels=CHANNELS,
+        data=sample.data,
+        user={**sample.user, "locale": locale} if user is None else user,
+        locale=locale,
+        zone=sample.user.get("zone", "UTC"),
+        at_ms=AT_MS,
+        brand=brand,
+    )
+    done = render_job(job, ENGINES)
+    assert not done.errors
+    assert done.locale == locale
+    return done.parts
