@@ -9,12 +9,14 @@ import msgspec
 
 
 class Recipient(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
-    """A user by id, or an inline recipient by contact (never both)."""
+    """A user by id, or an inline recipient by contact (never both). `attributes` are what templates read of the latter
+    beside that."""
 
     user_id: str = ""
     contacts: dict[str, str] | None = None
     locale: str = ""
     zone: str = ""
+    attributes: dict[str, Any] | None = None
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):

@@ -167,4 +167,5 @@ def inline(recipient: Recipient) -> User:
         locale=recipient.locale,
         zone=recipient.zone,
         devices=devices,
+        attributes=recipient.attributes or {},
     )

@@ -226,4 +226,4 @@ def _to(user: User | Recipient) -> Recipient:
         **{device.kind: device.token for device in user.devices},
     }  # fmt: skip
     contacts = {name: value for name, value in given.items() if value}
-    return Recipient(contacts=contacts, locale=user.locale, zone=user.zone)
+    return Recipient(contacts=contacts, locale=user.locale, zone=user.zone, attributes=user.attributes or None)

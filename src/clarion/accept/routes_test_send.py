@@ -1,0 +1,122 @@
+"""A test of a template: one message to one address, on the way of all others, marked for whoever gets it."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from clarion.accept.door import Door
+from clarion.accept.idempotency import HEADER, key_of
+from clarion.accept.quota import Headers
+from clarion.accept.routes_once import Remember, answer_once
+from clarion.accept.shapes import IdempotencyKey, Key, NotificationIn, NotificationOut, To
+from clarion.accept.worker import Taken
+from clarion.content.render import TEST_MARK
+from clarion.domain import ids
+from clarion.domain.channel import Channel
+from clarion.domain.errors import InvalidField, NotFound
+from clarion.domain.limits import ADDRESS_CHARS_MAX
+from clarion.domain.locales import LOCALE_CHARS_MAX
+from clarion.domain.template import TemplateVersion
+from clarion.journal.requests import Request
+from clarion.ports.control_content import Templates
+from clarion.ports.web import Call, Caller, Reply, Route
+
+_JSON: Final = msgspec.json.Encoder()
+_CONTACT: Final = {Channel.SMS: "phone"}
+"""Contacts that are not called as their channel is."""
+
+
+class SendTestIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to: a stored `user`, or an `address` of the channel. Data left out is the sample's; so is, for an address, what
+    the template reads of a user. `version` is the newest one, be it a draft, unless another is named."""
+
+    channel: Channel
+    address: Annotated[str, msgspec.Meta(min_length=1, max_length=ADDRESS_CHARS_MAX)] | None = None
+    user: Key | None = None
+    data: dict[str, Any] | None = None
+    locale: Annotated[str, msgspec.Meta(max_length=LOCALE_CHARS_MAX)] = ""
+    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    idempotency_key: IdempotencyKey | None = None
+
+
+class _Handlers:
+    def __init__(self, door: Door, templates: Templates) -> None:
+        self._door = door
+        self._templates = templates
+
+    async def send(self, call: Call) -> Reply:
+        body: SendTestIn = call.body
+        name, tenant = call.path["key"], call.caller.tenant
+        tested = await self._templates.version(tenant, name, body.version)
+        if tested is None:
+            raise NotFound("no such template" if body.version is None else "no such version of the template")
+
+        async def take(remember: Remember) -> Reply:
+            taken, headers = self._admit(call.caller, body, tested)
+            identity = ids.write(ids.NOTIFICATION_PREFIX, taken.notification_id)
+            answer = _JSON.encode(NotificationOut(identity, taken.status, taken.accepted_at))
+            await self._door.writer.take([taken], remember(answer))
+            return Reply(raw=answer, status=202, headers=headers)
+
+        return await answer_once(self._door, call, key_of(call.headers.get(HEADER), body.idempotency_key), take)
+
+    def _admit(self, caller: Caller, body: SendTestIn, tested: TemplateVersion) -> tuple[Taken, Headers]:
+        self._door.refuse_overload()
+        request = self._request(caller.tenant, body, tested)
+        headers = self._door.quotas.charge(caller, 1)
+        return self._door.stamp(caller.tenant, request), headers
+
+    def _request(self, tenant: str, body: SendTestIn, tested: TemplateVersion) -> Request:
+        sample = tested.source.sample
+        notification = NotificationIn(
+            to=_recipient(body, sample.user),
+            template=f"{tested.key}@{tested.version}",
+            channels=[body.channel],
+            data=sample.data if body.data is None else body.data,
+            metadata={TEST_MARK: "true"},
+        )
+        try:
+            request = self._door.checked(tenant, notification)
+        except InvalidField as error:
+            raise _named(error, body) from None
+        if body.user is not None:
+            return request
+        to = [msgspec.structs.replace(one, attributes=sample.user or None) for one in request.to]
+        return msgspec.structs.replace(request, to=to)
+
+
+def _recipient(body: SendTestIn, sample: dict[str, Any]) -> To:
+    if (body.address is None) == (body.user is None):
+        raise InvalidField("needs exactly one of address and user", field="address")
+    if body.user is not None:
+        if body.locale:
+            raise InvalidField("goes with an address only; a user has a locale", field="locale")
+        return To(user_id=body.user)
+    if body.channel is Channel.INAPP:
+        raise InvalidField("an inbox belongs to a user: name one", field="user")
+    locale = body.locale or _text(sample.get("locale"), LOCALE_CHARS_MAX)
+    contact = {_CONTACT.get(body.channel, body.channel.value): body.address}
+    return msgspec.convert({**contact, "locale": locale, "zone": _text(sample.get("zone"), 64)}, To)
+
+
+def _text(value: Any, chars_max: int) -> str:
+    return value if isinstance(value, str) and len(value) <= chars_max else ""
+
+
+def _named(error: InvalidField, body: SendTestIn) -> InvalidField:
+    """Return an error about a notification with the field of the test that it is about."""
+    field = error.field or ""
+    if field == "to" or field.startswith("to."):
+        field = "user" if body.user is not None else "address"
+    elif field == "channels":
+        field = "channel"
+    return InvalidField(error.detail, field=field or None, code=error.code)
+
+
+def routes(door: Door, templates: Templates) -> list[Route]:
+    """Return the endpoint of tests."""
+    do = _Handlers(door, templates)
+    return [
+        Route("POST", "/v1/templates/{key}/test", do.send, "content:write", "Send a template to an address, as a test",
+              body=SendTestIn, reply=NotificationOut, status=202, tag="templates"),
+    ]  # fmt: skip
