@@ -195,7 +195,11 @@ def test_shown_is_what_would_be_sent_escaped_where_that_is(home):
     home.put("/v1/templates/page", {"channels": {"email": {"subject": "{{ text }}", "html": "<p>{{ text }}</p>"}}})
     body = {"to": "ada", "template": "page", "data": {"text": "<b>"}}
     (would,) = home.post("/v1/notifications/explain", body)["recipients"]
-    assert one(would["channels"])["content"] == {"subject": "<b>", "html": "<p>&lt;b&gt;</p>"}
+    assert one(would["channels"])["content"] == {
+        "subject": "<b>",
+        "html": "<p>&lt;b&gt;</p>",
+        "text": "<b>",
+    }
 
 
 def test_an_explanation_is_about_few_recipients(home):
