@@ -188,7 +188,7 @@ class BoundedEnvironment(Environment):
             self.filters.update((name, of_text(self.filters[name])) for name in REWRITING)
         for name, function in self.filters.items():
             self.filters[name] = checked(name, function)
-        self.filters.update({name: localized.run for name, localized in LOCALIZED.items()})
+        self.filters.update(LOCALIZED)
 
     def error(self, exc: Any, msg: str | None = None, token: Any = None) -> None:
         """Raise an error of parsing; where an expression ended too early it stands by what follows."""

@@ -1,107 +1,52 @@
-"""Filters that speak the reader's language: `money`, `format_date` and their like, over `content/wording.py`.
+"""Filters that speak the reader's language: the formatters of `content/formatters.py`.
 
-They read `_locale`, `_zone` and `_at_ms` of what the render was given, never of what a template assigns.
+Locale, zone and time are those the render was given, never what a template assigns.
 """
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from liquid.context import RenderContext
 from liquid.exceptions import FilterArgumentError
 from liquid.filter import with_context
 from liquid.undefined import Undefined
 
-from clarion.content import wording
+from clarion.content.formatters import FORMATTERS, Formatter, Speech
 
-_LOCALE: Final = "en"
-_ZONE: Final = "UTC"
-
-
-def _money(value: object, currency: object, *, context: RenderContext) -> str:
-    return wording.money(value, currency, _locale(context))
+_SAMPLE_SPEECH: Final = Speech("en", "UTC", 0)
 
 
-def _number(value: object, *, context: RenderContext) -> str:
-    return wording.number(value, _locale(context))
+def speech_of(context: RenderContext) -> Speech:
+    """Return whom a render speaks to, found out once."""
+    held: dict[str, Any] = context.tag_namespace
+    if "speech" not in held:
+        held["speech"] = Speech.of(context.globals)
+    speech: Speech = held["speech"]
+    return speech
 
 
-def _percent(value: object, *, context: RenderContext) -> str:
-    return wording.percent(value, _locale(context))
+def try_literals(name: str, literals: Sequence[object]) -> None:
+    """Format a sample with the literal arguments of a filter. Raises `FilterArgumentError` when they cannot be."""
+    formatter = FORMATTERS[name]
+    _run(name, formatter, _SAMPLE_SPEECH, formatter.sample, literals)
 
 
-def _date(value: object, style: object = "medium", *, context: RenderContext) -> str:
-    return wording.date(value, style, _locale(context), _zone(context))
+def _run(name: str, formatter: Formatter, speech: Speech, value: object, arguments: Sequence[object]) -> str:
+    try:
+        return formatter.run(speech, value, *arguments)
+    except ValueError as error:
+        raise FilterArgumentError(f"{name}: {error}", token=None) from None
 
 
-def _time(value: object, style: object = "short", *, context: RenderContext) -> str:
-    return wording.time(value, style, _locale(context), _zone(context))
-
-
-def _datetime(value: object, style: object = "medium", *, context: RenderContext) -> str:
-    return wording.datetime(value, style, _locale(context), _zone(context))
-
-
-def _list(value: object, style: object = "and", *, context: RenderContext) -> str:
-    return wording.joined(value, style, _locale(context))
-
-
-def _relative(value: object, reference: object = None, *, context: RenderContext) -> str:
-    at_ms = context.globals.get("_at_ms") if reference is None else wording.instant_ms(reference)
-    if not isinstance(at_ms, int):
-        raise ValueError("there is no time to be relative to")
-    return wording.relative(value, at_ms, _locale(context))
-
-
-def _plural(value: object, locale: object = None, *, context: RenderContext) -> str:
-    return wording.plural(value, locale if isinstance(locale, str) else _locale(context))
-
-
-def _locale(context: RenderContext) -> str:
-    tag = context.globals.get("_locale")
-    return tag if isinstance(tag, str) else _LOCALE
-
-
-def _zone(context: RenderContext) -> str:
-    name = context.globals.get("_zone")
-    return name if isinstance(name, str) else _ZONE
-
-
-class Localized(NamedTuple):
-    """A filter with a value that it can always say, on which literal arguments are tried when a template is saved, and
-    whether it needs to know where the user is."""
-
-    run: Callable[..., str]
-    sample: object
-    zoned: bool = False
-
-
-def _spoken(name: str, run: Callable[..., str]) -> Callable[..., str]:
+def _spoken(name: str, formatter: Formatter) -> Callable[..., str]:
     @with_context
-    @wraps(run)
-    def spoken(value: object, *arguments: Any, context: RenderContext) -> str:
+    def spoken(value: object, *arguments: object, context: RenderContext) -> str:
         if isinstance(value, Undefined):
             str(value)  # raises, and says which name it is
-        try:
-            return run(value, *arguments, context=context)
-        except ValueError as error:
-            raise FilterArgumentError(f"{name}: {error}", token=None) from None
+        return _run(name, formatter, speech_of(context), value, arguments)
 
     return spoken
 
 
-LOCALIZED: Final = {
-    name: Localized(_spoken(name, run), sample, zoned)
-    for name, run, sample, zoned in (
-        ("money", _money, 0, False),
-        ("format_number", _number, 0, False),
-        ("format_percent", _percent, 0, False),
-        ("format_date", _date, 0, True),
-        ("format_time", _time, 0, True),
-        ("format_datetime", _datetime, 0, True),
-        ("format_list", _list, (), False),
-        ("relative_time", _relative, 0, False),
-        ("plural", _plural, 0, False),
-    )
-}
+LOCALIZED: Final = {name: _spoken(name, formatter) for name, formatter in FORMATTERS.items()}
 """The filters by the name that templates use."""

@@ -20,8 +20,9 @@ from liquid.template import BoundTemplate
 from liquid.token import Token
 
 from clarion.backends.liquid.bounded import BoundedContext, BoundedEnvironment, BoundedRange
-from clarion.backends.liquid.localized import LOCALIZED
+from clarion.backends.liquid.localized import try_literals
 from clarion.backends.liquid.scanning import place
+from clarion.content.formatters import FORMATTERS
 from clarion.ports.renderer import SyntaxProblem
 
 _SIGNATURES_MAX: Final = 256
@@ -78,14 +79,19 @@ def _check(expression: Expression, template: BoundTemplate, source: str) -> None
 
 
 def _check_arguments(used: Filter, template: BoundTemplate) -> None:
-    """Raise `TypeError` when the arguments do not fit, `LiquidError` when a localized filter cannot use literal ones."""
-    positional = [argument for argument in used.args if isinstance(argument, PositionalArgument)]
+    """Raise `TypeError` when the arguments do not fit, `LiquidError` when a formatter cannot use those that are literals."""
+    positional = [argument.value for argument in used.args if isinstance(argument, PositionalArgument)]
     named = {argument.name: None for argument in used.args if isinstance(argument, KeywordArgument)}
-    _signature(template.env.filters[used.name]).bind(None, *positional, **named)
-    localized = LOCALIZED.get(used.name)
-    if localized and not named and all(isinstance(argument.value, Literal) for argument in positional):
-        context = BoundedContext(template, globals={"_at_ms": 0})
-        localized.run(localized.sample, *(argument.value.evaluate(context) for argument in positional), context=context)
+    formatter = FORMATTERS.get(used.name)
+    if formatter is None:
+        _signature(template.env.filters[used.name]).bind(None, *positional, **named)
+        return
+    fewest, most = (count - 1 for count in formatter.arguments)
+    if named or not fewest <= len(positional) <= most:
+        raise TypeError(f"takes {fewest} argument" if fewest == most else f"takes {fewest} or {most} arguments")
+    if all(isinstance(value, Literal) for value in positional):
+        context = BoundedContext(template)
+        try_literals(used.name, [value.evaluate(context) for value in positional])
 
 
 @lru_cache(maxsize=_SIGNATURES_MAX)

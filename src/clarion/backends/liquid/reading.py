@@ -14,9 +14,10 @@ from liquid.expression import Expression
 from liquid.template import BoundTemplate
 
 from clarion.backends.liquid.bounded import BoundedContext
-from clarion.backends.liquid.localized import LOCALIZED
+from clarion.content.formatters import FORMATTERS
 from clarion.ports.renderer import Usage
 
+_ZONED: Final = frozenset(name for name, formatter in FORMATTERS.items() if formatter.zoned)
 _CONDITIONS: Final = (IfNode, UnlessNode, ConditionalBlockNode)
 _ITEMS: Final = "[]"
 _SAME_ITEMS: Final = frozenset(("compact", "reject", "reverse", "sort", "sort_natural", "uniq", "where"))
@@ -78,9 +79,7 @@ class _Reader:
         if isinstance(expression, Path):
             self._path(expression, bound, asked)
         if isinstance(expression, FilteredExpression):
-            self.uses_user |= any(
-                used.name in LOCALIZED and LOCALIZED[used.name].zoned for used in _filters(expression)
-            )
+            self.uses_user |= any(used.name in _ZONED for used in _filters(expression))
         for child in expression.children():
             optional = (
                 isinstance(expression, FilteredExpression) and child is expression.left and _has_default(expression)
