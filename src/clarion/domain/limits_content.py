@@ -84,9 +84,13 @@ INLINING_WORK_MAX: Final = 1_000_000
 FOLDER_FILES_MAX: Final = 20_000
 """Files of a folder of templates that the command line reads."""
 
-HANDLEBARS_COMPILE_CPU_MS_MAX: Final = 500
-HANDLEBARS_TAGS_MAX: Final = 1_000
-"""Tags of one part: each takes a tenth of a millisecond to parse and as long to compile."""
+HANDLEBARS_COMPILE_CPU_MS_MAX: Final = 400
+HANDLEBARS_TOKENS_MAX: Final = 5_000
+"""Names, signs and texts of one part: each takes about 50 us to parse and compile."""
+HANDLEBARS_BRANCHES_MAX: Final = 64
+"""Times `else if` of one block."""
+HANDLEBARS_WORK_CHARS_MAX: Final = 4 * 1024 * 1024
+"""Characters and items that the helpers of one render look at."""
 HANDLEBARS_MEMORY_BYTES_MAX: Final = 48 * 1024 * 1024
 """Memory of one JavaScript engine, for the templates it holds and the one it renders."""
 HANDLEBARS_STACK_BYTES_MAX: Final = 512 * 1024
@@ -115,3 +119,4 @@ XML_LEVELS_MAX: Final = 32
 """Levels of a translator's XML."""
 TRANSLATIONS_BYTES_MAX: Final = 4 * 1024 * 1024
 """A translator's file: source and target of all messages, with what stands around them."""
+BRAND_TEXT_CHARS_MAX: Final = 500

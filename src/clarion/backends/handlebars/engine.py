@@ -25,7 +25,7 @@ class HandlebarsRenderer:
 
     def usage(self, source: Any) -> Usage:
         """Return the names a source reads. Raises `SyntaxProblem`."""
-        read = [Template(text, self._sandboxes, html=False).reader.usage for text in texts(source)]
+        read = [Template(text, self._sandboxes, html=False).usage for text in texts(source)]
         return Usage(
             variables=tuple(dict.fromkeys(name for usage in read for name in usage.variables)),
             uses_user=any(usage.uses_user for usage in read),

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from clarion.backends.handlebars.sandbox import Problem
 from clarion.content.formatters import FORMATTERS, Speech
-from clarion.domain.limits import RENDER_DEPTH_MAX
 
 Node = Mapping[str, Any]
 """A node of handlebars.js's syntax tree."""
@@ -31,15 +30,13 @@ _ANYBODY: Final = Speech("en", "UTC", 0)
 
 def check(program: Node, *, html: bool) -> None:
     """Raise `Problem` with line and column for whatever a template may not have."""
-    for node, depth in _statements(program, 0):
-        if depth > RENDER_DEPTH_MAX:
-            raise fault(node, f"more than {RENDER_DEPTH_MAX} blocks in one another")
+    for node in _statements(program):
         if node["type"] in _REFUSED:
             raise fault(node, _REFUSED[node["type"]])
         if node["type"] == "MustacheStatement":
             if html and not node["escaped"]:
                 raise fault(node, "unescaped output is not allowed in HTML; write two braces")
-            _call(node, inline=True, depth=0)
+            _call(node, inline=True)
         elif node["type"] == "BlockStatement":
             _block(node)
 
@@ -50,15 +47,11 @@ def fault(node: Node, text: str) -> Problem:
     return Problem(text, start["line"], start["column"] + 1)
 
 
-def _statements(program: Node | None, depth: int) -> Iterator[tuple[Node, int]]:
-    """Yield every statement with the number of blocks around it; an `else if` is beside its `if`, not inside."""
-    if program is None:
-        return
-    level = depth - 1 if program.get("chained") else depth
-    for node in program["body"]:
-        yield node, level
-        yield from _statements(node.get("program"), level + 1)
-        yield from _statements(node.get("inverse"), level + 1)
+def _statements(program: Node | None) -> Iterator[Node]:
+    for node in program["body"] if program else ():
+        yield node
+        yield from _statements(node.get("program"))
+        yield from _statements(node.get("inverse"))
 
 
 def _block(node: Node) -> None:
@@ -71,12 +64,12 @@ def _block(node: Node) -> None:
         _path(node["path"])
         _no_named(node)
     elif name in BLOCKS:
-        _call(node, inline=False, depth=0)
+        _call(node, inline=False)
     else:
         raise fault(node, f"'{name}' is no block helper")
 
 
-def _call(node: Node, *, inline: bool, depth: int) -> None:
+def _call(node: Node, *, inline: bool) -> None:
     """Check a helper and its arguments, or a plain value."""
     _no_named(node)
     params, name = node["params"], node["path"].get("original")
@@ -90,11 +83,9 @@ def _call(node: Node, *, inline: bool, depth: int) -> None:
     fewest, most = _ARGUMENTS[name]
     if not fewest <= len(params) <= most:
         raise fault(node, f"'{name}' takes {fewest if fewest == most else f'{fewest} to {most}'} arguments")
-    if depth > RENDER_DEPTH_MAX:
-        raise fault(node, f"more than {RENDER_DEPTH_MAX} expressions in one another")
     for param in params:
         if param["type"] == "SubExpression":
-            _call(param, inline=True, depth=depth + 1)
+            _call(param, inline=True)
         elif param["type"] == "PathExpression":
             _path(param)
     _try(node, name, params)

@@ -52,6 +52,7 @@ def _joiner(pieces: list[str], slots: list[tuple[int, tuple[str, ...], int]], sl
 
     def render(context: Mapping[str, Any]) -> Any:
         out = pieces.copy()
+        chars = 0
         for index, path, line in slots:
             value: Any = context
             try:
@@ -60,7 +61,8 @@ def _joiner(pieces: list[str], slots: list[tuple[int, tuple[str, ...], int]], sl
             except (KeyError, TypeError, IndexError):
                 raise RenderError(f"{_missing(context, path)} is undefined (line {line})") from None
             if type(value) is str:
-                if unwanted(value):
+                chars += len(value)
+                if chars > RENDER_OUTPUT_BYTES_MAX or unwanted(value):
                     return slow(context)
                 if special is not None and special(value):
                     value = escape(value)

@@ -24,6 +24,30 @@
     return {[Symbol.match](text) { sticky.lastIndex = 0; return sticky.exec(text); }};
   });
 
+  // The parser copies all open blocks at each step, and who walks its tree descends into them: both are counted here.
+  const SIGNS = Handlebars.Parser.symbols_;
+  const depth = {};
+
+  lexer.lex = function () {
+    let token;
+    do { token = this.next(); } while (token === undefined);
+    depth.tokens += 1;
+    if (token === SIGNS.OPEN_BLOCK || token === SIGNS.OPEN_INVERSE) depth.blocks.push(0);
+    else if (token === SIGNS.OPEN_INVERSE_CHAIN && depth.blocks.length) depth.blocks[depth.blocks.length - 1] += 1;
+    else if (token === SIGNS.OPEN_ENDBLOCK) depth.blocks.pop();
+    else if (token === SIGNS.OPEN_SEXPR) depth.expressions += 1;
+    else if (token === SIGNS.CLOSE_SEXPR) depth.expressions -= 1;
+    else return depth.tokens > depth.most.tokens ? tooMuch(depth.most.tokens + ' names, signs and texts') : token;
+    if (depth.blocks.length > depth.most.levels) tooMuch(depth.most.levels + ' blocks in one another');
+    if (depth.blocks[depth.blocks.length - 1] > depth.most.branches) tooMuch(depth.most.branches + ' branches of one condition');
+    if (depth.expressions > depth.most.levels) tooMuch(depth.most.levels + ' expressions in one another');
+    return token;
+  };
+
+  function tooMuch(what) {
+    throw new Problem('more than ' + what, lexer.yylloc.first_line, lexer.yylloc.first_column + 1);
+  }
+
   Handlebars.Parser.parseError = function (text, hash) {
     const at = lexer.yylloc || {};
     const lexical = hash.token === null;
@@ -33,7 +57,8 @@
 
   let parsed = {};
 
-  function parse(source) {
+  function parse(source, most) {
+    Object.assign(depth, {most: JSON.parse(most), tokens: 0, blocks: [], expressions: 0});
     try {
       if (parsed.source !== source) parsed = {source, ast: Handlebars.parse(source)};
       return parsed.ast;
@@ -163,7 +188,10 @@
   function text(item) {
     if (typeof item === 'string') return item;
     if (item === null || item === undefined) return '';
-    if (Array.isArray(item)) return item.map(text).join(',');
+    if (Array.isArray(item)) {
+      spend(item.length);
+      return item.map(text).join(',');
+    }
     if (typeof item === 'object') throw new Problem('a map cannot be printed; name one of its fields');
     return String(item);
   }
@@ -176,7 +204,19 @@
 
   function grow(chars) {
     run.chars += chars;
-    if (run.chars > run.limits.chars) throw new Problem('output limit reached');
+    if (run.chars > run.most.chars) throw new Problem('output limit reached');
+  }
+
+  // The engine looks at its clock between steps, however long one of them takes.
+  function spend(chars) {
+    run.work += chars;
+    if (run.work > run.most.work) throw new Problem('the template takes too much time');
+  }
+
+  function spent(item) {
+    const plain = text(item);
+    spend(plain.length);
+    return plain;
   }
 
   // ---- helpers --------------------------------------------------------------------------------------------------------------
@@ -185,22 +225,33 @@
     return !item || (Array.isArray(item) && item.length === 0);
   }
 
+  function same(left, right) {
+    if (typeof left === 'string') spend(left.length);
+    return left === right;
+  }
+
   function compare(left, right, options) {
     if (left === undefined || left === null || right === undefined || right === null) return NaN;
     if (typeof left !== typeof right || !['number', 'string'].includes(typeof left)) {
       fail('numbers or texts are compared with their like', options.loc);
     }
+    if (typeof left === 'string') spend(left.length);
     return left < right ? -1 : left > right ? 1 : 0;
   }
 
-  function loop(items, options) {
-    const keys = Array.isArray(items) ? null : Object.keys(items);
+  function keysOf(item) {
+    const keys = Object.keys(item);
+    spend(keys.length);
+    return keys;
+  }
+
+  function loop(items, keys, options) {
     const count = keys ? keys.length : items.length;
     const frame = Handlebars.createFrame(options.data);
     const parts = [];
     let chars = 0;
     run.loops += count;
-    if (run.loops > run.limits.loops) fail('loop limit reached', options.loc);
+    if (run.loops > run.most.loops) fail('loop limit reached', options.loc);
     for (let i = 0; i < count; i++) {
       const key = keys ? keys[i] : i;
       frame.key = key;
@@ -209,7 +260,7 @@
       frame.last = i === count - 1;
       const part = options.fn(items[key], {data: frame, blockParams: [items[key], key]});
       chars += part.length;
-      if (chars > run.limits.chars) fail('output limit reached', options.loc);
+      if (chars > run.most.chars) fail('output limit reached', options.loc);
       parts.push(part);
     }
     return parts.join('');
@@ -223,19 +274,19 @@
     },
     each(items, options) {
       if (items !== null && items !== undefined && typeof items !== 'object') fail('each: neither a list nor a map', options.loc);
-      if (empty(items) || !Object.keys(items).length) return options.inverse(this);
-      return loop(items, options);
+      const keys = empty(items) || Array.isArray(items) ? null : keysOf(items);
+      return empty(items) || (keys && !keys.length) ? options.inverse(this) : loop(items, keys, options);
     },
     section(item, options) {
       if (empty(item)) return options.inverse(this);
-      if (Array.isArray(item)) return loop(item, options);
+      if (Array.isArray(item)) return loop(item, null, options);
       return options.fn(item === true ? this : item);
     },
     lookup(holder, key) { return root.$own(holder, key); },
     found(holder, key, options) { return root.$need(holder, key, "lookup: '" + text(key) + "'", options.loc.start.line); },
     default(item, other) { return item === undefined || item === null || item === false || item === '' ? other : item; },
-    eq(left, right) { return left === right; },
-    ne(left, right) { return left !== right; },
+    eq(left, right) { return same(left, right); },
+    ne(left, right) { return !same(left, right); },
     lt(left, right, options) { return compare(left, right, options) < 0; },
     gt(left, right, options) { return compare(left, right, options) > 0; },
     and(...items) { return items.slice(0, -1).every((item) => !empty(item)); },
@@ -243,26 +294,34 @@
     not(item) { return empty(item); },
     size(item) {
       if (item === null || item === undefined) return 0;
-      return typeof item === 'object' ? Object.keys(item).length : text(item).length;
+      if (Array.isArray(item)) return item.length;
+      return typeof item === 'object' ? keysOf(item).length : text(item).length;
     },
-    upcase(item) { return item === undefined ? item : text(item).toUpperCase(); },
-    downcase(item) { return item === undefined ? item : text(item).toLowerCase(); },
+    upcase(item) { return item === undefined ? item : spent(item).toUpperCase(); },
+    downcase(item) { return item === undefined ? item : spent(item).toLowerCase(); },
     // Formatted outside, after the render: leaves a mark.
     later(name, ...rest) {
       const options = rest.pop();
-      return OPEN + (run.later.push([name, options.loc.start.line, rest]) - 1) + CLOSE;
+      return OPEN + (run.later.push(asked(name, rest, options.loc)) - 1) + CLOSE;
     },
     // Formatted outside, and needed to go on: known from before, or asked for and rendered again.
     now(name, ...rest) {
       const options = rest.pop();
       if (rest[0] === undefined) return undefined;
-      const key = JSON.stringify([name, ...rest]);
+      const key = asked(name, rest, null);
       const known = formatted.get(run.scope + key);
       if (known !== undefined) return known;
-      run.wanted.set(key, [name, options.loc.start.line, rest]);
+      run.wanted.set(key, asked(name, rest, options.loc));
       return '';
     },
   };
+
+  function asked(name, rest, loc) {
+    const call = JSON.stringify([name, loc ? loc.start.line : 0, rest]);
+    spend(call.length);
+    return call;
+  }
+
   Handlebars.helpers = Object.create(null);
   const knownHelpers = Object.create(null);
   for (const name of Object.keys(helpers)) {
@@ -283,10 +342,10 @@
 
   const templates = new Map();
 
-  root.$parse = (source) => told(() => JSON.stringify(parse(source)));
+  root.$parse = (source, most) => told(() => JSON.stringify(parse(source, most)));
 
-  root.$compile = (source, late) => told(() => {
-    const ast = parse(source);
+  root.$compile = (source, most, late) => told(() => {
+    const ast = parse(source, most);
     parsed = {};
     const {stacked} = marked(ast, JSON.parse(late));
     return Handlebars.precompile(ast, {knownHelpers, knownHelpersOnly: true, compat: stacked});
@@ -305,10 +364,11 @@
   };
 
   // `scope` is whom the text speaks to: what was formatted for others is not known here.
-  root.$render = (id, html, context, scope, chars, loops) => told(() => {
-    Object.assign(run, {html, scope, chars: 0, loops: 0, later: [], wanted: new Map(), limits: {chars, loops}});
+  root.$render = (id, html, context, scope, chars, loops, work) => told(() => {
+    Object.assign(run, {html, scope, chars: 0, loops: 0, work: 0, later: [], wanted: new Map(), most: {chars, loops, work}});
     const output = templates.get(id)(JSON.parse(context));
     if (!run.later.length && !run.wanted.size) return output;
-    return output + CALLS + JSON.stringify([[...run.wanted], run.later]);
+    const wanted = [...run.wanted].map(([key, call]) => '[' + JSON.stringify(key) + ',' + call + ']');
+    return output + CALLS + '[[' + wanted.join(',') + '],[' + run.later.join(',') + ']]';
   });
 })(globalThis);

@@ -19,9 +19,22 @@ from clarion.backends.handlebars.plain import bounded, escape
 from clarion.backends.handlebars.reading import Reader
 from clarion.backends.handlebars.sandbox import Code, Problem, Sandbox, Sandboxes
 from clarion.content.formatters import FORMATTERS, Speech
-from clarion.domain.limits import RENDER_CPU_MS_MAX, RENDER_LOOP_MAX, RENDER_OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX
-from clarion.domain.limits_content import HANDLEBARS_FORMATTED_MAX, HANDLEBARS_ROUNDS_MAX, HANDLEBARS_TAGS_MAX
-from clarion.ports.renderer import RenderError, SyntaxProblem
+from clarion.domain.limits import (
+    RENDER_CPU_MS_MAX,
+    RENDER_DEPTH_MAX,
+    RENDER_LOOP_MAX,
+    RENDER_OUTPUT_BYTES_MAX,
+    TEMPLATE_BYTES_MAX,
+)
+from clarion.domain.limits_content import (
+    HANDLEBARS_BRANCHES_MAX,
+    HANDLEBARS_COMPILE_CPU_MS_MAX,
+    HANDLEBARS_FORMATTED_MAX,
+    HANDLEBARS_ROUNDS_MAX,
+    HANDLEBARS_TOKENS_MAX,
+    HANDLEBARS_WORK_CHARS_MAX,
+)
+from clarion.ports.renderer import RenderError, SyntaxProblem, Usage
 
 _OPEN: Final = "\ufdd0"
 _CLOSE: Final = "\ufdd1"
@@ -29,6 +42,10 @@ _CALLS: Final = "\ufdd3"
 _UNWANTED: Final = re.compile(f"[{UNWANTED}]")
 _DELIMITERS: Final = re.compile(r"\{\{~?=")
 _FORMATTERS: Final = msgspec.json.encode(list(FORMATTERS)).decode()
+_MOST: Final = msgspec.json.encode(
+    {"tokens": HANDLEBARS_TOKENS_MAX, "levels": RENDER_DEPTH_MAX, "branches": HANDLEBARS_BRANCHES_MAX}
+).decode()
+_LIMITS: Final = (RENDER_OUTPUT_BYTES_MAX, RENDER_LOOP_MAX, HANDLEBARS_WORK_CHARS_MAX)
 _NS_PER_MS: Final = 1_000_000
 
 _ids = count(1)
@@ -61,32 +78,37 @@ class Template:
         self._sandboxes = sandboxes
         self._html = html
 
-    @cached_property
-    def reader(self) -> Reader:
+    @property
+    def usage(self) -> Usage:
         """What the source reads. Raises `SyntaxProblem`."""
-        try:
-            tree = msgspec.json.decode(self._sandboxes.mine().call("parse", self._source))
-            check(tree, html=self._html)
-            return Reader(tree)
-        except Problem as problem:
-            raise SyntaxProblem(problem.text, problem.line, problem.column) from None
-        except RecursionError:
-            raise SyntaxProblem("the template is nested too deeply") from None
+        return self._read(_Deadline(HANDLEBARS_COMPILE_CPU_MS_MAX)).usage
 
     @cached_property
     def code(self) -> Code:
         """What a sandbox loads. Raises `SyntaxProblem`."""
-        reader = self.reader
-        try:
-            text = self._sandboxes.mine().call("compile", self._source, _FORMATTERS)
-        except Problem as problem:
-            raise SyntaxProblem(problem.text, problem.line, problem.column) from None
+        deadline = _Deadline(HANDLEBARS_COMPILE_CPU_MS_MAX)
+        reader = self._read(deadline)
+        text = self._compiler("compile", deadline, _FORMATTERS)
         return Code(next(_ids), text, None if reader.roots is None else frozenset(reader.roots), reader.timed)
+
+    def _read(self, deadline: "_Deadline") -> Reader:
+        tree = msgspec.json.decode(self._compiler("parse", deadline))
+        try:
+            check(tree, html=self._html)
+        except Problem as problem:
+            raise _refused(problem) from None
+        return Reader(tree)
+
+    def _compiler(self, name: str, deadline: "_Deadline", *arguments: str) -> str:
+        try:
+            return self._sandboxes.mine().call(name, self._source, _MOST, *arguments, cpu_ms=deadline.left_ms())
+        except Problem as problem:
+            raise _refused(problem) from None
 
     def render(self, context: Mapping[str, Any]) -> str:
         """Return the rendered text. Raises `RenderError`."""
         try:
-            return bounded(self._rendered(context, Speech.of(context), _Deadline()))
+            return bounded(self._rendered(context, Speech.of(context), _Deadline(RENDER_CPU_MS_MAX)))
         except Problem as problem:
             raise RenderError(f"{problem} (line {problem.line})" if problem.line else str(problem)) from None
 
@@ -96,8 +118,7 @@ class Template:
         payload = encode(context, self.code.roots)
         scope = f"{speech.locale} {speech.zone} {speech.at_ms if self.code.timed else ''} "
         for _ in range(HANDLEBARS_ROUNDS_MAX):
-            limits = (RENDER_OUTPUT_BYTES_MAX, RENDER_LOOP_MAX)
-            answer = sandbox.call("render", number, self._html, payload, scope, *limits, cpu_ms=deadline.left_ms())
+            answer = sandbox.call("render", number, self._html, payload, scope, *_LIMITS, cpu_ms=deadline.left_ms())
             text, mark, asked = answer.rpartition(_CALLS)
             if not mark:
                 return answer
@@ -118,10 +139,10 @@ class Template:
 
 
 class _Deadline:
-    """When a render has used up its time."""
+    """When this thread has used up its time for something."""
 
-    def __init__(self) -> None:
-        self._end_ns = thread_time_ns() + RENDER_CPU_MS_MAX * _NS_PER_MS
+    def __init__(self, cpu_ms: int) -> None:
+        self._end_ns = thread_time_ns() + cpu_ms * _NS_PER_MS
 
     def left_ms(self) -> float:
         """Return what is left. Raises `Problem` when that is nothing."""
@@ -147,12 +168,14 @@ def _format(call: Call, speech: Speech, deadline: _Deadline) -> str:
 def _refuse(source: str) -> None:
     if len(source) > TEMPLATE_BYTES_MAX:
         raise SyntaxProblem(f"the template is longer than {TEMPLATE_BYTES_MAX} characters")
-    if source.count("{{") > HANDLEBARS_TAGS_MAX:
-        raise SyntaxProblem(f"the template has more than {HANDLEBARS_TAGS_MAX} tags")
     if found := _UNWANTED.search(source):
         raise _at(source, found.start(), f"the character U+{ord(found[0]):04X} is not allowed")
     if found := _DELIMITERS.search(source):
         raise _at(source, found.start(), "delimiters cannot be changed")
+
+
+def _refused(problem: Problem) -> SyntaxProblem:
+    return SyntaxProblem(problem.text, problem.line, problem.column)
 
 
 def _at(source: str, position: int, text: str) -> SyntaxProblem:
