@@ -46,10 +46,10 @@ class _Handlers:
     async def diff(self, call: Call) -> Reply:
         tenant, name = call.caller.tenant, call.path["key"]
         before, after = (_asked(call, side.name) for side in _SIDES)
+        new = await self._one(call, after)
         old = await (self._templates.current(tenant, name) if before is None else self._one(call, before))
         if old is None:
             raise InvalidField("is needed, as no version is current", field="from")
-        new = await self._one(call, after)
         return Reply(DiffView(name, old.version, new.version, changes(old.source, new.source)))
 
     async def publish(self, call: Call) -> Reply:

@@ -1,0 +1,273 @@
+"""Templates over the API: what is stored, what a version says of itself, and that a refusal leaves nothing behind."""
+
+import msgspec
+import pytest
+
+from clarion.domain.errors import CallerError, Conflict, InvalidField, NotFound
+from clarion.domain.template import Layout, Partial
+from tests.contract.controls import House, migrated
+
+PATH = "/v1/templates/hello"
+HELLO = {
+    "description": "Says hello",
+    "channels": {"sms": {"body": "{% t greeting %} {{ order.number }}"}},
+    "locales": {
+        "en": {"messages": {"greeting": "Hi"}},
+        "pt_br": {
+            "messages": {"greeting": "Oi"},
+            "channels": {"sms": {"body": "{% t greeting %}! {{ order.number }}"}},
+        },
+    },
+    "sample": {"data": {"order": {"number": "A-1"}}},
+}
+SCHEMA = {
+    "type": "object",
+    "properties": {"order": {"type": "object", "properties": {"number": {"type": "number"}}, "required": ["number"]}},
+    "required": ["order"],
+}
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return migrated(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture
+async def house(empty, tmp_path):
+    house = House.copy_of(empty, tmp_path)
+    yield house
+    await house.close()
+
+
+async def refused(house, body, **query):
+    """What a template is refused for; nothing of it is stored."""
+    with pytest.raises(CallerError) as error:
+        await house.call("PUT", "/v1/templates/refused", body, **query)
+    assert (await house.say("GET", "/v1/templates"))["data"] == []
+    return error.value.status, error.value.field, error.value.code
+
+
+async def put(house, body=HELLO, **query):
+    return await house.say("PUT", PATH, body, **query)
+
+
+def sent(house):
+    house.directory.revision()
+    template = house.directory.template("acme", "hello")
+    return template and (template.version, template.parts)
+
+
+async def test_a_stored_template_says_what_it_is_and_is_sent(house):
+    shown = await put(house, note="first")
+    assert shown == await house.say("GET", PATH)
+    assert (shown["key"], shown["version"], shown["status"], shown["current"]) == ("hello", 1, "published", True)
+    assert (shown["created_by"], shown["published_by"], shown["note"]) == ("key", "key", "first")
+    assert shown["created_at"] == shown["published_at"] == "2023-11-14T22:13:20Z"
+    assert shown["channels"] == HELLO["channels"] and shown["sample"] == HELLO["sample"]
+    assert shown["locales"]["pt-BR"]["messages"] == {"greeting": "Oi"}
+    assert (shown["variables"], shown["inferred"], shown["warnings"]) == (["order"], True, [])
+    assert shown["schema"]["properties"]["order"]["required"] == ["number"]
+    assert sent(house) == (1, {"sms": {"body": "Hi {{ order.number }}"}})
+
+
+async def test_a_draft_is_sent_to_nobody_until_it_is_published(house):
+    draft = await put(house, publish="false")
+    assert (draft["version"], draft["status"], draft["current"]) == (1, "draft", False)
+    assert (draft["published_at"], draft["published_by"], sent(house)) == (None, None, None)
+    assert await house.say("GET", PATH) == await house.say("GET", PATH, version="draft") == draft
+    published = await house.say("POST", f"{PATH}/publish", {"note": "go"})
+    assert (published["version"], published["current"], published["note"]) == (1, True, "go")
+    with pytest.raises(NotFound):
+        await house.call("GET", PATH, version="draft")
+    changed = await put(house, HELLO | {"description": "Says it again"}, publish="false")
+    assert (changed["version"], sent(house)[0]) == (2, 1)
+    assert (await house.say("GET", PATH))["version"] == 1
+    assert await house.say("GET", PATH, version="draft") == changed == await house.say("GET", PATH, version="2")
+    assert await house.say("GET", f"{PATH}/versions/2") == changed
+
+
+async def test_going_back_is_at_once_and_by_who_asked(house):
+    for body in ("one", "two", "three"):
+        await put(house, {"channels": {"sms": {"body": body}}})
+    back = await house.say("POST", f"{PATH}/rollback")
+    assert (back["version"], back["status"], back["current"]) == (2, "published", True)
+    assert sent(house) == (2, {"sms": {"body": "two"}})
+    assert (await house.say("POST", f"{PATH}/rollback", {"note": "further"}))["note"] == "further"
+    with pytest.raises(Conflict) as nowhere:
+        await house.call("POST", f"{PATH}/rollback")
+    assert nowhere.value.code == "nothing_to_roll_back_to"
+    assert (await house.say("POST", f"{PATH}/rollback", {"version": 3}))["current"]
+    listed = (await house.say("GET", f"{PATH}/versions"))["data"]
+    assert [(one["version"], one["current"]) for one in listed] == [(3, True), (2, False), (1, False)]
+    assert sent(house)[0] == 3
+
+
+async def test_a_draft_cannot_be_gone_back_to_and_no_version_but_those_there_are(house):
+    await put(house)
+    await put(house, publish="false")
+    with pytest.raises(Conflict) as draft:
+        await house.call("POST", f"{PATH}/rollback", {"version": 2})
+    assert (draft.value.field, draft.value.code) == ("version", "not_published")
+    for verb in ("publish", "rollback"):
+        with pytest.raises(NotFound):
+            await house.call("POST", f"{PATH}/{verb}", {"version": 9})
+        with pytest.raises(NotFound):
+            await house.call("POST", f"/v1/templates/nobody/{verb}")
+    for target in ("/v1/templates/nobody", "/v1/templates/nobody/versions", f"{PATH}/versions/9"):
+        with pytest.raises(NotFound):
+            await house.call("GET", target)
+    with pytest.raises(NotFound):
+        await house.call("GET", f"{PATH}/diff", to="9")
+    assert sent(house)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "query", "field"),
+    [
+        ("", {"version": "newest"}, "version"),
+        ("/versions/x", {}, "version"),
+        ("/versions/1234567890123", {}, "version"),
+        ("/versions", {"after": "WyJ4Il0"}, "after"),
+        ("/versions", {"limit": "0"}, "limit"),
+        ("/diff", {"from": "-1"}, "from"),
+        ("/diff", {"to": "²"}, "to"),
+    ],
+)
+async def test_what_is_no_version_is_named(house, target, query, field):
+    await put(house)
+    with pytest.raises(InvalidField) as error:
+        await house.call("GET", f"{PATH}{target}", **query)
+    assert error.value.field == field
+
+
+async def test_versions_are_walked_page_by_page(house):
+    for number in range(5):
+        await put(house, {"channels": {"sms": {"body": str(number)}}})
+    seen, query = [], {"limit": "2"}
+    while query:
+        page = await house.say("GET", f"{PATH}/versions", **query)
+        seen += [one["version"] for one in page["data"]]
+        query = page["next"] and {"limit": "2", "after": page["next"]}
+    assert seen == [5, 4, 3, 2, 1]
+
+
+async def test_a_diff_goes_field_by_field(house):
+    await put(house, {"channels": {"sms": {"body": "one\ntwo\nthree"}}, "text": "t"})
+    after = {"channels": {"sms": {"body": "one\n2\nthree"}, "inapp": {"title": "x"}}, "variables": {"type": "object"}}
+    await put(house, after, publish="false")
+    diff = await house.say("GET", f"{PATH}/diff")
+    assert (diff["from"], diff["to"]) == (1, 2)
+    assert [(one["field"], one["kind"]) for one in diff["changes"]] == [
+        ("channels.inapp.title", "added"), ("channels.sms.body", "changed"), ("text", "removed"), ("variables", "added"),
+    ]  # fmt: skip
+    assert diff["changes"][1]["lines"] == ["@@ -1,3 +1,3 @@", " one", "-two", "+2", " three"]
+    back = await house.say("GET", f"{PATH}/diff", **{"from": "2", "to": "1"})
+    assert back["changes"][0] == {"field": "channels.inapp.title", "kind": "removed", "lines": ["@@ -1 +0,0 @@", "-x"]}
+    assert (await house.say("GET", f"{PATH}/diff", **{"from": "2", "to": "2"}))["changes"] == []
+
+
+async def test_versions_are_built_again_with_the_layout_of_now(house):
+    definitions = house.control.definitions
+    frame = "<html><body>{} {{{{ content }}}}{{% partial foot %}}</body></html>"
+    body = {"channels": {"email": {"subject": "s", "html": "<p>x</p>"}}, "layout": "frame"}
+    assert await refused(house, body) == (422, "layout", "unknown_layout")
+    await definitions.put("acme", Partial.KIND, "foot", msgspec.json.encode(Partial("<i>{% partial toe %}</i>")))
+    await definitions.put("acme", Partial.KIND, "toe", msgspec.json.encode(Partial("toe")))
+    await definitions.put("acme", Layout.KIND, "frame", msgspec.json.encode(Layout(html=frame.format("old"))))
+    await put(house, body)
+    assert "old" in sent(house)[1]["email"]["html"] and "<i>toe</i>" in sent(house)[1]["email"]["html"]
+    await put(house, HELLO)
+    await definitions.put("acme", Layout.KIND, "frame", msgspec.json.encode(Layout(html=frame.format("new"))))
+    await house.call("POST", f"{PATH}/rollback")
+    assert "new" in sent(house)[1]["email"]["html"]
+    await put(house, HELLO)
+    await definitions.remove("acme", Layout.KIND, "frame")
+    with pytest.raises(InvalidField) as gone:
+        await house.call("POST", f"{PATH}/rollback", {"version": 1})
+    assert (gone.value.field, sent(house)[0]) == ("layout", 3)
+
+
+async def test_who_asks_for_more_variables_is_warned(house):
+    await put(house, {"channels": {"sms": {"body": "{{ order.number }}"}}})
+    more = {"channels": {"sms": {"body": "{{ order.number }} {{ order.total }} {{ name }}"}}}
+    assert (await put(house, more, publish="false"))["warnings"] == []
+    published = await house.say("POST", f"{PATH}/publish")
+    assert [(one["code"], one["field"]) for one in published["warnings"]] == [
+        ("new_variable", "data.name"), ("new_variable", "data.order.total"),
+    ]  # fmt: skip
+    assert (await house.say("POST", f"{PATH}/rollback"))["warnings"] == []
+
+
+async def test_a_sample_that_lacks_something_is_told_of(house):
+    shown = await put(house, HELLO | {"sample": {"data": {"order": {}}}})
+    assert [(one["code"], one["field"]) for one in shown["warnings"]] == [
+        ("sample_mismatch", "sample.data.order.number")
+    ]  # fmt: skip
+
+
+async def test_a_declared_schema_is_shown_and_rules(house):
+    shown = await put(house, HELLO | {"variables": SCHEMA, "sample": {"data": {"order": {"number": 1}}}})
+    assert (shown["schema"], shown["inferred"], shown["variables"]) == (SCHEMA, False, ["order"])
+    assert house.directory.template("acme", "hello").schema == SCHEMA
+
+
+BAD = {
+    "undeclared": ({"variables": {"properties": {"orders": {}}}}, "channels.sms.body", "undeclared_variable"),
+    "no schema": ({"variables": {"type": "nonsense"}}, "variables.type", "invalid_schema"),
+    "no object": ({"variables": {"type": "string"}}, "variables.type", "invalid_schema"),
+    "remote reference": ({"variables": {"$ref": "https://example.com/x.json"}}, "variables", "invalid_schema"),
+    "backtracking": (
+        {"variables": {"properties": {"order": {"pattern": r"(a+)\1"}}}}, "variables.properties.order.pattern",
+        "invalid_schema",
+    ),
+    "large schema": ({"variables": {"description": "x" * 70_000}}, "variables", "invalid_schema"),
+    "ill-typed sample": ({"variables": SCHEMA}, "sample.data.order.number", "sample_mismatch"),
+    "unknown locale": ({"locales": {"xx-YY": {}}}, "locales.xx-YY", "unknown_locale"),
+    "own locale": ({"locale": "klingon"}, "locale", "unknown_locale"),
+    "locale twice": ({"locales": {"pt-BR": {}, "pt_BR": {}}}, "locales.pt_BR", "invalid_field"),
+    "missing message": ({"locales": {}}, "channels.sms.body", None),
+    "message key": ({"locales": {"en": {"messages": {"a b": "x"}}}}, "locales.en.messages.a b", "invalid_field"),
+    "no other": ({"locales": {"en": {"messages": {"n": {"one": "x"}}}}}, "locales.en.messages.n", "invalid_field"),
+    "header": (
+        {"channels": {"email": {"subject": "a\r\nBcc: b", "text": "t"}}}, "channels.email.subject", "invalid_field",
+    ),
+    "header of a locale": (
+        {"channels": {"push": {"title": "a"}}, "locales": {"de": {"channels": {"push": {"title": "a\nb"}}}}},
+        "locales.de.channels.push.title", "invalid_field",
+    ),
+    "syntax": ({"channels": {"sms": {"body": "a\n {{ x"}}, "locales": {}}, "channels.sms.body", "template_syntax"),
+    "category": ({"category": "nope"}, "category", "unknown_category"),
+    "large sample": ({"sample": {"data": {"x": "y" * 70_000}}}, "sample.data", "invalid_field"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_bad_input_names_its_field_and_stores_nothing(house, name):
+    change, field, code = BAD[name]
+    status, named, said = await refused(house, HELLO | change)
+    assert (status, named) == (422, field)
+    assert code in (None, said)
+    await put(house)
+    before = await house.say("GET", "/v1/templates")
+    with pytest.raises(InvalidField):
+        await put(house, HELLO | change)
+    assert await house.say("GET", "/v1/templates") == before
+
+
+async def test_flags_notes_and_engines_are_checked(house):
+    assert (await refused(house, HELLO, publish="maybe"))[1] == "publish"
+    assert (await refused(house, HELLO, note="x" * 1_001))[1] == "note"
+    with pytest.raises(msgspec.ValidationError):
+        await put(house, HELLO | {"engine": "jinja"})
+    with pytest.raises(msgspec.ValidationError):
+        await put(house, HELLO | {"colour": "red"})
+
+
+async def test_another_tenant_sees_no_version(house):
+    await put(house)
+    for target in (PATH, f"{PATH}/versions", f"{PATH}/versions/1", f"{PATH}/diff"):
+        with pytest.raises(NotFound):
+            await house.call("GET", target, tenant="other")
+    for verb in ("publish", "rollback"):
+        with pytest.raises(NotFound):
+            await house.call("POST", f"{PATH}/{verb}", tenant="other")
