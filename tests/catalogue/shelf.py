@@ -11,6 +11,7 @@ from clarion.content.compiled import render_job
 from clarion.content.files.reading import Reading
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
+from clarion.domain.template import Sample, Source
 from clarion.ports.drafting import BuildJob, RenderJob
 
 ROOT: Final = Path(clarion.__file__).parent / "catalogue"
@@ -32,19 +33,33 @@ def reading() -> Reading:
 @cache
 def built(key: str) -> Template:
     """A template as it is sent."""
+    return built_of(key, reading().folder.templates[key])
+
+
+def built_of(key: str, source: Source) -> Template:
+    """What a source becomes with the layouts and partials that are here."""
     folder = reading().folder
-    source = folder.templates[key]
     layout = folder.layouts[source.layout] if source.layout else None
     return build(BuildJob(key, source, layout, folder.partials), ENGINES)
 
 
 def rendered(key: str, locale: str, user: dict[str, Any] | None = None) -> dict[Channel, dict[str, Any]]:
     """The parts of all channels with sample data, for the sample's user or another one."""
-    folder = reading().folder
-    sample, brand = folder.templates[key].sample, folder.brand
+    return _rendered(built(key), reading().folder.templates[key].sample, locale, user)
+
+
+def rendered_of(key: str, source: Source, locale: str) -> dict[Channel, dict[str, Any]]:
+    """The same of a changed source."""
+    return _rendered(built_of(key, source), source.sample, locale, None)
+
+
+def _rendered(
+    template: Template, sample: Sample, locale: str, user: dict[str, Any] | None
+) -> dict[Channel, dict[str, Any]]:
+    brand = reading().folder.brand
     assert brand is not None
     job = RenderJob(
-        template=built(key),
+        template=template,
         channels=CHANNELS,
         data=sample.data,
         user={**sample.user, "locale": locale} if user is None else user,

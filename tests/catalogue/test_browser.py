@@ -5,11 +5,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from clarion.domain.channel import Channel
+from clarion.domain.template import Translation
 from tests.catalogue.browser import CHROMIUM, Page, browser
-from tests.catalogue.shelf import KEYS, LOCALES, rendered
+from tests.catalogue.shelf import KEYS, LOCALES, reading, rendered, rendered_of
 
 pytestmark = [
     pytest.mark.e2e,
@@ -72,12 +74,14 @@ def test_the_card_is_dark_for_those_who_prefer_it(page: Page):
 
 
 def test_the_layout_reads_from_right_to_left(page: Page):
-    html = rendered("order-shipped", "en")[Channel.EMAIL]["html"]
+    source = reading().folder.templates["order-shipped"]
+    arabic = msgspec.structs.replace(source, locales={**source.locales, "ar": Translation()})
     page.look(PHONE_PX)
-    page.show(html)
-    page.ask("document.documentElement.dir = document.querySelector('[role=article]').dir = 'rtl'")
+    page.show(rendered_of("order-shipped", arabic, "ar")[Channel.EMAIL]["html"])
+    assert page.ask("document.documentElement.dir") == "rtl"
     assert page.ask("document.documentElement.scrollWidth") <= PHONE_PX
-    label, value = (
-        page.ask(f"document.querySelector('.{name}').getBoundingClientRect().x") for name in ("label", "value")
-    )
-    assert label > value
+    left = {
+        name: page.ask(f"document.querySelector('.{name}').getBoundingClientRect().x") for name in ("label", "value")
+    }
+    assert left["label"] > left["value"]
+    assert page.ask("getComputedStyle(document.querySelector('.title div')).textAlign") == "start"
