@@ -119,6 +119,7 @@ class House:
 
     async def close(self) -> None:
         """Close what holds files."""
+        await self.parts.drafting.close()
         await self.parts.journal.close()
         await self.parts.control.close()
         self.parts.directory.close()

@@ -217,7 +217,8 @@ async def _reply(send: Send, reply: Reply) -> None:
         raw = b"" if reply.body is None else _JSON.encode(reply.body)
     headers = [*_SAFE, (b"content-type", content_type), (b"content-length", b"%d" % len(raw))]
     if reply.headers:
-        headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers.items()]
+        own = {name.lower().encode(): value.encode("latin-1") for name, value in reply.headers.items()}
+        headers = [*((name, value) for name, value in headers if name not in own), *own.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": raw})
 

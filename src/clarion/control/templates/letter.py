@@ -9,7 +9,10 @@ LOOKED_AT_CHARS: Final = 256 * 1024
 """The rest is cut off by inboxes long before."""
 _UNSEEN: Final = (
     (re.compile("<!--"), re.compile("-->")),
-    *((re.compile(rf"<{name}\b", re.I), re.compile(rf"</{name}\b", re.I)) for name in ("head", "style", "script")),
+    *(
+        (re.compile(rf"<{name}\b", re.I), re.compile(rf"</{name}\b[^<>]*>", re.I))
+        for name in ("head", "style", "script")
+    ),
 )
 _TAG: Final = re.compile(r"<[^<>]*>")
 _IMAGE: Final = re.compile(r"<img\b([^<>]*)>", re.I)

@@ -1,0 +1,188 @@
+"""Previews, handler by handler over a real store: what they show, of whom, and what they warn of."""
+
+import pytest
+
+from clarion.control.templates import routes_preview
+from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
+from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
+from clarion.domain.template import BRAND_KEY, Brand
+from clarion.ports.web import Call, Caller
+from tests.contract.controls import House, migrated
+
+PATH = "/v1/templates/order/preview"
+ORDER = {
+    "channels": {
+        "email": {
+            "subject": "Order {{ number }}, {{ user.name }}",
+            "html": "<p>{{ user.name }} in {{ user.zone }}</p>",
+            "text": "{{ user.name }}",
+        },
+        "sms": {"body": "Order {{ number }} €"},
+        "push": {"title": "Order {{ number }}", "body": "{{ note }}"},
+    },
+    "locales": {"de": {"channels": {"sms": {"body": "Bestellung {{ number }}"}}}},
+    "text": "Order {{ number }}",
+    "sample": {
+        "data": {"number": 17, "note": "Thank you"},
+        "user": {"name": "<Ana>", "locale": "en", "zone": "Europe/Rome"},
+    },
+}
+BO = {"email": "bo@example.com", "locale": "de-AT", "zone": "Europe/Vienna", "attributes": {"name": "Bo"}}
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return migrated(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture
+async def house(empty, tmp_path):
+    house = House.copy_of(empty, tmp_path)
+    for tenant in ("acme", "other"):
+        await house.call("PUT", f"/v1/tenants/{tenant}", {"name": tenant})
+    await house.call("PUT", "/v1/users/bo", BO)
+    await house.call("PUT", "/v1/templates/order", ORDER)
+    yield house
+    await house.close()
+
+
+async def shown(house, **body):
+    return await house.say("POST", PATH, body)
+
+
+async def refused(house, **body):
+    with pytest.raises(InvalidField) as error:
+        await house.call("POST", PATH, body)
+    return error.value.field
+
+
+def codes(answer):
+    return {(warning["channel"], warning["code"]) for warning in answer["warnings"]}
+
+
+async def test_the_newest_version_is_shown_with_its_sample(house):
+    answer = await shown(house)
+    assert (answer["version"], answer["locale"], answer["errors"], answer["warnings"][:0]) == (1, "en", {}, [])
+    assert list(answer["channels"]) == ["email", "sms", "push"]
+    email, sms, push = answer["channels"].values()
+    assert email["parts"]["subject"] == "Order 17, <Ana>"
+    assert email["parts"]["html"] == "<p>&lt;Ana&gt; in Europe/Rome</p>"
+    assert email["size_bytes"] == sum(len(part) for part in email["parts"].values())
+    assert sms == {
+        "parts": {"body": "Order 17 €"},
+        "size_bytes": 12,
+        "sms": {"encoding": "gsm-7", "characters": 11, "segments": 1},
+    }
+    assert push["push"]["payload_bytes_max"] == PUSH_PAYLOAD_BYTES_MAX
+    assert push["push"]["shortened"] is False
+    assert 0 < push["push"]["payload_bytes"] < PUSH_PAYLOAD_BYTES_MAX
+
+
+async def test_data_user_locale_and_channels_can_be_given(house):
+    answer = await shown(
+        house, data={"number": 3}, user={"name": "Cy", "locale": "en"}, locale="de-DE", channels=["sms", "chat", "sms"]
+    )
+    assert answer["locale"] == "de"
+    assert {name: channel["parts"] for name, channel in answer["channels"].items()} == {
+        "sms": {"body": "Bestellung 3"},
+        "chat": {"text": "Order 3"},
+    }
+
+
+async def test_a_stored_user_is_shown_as_they_would_get_it(house):
+    answer = await shown(house, user="bo")
+    assert answer["locale"] == "de"
+    assert answer["channels"]["email"]["parts"]["html"] == "<p>Bo in Europe/Vienna</p>"
+    assert answer["channels"]["sms"]["parts"]["body"] == "Bestellung 17"
+
+
+async def test_a_stored_user_is_for_keys_that_may_read_users(house):
+    route, path = house.find("POST", PATH)
+    body = route.body(user="bo")
+    with pytest.raises(Forbidden, match="users:read"):
+        await route.handler(Call(Caller("acme", "key", frozenset({"content:read"})), path, {}, {}, b"", body))
+    both = frozenset({"content:read", "users:read"})
+    assert (await route.handler(Call(Caller("acme", "key", both), path, {}, {}, b"", body))).status == 200
+
+
+async def test_versions_and_drafts_are_shown_by_number(house):
+    draft = {**ORDER, "channels": {"sms": {"body": "Draft {{ number }}"}}}
+    await house.call("PUT", "/v1/templates/order", {**draft, "locales": {}}, publish="false")
+    newest, first = await shown(house), await shown(house, version=1)
+    assert (newest["version"], newest["channels"]["sms"]["parts"]["body"]) == (2, "Draft 17")
+    assert (first["version"], first["channels"]["sms"]["parts"]["body"]) == (1, "Order 17 €")
+
+
+async def test_a_source_is_shown_without_being_stored(house):
+    source = {"channels": {"sms": {"body": "{{ a }}"}}, "sample": {"data": {"a": "sample"}}}
+    answer = await house.say("POST", "/v1/templates/new/preview", {"source": source})
+    assert (answer["version"], answer["channels"]["sms"]["parts"]) == (0, {"body": "sample"})
+    with pytest.raises(NotFound):
+        await house.call("GET", "/v1/templates/new")
+
+
+async def test_a_channel_that_fails_does_so_alone(house):
+    answer = await shown(house, data={"number": 1})
+    assert list(answer["channels"]) == ["email", "sms"]
+    assert "note" in answer["errors"]["push"]
+
+
+async def test_what_makes_no_sense_is_refused_by_its_field(house):
+    bad = {"channels": {"email": {"subject": "Hi", "text": "{% if %}"}}}
+    assert await refused(house, source=bad) == "source.channels.email.text"
+    assert await refused(house, source={"channels": {"fax": {}}}) == "source.channels.fax"
+    assert await refused(house, source=ORDER | {"layout": "none"}) == "source.layout"
+    assert await refused(house, source=ORDER, version=1) == "version"
+    assert await refused(house, user="nobody") == "user"
+    assert await refused(house, source={**ORDER, "text": None}, channels=["sms", "webhook"]) == "channels[1]"
+    assert await refused(house, data={"number": 1 << 70}) == "data"
+    assert await refused(house, user={"age": 1 << 70}) == "user"
+    for path, body in ((PATH, {"version": 9}), ("/v1/templates/none/preview", {})):
+        with pytest.raises(NotFound):
+            await house.call("POST", path, body)
+    with pytest.raises(NotFound):
+        await house.call("POST", PATH, {}, tenant="other")
+
+
+async def test_html_is_shown_as_a_page_that_can_do_nothing(house):
+    reply = await house.call("POST", PATH, {}, format="html")
+    assert reply.raw == b"<p>&lt;Ana&gt; in Europe/Rome</p>"
+    assert reply.content_type == "text/html; charset=utf-8"
+    assert reply.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    broken = {"channels": {"email": {"subject": "{{ none }}", "html": "x"}}}
+    with pytest.raises(InvalidField) as error:
+        await house.call("POST", PATH, {"source": broken}, format="html")
+    assert (error.value.field, error.value.code) == ("channels.email", "render_failed")
+    with pytest.raises(InvalidField) as error:
+        await house.call("POST", PATH, {"source": {"channels": {"sms": {"body": "x"}}}}, format="html")
+    assert error.value.field == "channels[0]"
+    with pytest.raises(InvalidField):
+        await house.call("POST", PATH, {}, format="pdf")
+
+
+async def test_the_brand_and_the_tenants_locale_count(house):
+    await house.call("PUT", "/v1/policy", {"locale": "de"})
+    await house.control.definitions.put("acme", Brand.KIND, BRAND_KEY, b'{"name": "Acme"}')
+    source = ORDER | {"channels": {"sms": {"body": "{{ brand.name }}"}}, "locales": {}}
+    assert (await shown(house, source=source))["channels"]["sms"]["parts"]["body"] == "Acme"
+    assert (await shown(house, user={"name": "x", "locale": "fr"}))["locale"] == "de"
+
+
+async def test_another_locale_than_the_one_asked_for_is_told(house):
+    for locale, reason in (("fr", "does not have it"), ("xx-nowhere", "no such locale")):
+        answer = await shown(house, locale=locale, channels=["sms"])
+        (told,) = [warning for warning in answer["warnings"] if warning["code"] == "locale_fallback"]
+        assert answer["locale"] == "en"
+        assert reason in told["detail"]
+    assert ("sms", "locale_fallback") not in codes(await shown(house, locale="de-AT"))
+
+
+async def test_too_many_previews_of_one_tenant_are_refused_to_it_alone(house, monkeypatch):
+    monkeypatch.setattr(routes_preview, "PREVIEWS_PER_TENANT_MAX", 0)
+    with pytest.raises(Overloaded) as error:
+        await shown(house)
+    assert error.value.retry_after_s == 1
+    monkeypatch.undo()
+    for _ in range(20):  # places are given back, whatever comes of a preview
+        await shown(house)
+        await refused(house, user="nobody")
