@@ -9,8 +9,9 @@ import msgspec
 
 from clarion import __version__
 from clarion.app.http.endpoint import Problem
-from clarion.ports.web import PUBLIC, USER, Route
+from clarion.ports.web import JSON, PUBLIC, USER, Route
 
+_LINES = "application/x-ndjson"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
 h2{margin-top:2rem;text-transform:capitalize}summary{cursor:pointer;padding:.3rem 0}pre{background:#f4f6f9;padding:.8rem;
@@ -73,7 +74,8 @@ def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
             "content": {media: {"schema": by_type[id(route.body)]} for media in route.media},
         }
     elif route.stream:
-        operation["requestBody"] = {"required": True, "content": {"application/x-ndjson": {"schema": {}}}}
+        kinds = (_LINES,) if route.media == (JSON,) else route.media
+        operation["requestBody"] = {"required": True, "content": {kind: {"schema": {}} for kind in kinds}}
     return operation
 
 

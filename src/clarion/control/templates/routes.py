@@ -3,7 +3,7 @@
 from typing import Final
 
 from clarion.control.paging import page_of, page_reply
-from clarion.control.templates import routes_versions
+from clarion.control.templates import routes_translations, routes_versions
 from clarion.control.templates.bodies import TemplateBody
 from clarion.control.templates.editing import Editor, missing
 from clarion.control.templates.rules import check_source
@@ -81,6 +81,7 @@ def routes(control: Control, drafting: Drafting, schemas: Schemas) -> list[Route
               reply=TemplateView, queries=(_VERSION,), tag=tag),
         Route("DELETE", one, do.remove, write, "Remove a template with all its versions", status=204, tag=tag),
         *routes_versions.routes(control.templates, editor),
+        *routes_translations.routes(control, editor),
     ]  # fmt: skip
 
 

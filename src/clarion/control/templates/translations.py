@@ -5,6 +5,7 @@ Nothing is judged that was not changed, so what is stored goes out and comes in 
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -81,9 +82,8 @@ def units(source: Source, locale: str) -> tuple[Unit, ...]:
     return tuple(
         unit
         for key, message in messages_of(source, source.locale).items()
-        if _KEY.fullmatch(key)
+        if _KEY.fullmatch(key) and _text(message)
         for unit in _of_message(key, message, own.get(key), locale)
-        if unit.source or unit.target
     )
 
 
@@ -93,9 +93,16 @@ def _of_message(key: str, message: Message, own: Message | None, locale: str) ->
         return
     plural = is_plural(message) and is_plural(own)
     for form in _forms(message, own, locale, plural=plural):
-        text = message if isinstance(message, str) else message.get(form, message.get(OTHER, ""))
+        text = message if isinstance(message, str) else message.get(form) or _text(message)
         target = own.get(form) if isinstance(own, dict) else own if form == OTHER else None
         yield Unit(key, text, target, form, plural)
+
+
+def _text(message: Message) -> str:
+    """Return what a message says of all that has no form of its own."""
+    if isinstance(message, str):
+        return message
+    return message.get(OTHER) or next(filter(None, message.values()), "")
 
 
 def _forms(message: Message, own: Message | None, locale: str, *, plural: bool) -> list[str]:
@@ -125,8 +132,11 @@ def merged(source: Source, locale: str, returned: Returned) -> Merged:
     if returned.targets and len(unknown) == len(returned.targets):
         raise InvalidField("holds no unit of this template", field=unknown[0], code="unknown_units")
     changed = {id: text for id, text in returned.targets.items() if id in found and text != found[id].target}
+    forms: dict[str, list[Unit]] = defaultdict(list)
+    for unit in found.values():
+        forms[unit.key].append(unit)
     for id, text in changed.items():
-        _check(found[id], text, [unit for unit in found.values() if unit.key == found[id].key], source.engine)
+        _check(found[id], text, forms[found[id].key], source.engine)
     old = source.locales.get(locale, Translation())
     messages = dict(old.messages)
     for id, text in changed.items():

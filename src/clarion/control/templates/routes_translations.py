@@ -1,0 +1,233 @@
+"""Translations over HTTP: what is missing in which locale, and messages out to translators and back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import ModuleType
+from typing import Any, Final
+
+import msgspec
+
+from clarion.control.templates import po, xliff
+from clarion.control.templates.editing import Editor, missing
+from clarion.control.templates.shapes import Warned
+from clarion.control.templates.translations import (
+    LocaleReport,
+    Returned,
+    Sheet,
+    locales_of,
+    merged,
+    messages_of,
+    report,
+    units,
+)
+from clarion.domain.errors import InvalidField, NotFound, TooLarge
+from clarion.domain.limits_content import TRANSLATIONS_BYTES_MAX
+from clarion.domain.locales import best, canonical
+from clarion.domain.policy import POLICY_KEY, Policy
+from clarion.domain.template import Source, TemplateVersion
+from clarion.ports.control import Control
+from clarion.ports.web import Call, Query, Reply, Route
+
+FORMATS: Final[dict[str, tuple[ModuleType, str]]] = {
+    "xliff": (xliff, "application/xliff+xml"),
+    "po": (po, "text/x-gettext-translation"),
+}
+"""The formats of translators' files, with their types."""
+_PAGE_TEMPLATES: Final = 20
+_POLICY: Final = msgspec.json.Decoder(Policy)
+_FORMAT: Final = Query("format", "`xliff` (1.2; the default) or `po`")
+_PUBLISH: Final = Query("publish", "Make it the current version; without it, it is a draft", kind="boolean")
+_LOCALE: Final = Query("locale", "A locale to look at, even if no template has it; else all that any template has")
+
+
+class TranslationsView(msgspec.Struct, frozen=True):
+    """How far the newest version of a template is translated, by locale; `locale` is the one it is written in."""
+
+    key: str
+    version: int
+    locale: str
+    locales: dict[str, LocaleReport]
+
+
+class MissingView(msgspec.Struct, frozen=True):
+    """What of a template people of a locale get in another one: all of it, or some messages."""
+
+    template: str
+    locale: str
+    all: bool
+    messages: tuple[str, ...]
+
+
+class TenantView(msgspec.Struct, frozen=True):
+    """The `locales` looked at, and what is missing in them."""
+
+    locales: tuple[str, ...]
+    templates: int
+    missing: list[MissingView]
+
+
+class ImportView(msgspec.Struct, frozen=True):
+    """What became of a translator's file. Names of units: `changed` ones, those the template does not have (`unknown`),
+    those whose source is another by now (`outdated`), and those still `missing`."""
+
+    key: str
+    version: int
+    status: str
+    changed: tuple[str, ...]
+    unknown: tuple[str, ...]
+    outdated: tuple[str, ...]
+    missing: tuple[str, ...]
+    warnings: tuple[Warned, ...] = ()
+
+
+class _Handlers:
+    def __init__(self, control: Control, editor: Editor) -> None:
+        self._control = control
+        self._editor = editor
+
+    async def report(self, call: Call) -> Reply:
+        one = await self._newest(call)
+        tags = sorted({*one.source.locales} - {one.source.locale})
+        reports = {tag: report(one.source, tag) for tag in tags}
+        return Reply(TranslationsView(one.key, one.version, one.source.locale, reports))
+
+    async def overview(self, call: Call) -> Reply:
+        sources = await self._sources(call.caller.tenant)
+        asked = call.query.get("locale")
+        locales = locales_of(sources) if asked is None else {canonical(asked, "locale")}
+        tenant_locale = await self._tenant_locale(call.caller.tenant)
+        if asked is None and tenant_locale:
+            locales.add(tenant_locale)
+        found = [
+            view
+            for key, source in sorted(sources.items())
+            for locale in sorted(locales)
+            if (view := _missing(key, source, locale)) is not None
+        ]
+        return Reply(TenantView(tuple(sorted(locales)), len(sources), found))
+
+    async def export(self, call: Call) -> Reply:
+        one = await self._newest(call)
+        form, media = _format(call)
+        sheet = _sheet(one, _target(call, one.source))
+        name = f'attachment; filename="{one.key.replace(":", "-")}.{sheet.locale}.{_ending(call)}"'
+        raw = await asyncio.to_thread(form.written, sheet)
+        return Reply(raw=raw, content_type=media, headers={"content-disposition": name})
+
+    async def put(self, call: Call) -> Reply:
+        one = await self._newest(call)
+        form, _ = _format(call)
+        sheet = _sheet(one, _target(call, one.source))
+        publish = _flag(call)
+        raw = await _whole(call.stream)
+        returned: Returned = await asyncio.to_thread(form.read, raw, sheet)
+        _same_language(returned.locale, sheet.locale)
+        done = merged(one.source, sheet.locale, returned)
+        warnings: tuple[Warned, ...] = ()
+        if done.changed or (publish and not one.current):
+            caller, note = call.caller, f"translated: {sheet.locale}"
+            one, warnings = await self._editor.save(
+                caller.tenant, one.key, done.source, caller.key_id, publish=publish, note=note
+            )
+        status = "draft" if one.published_ms is None else "published"
+        view = ImportView(
+            one.key, one.version, status, done.changed, done.unknown, done.outdated, done.missing, warnings
+        )  # fmt: skip
+        return Reply(view)
+
+    async def _newest(self, call: Call) -> TemplateVersion:
+        found = await self._control.templates.version(call.caller.tenant, call.path["key"])
+        if found is None:
+            raise missing(None)
+        return found
+
+    async def _sources(self, tenant: str) -> dict[str, Source]:
+        """Return the sources of all templates that are current; there are `TEMPLATES_PER_TENANT_MAX` at most."""
+        sources: dict[str, Source] = {}
+        after = ""
+        while page := await self._control.templates.page(tenant, after, _PAGE_TEMPLATES):
+            sources |= {one.key: one.source for one in page}
+            after = page[-1].key
+        return sources
+
+    async def _tenant_locale(self, tenant: str) -> str:
+        record = await self._control.definitions.get(tenant, Policy.KIND, POLICY_KEY)
+        return "" if record is None else _POLICY.decode(record.body).locale
+
+
+def _missing(key: str, source: Source, locale: str) -> MissingView | None:
+    """Return what people of a locale miss. One whose parent is there misses nothing that the parent has."""
+    if best(locale, (source.locale,)):
+        return None
+    if best(locale, source.locales) is None:
+        return MissingView(key, locale, True, ())
+    lacking = report(source, locale)
+    messages = (*lacking.missing, *lacking.incomplete)
+    return MissingView(key, locale, False, messages) if messages else None
+
+
+def _sheet(one: TemplateVersion, locale: str) -> Sheet:
+    source = one.source
+    return Sheet(
+        one.key, one.version, one.created_ms, source.engine, source.locale, locale, units(source, locale)
+    )  # fmt: skip
+
+
+def _target(call: Call, source: Source) -> str:
+    locale = canonical(call.path["locale"], "locale")
+    if locale == source.locale:
+        raise InvalidField("is the locale that the template is written in", field="locale", code="source_locale")
+    if not messages_of(source, source.locale):
+        raise NotFound(f"the template has no messages in {source.locale}, the locale it is written in", field="locale")
+    return locale
+
+
+def _format(call: Call) -> tuple[Any, str]:
+    name = call.query.get("format", "xliff")
+    if name not in FORMATS:
+        raise InvalidField(f"must be {' or '.join(FORMATS)}", field="format")
+    return FORMATS[name]
+
+
+def _ending(call: Call) -> str:
+    return "po" if call.query.get("format") == "po" else "xlf"
+
+
+def _flag(call: Call) -> bool:
+    text = call.query.get("publish", "false")
+    if text not in ("true", "false"):
+        raise InvalidField("must be true or false", field="publish")
+    return text == "true"
+
+
+def _same_language(given: str, locale: str) -> None:
+    """Refuse a file in another language; tools know regions (`de-DE`) that nobody asked for."""
+    if given and given.replace("_", "-").partition("-")[0].lower() != locale.partition("-")[0].lower():
+        raise InvalidField(f"the file is in {given[:40]}, not in {locale}", field="locale", code="another_language")
+
+
+async def _whole(pieces: AsyncIterator[bytes] | None) -> bytes:
+    body = bytearray()
+    if pieces is not None:
+        async for piece in pieces:
+            body += piece
+            if len(body) > TRANSLATIONS_BYTES_MAX:
+                raise TooLarge(f"the body is larger than {TRANSLATIONS_BYTES_MAX} bytes")
+    return bytes(body)
+
+
+def routes(control: Control, editor: Editor) -> list[Route]:
+    """Return the endpoints of translations."""
+    do = _Handlers(control, editor)
+    write, read, tag = "content:write", "content:read", "translations"
+    one, all_of = "/v1/templates/{key}/translations/{locale}", "/v1/templates/{key}/translations"
+    return [
+        Route("GET", "/v1/translations", do.overview, read, "What is missing in which locale",
+              reply=TenantView, queries=(_LOCALE,), tag=tag),
+        Route("GET", all_of, do.report, read, "How far a template is translated", reply=TranslationsView, tag=tag),
+        Route("GET", one, do.export, read, "A template's messages for translators, as a file",
+              queries=(_FORMAT,), tag=tag),
+        Route("PUT", one, do.put, write, "Put a translator's file in, as a new draft",
+              reply=ImportView, stream=True, media=tuple(media for _, media in FORMATS.values()),
+              queries=(_FORMAT, _PUBLISH), tag=tag),
+    ]  # fmt: skip

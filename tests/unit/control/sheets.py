@@ -1,0 +1,50 @@
+"""Made-up templates with messages."""
+
+from hypothesis import strategies as st
+
+from clarion.control.templates.translations import Sheet, units
+from clarion.domain.template import Source, Translation
+
+LOCALES = st.sampled_from(["de", "es", "ru", "ar", "ja", "pt-BR", "cy", "fr", "zh-Hant-TW"])
+KEYS = st.from_regex(r"[A-Za-z0-9_.-]{1,10}", fullmatch=True)
+TAGS = {
+    "liquid": ["{{ user.name }}", "{{ n }}", '{{ a | replace: "<", "&" }}', "{% if x %}", "{% endif %}", "{{ n }}"],
+    "handlebars": ["{{user.name}}", "{{{n}}}", '{{money total "EUR"}}', "{{#if x}}", "{{/if}}", "{{{n}}}"],
+}
+
+
+def texts(engine, chars):
+    pieces = st.one_of(
+        st.text(chars, max_size=12),
+        st.sampled_from(TAGS[engine]),
+        st.sampled_from(["\n", "\r", "\r\n", '"', "\\", "\\n", "]]>", "&amp;", "<b>", " ", "%d", "#~ ", "msgid", "ä"]),
+    )
+    return st.lists(pieces, max_size=6).map("".join)
+
+
+def messages(text):
+    plural = st.dictionaries(st.sampled_from(["zero", "one", "two", "few", "many"]), text, max_size=3)
+    chosen = st.dictionaries(st.sampled_from(["female", "male", "x_1"]), text, min_size=1, max_size=2)
+    forms = st.tuples(st.one_of(plural, chosen), text).map(lambda pair: {**pair[0], "other": pair[1]})
+    return st.dictionaries(KEYS, st.one_of(text, forms), max_size=5)
+
+
+@st.composite
+def sources(draw, chars):
+    """A template in English with messages in another locale, alike ones and others; and that locale."""
+    engine, locale = draw(st.sampled_from(sorted(TAGS))), draw(LOCALES)
+    text = texts(engine, chars)
+    own = draw(messages(text))
+    other = draw(messages(text)) | {
+        key: draw(messages(text).flatmap(_any)) or "x" for key in own if draw(st.booleans())
+    }
+    locales = {"en": Translation(own), locale: Translation(other)}
+    return Source(channels={}, engine=engine, locales=locales), locale
+
+
+def _any(found):
+    return st.sampled_from([*found.values(), ""])
+
+
+def sheet(source, locale):
+    return Sheet("order-shipped", 3, 1_700_000_000_000, source.engine, source.locale, locale, units(source, locale))
