@@ -2,8 +2,10 @@
 
 from clarion.control.auth import routes as auth
 from clarion.control.auth.tokens import UserTokens
+from clarion.control.brand import routes as brand
 from clarion.control.categories import routes as categories
 from clarion.control.event_rules import routes as event_rules
+from clarion.control.layouts import routes as layouts
 from clarion.control.policy import routes as policy
 from clarion.control.providers import routes as providers
 from clarion.control.schedules import routes as schedules
@@ -49,6 +51,8 @@ def routes(
         *workflows.routes(control, expressions),
         *categories.routes(control.categories, control.definitions),
         *policy.routes(control.definitions),
+        *brand.routes(control.definitions),
+        *layouts.routes(control, drafting),
         *templates.routes(control, drafting, schemas),
         *previews.routes(control, drafting, clock),
         *providers.routes(control.providers, vendors),

@@ -18,12 +18,13 @@ class PolicyView(msgspec.Struct, frozen=True):
 
     quiet_hours: QuietHoursView
     zone: str
+    locale: str
     caps: tuple[Cap, ...]
 
     @classmethod
     def of(cls, policy: Policy) -> Self:
         """Return the view of a policy."""
-        return cls(QuietHoursView.of(policy.quiet_hours), policy.zone, policy.caps)
+        return cls(QuietHoursView.of(policy.quiet_hours), policy.zone, policy.locale, policy.caps)
 
 
 class _Handlers:
@@ -45,7 +46,8 @@ def routes(definitions: Definitions) -> list[Route]:
     do = _Handlers(definitions)
     path, tag = "/v1/policy", "policy"
     return [
-        Route("PUT", path, do.put, "content:write", "Replace the tenant's quiet hours, their zone, and caps over all categories",
+        Route("PUT", path, do.put, "content:write",
+              "Replace the tenant's quiet hours, their zone, caps over all categories, and the locale templates fall back to",
               body=Policy, reply=PolicyView, tag=tag),
         Route("GET", path, do.get, "content:read", "Get the tenant's policy", reply=PolicyView, tag=tag),
     ]  # fmt: skip

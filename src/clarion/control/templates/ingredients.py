@@ -1,7 +1,7 @@
 """What a template is put together from: its layout, and the partials that it, its layout or those partials name."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -10,25 +10,38 @@ from clarion.domain.errors import InvalidField
 from clarion.domain.limits_content import PARTIAL_DEPTH_MAX
 from clarion.domain.template import Engine, Layout, Partial, Source, Translation
 from clarion.ports.control import Control
-from clarion.ports.control_definitions import Definitions
+from clarion.ports.control_definitions import DefinitionRecord
 from clarion.ports.drafting import BuildJob
 
 _LAYOUT = msgspec.json.Decoder(Layout)
 _PARTIAL = msgspec.json.Decoder(Partial)
 
 
+class Lookup(Protocol):
+    """Definitions as far as building reads them."""
+
+    async def get(self, tenant: str, kind: str, key: str) -> DefinitionRecord | None:
+        """Return the newest version of a definition."""
+        ...
+
+
 async def ingredients(control: Control, tenant: str, key: str, source: Source) -> BuildJob:
     """Return what to build a source from. Partials that do not exist are left out: the build says where they are named.
     Raises `InvalidField` when the layout does not exist."""
-    layout = await _layout(control.definitions, tenant, source.layout)
+    return await gathered(control.definitions, tenant, key, source)
+
+
+async def gathered(definitions: Lookup, tenant: str, key: str, source: Source) -> BuildJob:
+    """Return the same out of definitions that may be changed ones. Raises `InvalidField`."""
+    layout = await _layout(definitions, tenant, source.layout)
     texts = [source.channels, source.text, *_translated(source.locales)]
     if layout is not None:
         texts += [layout.mjml, layout.html, layout.text, *_translated(layout.locales)]
     named = {name for text in texts for name in _named(text, source.engine)}
-    return BuildJob(key, source, layout, await _partials(control.definitions, tenant, named))
+    return BuildJob(key, source, layout, await _partials(definitions, tenant, named))
 
 
-async def _layout(definitions: Definitions, tenant: str, key: str | None) -> Layout | None:
+async def _layout(definitions: Lookup, tenant: str, key: str | None) -> Layout | None:
     if key is None:
         return None
     record = await definitions.get(tenant, Layout.KIND, key)
@@ -37,7 +50,7 @@ async def _layout(definitions: Definitions, tenant: str, key: str | None) -> Lay
     return _LAYOUT.decode(record.body)
 
 
-async def _partials(definitions: Definitions, tenant: str, named: set[str]) -> dict[str, Partial]:
+async def _partials(definitions: Lookup, tenant: str, named: set[str]) -> dict[str, Partial]:
     found: dict[str, Partial] = {}
     wanted = named
     for _ in range(PARTIAL_DEPTH_MAX + 1):  # what is nested deeper is refused by the build

@@ -1,0 +1,189 @@
+"""Layouts, partials and the brand over a real store: what they do to the templates that use them, and what is refused."""
+
+import pytest
+
+from clarion.domain.channel import Channel
+from clarion.domain.errors import Conflict, InvalidField, NotFound
+from clarion.domain.template import BRAND_KEY, Brand
+from tests.contract.controls import House, migrated
+
+FRAME = "<mjml><mj-body><mj-section><mj-column>{{ content }}</mj-column></mj-section></mj-body></mjml>"
+MAIL = {"channels": {"email": {"subject": "s", "mjml": "<mj-text>Hi {{ name }}</mj-text>"}}, "layout": "house"}
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return migrated(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture
+async def house(empty, tmp_path):
+    house = House.copy_of(empty, tmp_path)
+    yield house
+    await house.close()
+
+
+async def refused(house, method, target, body=None, kind=InvalidField):
+    with pytest.raises(kind) as error:
+        await house.call(method, target, body)
+    return error.value
+
+
+def html(house, key, tenant="acme"):
+    house.settle()
+    return house.directory.template(tenant, key).parts[Channel.EMAIL]["html"]
+
+
+async def test_a_layout_is_stored_shown_listed_and_removed(house):
+    body = {
+        "mjml": FRAME.replace("</mj-column>", "<mj-text>{% t bye %}</mj-text></mj-column>"),
+        "text": "{{ content }}\n-- \n{% t bye %}",
+        "locales": {"en": {"messages": {"bye": "Bye"}}, "pt_br": {"messages": {"bye": "Tchau"}}},
+    }
+    shown = await house.say("PUT", "/v1/layouts/house", body)
+    assert (shown["key"], shown["version"], shown["mjml"], shown["text"]) == ("house", 1, body["mjml"], body["text"])
+    assert shown["locales"] == {"en": {"messages": {"bye": "Bye"}}, "pt-BR": {"messages": {"bye": "Tchau"}}}
+    assert await house.say("GET", "/v1/layouts/house") == shown
+    assert (await house.say("GET", "/v1/layouts"))["data"] == [shown]
+    assert (await house.call("DELETE", "/v1/layouts/house")).status == 204
+    await refused(house, "GET", "/v1/layouts/house", kind=NotFound)
+    await refused(house, "DELETE", "/v1/layouts/house", kind=NotFound)
+
+
+async def test_a_change_of_layout_is_in_all_current_templates_that_use_it(house):
+    await house.say("PUT", "/v1/layouts/house", {"mjml": FRAME})
+    for key in ("a", "b"):
+        await house.say("PUT", f"/v1/templates/{key}", MAIL)
+    await house.say("PUT", "/v1/templates/c", {"channels": {"email": {"subject": "s", "html": "<p>c</p>"}}})
+    await house.say(
+        "PUT", "/v1/layouts/house", {"mjml": FRAME.replace("{{ content }}", "<mj-text>TOP</mj-text>{{ content }}")}
+    )
+    for key in ("a", "b"):
+        assert "TOP" in html(house, key) and "Hi {{ name }}" in html(house, key)
+    assert html(house, "c") == "<p>c</p>"
+    assert [(one["key"], one["version"]) for one in (await house.say("GET", "/v1/templates"))["data"]] == [
+        ("a", 1), ("b", 1), ("c", 1),
+    ]  # fmt: skip
+
+
+async def test_a_layout_with_which_a_template_could_not_be_built_is_not_stored(house):
+    await house.say("PUT", "/v1/layouts/house", {"mjml": FRAME})
+    await house.say("PUT", "/v1/templates/good", {**MAIL, "channels": {"email": {"subject": "s", "html": "<p>x</p>"}}})
+    await house.say("PUT", "/v1/templates/mail", MAIL)
+    before = html(house, "good"), html(house, "mail")
+    error = await refused(house, "PUT", "/v1/layouts/house", {"html": "<p>{{ content }}</p>"})
+    assert error.code == "template_breaks" and "template mail " in error.detail
+    assert (await house.say("GET", "/v1/layouts/house"))["mjml"] == FRAME
+    assert (html(house, "good"), html(house, "mail")) == before
+
+
+async def test_a_change_of_a_partial_goes_through_layouts_and_other_partials(house):
+    await house.say("PUT", "/v1/partials/inner", {"source": "ONE"})
+    await house.say("PUT", "/v1/partials/outer", {"source": "<b>{% partial inner %}</b>"})
+    framed = FRAME.replace("{{ content }}", "{{ content }}<mj-text>{% partial outer %}</mj-text>")
+    await house.say("PUT", "/v1/layouts/house", {"mjml": framed})
+    await house.say("PUT", "/v1/templates/a", MAIL)
+    assert "<b>ONE</b>" in html(house, "a")
+    await house.say("PUT", "/v1/partials/inner", {"source": "TWO"})
+    assert "<b>TWO</b>" in html(house, "a")
+    error = await refused(house, "PUT", "/v1/partials/inner", {"source": "{% partial outer %}"})
+    assert error.code == "partial_cycle"
+    assert "<b>TWO</b>" in html(house, "a")
+
+
+async def test_what_is_used_stays(house):
+    await house.say("PUT", "/v1/partials/foot", {"source": "bye"})
+    await house.say("PUT", "/v1/partials/more", {"source": "{% partial foot %}"})
+    await house.say(
+        "PUT", "/v1/layouts/house", {"mjml": FRAME.replace("{{ content }}", "{{ content }}{% partial more %}")}
+    )
+    await house.say("PUT", "/v1/templates/a", MAIL)
+    for target in ("/v1/partials/foot", "/v1/partials/more", "/v1/layouts/house"):
+        assert (await refused(house, "DELETE", target, kind=Conflict)).code == "in_use"
+    await house.call("DELETE", "/v1/templates/a")
+    for target in ("/v1/layouts/house", "/v1/partials/more", "/v1/partials/foot"):
+        assert (await house.call("DELETE", target)).status == 204
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"mjml": FRAME, "html": "{{ content }}"}, "html"),
+        ({"mjml": "<mjml><mj-body></mj-body></mjml>"}, "mjml"),
+        ({"mjml": FRAME.replace("{{ content }}", "{{ content }}{{ content }}")}, "mjml"),
+        ({"mjml": FRAME, "text": "x"}, "text"),
+        ({"mjml": FRAME.replace("{{ content }}", "{% if %}{{ content }}")}, "mjml"),
+        ({"mjml": "<mjml><mj-body>{{ content }}<mj-section></mj-body></mjml>"}, "mjml"),
+        ({"html": "<p>{{ content }}{% t no %}"}, "html"),
+        ({"html": "{{ content }}", "text": "{{ content }}{% partial nope %}"}, "text"),
+        ({"html": "{{ content }}", "locale": "xx-nope"}, "locale"),
+        ({"html": "{{ content }}", "locales": {"qq": {}}}, "locales.qq"),
+        ({"html": "{{ content }}", "locales": {"de": {"messages": {"a": "{{"}}}}, "locales.de.messages.a"),
+        ({"html": "{{ content }}", "locales": {"de": {"channels": {"sms": {"body": "x"}}}}}, "locales.de.channels.sms"),
+    ],
+)
+async def test_a_faulty_layout_is_not_stored(house, body, field):
+    assert (await refused(house, "PUT", "/v1/layouts/house", body)).field == field
+    await refused(house, "GET", "/v1/layouts/house", kind=NotFound)
+
+
+@pytest.mark.parametrize("source", ["{% if %}", "{% t %}", "{% partial nope %}", "{% partial p %}", "{% partial %}"])
+async def test_a_faulty_partial_is_not_stored(house, source):
+    assert (await refused(house, "PUT", "/v1/partials/p", {"source": source})).field == "source"
+    await refused(house, "GET", "/v1/partials/p", kind=NotFound)
+
+
+async def test_a_partial_may_leave_messages_to_whoever_puts_it_in(house):
+    await house.say("PUT", "/v1/partials/p", {"source": "{% t hi %}"})
+    source = {"channels": {"sms": {"body": "{% partial p %}!"}}, "locales": {"en": {"messages": {"hi": "Hi"}}}}
+    await house.say("PUT", "/v1/templates/t", source)
+    house.settle()
+    assert house.directory.template("acme", "t").parts[Channel.SMS]["body"] == "Hi!"
+
+
+async def test_a_brand_is_whole_and_is_read_as_it_was_written(house):
+    assert await house.say("GET", "/v1/brand") == await house.say("PUT", "/v1/brand", {})
+    body = {
+        "name": "Juniper",
+        "logo_url": "https://example.com/l.png",
+        "primary_color": "#08f",
+        "reply_to": "a@Example.com",
+    }
+    shown = await house.say("PUT", "/v1/brand", body)
+    assert shown == {**shown, **body, "reply_to": "a@example.com"} and shown["surface_color"] == "#ffffff"
+    assert await house.say("GET", "/v1/brand") == shown
+    assert (await house.say("GET", "/v1/brand", tenant="other"))["name"] == ""
+    house.settle()
+    assert house.directory.definition("acme", Brand, BRAND_KEY).body == Brand(**shown)
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("primary_color", "red"),
+        ("primary_color", "#12345"),
+        ("text_color", ""),
+        ("font_family", ""),
+        ("font_family", "x; color: red"),
+        ("font_family", "'Inter'"),
+        ("logo_url", "http://example.com/l.png"),
+        ("logo_url", "javascript:alert(1)"),
+        ("website_url", "https://"),
+        ("support_email", "nobody"),
+        ("reply_to", "a@b"),
+        ("name", "a\r\nBcc: x@example.com"),
+        ("name", "{{ user.id }}"),
+        ("legal_address", "{% if x %}"),
+        ("sender_name", "x" * 501),
+    ],
+)
+async def test_a_faulty_brand_is_not_stored(house, field, text):
+    assert (await refused(house, "PUT", "/v1/brand", {field: text})).field == field
+    assert await house.say("GET", "/v1/brand") == {name: getattr(Brand(), name) for name in Brand.__struct_fields__}
+
+
+async def test_a_policy_names_the_locale_that_templates_fall_back_to(house):
+    assert (await house.say("GET", "/v1/policy"))["locale"] == ""
+    assert (await house.say("PUT", "/v1/policy", {"locale": "pt_br"}))["locale"] == "pt-BR"
+    assert (await house.say("GET", "/v1/policy"))["locale"] == "pt-BR"
+    assert (await refused(house, "PUT", "/v1/policy", {"locale": "klingon"})).field == "locale"
