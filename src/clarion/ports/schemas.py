@@ -20,5 +20,6 @@ class Schemas(Protocol):
 
     def check(self, schema: dict[str, Any], data: Mapping[str, Any]) -> Fault | None:
         """Return the first fault of data, None when it satisfies the schema. A schema is known by its identity, so it must
-        not be changed once it was checked by. Data too large for the work its schema takes is a fault."""
+        not be changed once it was checked by. Data too large for the work its schema takes is a fault. A schema that
+        cannot be used demands its top-level names alone."""
         ...

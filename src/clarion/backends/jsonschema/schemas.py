@@ -48,7 +48,8 @@ class JsonSchemas:
         return None
 
     def check(self, schema: dict[str, Any], data: Mapping[str, Any]) -> Fault | None:
-        """Return the first fault of data, None when it satisfies the schema."""
+        """Return the first fault of data, None when it satisfies the schema. One that cannot be used demands its top-level
+        names alone."""
         found = self._compiled.get(id(schema))
         if found is None:
             found = self._compile(schema)
@@ -62,14 +63,20 @@ class JsonSchemas:
     def _compile(self, schema: dict[str, Any]) -> _Compiled:
         if len(self._compiled) >= SCHEMAS_MAX:
             self._compiled.clear()
-        if says_more_than_names(schema):
-            bytes_max = SCHEMA_WORK_MAX // weight_of(schema)
-            made = _Compiled(schema, _validator(schema), bytes_max if bytes_max < DATA_BYTES_MAX else 0)
-        else:
-            made = _Compiled(schema, None, 0)
         # It is kept with its validator, so that no other schema can get its identity.
-        self._compiled[id(schema)] = made
+        made = self._compiled[id(schema)] = _compiled(schema)
         return made
+
+
+def _compiled(schema: dict[str, Any]) -> _Compiled:
+    if not says_more_than_names(schema):
+        return _Compiled(schema, None, 0)
+    try:
+        bytes_max = SCHEMA_WORK_MAX // weight_of(schema)
+        return _Compiled(schema, _validator(schema), bytes_max if bytes_max < DATA_BYTES_MAX else 0)
+    except (Unbounded, jsonschema_rs.ValidationError):
+        # Nobody wrote it, or it would have been refused: one that was inferred may be too large. Its names still count.
+        return _Compiled(schema, None, 0)
 
 
 def _validator(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
