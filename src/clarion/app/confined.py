@@ -10,11 +10,24 @@ from clarion.backends.confined.attend import attend
 from clarion.backends.confined.child import Command
 from clarion.content.build import build
 from clarion.content.compiled import render_job
+from clarion.domain.channel import Channel
 from clarion.domain.content import Template
+from clarion.domain.template import Engine, Source
 from clarion.ports.drafting import BuildJob, Rendered, RenderJob
 
 _KEPT: Final = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """All that the process gets of the environment: where its own code is."""
+
+_CONDITIONS: Final[dict[Engine, str]] = {
+    "liquid": "{% if a %}{{ a }}{% endif %}",
+    "handlebars": "{{#if a}}{{ a }}{{/if}}",
+}
+_MJML: Final = "<mj-section><mj-column><mj-text>{}</mj-text></mj-column></mj-section>"
+_WARM: Final = [
+    Source({Channel.EMAIL: {"subject": text, "mjml": _MJML.format(text)}}, engine=engine)
+    for engine, text in _CONDITIONS.items()
+]
+"""Built before the first job, so that none has to load what all need."""
 
 
 def command(environment: Mapping[str, str]) -> Command:
@@ -31,6 +44,9 @@ def main() -> None:
     def work(job: BuildJob | RenderJob) -> Template | Rendered:
         return build(job, engines) if isinstance(job, BuildJob) else render_job(job, engines)
 
+    for source in _WARM:
+        if source.engine in engines:
+            work(BuildJob("warm", source))
     gc.freeze()  # copies share what was made so far
     attend(sys.stdin.fileno(), sys.stdout.fileno(), work)
 
