@@ -50,7 +50,7 @@ CASES: list[tuple[str, dict[str, Any], tuple[str, str, str]]] = [
     (
         "incident-resolved",
         {"incident.minutes": 1, "incident.cause": GONE},
-        ("1 minute.", "1 minuto.", "1 Minute wieder"),
+        ("1 minute.", "1 minuto.", "1 Minute läuft"),
     ),
     (
         "approval-wanted",
