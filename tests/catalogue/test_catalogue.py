@@ -1,6 +1,7 @@
 """What holds for every template of the catalogue, whatever it is about."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -109,3 +110,9 @@ def test_nothing_of_the_template_language_is_left(key: str, locale: str):
 def test_it_can_be_sent_to_somebody_without_a_name(key: str):
     parts = rendered(key, "en", user={"id": "u1", "locale": "en", "zone": "UTC"})
     assert all(parts[channel] for channel in CHANNELS)
+
+
+def test_the_docs_list_all_of_them():
+    page = (Path(__file__).parents[2] / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| ([a-z]+) \| (.+) \|$", page, re.MULTILINE)
+    assert sorted(rows) == [(key, source(key).category, source(key).description) for key in KEYS]
