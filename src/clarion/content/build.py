@@ -15,13 +15,15 @@ from clarion.content.messages import Messages
 from clarion.content.partials import Partials
 from clarion.content.reads import Reads
 from clarion.content.syntax import check, check_partials, check_source, check_translations, problem
+from clarion.content.tags import put_in
+from clarion.domain.address import single_line
 from clarion.domain.channel import Channel
 from clarion.domain.content import PARTS, Part, Template
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import TEMPLATE_BYTES_MAX
+from clarion.domain.limits import SUBJECT_CHARS_MAX, TEMPLATE_BYTES_MAX
 from clarion.domain.limits_content import BUILT_BYTES_MAX
 from clarion.domain.locales import chain
-from clarion.domain.template import Source, Translation
+from clarion.domain.template import Engine, Source, Translation
 from clarion.ports.drafting import BuildJob
 from clarion.ports.renderer import Engines, Renderer, SyntaxProblem
 
@@ -42,7 +44,7 @@ def build(job: BuildJob, engines: Engines) -> Template:
         raise InvalidField(f"is longer than {TEMPLATE_BYTES_MAX} bytes with its layout and partials", field="channels")
     _check(job, renderer)
     builder = _Builder(job, renderer)
-    contents = {locale: builder.content(locale) for locale in (source.locale, *source.locales)}
+    contents = {locale: builder.content(locale) for locale in dict.fromkeys((source.locale, *source.locales))}
     if len(msgspec.json.encode(contents)) > BUILT_BYTES_MAX:
         raise InvalidField(f"is longer than {BUILT_BYTES_MAX} bytes when it is built", field="channels")
     variables, schema = builder.reads.variables(source)
@@ -83,6 +85,7 @@ class _Builder:
         self._job = job
         self._renderer = renderer
         self._partials = Partials(job.partials, job.source.engine)
+        self._seen: set[tuple[str, Part]] = set()
         self.reads = Reads()
 
     def content(self, locale: str) -> Content:
@@ -124,6 +127,12 @@ class _Builder:
             raise InvalidField(error.detail, field=field, code=error.code) from None
 
     def _compile(self, part: Any, declared: Part, field: str) -> None:
+        if isinstance(part, str):
+            if (part, declared) in self._seen:  # channels without content of their own say the same
+                return
+            self._seen.add((part, declared))
+            if declared.kind == "line":
+                _check_line(part, self._job.source.engine, field)
         try:
             self._renderer.compile(part, html=declared.html)
             usage = self._renderer.usage(part)
@@ -153,6 +162,11 @@ def _merged(source: Source, locale: str) -> Iterator[tuple[Channel, str, Any, st
         for channel, parts in layer.channels.items():
             for name, part in parts.items():
                 yield channel, name, part, f"{path}.{channel}.{name}"
+
+
+def _check_line(part: str, engine: Engine, field: str) -> None:
+    """Raise `InvalidField` for a part that has become more than one line, or too long a one, by what was put in."""
+    single_line(put_in(part, engine, lambda _tag: ""), field, SUBJECT_CHARS_MAX)
 
 
 def _field(fields: Mapping[tuple[Channel, str], str], channel: Channel, name: str) -> str:

@@ -33,6 +33,7 @@ class Protected:
             self._salt += "q"
         self._word = re.compile(rf"{self._salt}(\d+)x")
         self._mark = re.compile(rf'<!--{self._salt}(\d+)x-->|{self._salt}(\d+)x(?:="")?')
+        self._hidden = re.compile(rf'\sdata-{self._salt}-style="([^"]*)"')
         self._tags: list[str] = []
         self._blocks: set[int] = set()
         self._optional: set[int] = set()
@@ -55,7 +56,10 @@ class Protected:
         """Return worked-on markup with the tags back in it. Raises `InvalidField` (without a field) for a tag that got lost
         or out of order: it stood where the markup has no place for one. What a style sheet or `mj-attributes` defines may
         be used nowhere, so it may get lost."""
-        worked = re.sub(rf'<[^<>]*\sdata-{self._salt}-style="[^<>]*>', self._styled, worked)
+        if self._hidden.search(worked):
+            worked = "".join(
+                self._styled(piece.text) if piece.kind == "start" else piece.text for piece in pieces(worked)
+            )
         seen: set[int] = set()
         order: list[int] = []
 
@@ -127,15 +131,15 @@ class Protected:
             if declaration.strip()
         )
 
-    def _styled(self, match: re.Match[str]) -> str:
+    def _styled(self, start: str) -> str:
         """Return a start tag with the style that was put away behind the one that was inlined."""
-        hidden = re.compile(rf'\sdata-{self._salt}-style="([^"]*)"').search(match[0])
+        hidden = self._hidden.search(start)
         if hidden is None:
-            return match[0]
-        rest = match[0][: hidden.start()] + match[0][hidden.end() :]
+            return start
+        rest = start[: hidden.start()] + start[hidden.end() :]
         inlined = _STYLE.search(rest)
         if inlined is None:
-            return f'{match[0][: hidden.start()]} style="{hidden[1]}"{match[0][hidden.end() :]}'
+            return f'{start[: hidden.start()]} style="{hidden[1]}"{start[hidden.end() :]}'
         both = f' style="{inlined[1].rstrip("; ")};{hidden[1]}"'
         return rest[: inlined.start()] + both + rest[inlined.end() :]
 

@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 from typing import Final
 
-from clarion.content.markup import VOID
+from clarion.content.markup import VOID, pieces
 from clarion.content.tags import tags
 from clarion.domain.template import Engine
 
@@ -54,7 +54,9 @@ def text_of(html: str, engine: Engine) -> str:
         found.append(tag.text)
         position = tag.end
     reader = _Reader(salt)
-    reader.feed("".join((*words, html[position:])))
+    for piece in pieces("".join((*words, html[position:]))):
+        if piece.kind != "other" or piece.name:  # no comments: some of Outlook's are more than the parser takes
+            reader.feed(piece.text)
     reader.close()
     # A line of nothing but steering tags is none in what is rendered.
     text = re.sub(rf"(?m)^((?:{salt}b\d+x *)+)\n+", r"\1", reader.text())
