@@ -89,10 +89,13 @@ def test_headlines_are_short_enough_to_be_read(key: str, locale: str):
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_an_email_draws_on_nothing_from_elsewhere(key: str):
-    html = rendered(key, "en")[Channel.EMAIL]["html"]
+def test_an_email_is_whole_and_draws_on_nothing_from_elsewhere(key: str):
+    html, brand = rendered(key, "en")[Channel.EMAIL]["html"], reading().folder.brand
+    assert brand is not None
     assert REMOTE.search(html) is None
-    assert "color-scheme" in html
+    assert html.count("<!--[if") == html.count("<![endif]")
+    assert f"<title>{brand.name}</title>" in html
+    assert '<meta name="color-scheme" content="light dark">' in html
     assert "prefers-color-scheme: dark" in html
 
 
