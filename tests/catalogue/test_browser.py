@@ -84,4 +84,4 @@ def test_the_layout_reads_from_right_to_left(page: Page):
         name: page.ask(f"document.querySelector('.{name}').getBoundingClientRect().x") for name in ("label", "value")
     }
     assert left["label"] > left["value"]
-    assert page.ask("getComputedStyle(document.querySelector('.title div')).textAlign") == "start"
+    assert page.ask("getComputedStyle(document.querySelector('.title div')).textAlign") == "right"

@@ -22,6 +22,7 @@ SCHEMAS = JsonSchemas()
 PLURALS = {"zero", "one", "two", "few", "many"}
 SUBJECT_CHARS = 70
 TITLE_CHARS = 60
+CUT_BYTES = 102_400  # Gmail shows no more of an e-mail
 REMOTE = re.compile(r"""<(?:link|script|iframe|object)\b|\ssrc=|@import|url\(""")
 MARKUP_LEFT = re.compile(r"\{\{|\{%|%\}|\}\}")
 
@@ -93,6 +94,7 @@ def test_an_email_is_whole_and_draws_on_nothing_from_elsewhere(key: str):
     html, brand = rendered(key, "en")[Channel.EMAIL]["html"], reading().folder.brand
     assert brand is not None
     assert REMOTE.search(html) is None
+    assert len(html.encode()) < CUT_BYTES
     assert html.count("<!--[if") == html.count("<![endif]")
     assert f"<title>{brand.name}</title>" in html
     assert '<meta name="color-scheme" content="light dark">' in html
