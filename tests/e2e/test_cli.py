@@ -23,15 +23,15 @@ class Shell:
         self.url = env.get("CLARION_URL", "")
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")} | env
 
-    def __call__(self, *words: str, code: int = 0, stdin: str | None = None) -> str:
-        """Run a command that has to end with `code`; return what it says there: output, or the error."""
+    def __call__(self, *words: str, code: int = 0, stdin: str | None = None, output: bool = False) -> str:
+        """Run a command that has to end with `code`; return its `output`, or (the default after a failure) the error."""
         command = [sys.executable, "-m", "clarion", *words]
         done = subprocess.run(
             command, cwd=self._folder, env=self._env, capture_output=True, text=True, timeout=TIMEOUT_S, input=stdin
         )
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
-        return done.stderr if code else done.stdout
+        return done.stdout if output or not code else done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,14 @@ _PAGE_ITEMS: Final = 200
 
 
 class Refused(OperatorError):
-    """The API refused a call; `status` and `code` say how."""
+    """The API refused a call; `status` and `code` say how, `detail` and `field` why."""
 
-    def __init__(self, text: str, status: int, code: str) -> None:
+    def __init__(self, text: str, status: int, code: str, detail: str = "", field: str | None = None) -> None:
         super().__init__(text)
         self.status = status
         self.code = code
+        self.detail = detail
+        self.field = field
 
 
 class Unreachable(OperatorError):
@@ -111,4 +113,5 @@ def _refused(method: str, path: str, status: int, content: bytes) -> Refused:
     except msgspec.DecodeError:
         problem = _Problem(detail=content[:200].decode(errors="replace"))
     where = f" ({problem.field})" if problem.field else ""
-    return Refused(f"{method} {path}: {status} {problem.code}: {problem.detail}{where}", status, problem.code)
+    text = f"{method} {path}: {status} {problem.code}: {problem.detail}{where}"
+    return Refused(text, status, problem.code, problem.detail, problem.field)

@@ -14,7 +14,7 @@ categories.toml                          [<key>] with critical, lane and default
 ```
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -36,12 +36,11 @@ Files = dict[str, str]
 
 
 class FileCategory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A category as `categories.toml` describes it: fields of the API's category."""
+    """A category as `categories.toml` describes it."""
 
     critical: bool = False
     lane: Lane = Lane.NORMAL
     defaults: dict[str, bool] = {}
-    rules: dict[str, Any] = {}
 
 
 class Folder(msgspec.Struct, frozen=True):
