@@ -1,8 +1,10 @@
 """Folders of templates: what is written reads as what it was, and what is wrong is told by file and line."""
 
+import msgspec
 import pytest
 from hypothesis import given
 
+from clarion.content.files.folder import Folder
 from clarion.content.files.reading import Reading
 from clarion.content.files.writing import written
 from clarion.domain.channel import Channel
@@ -82,6 +84,8 @@ def test_what_is_written_reads_as_what_it_was_and_is_written_the_same_again(fold
     assert [str(problem) for problem in reading.problems] == []
     assert reading.folder == folder
     assert written(reading.folder) == files
+    sent = msgspec.json.decode(msgspec.json.encode(folder), type=Folder)
+    assert written(sent) == files
 
 
 @pytest.mark.parametrize(

@@ -38,23 +38,20 @@ def written(folder: Folder) -> Files:
     for key, partial in folder.partials.items():
         files[f"partials/{key}{PARTIAL_ENDINGS[partial.engine]}"] = _ended(partial.source)
     if folder.brand is not None:
-        files[BRAND_FILE] = document(msgspec.to_builtins(folder.brand))
+        files[BRAND_FILE] = document(_said(folder.brand))
     if folder.categories:
-        files[CATEGORIES_FILE] = document(msgspec.to_builtins(folder.categories))
+        files[CATEGORIES_FILE] = document({key: _said(one) for key, one in folder.categories.items()})
     return files
 
 
 def template_files(key: str, source: Source) -> Files:
     """Return the files of a template."""
     writing = _Writing(f"templates/{key}")
-    values = msgspec.to_builtins(source)
-    for name in ("locales", "sample", "variables"):
-        values.pop(name, None)
-    channels = writing.channels(source.channels)
-    writing.add(TEMPLATE_FILE, document({**_without(values, "channels"), "channels": channels}))
+    values = _said(source, "channels", "locales", "sample", "variables")
+    writing.add(TEMPLATE_FILE, document({**values, "channels": writing.channels(source.channels)}))
     writing.locales(source.locales)
     if source.sample != Sample():
-        writing.add(SAMPLE_FILE, _json(msgspec.to_builtins(source.sample)))
+        writing.add(SAMPLE_FILE, _json(_said(source.sample)))
     if source.variables is not None:
         writing.add(SCHEMA_FILE, _json(source.variables))
     return writing.files
@@ -63,7 +60,7 @@ def template_files(key: str, source: Source) -> Files:
 def layout_files(key: str, layout: Layout) -> Files:
     """Return the files of a layout."""
     writing = _Writing(f"layouts/{key}")
-    values = _without(msgspec.to_builtins(layout), "locales")
+    values = _said(layout, "locales")
     for name in ("mjml", "html", "text"):
         if name in values:
             values[name] = writing.text(name, f"layout.{_ENDINGS.get(name, 'txt')}", values[name])
@@ -136,8 +133,18 @@ def _levels(tree: Any) -> int:
     return 0
 
 
-def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in names}
+def _said(one: msgspec.Struct, *left_out: str) -> dict[str, Any]:
+    """Return the fields that say something: those that are not as they are by default."""
+    values = msgspec.to_builtins(one)
+    return {
+        field.name: values[field.name]
+        for field in msgspec.structs.fields(one)
+        if field.name not in left_out and getattr(one, field.name) != _default(field)
+    }
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
 
 
 def _json(value: Any) -> str:
