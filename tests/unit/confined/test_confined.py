@@ -224,7 +224,7 @@ async def test_a_process_ends_when_the_one_that_asks_is_gone(tmp_path):
 
 ASKER = """
 import asyncio, os, sys
-from clarion.backends.confined.child import Command
+from clarion.backends.confined.child import Child, Command
 from clarion.backends.confined.wire import job_frame
 from clarion.domain.template import Source
 from clarion.ports.drafting import BuildJob

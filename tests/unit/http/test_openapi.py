@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from clarion.accept import routes as accept_routes
-from clarion.accept import routes_broadcasts, routes_events
+from clarion.accept import routes_broadcasts, routes_events, routes_test_send
 from clarion.app.http.openapi import document, page
 from clarion.control import routes as control_routes
 from clarion.ports.web import PUBLIC, Route
@@ -23,10 +23,11 @@ def routes() -> list[Route]:
         *accept_routes.routes(absent),
         *routes_broadcasts.routes(absent),
         *routes_events.routes(absent, absent),
+        *routes_test_send.routes(absent, absent),
         *record_routes.routes(absent, absent, absent, absent),
         *realtime_routes.routes(absent, absent, absent, absent, absent),
         *routes_seen.routes(absent, absent, absent),
-        *control_routes.routes(Anything(), absent, absent, {}, absent, absent, absent),
+        *control_routes.routes(Anything(), absent, absent, absent, {}, absent, absent, absent),
     ]
 
 
