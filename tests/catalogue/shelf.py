@@ -12,7 +12,7 @@ from clarion.content.files.reading import Reading
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.template import Sample, Source
-from clarion.ports.drafting import BuildJob, RenderJob
+from clarion.ports.drafting import BuildJob, Rendered, RenderJob
 
 ROOT: Final = Path(clarion.__file__).parent / "catalogue"
 KEYS: Final = tuple(sorted(folder.name for folder in (ROOT / "templates").iterdir()))
@@ -53,9 +53,8 @@ def rendered_of(key: str, source: Source, locale: str) -> dict[Channel, dict[str
     return _rendered(built_of(key, source), source.sample, locale, None)
 
 
-def _rendered(
-    template: Template, sample: Sample, locale: str, user: dict[str, Any] | None
-) -> dict[Channel, dict[str, Any]]:
+def tried(template: Template, sample: Sample, locale: str, user: dict[str, Any] | None = None) -> Rendered:
+    """What comes of a template and a sample, errors included."""
     brand = reading().folder.brand
     assert brand is not None
     job = RenderJob(
@@ -68,7 +67,13 @@ def _rendered(
         at_ms=AT_MS,
         brand=brand,
     )
-    done = render_job(job, ENGINES)
+    return render_job(job, ENGINES)
+
+
+def _rendered(
+    template: Template, sample: Sample, locale: str, user: dict[str, Any] | None
+) -> dict[Channel, dict[str, Any]]:
+    done = tried(template, sample, locale, user)
     assert not done.errors
     assert done.locale == locale
     return done.parts
