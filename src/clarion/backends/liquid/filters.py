@@ -6,9 +6,10 @@ from datetime import UTC, date, datetime, time
 from functools import wraps
 from typing import Any, Final
 
-from liquid.builtin.filters import array, math
+from liquid import Environment
+from liquid.builtin.filters import math
 from liquid.exceptions import FilterArgumentError, FilterValueError
-from liquid.filter import liquid_filter, sequence_filter, string_filter
+from liquid.filter import liquid_filter, sequence_filter, string_filter, with_environment
 from liquid.undefined import is_undefined
 from markupsafe import Markup
 
@@ -86,18 +87,22 @@ def _refuse_over(size: int, name: str) -> None:
 
 @string_filter
 def _replace(value: str, old: object, new: object = "") -> str:
-    old, new = (text if isinstance(text, str) else str(text) for text in (old, new))
+    old, new = _text(old), _text(new)
     hits = value.count(old) if old else len(value) + 1
     _refuse_over(len(value) + hits * len(new), "replace")
     return value.replace(old, new)
 
 
-@wraps(array.join)
-def _join(left: Any, separator: object = " ", **options: Any) -> Any:
-    if isinstance(left, list | tuple):
-        gap = len(separator) if isinstance(separator, str) else 0
-        _refuse_over(measure(left, RENDER_OUTPUT_BYTES_MAX) + gap * len(left), "join")
-    return array.join(left, separator, **options)
+@with_environment
+@sequence_filter
+def _join(items: list[Any], separator: object = " ", *, environment: Environment) -> str:
+    gap, texts = _text(separator), [_text(item) for item in items]
+    _refuse_over(sum(map(len, texts)) + len(gap) * len(texts), "join")
+    return (Markup(" ") if environment.autoescape and gap == " " else gap).join(texts)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else str(value)
 
 
 @wraps(math.times)
