@@ -48,6 +48,20 @@ ABSENT = {
     ("DELETE", "/v1/categories/{key}"): None,
     ("GET", "/v1/templates/{key}"): None,
     ("DELETE", "/v1/templates/{key}"): None,
+    ("GET", "/v1/templates/{key}/versions"): None,
+    ("GET", "/v1/templates/{key}/versions/{version}"): None,
+    ("GET", "/v1/templates/{key}/diff"): None,
+    ("POST", "/v1/templates/{key}/publish"): {},
+    ("POST", "/v1/templates/{key}/rollback"): {},
+    ("POST", "/v1/templates/{key}/preview"): {},
+    ("POST", "/v1/templates/{key}/test"): {"channel": "sms", "address": "+14155550777"},
+    ("GET", "/v1/templates/{key}/translations"): None,
+    ("GET", "/v1/templates/{key}/translations/{locale}"): None,
+    ("PUT", "/v1/templates/{key}/translations/{locale}"): None,
+    ("GET", "/v1/layouts/{key}"): None,
+    ("DELETE", "/v1/layouts/{key}"): None,
+    ("GET", "/v1/partials/{key}"): None,
+    ("DELETE", "/v1/partials/{key}"): None,
     ("GET", "/v1/workflows/{key}"): None,
     ("DELETE", "/v1/workflows/{key}"): None,
     ("GET", "/v1/segments/{key}"): None,
@@ -76,6 +90,8 @@ OWN = {
     ("PUT", "/v1/topics/{key}"): {"name": "intruder"},
     ("PUT", "/v1/categories/{key}"): {},
     ("PUT", "/v1/templates/{key}"): CONTENT,
+    ("PUT", "/v1/layouts/{key}"): {"html": "<p>{{ content }}</p>"},
+    ("PUT", "/v1/partials/{key}"): {"source": "intruder"},
     ("PUT", "/v1/providers/{name}"): SANDBOX,
     ("PUT", "/v1/workflows/{key}"): {"steps": [{"kind": "delay", "name": "rest", "for": "1h"}]},
     ("PUT", "/v1/segments/{key}"): {"filter": {"locale": "de"}},
@@ -96,6 +112,8 @@ def victim(operator):
     tenant.put("/v1/topics/secret", {"name": "victim"})
     tenant.post("/v1/topics/secret/members", {"user_ids": ["eve"]})
     tenant.put("/v1/categories/secret", {"lane": "high"})
+    tenant.put("/v1/layouts/secret", {"html": "<b>{{ content }}</b>"})
+    tenant.put("/v1/partials/secret", {"source": "victim"})
     tenant.put("/v1/users/eve/quiet-hours", {"windows": []})
     tenant.put("/v1/workflows/secret", {"steps": [{"kind": "send", "name": "tell", "template": "secret"}]})
     tenant.put("/v1/segments/secret", {"filter": {"topic": "secret"}})
@@ -116,7 +134,9 @@ def victim(operator):
         "users": {"id": "eve", "device_id": "phone"},
         "topics": {"key": "secret"},
         "categories": {"key": "secret"},
-        "templates": {"key": "secret"},
+        "templates": {"key": "secret", "version": "1", "locale": "de"},
+        "layouts": {"key": "secret"},
+        "partials": {"key": "secret"},
         "workflows": {"key": "secret"},
         "segments": {"key": "secret"},
         "schedules": {"key": "secret"},
@@ -141,7 +161,7 @@ def everything(tenant, operator):
     """What the victim has, as the victim sees it."""
     names = (
         "notifications", "users", "topics", "templates", "categories", "providers", "dead-letters", "workflows", "segments",
-        "schedules", "event-rules",
+        "schedules", "event-rules", "layouts", "partials",
     )  # fmt: skip
     found = {name: list(tenant.pages(f"/v1/{name}")) for name in names}
     found["one"] = [tenant.get(f"/v1/{name}/{place['id']}") for name, place in tenant.things.items()

@@ -51,6 +51,12 @@ USER = {"email": "a@b.example", "phone": "+14155550101", "contacts": {"email": [
         "preferences": {"news": {"sms": {"allowed": False, "until": "2090-01-01T00:00:00Z"}}},
         "devices": [{"id": "d", "channel": "push", "token": "t"}]}  # fmt: skip
 PREFERENCES = {"news": {"sms": False}, "*": {"*": True}}
+TEMPLATE = {"channels": {"sms": {"body": "{% t plain %} {{ data.x }}"}, "push": {"title": "t", "data": {"a": ["{{ data.x }}"]}}},
+            "locale": "en", "locales": {"en": {"messages": {"hi": {"one": "a", "other": "b"}, "plain": "c"}},
+                                        "de": {"channels": {"push": {"title": "d"}}}},
+            "variables": {"type": "object", "properties": {"x": {"type": ["string", "number"], "pattern": "."}},
+                          "required": ["x"], "$defs": {"y": {"enum": [1]}}},
+            "sample": {"data": {"x": "y"}, "user": {"name": "Ada"}}, "category": "news", "engine": "liquid", "text": "z"}  # fmt: skip
 GOOD = {
     "/v1/notifications": NOTE,
     "/v1/notifications/batch": {"notifications": [NOTE, {"to": "ada", "workflow": "flow", "data": {"text": "x"}, "ordering_key": "a"}]},
@@ -84,7 +90,15 @@ GOOD = {
     "/v1/workflows/{key}": {"steps": STEPS, "category": "news", "variables": ["text"], "defaults": {"sms": True}},
     "/v1/categories/{key}": CATEGORY,
     "/v1/policy": {"quiet_hours": QUIET, "zone": "Asia/Tokyo", "caps": [{"limit": 9, "per": "1d"}]},
-    "/v1/templates/{key}": {"channels": {"sms": {"body": "{{ data.x }}"}}, "category": "news"},
+    "/v1/templates/{key}": TEMPLATE,
+    "/v1/templates/{key}/publish": {"version": 1, "note": "n"},
+    "/v1/templates/{key}/rollback": {"version": 1, "note": "n"},
+    "/v1/templates/{key}/preview": {"data": {"x": 1}, "user": {"name": "x"}, "locale": "de-AT", "channels": ["sms"]},
+    "/v1/templates/{key}/test": {"channel": "sms", "address": "+14155550101", "data": {"x": 1}, "locale": "de"},
+    "/v1/layouts/{key}": {"mjml": "<mjml><mj-body>{{ content }}</mj-body></mjml>", "text": "{{ content }}", "locale": "en",
+                          "locales": {"de": {"messages": {"foot": "f"}}}},
+    "/v1/partials/{key}": {"source": "{{ data.x }}", "engine": "liquid"},
+    "/v1/brand": {"name": "Acme", "primary_color": "#abc", "logo_url": "https://example.com/logo.png"},
     "/v1/providers/{name}": {"channel": "sms", "vendor": "sandbox", "priority": 1, "settings": {"latency_ms": 1}},
     "/v1/suppressions": {"channel": "sms", "address": "+14155550101", "reason": "manual"},
 }  # fmt: skip
@@ -140,6 +154,7 @@ def running(furnished):
             made = await house.ok("POST", "/v1/tenants/acme/keys", {"scopes": ["*"]}, key=OPERATOR_KEY)
             wide = {"sms": {"body": "b"}, "push": {"title": "t"}, "email": {"subject": "s", "text": "t"}}
             await house.ok("PUT", "/v1/templates/wide", {"channels": wide})
+            await house.ok("PUT", "/v1/templates/fuzzed", TEMPLATE)
             await house.ok("PUT", "/v1/workflows/roundup", {"steps": ROUNDUP})
             for path in ("/v1/workflows/flow", "/v1/segments/fans", "/v1/event-rules/paid"):
                 await house.ok("PUT", path, GOOD[path.rpartition("/")[0] + "/{key}"])

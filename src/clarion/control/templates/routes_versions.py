@@ -40,7 +40,8 @@ class _Handlers:
         return page_reply(found, limit, lambda one: [str(one.version)], VersionView.of)
 
     async def get(self, call: Call) -> Reply:
-        number = number_of(call.path["version"], "version")
+        text = call.path["version"]
+        number = int(text) if _is_number(text) else 0
         return Reply(TemplateView.of(await self._one(call, number)))
 
     async def diff(self, call: Call) -> Reply:
