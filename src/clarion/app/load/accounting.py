@@ -7,7 +7,7 @@ import msgspec
 import psutil
 
 STAGE_METRIC: Final = "clarion_stage_cpu_seconds_total"
-ROLES: Final = ("api", "worker", "scheduler", "gateway")
+ROLES: Final = ("api", "worker", "scheduler", "gateway", "confined")
 
 
 class ProcessFacts(msgspec.Struct, frozen=True):
@@ -21,8 +21,9 @@ class ProcessFacts(msgspec.Struct, frozen=True):
 
 
 def role_of(command: list[str]) -> str:
-    """Return the role a command line stands for: the first word that names one, `supervisor` without any."""
-    return next((word for word in command[1:] if word in ROLES), "supervisor")
+    """Return the role a command line stands for: the first word, or module, that names one, `supervisor` without
+    any."""
+    return next((name for word in command[1:] if (name := word.rpartition(".")[2]) in ROLES), "supervisor")
 
 
 def _peak_bytes(process: psutil.Process) -> int:
