@@ -95,12 +95,10 @@ def _piece(source: str, start: int) -> Piece | None:
     if following in ("!", "?"):
         end = source.find(">", start)
         return Piece("other", source[start : end + 1 if end != -1 else len(source)])
-    if not (following.isalpha() or following == "/"):
+    if not (following.isalpha() or (following == "/" and source[start + 2 : start + 3].isalpha())):
         return None
     match = _ELEMENT.match(source, start)
     if match is None:
-        if following == "/":
-            return None
         line = source.count("\n", 0, start) + 1
         raise InvalidField(f"line {line}: the element that starts with {source[start : start + 20]!r} is never closed")
     return Piece("end" if following == "/" else "start", match[0], match[1].lower())

@@ -23,7 +23,7 @@ _WHOLE: Final = re.compile(r"\{%-?\s*(raw|doc|comment)\s*-?%\}")
 _STEERING: Final = re.compile(r"\{\{\{?\{?~?\s*(?:[#/^!>]|else\b)")
 # Texts in quotes may hold closing braces. Possessive: what does not match is given up at once.
 _MUSTACHE: Final = re.compile(r"""\{\{(?:[^"'}]|"[^"]*+"|'[^']*+'|\}(?!\}))*+\}\}""")
-_RAW_OPENING: Final = re.compile(r"\{\{\{\{\s*([^\s/}]+)[^}]*\}\}\}\}")
+_RAW_OPENING: Final = re.compile(r"\{\{\{\{\s*+([^\s/{}]++)[^{}]*+\}\}\}\}")
 
 
 def tags(source: str, engine: Engine) -> Iterator[Tag]:
@@ -101,10 +101,9 @@ def _handlebars(source: str, start: int, hopeless: set[str]) -> Tag | None:
     steering = _STEERING.match(source, start) is not None
     if source.startswith("{{{", start):
         return _until(source, start, "}}}", steering, hopeless)
-    match = _MUSTACHE.match(source, start)
-    if match is None:
-        return _until(source, start, "}}", steering, hopeless)
-    return Tag(start, match.end(), match[0], steering)
+    nearest = _until(source, start, "}}", steering, hopeless)
+    match = _MUSTACHE.match(source, start) if nearest else None
+    return Tag(start, match.end(), match[0], steering) if match else nearest
 
 
 def _until(source: str, start: int, closing: str, block: bool, hopeless: set[str]) -> Tag | None:
