@@ -7,7 +7,6 @@ from typing import Final
 from clarion.app.commands.remote import Refused
 from clarion.app.templates.definitions import BRAND, Definitions, Name, title
 from clarion.app.templates.tenant import Tenant
-from clarion.content.files.folder import FileProblem
 from clarion.content.files.reading import Reading
 from clarion.domain.template import Brand
 
@@ -84,8 +83,4 @@ class Bringing:
         if error.status not in _MENDABLE:
             raise error
         self._counts["refused"] += 1
-        places = self._reading.places.get(name)
-        if places is None:
-            self._say(f"{title(name)}: {error.detail}")
-        else:
-            self._say(str(FileProblem(*places.explain(error.field, error.detail))))
+        self._say(str(self._reading.problem(*name, error.field, error.detail)))

@@ -1,17 +1,27 @@
 """Whether a folder of templates would do: everything is built, and rendered with its sample data in all its locales."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
+import msgspec
+
+from clarion.app.templates.definitions import partials_of
 from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.content.build import build
 from clarion.content.compiled import render_job
-from clarion.content.files.folder import FileProblem, Folder, Place
+from clarion.content.files.folder import FileProblem
 from clarion.content.files.reading import Reading
+from clarion.content.frame import places
+from clarion.content.messages import used_keys
+from clarion.control.brand.rules import check_brand
+from clarion.control.layouts.rules import PROBE, check_places, layout_probe, owned, partial_probe
+from clarion.control.templates.bodies import TemplateBody
+from clarion.control.templates.rules import check_source
 from clarion.control.templates.warnings import warnings_of
 from clarion.domain.content import Category, Template
-from clarion.domain.errors import CallerError
-from clarion.domain.template import Brand, Source
+from clarion.domain.errors import CallerError, InvalidField
+from clarion.domain.template import Brand, Layout, Partial, Source
 from clarion.ports.drafting import BuildJob, RenderJob
 from clarion.ports.renderer import Engines
 
@@ -21,40 +31,76 @@ SAMPLE_ZONE: Final = "UTC"
 
 
 class Checking:
-    """Checks the templates of a folder one by one."""
+    """Checks all that a folder holds, one by one. Sample data is fitting only if every channel renders with it."""
 
     def __init__(self, reading: Reading, engines: Engines) -> None:
         self._reading = reading
         self._engines = engines
         self._schemas = JsonSchemas()
+        self._failed: list[tuple[str, str]] = []
         self.warnings: list[str] = []
         """What is unwise in what was rendered so far."""
 
     def problems(self) -> Iterator[FileProblem]:
-        """Yield everything that has to be mended, templates in the order of their keys."""
+        """Yield everything that has to be mended: what cannot be read, then by kind and key."""
         yield from self._reading.problems
-        for key, source in sorted(self._reading.folder.templates.items()):
-            yield from self._template(key, source)
+        folder = self._reading.folder
+        if folder.brand is not None:
+            yield from self._asked("brand", "", partial(check_brand, folder.brand))
+        for key, one in sorted(folder.partials.items()):
+            yield from self._asked("partial", key, partial(self._try_partial, key, one))
+        for key, layout in sorted(folder.layouts.items()):
+            yield from self._asked("layout", key, partial(self._try_layout, layout))
+        for key, source in sorted(folder.templates.items()):
+            yield from self._asked("template", key, partial(self._try_template, key, source))
+            while self._failed:
+                yield self._reading.problem("template", key, *self._failed.pop(0))
 
-    def _template(self, key: str, source: Source) -> Iterator[FileProblem]:
-        places = self._reading.places["template", key]
+    def _asked(self, kind: str, key: str, ask: Callable[[], object]) -> Iterator[FileProblem]:
         try:
-            template = build(job_of(self._reading.folder, key, source), self._engines)
+            ask()
         except CallerError as error:
-            yield FileProblem(*places.explain(error.field, error.detail))
-            return
-        if template.schema is not None and (fault := self._schemas.check(template.schema, source.sample.data)):
-            field = ".".join(filter(None, ("sample.data", fault.path)))
-            yield FileProblem(places.of("sample"), f"{field}: {fault.detail}")
-            return
-        for where, detail in self._renders(template, source):
-            yield FileProblem(Place(f"templates/{key}"), f"{where}: {detail}")
+            yield self._reading.problem(kind, key, error.field, error.detail)
 
-    def _renders(self, template: Template, source: Source) -> Iterator[tuple[str, str]]:
+    def _try_partial(self, key: str, one: Partial) -> None:
+        probe = partial_probe(key, one, used_keys([one.source], one.engine))
+        try:
+            self._build(PROBE, probe)
+        except InvalidField as error:
+            raise owned(error, f"partials.{key}", "source") from None
+
+    def _try_layout(self, layout: Layout) -> None:
+        texts = {part: getattr(layout, part) for part in ("mjml", "html", "text")}
+        check_places({part: places(text, layout.engine) for part, text in texts.items() if text is not None})
+        try:
+            self._build(PROBE, layout_probe(layout), layout)
+        except InvalidField as error:
+            raise owned(error, "layout.", "text") from None
+
+    def _try_template(self, key: str, source: Source) -> None:
+        check_source(msgspec.convert(msgspec.to_builtins(source), TemplateBody))
+        layout = None
+        if source.layout is not None:
+            layout = self._reading.folder.layouts.get(source.layout)
+            if layout is None:
+                raise InvalidField(f"there is no layout {source.layout} in this folder", field="layout")
+        template = self._build(key, source, layout)
+        schema = template.schema
+        if schema is not None and (fault := self._schemas.fault_of(schema)):
+            raise InvalidField(f"{fault.path}: {fault.detail}", field="variables")
+        if schema is not None and (fault := self._schemas.check(schema, source.sample.data)):
+            raise InvalidField(fault.detail, field=".".join(filter(None, ("sample.data", fault.path))))
+        self._render(template, source)
+
+    def _build(self, key: str, source: Source, layout: Layout | None = None) -> Template:
+        partials = partials_of(self._reading.folder, source, layout)
+        return build(BuildJob(key, source, layout, partials), self._engines)
+
+    def _render(self, template: Template, source: Source) -> None:
         for locale in sorted({template.locale, *template.locales}):
             done = render_job(sample_job(template, source, locale, self._reading.folder.brand), self._engines)
             for channel, detail in done.errors.items():
-                yield f"{channel} in {locale}", detail
+                self._failed.append((f"channels.{channel}", f"in {locale}: {detail}"))
             own = {channel: parts for channel, parts in done.parts.items() if channel not in template.derived}
             for found in warnings_of(own, self._category(template.category)):
                 where = f"templates/{template.key}: {found.channel}.{found.field} in {locale}"
@@ -63,16 +109,6 @@ class Checking:
     def _category(self, key: str | None) -> Category | None:
         found = self._reading.folder.categories.get(key or "")
         return None if key is None or found is None else Category(key, found.critical, found.lane)
-
-
-def job_of(folder: Folder, key: str, source: Source) -> BuildJob:
-    """Return what a template is built of. Raises `InvalidField` when its layout is not in the folder."""
-    layout = None
-    if source.layout is not None:
-        layout = folder.layouts.get(source.layout)
-        if layout is None:
-            raise CallerError(f"there is no layout {source.layout} in this folder", field="layout")
-    return BuildJob(key, source, layout, folder.partials)
 
 
 def sample_job(template: Template, source: Source, locale: str, brand: Brand | None) -> RenderJob:

@@ -74,21 +74,20 @@ def needed(folder: Folder, key: str) -> set[Name]:
     names: set[Name] = {("template", key), BRAND}
     if source.category is not None:
         names.add(("category", source.category))
-    texts: list[Any] = [msgspec.to_builtins(source)]
     if source.layout is not None:
         names.add(("layout", source.layout))
-        texts.append(msgspec.to_builtins(folder.layouts.get(source.layout)))
-    return names | {("partial", partial) for partial in _named(texts, source.engine, folder.partials)}
+    return names | {("partial", name) for name in partials_of(folder, source, folder.layouts.get(source.layout or ""))}
 
 
-def _named(texts: Any, engine: Engine, partials: Mapping[str, Partial]) -> set[str]:
-    found: set[str] = set()
-    wanted = set(_references(texts, engine))
+def partials_of(folder: Folder, source: Source, layout: Layout | None) -> dict[str, Partial]:
+    """Return the partials that are put into a template, into its layout, or into one another there."""
+    found: dict[str, Partial] = {}
+    wanted = set(_references([msgspec.to_builtins(source), msgspec.to_builtins(layout)], source.engine))
     while wanted:
         key = wanted.pop()
-        found.add(key)
-        if key in partials:
-            wanted |= set(_references(partials[key].source, engine)) - found
+        if key in folder.partials and key not in found:
+            found[key] = folder.partials[key]
+            wanted.update(_references(found[key].source, found[key].engine))
     return found
 
 

@@ -61,6 +61,17 @@ class Reading:
             except FileProblem as problem:
                 self.problems.append(problem)
 
+    def problem(self, kind: str, key: str, field: str | None, detail: str) -> FileProblem:
+        """Return what is wrong with a field of a definition as what is wrong in a file. Templates are also told of what is
+        wrong with their layout (`layout.html`) and partials (`partials.<key>`)."""
+        path, source = field or "", self.folder.templates.get(key) if kind == "template" else None
+        if source is not None and source.layout in self.folder.layouts and path.startswith("layout."):
+            kind, key, path = "layout", source.layout, path.removeprefix("layout.")
+        elif path.startswith("partials.") and (partial := path.removeprefix("partials.")) in self.folder.partials:
+            kind, key, path = "partial", partial, "source"
+        places = self.places.get((kind, key)) or Places(" ".join(filter(None, (kind, key))))
+        return FileProblem(*places.explain(path, detail))
+
     def _file(self, path: str, text: str, items: dict[tuple[str, str], Files]) -> None:
         match path.split("/"):
             case ["templates", key, name]:
