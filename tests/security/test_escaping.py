@@ -7,6 +7,10 @@ from urllib.parse import quote
 import pytest
 
 from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.content.compiled import compile_channel
+from clarion.domain.channel import Channel
+from clarion.domain.content import Template
+from clarion.domain.template import Brand
 from clarion.ports.renderer import RenderError, SyntaxProblem
 
 RENDERER = LiquidRenderer()
@@ -62,13 +66,14 @@ def test_no_filter_says_that_data_is_markup(html):
         RENDERER.compile("{{ x | safe }}", html=html)
 
 
-@pytest.mark.parametrize("name", ["user", "data", "forloop", "self", "__class__", "true", "empty"])
+@pytest.mark.parametrize("name", ["user", "data", "brand", "_locale", "forloop", "self", "__class__", "true", "empty"])
 def test_data_cannot_take_a_name_that_means_something_else(name):
     """A request's data named `user` or `data` does not stand in for the user or the data."""
-    from clarion.deliver.rules.compose import context_of
-
-    context = context_of({name: "forged", "text": "t"}, {"id": "ada"})
-    assert RENDERER.compile("{{ user.id }} {{ data.text }}", html=False)(context) == "ada t"
+    source = "{{ user.id }} {{ data.text }} {{ 0.5 | format_number }} {{ brand.name | default: 'none' }}"
+    template = Template("t", 1, None, {Channel.SMS: {"body": source}})
+    compiled = compile_channel(template, "en", Channel.SMS, Brand(), {"liquid": RENDERER})
+    parts = compiled.render({name: "forged", "text": "t"}, {"id": "ada"}, "de", "UTC", 0)
+    assert parts["body"] == "ada t 0,5 none"
 
 
 def test_a_tree_stays_the_tree_that_was_written():
