@@ -47,6 +47,8 @@ def _value(value: Any) -> str:
             return str(value)
         case Mapping():
             return "{" + ", ".join(f"{_key(name)} = {_value(inner)}" for name, inner in value.items()) + "}"
+        case [Mapping(), *_]:
+            return "[\n" + "".join(f"  {_value(inner)},\n" for inner in value) + "]"
         case list() | tuple():
             return "[" + ", ".join(map(_value, value)) + "]"
         case _:
