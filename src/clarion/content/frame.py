@@ -116,12 +116,9 @@ def _between(html: str, begin: str, end: str) -> str:
     if begin not in html:
         return html
     body = html.partition(begin)[2].partition(end)[0]
-    # MJML writes a wrapper's rows into comments for Outlook; the content may begin and end within one.
-    rest = body.partition(_CLOSING)[2]
-    if rest and "<!--" not in body.partition(_CLOSING)[0]:
-        body = rest
-    head, opening, tail = body.rpartition("<!--")
-    return head if opening and "-->" not in tail else body
+    # MJML writes a wrapper's rows into comments for Outlook; the content may begin within one.
+    before, closing, _ = body.partition(_CLOSING)
+    return f"<!--{body}" if closing and "<!--" not in before else body
 
 
 def _put(frame: str, content: str, engine: Engine) -> str:

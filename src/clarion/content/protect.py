@@ -60,14 +60,12 @@ class Protected:
             worked = "".join(
                 self._styled(piece.text) if piece.kind == "start" else piece.text for piece in pieces(worked)
             )
+        order = [int(number) for number, _ in self._mark.findall(worked) if number]
         seen: set[int] = set()
-        order: list[int] = []
 
         def back(match: re.Match[str]) -> str:
-            number = int(match[1] or match[2])
+            number = int(match[match.lastindex or 0])
             seen.add(number)
-            if match[1]:
-                order.append(number)
             return self._tags[number]
 
         restored = self._mark.sub(back, worked)

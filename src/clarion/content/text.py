@@ -55,8 +55,10 @@ def text_of(html: str, engine: Engine) -> str:
         position = tag.end
     reader = _Reader(salt)
     for piece in pieces("".join((*words, html[position:]))):
-        if piece.kind != "other" or piece.name:  # no comments: some of Outlook's are more than the parser takes
+        if piece.kind != "other" or piece.name:
             reader.feed(piece.text)
+        else:  # a comment; some of Outlook's are more than the parser takes
+            reader.unseen(piece.text)
     reader.close()
     # A line of nothing but steering tags is none in what is rendered.
     text = re.sub(rf"(?m)^((?:{salt}b\d+x *)+)\n+", r"\1", reader.text())
@@ -68,7 +70,7 @@ class _Reader(HTMLParser):
 
     def __init__(self, salt: str) -> None:
         super().__init__(convert_charrefs=True)
-        self._steering = re.compile(rf"(?:\s|{salt}b\d+x)*")
+        self._steering = re.compile(rf"{salt}b\d+x")
         self._out: list[str] = []
         self._gap = 0
         self._space = False
@@ -136,8 +138,14 @@ class _Reader(HTMLParser):
         if tag == "table" and self._tables:
             self._tables.pop()
 
+    def unseen(self, text: str) -> None:
+        """Read what nobody sees: tags in it steer what comes after it all the same."""
+        for word in self._steering.findall(text):
+            self._word(word)
+
     def handle_data(self, data: str) -> None:
         if self._skipping:
+            self.unseen(data)
             return
         data = _INVISIBLE.sub("", data).replace("\xa0", " ")
         if self._verbatim:
