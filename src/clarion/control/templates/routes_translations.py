@@ -1,7 +1,7 @@
 """Translations over HTTP: what is missing in which locale, and messages out to translators and back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import ModuleType
 from typing import Any, Final
 
@@ -92,19 +92,14 @@ class _Handlers:
         return Reply(TranslationsView(one.key, one.version, one.source.locale, reports))
 
     async def overview(self, call: Call) -> Reply:
-        sources = await self._sources(call.caller.tenant)
-        asked = call.query.get("locale")
-        locales = locales_of(sources) if asked is None else {canonical(asked, "locale")}
-        tenant_locale = await self._tenant_locale(call.caller.tenant)
-        if asked is None and tenant_locale:
-            locales.add(tenant_locale)
-        found = [
-            view
-            for key, source in sorted(sources.items())
-            for locale in sorted(locales)
-            if (view := _missing(key, source, locale)) is not None
-        ]
-        return Reply(TenantView(tuple(sorted(locales)), len(sources), found))
+        tenant, asked = call.caller.tenant, call.query.get("locale")
+        locales = await self._locales(tenant) if asked is None else [canonical(asked, "locale")]
+        found: list[MissingView] = []
+        count = 0
+        async for page in self._pages(tenant):
+            count += len(page)
+            found += await asyncio.to_thread(_all_missing, page, locales)
+        return Reply(TenantView(tuple(locales), count, found))
 
     async def export(self, call: Call) -> Reply:
         one = await self._newest(call)
@@ -122,7 +117,7 @@ class _Handlers:
         raw = await _whole(call.stream)
         returned: Returned = await asyncio.to_thread(form.read, raw, sheet)
         _same_language(returned.locale, sheet.locale)
-        done = merged(one.source, sheet.locale, returned)
+        done = await asyncio.to_thread(merged, one.source, sheet.locale, returned)
         warnings: tuple[Warned, ...] = ()
         if done.changed or (publish and not one.current):
             caller, note = call.caller, f"translated: {sheet.locale}"
@@ -141,18 +136,26 @@ class _Handlers:
             raise missing(None)
         return found
 
-    async def _sources(self, tenant: str) -> dict[str, Source]:
-        """Return the sources of all templates that are current; there are `TEMPLATES_PER_TENANT_MAX` at most."""
-        sources: dict[str, Source] = {}
+    async def _pages(self, tenant: str) -> AsyncIterator[list[TemplateVersion]]:
+        """Yield all templates, few at a time: they may be large."""
         after = ""
         while page := await self._control.templates.page(tenant, after, _PAGE_TEMPLATES):
-            sources |= {one.key: one.source for one in page}
+            yield page
             after = page[-1].key
-        return sources
+
+    async def _locales(self, tenant: str) -> list[str]:
+        """Return the locales of all templates, and the tenant's default."""
+        found = {tag async for page in self._pages(tenant) for one in page for tag in locales_of(one.source)}
+        return sorted({*found, await self._tenant_locale(tenant)} - {""})
 
     async def _tenant_locale(self, tenant: str) -> str:
         record = await self._control.definitions.get(tenant, Policy.KIND, POLICY_KEY)
         return "" if record is None else _POLICY.decode(record.body).locale
+
+
+def _all_missing(templates: Sequence[TemplateVersion], locales: Sequence[str]) -> list[MissingView]:
+    views = (_missing(one.key, one.source, locale) for one in templates for locale in locales)
+    return [view for view in views if view is not None]
 
 
 def _missing(key: str, source: Source, locale: str) -> MissingView | None:

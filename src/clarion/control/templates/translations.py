@@ -6,7 +6,7 @@ Nothing is judged that was not changed, so what is stored goes out and comes in 
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -219,6 +219,6 @@ def report(source: Source, locale: str) -> LocaleReport:
     )
 
 
-def locales_of(sources: Mapping[str, Source]) -> set[str]:
-    """Return every locale that any of some templates has."""
-    return {tag for source in sources.values() for tag in (source.locale, *source.locales)}
+def locales_of(source: Source) -> set[str]:
+    """Return every locale that a template has."""
+    return {source.locale, *source.locales}
