@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from clarion.backends.cel.expressions import CelExpressions
+from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import open_journal
 from clarion.control.schedules.routes import routes
@@ -45,7 +46,7 @@ class Works:
         self.notes = Notes()
         self.ledger = Ledger(journal)
         house.journal = journal
-        house.routes = [*routes(house.control, journal, house.clock), *house.routes]
+        house.routes = [*routes(house.control, JsonSchemas(), journal, house.clock), *house.routes]
 
     @property
     def now_ms(self) -> int:

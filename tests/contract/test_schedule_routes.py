@@ -212,3 +212,18 @@ async def test_one_whose_timer_could_not_be_set_is_put_again(house):
     assert house.journal.next_due_ms() is None
     assert (await house.say("PUT", "/v1/schedules/digest", DIGEST))["version"] == 1
     assert house.journal.next_due_ms() == at_ms(FIRST_AT)
+
+
+async def test_the_data_of_a_schedule_is_what_its_template_takes(house):
+    line = {"channels": {"inapp": {"title": "{{ week.rides }} rides"}}, "sample": {"data": {"week": {"rides": 7}}}}
+    await house.call("PUT", "/v1/templates/rides", line)
+    for data, field in (
+        ({}, "data.week"),
+        ({"week": {}}, "data.week.rides"),
+        ({"week": {"rides": []}}, "data.week.rides"),
+    ):
+        assert await refused(house, {**DIGEST, "template": "rides", "data": data}) == field
+    stored = await house.say(
+        "PUT", "/v1/schedules/digest", {**DIGEST, "template": "rides", "data": {"week": {"rides": 3}}}
+    )
+    assert stored["data"] == {"week": {"rides": 3}}

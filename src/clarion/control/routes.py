@@ -46,7 +46,7 @@ def routes(
         *auth.routes(control.users, UserTokens(vault), clock),
         *topics.routes(control.topics),
         *segments.routes(control, clock),
-        *schedules.routes(control, journal, clock),
+        *schedules.routes(control, schemas, journal, clock),
         *event_rules.routes(control, expressions),
         *workflows.routes(control, expressions),
         *categories.routes(control.categories, control.definitions),

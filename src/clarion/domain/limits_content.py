@@ -24,8 +24,8 @@ WORDED_LIST_CHARS_MAX: Final = 64 * 1024
 SCHEMA_BYTES_MAX: Final = 64 * 1024
 SCHEMA_DEPTH_MAX: Final = 32
 """Levels of a JSON Schema, and of a path that a template reads, that are looked at."""
-SCHEMAS_MAX: Final = 1_024
-"""Compiled JSON Schemas that a process keeps."""
+SCHEMA_NODES_KEPT_MAX: Final = 200_000
+"""Nodes of all JSON Schemas that a process keeps compiled, at about 300 bytes each."""
 SCHEMA_NODES_MAX: Final = 2_000
 """Nodes of a JSON Schema, with those counted again that are referred to."""
 SCHEMA_WORK_MAX: Final = 20_000_000
@@ -84,8 +84,8 @@ INLINING_WORK_MAX: Final = 1_000_000
 FOLDER_FILES_MAX: Final = 20_000
 """Files of a folder of templates that the command line reads."""
 
-HANDLEBARS_COMPILE_CPU_MS_MAX: Final = 400
-HANDLEBARS_TOKENS_MAX: Final = 5_000
+HANDLEBARS_COMPILE_CPU_MS_MAX: Final = 250
+HANDLEBARS_TOKENS_MAX: Final = 4_000
 """Names, signs and texts of one part: each takes about 50 us to parse and compile."""
 HANDLEBARS_BRANCHES_MAX: Final = 64
 """Times `else if` of one block."""
@@ -117,6 +117,6 @@ TREE_DEPTH_MAX: Final = 32
 """Levels of a structured part, such as the data of a push."""
 XML_LEVELS_MAX: Final = 32
 """Levels of a translator's XML."""
-TRANSLATIONS_BYTES_MAX: Final = 4 * 1024 * 1024
+TRANSLATIONS_BYTES_MAX: Final = 8 * 1024 * 1024
 """A translator's file: source and target of all messages, with what stands around them."""
 BRAND_TEXT_CHARS_MAX: Final = 500

@@ -8,7 +8,12 @@ import msgspec
 
 from clarion.backends.jsonschema.weight import Unbounded, weight_of
 from clarion.domain.limits import DATA_BYTES_MAX
-from clarion.domain.limits_content import SCHEMA_PATTERN_BYTES_MAX, SCHEMA_WORK_MAX, SCHEMAS_MAX
+from clarion.domain.limits_content import (
+    SCHEMA_NODES_KEPT_MAX,
+    SCHEMA_NODES_MAX,
+    SCHEMA_PATTERN_BYTES_MAX,
+    SCHEMA_WORK_MAX,
+)
 from clarion.domain.schema import says_more_than_names
 from clarion.ports.schemas import Fault
 
@@ -24,6 +29,7 @@ class _Compiled(NamedTuple):
     validator: jsonschema_rs.Draft202012Validator | None
     bytes_max: int
     """Size of data that is still little enough work; 0 when any data is."""
+    nodes: int
 
 
 class JsonSchemas:
@@ -31,6 +37,7 @@ class JsonSchemas:
 
     def __init__(self) -> None:
         self._compiled: dict[int, _Compiled] = {}
+        self._nodes = 0
 
     def fault_of(self, schema: Mapping[str, Any]) -> Fault | None:
         """Return why something cannot be used as a schema, None when it can."""
@@ -61,22 +68,26 @@ class JsonSchemas:
         return None if validator.is_valid(data) else _first(validator, data)
 
     def _compile(self, schema: dict[str, Any]) -> _Compiled:
-        if len(self._compiled) >= SCHEMAS_MAX:
+        made = _compiled(schema)
+        self._nodes += made.nodes
+        if self._nodes > SCHEMA_NODES_KEPT_MAX:
             self._compiled.clear()
+            self._nodes = made.nodes
         # It is kept with its validator, so that no other schema can get its identity.
-        made = self._compiled[id(schema)] = _compiled(schema)
+        self._compiled[id(schema)] = made
         return made
 
 
 def _compiled(schema: dict[str, Any]) -> _Compiled:
-    if not says_more_than_names(schema):
-        return _Compiled(schema, None, 0)
     try:
-        bytes_max = SCHEMA_WORK_MAX // weight_of(schema)
-        return _Compiled(schema, _validator(schema), bytes_max if bytes_max < DATA_BYTES_MAX else 0)
+        nodes = weight_of(schema)
+        if not says_more_than_names(schema):
+            return _Compiled(schema, None, 0, nodes)
+        bytes_max = SCHEMA_WORK_MAX // nodes
+        return _Compiled(schema, _validator(schema), bytes_max if bytes_max < DATA_BYTES_MAX else 0, nodes)
     except (Unbounded, jsonschema_rs.ValidationError):
         # Nobody wrote it, or it would have been refused: one that was inferred may be too large. Its names still count.
-        return _Compiled(schema, None, 0)
+        return _Compiled(schema, None, 0, SCHEMA_NODES_MAX)
 
 
 def _validator(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:

@@ -10,12 +10,14 @@ from clarion.domain.segment import Segment
 from clarion.domain.workflow import Workflow
 from clarion.ports.control import Control
 from clarion.ports.control_definitions import DefinitionRecord
+from clarion.ports.schemas import Schemas
 
 _WORKFLOW = msgspec.json.Decoder(Workflow)
 
 
-async def check_references(control: Control, tenant: str, schedule: Schedule) -> None:
-    """Raise `InvalidField` for the first user, topic, segment, template, workflow, category or variable that is missing."""
+async def check_references(control: Control, schemas: Schemas, tenant: str, schedule: Schedule) -> None:
+    """Raise `InvalidField` for the first user, topic, segment, template, workflow, category or variable that is missing, and
+    for data that its template does not take."""
     to = schedule.to
     if to.user_id is not None and await control.users.get(tenant, to.user_id) is None:
         raise _unknown("user", to.user_id, "to.user_id")
@@ -31,6 +33,9 @@ async def check_references(control: Control, tenant: str, schedule: Schedule) ->
             raise _unknown("template", schedule.template, "template")
         check_variables(template.variables, schedule, f"template {template.key!r}")
         check_channels(template, schedule)
+        fault = None if template.schema is None else schemas.check(template.schema, schedule.data)
+        if fault is not None:
+            raise InvalidField(fault.detail, field=f"data.{fault.path}" if fault.path else "data")
     if schedule.workflow is not None:
         record = await _definition(control, tenant, Workflow.KIND, schedule.workflow)
         if record is None:

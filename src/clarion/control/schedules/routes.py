@@ -22,6 +22,7 @@ from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.control_definitions import DefinitionRecord
 from clarion.ports.journal import Append, Journal
+from clarion.ports.schemas import Schemas
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
 
@@ -76,16 +77,17 @@ class ScheduleView(Schedule, frozen=True, kw_only=True):
 
 
 class _Handlers(Reading):
-    def __init__(self, control: Control, journal: Journal, clock: Clock) -> None:
+    def __init__(self, control: Control, schemas: Schemas, journal: Journal, clock: Clock) -> None:
         super().__init__(control.definitions, Schedule.KIND, "schedule")
         self._control = control
+        self._schemas = schemas
         self._journal = journal
         self._clock = clock
 
     async def put(self, call: Call) -> Reply:
         tenant, schedule, name = call.caller.tenant, call.body, key(call.path["key"], "key")
         check_schedule(schedule, places().zones)
-        await check_references(self._control, tenant, schedule)
+        await check_references(self._control, self._schemas, tenant, schedule)
         stored = await self._control.definitions.get(tenant, Schedule.KIND, name)
         body = _JSON.encode(schedule)
         if len(body) > DEFINITION_BYTES_MAX:
@@ -136,9 +138,9 @@ class _Handlers(Reading):
         return {**view(record), "enabled": schedule.enabled, "next_at": shown(next_ms), "latest": told}
 
 
-def routes(control: Control, journal: Journal, clock: Clock) -> list[Route]:
+def routes(control: Control, schemas: Schemas, journal: Journal, clock: Clock) -> list[Route]:
     """Return the endpoints of this area."""
-    do = _Handlers(control, journal, clock)
+    do = _Handlers(control, schemas, journal, clock)
     read, write, tag, one = "notifications:read", "notifications:write", "schedules", "/v1/schedules/{key}"
     return [
         Route("POST", "/v1/schedules/preview", do.preview, read, "See when a rule comes round next",
