@@ -63,6 +63,8 @@ def _check_channels(
     channels: Mapping[Channel, Mapping[str, Any]], field: str, engine: Engine, renderer: Renderer
 ) -> None:
     for channel, parts in channels.items():
+        if "html" in parts and "mjml" in parts:
+            raise InvalidField("an e-mail is written in MJML or in HTML, not both", field=f"{field}.{channel}.html")
         for name, text in parts.items():
             declared = PARTS[channel].get(name)
             check(text, f"{field}.{channel}.{name}", engine, renderer, html=declared is not None and declared.html)

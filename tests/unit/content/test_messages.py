@@ -14,7 +14,14 @@ ITEMS = {
     "es": {"one": "{{ n }} artículo", "other": "{{ n }} artículos"},
     "de": {"one": "{{ n }} Artikel", "other": "{{ n }} Artikel"},
     "ru": {"one": "{{ n }} товар", "few": "{{ n }} товара", "many": "{{ n }} товаров", "other": "{{ n }} товара"},
-    "ar": {"zero": "لا", "one": "واحد", "two": "اثنان", "few": "{{ n }} قليل", "many": "{{ n }} كثير", "other": "{{ n }} غير"},
+    "ar": {
+        "zero": "لا",
+        "one": "واحد",
+        "two": "اثنان",
+        "few": "{{ n }} قليل",
+        "many": "{{ n }} كثير",
+        "other": "{{ n }} غير",
+    },
 }
 TAGS = {
     "liquid": ("{% t items, count: n %}", "{% t dear, select: user.gender %}"),
@@ -63,7 +70,10 @@ def test_a_message_comes_from_the_locale_its_parents_or_the_default():
         "pt-BR": Translation({"a": "br a"}),
     }
     messages = Messages(translations, "pt-BR", "en", "liquid")
-    assert messages.put_into({"x": ["{% t a %}", "{% t 'b' %}{%- t c -%} ."], "n": 1}) == {"x": ["br a", "pt ben c."], "n": 1}
+    assert messages.put_into({"x": ["{% t a %}", "{% t 'b' %}{%- t c -%} ."], "n": 1}) == {
+        "x": ["br a", "pt ben c."],
+        "n": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -78,7 +88,7 @@ def test_a_message_comes_from_the_locale_its_parents_or_the_default():
 )
 def test_what_cannot_be_put_in_is_named(source, code, words):
     messages = Messages({"en": Translation({"items": ITEMS["en"]})}, "pt-BR", "en", "liquid")
-    with pytest.raises(InvalidField, match=".*") as error:
+    with pytest.raises(InvalidField) as error:
         messages.put_into(source)
     assert error.value.code == code and words in error.value.detail
 
