@@ -2,8 +2,7 @@
 
 import pytest
 
-from clarion.control.templates import routes_preview
-from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
+from clarion.domain.errors import Forbidden, InvalidField, NotFound
 from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
 from clarion.domain.template import BRAND_KEY, Brand
 from clarion.ports.web import Call, Caller
@@ -175,14 +174,3 @@ async def test_another_locale_than_the_one_asked_for_is_told(house):
         assert answer["locale"] == "en"
         assert reason in told["detail"]
     assert ("sms", "locale_fallback") not in codes(await shown(house, locale="de-AT"))
-
-
-async def test_too_many_previews_of_one_tenant_are_refused_to_it_alone(house, monkeypatch):
-    monkeypatch.setattr(routes_preview, "PREVIEWS_PER_TENANT_MAX", 0)
-    with pytest.raises(Overloaded) as error:
-        await shown(house)
-    assert error.value.retry_after_s == 1
-    monkeypatch.undo()
-    for _ in range(20):  # places are given back, whatever comes of a preview
-        await shown(house)
-        await refused(house, user="nobody")

@@ -45,12 +45,11 @@ VERSION_NOTE_CHARS_MAX: Final = 1_000
 DIFF_LINES_MAX: Final = 2_000
 """Lines of one part, on either side, that are compared one by one."""
 
-PREVIEWS_PER_TENANT_MAX: Final = 8
-"""Previews of one tenant under way in a process; more are refused."""
 CONFINED_CHILDREN_MAX: Final = 2
 """Processes that build and preview drafts at a time."""
 CONFINED_WAITING_MAX: Final = 64
 """Drafts that wait for one of them; more are refused."""
+CONFINED_WAITING_PER_TENANT_MAX: Final = 16
 CONFINED_JOBS_MAX: Final = 1_000
 """Jobs after which such a process makes way for a fresh one."""
 CONFINED_FILES_MAX: Final = 16

@@ -10,12 +10,14 @@ from clarion.domain.template import Brand, Layout, Partial, Source
 
 
 class BuildJob(msgspec.Struct, frozen=True):
-    """A source and everything it is put together from. `layout` is the one it names, if it does."""
+    """A source and everything it is put together from. `layout` is the one it names, if it does; `tenant` is whose turn
+    it takes."""
 
     key: str
     source: Source
     layout: Layout | None = None
     partials: dict[str, Partial] = {}
+    tenant: str = ""
 
 
 class RenderJob(msgspec.Struct, frozen=True):
@@ -30,6 +32,7 @@ class RenderJob(msgspec.Struct, frozen=True):
     at_ms: int
     brand: Brand = Brand()
     tenant_locale: str = ""
+    tenant: str = ""
 
 
 class Rendered(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField, Overloaded
 from clarion.domain.limits_content import (
     CONFINED_CHILDREN_MAX,
-    CONFINED_WAITING_MAX,
+    CONFINED_WAITING_PER_TENANT_MAX,
     DRAFT_BUILD_CPU_MS_MAX,
     DRAFT_RENDER_CPU_MS_MAX,
 )
@@ -151,17 +151,18 @@ async def test_an_idle_process_that_was_killed_is_replaced(drafting):
 
 
 async def test_many_jobs_at_once_share_few_processes(drafting):
-    pids = await asyncio.gather(*(told(drafting, "pid") for _ in range(20)))
-    assert len({own for own, _ in pids}) == 20
+    pids = await asyncio.gather(*(told(drafting, "pid") for _ in range(12)))
+    assert len({own for own, _ in pids}) == 12
     assert len({attendant for _, attendant in pids}) == CONFINED_CHILDREN_MAX
 
 
 async def test_what_cannot_wait_is_refused_at_once(drafting):
-    jobs = [drafting.render(render_of("pid")) for _ in range(CONFINED_CHILDREN_MAX + CONFINED_WAITING_MAX + 1)]
-    answers = await asyncio.gather(*jobs, return_exceptions=True)
-    refused = [answer for answer in answers if isinstance(answer, Overloaded)]
-    assert [error.retry_after_s for error in refused] == [1]
-    assert sum(not isinstance(answer, BaseException) for answer in answers) == len(jobs) - 1
+    taken = CONFINED_CHILDREN_MAX + CONFINED_WAITING_PER_TENANT_MAX
+    answers = await asyncio.gather(
+        *(drafting.render(render_of("pid")) for _ in range(taken + 1)), return_exceptions=True
+    )
+    assert [answer.retry_after_s for answer in answers if isinstance(answer, Overloaded)] == [1]
+    assert sum(not isinstance(answer, BaseException) for answer in answers) == taken
 
 
 async def test_a_caller_that_goes_away_leaves_no_answer_for_the_next(drafting):

@@ -1,17 +1,17 @@
 """Drafting in confined processes: a few, started when they are needed, each doing one job at a time."""
 
-import asyncio
 from typing import TypeVar
 
 import msgspec
 
 from clarion.backends.confined import wire
 from clarion.backends.confined.child import Broken, Child, Command
+from clarion.backends.confined.turns import Turns
 from clarion.backends.confined.wire import BOUNDS, Frame
 from clarion.content.compiled import locale_for
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField, Overloaded
-from clarion.domain.limits_content import CONFINED_CHILDREN_MAX, CONFINED_WAITING_MAX
+from clarion.domain.limits_content import CONFINED_CHILDREN_MAX, CONFINED_WAITING_MAX, CONFINED_WAITING_PER_TENANT_MAX
 from clarion.ports.drafting import BuildJob, Rendered, RenderJob
 from clarion.ports.telemetry import Telemetry
 
@@ -26,12 +26,15 @@ class ConfinedDrafting:
         self._command = command
         self._telemetry = telemetry
         self._idle: list[Child] = []
-        self._room = asyncio.Semaphore(CONFINED_CHILDREN_MAX)
-        self._waiting = 0
+        self._turns = Turns(
+            CONFINED_CHILDREN_MAX,
+            waiting_max=CONFINED_WAITING_MAX,
+            waiting_per_tenant_max=CONFINED_WAITING_PER_TENANT_MAX,
+        )
 
     async def build(self, job: BuildJob) -> Template:
         """Return what is sent of a source. Raises `InvalidField`, also for what takes too much, and `Overloaded`."""
-        answer = await self._ask(wire.job_frame(job))
+        answer = await self._ask(job)
         if answer.kind == wire.DONE:
             return _decoded(answer.body, Template)
         if answer.kind == wire.REFUSED:
@@ -41,24 +44,16 @@ class ConfinedDrafting:
 
     async def render(self, job: RenderJob) -> Rendered:
         """Return the rendered parts; for what takes too much, that as the error of all channels. Raises `Overloaded`."""
-        answer = await self._ask(wire.job_frame(job))
+        answer = await self._ask(job)
         if answer.kind == wire.DONE:
             return _decoded(answer.body, Rendered)
         locale = locale_for(job.template, job.locale, job.tenant_locale)
         return Rendered(locale, {}, dict.fromkeys(job.channels, _reason(answer, wire.RENDER)))
 
-    async def _ask(self, job: Frame) -> Frame:
-        if self._waiting >= CONFINED_WAITING_MAX:
-            raise Overloaded("too many templates are being worked on; try again", retry_after_s=1)
-        self._waiting += 1
-        try:
-            await self._room.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            answer = await self._ask_one(job)
-        finally:
-            self._room.release()
+    async def _ask(self, job: BuildJob | RenderJob) -> Frame:
+        frame = wire.job_frame(job)
+        async with self._turns.place(job.tenant):
+            answer = await self._ask_one(frame)
         if answer.kind == wire.ENDED:
             self._telemetry.log("warning", "draft_crashed", error=answer.body.decode(errors="replace"))
         return answer

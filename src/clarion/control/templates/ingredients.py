@@ -38,7 +38,7 @@ async def gathered(definitions: Lookup, tenant: str, key: str, source: Source) -
     if layout is not None:
         texts += [layout.mjml, layout.html, layout.text, *_translated(layout.locales)]
     named = {name for text in texts for name in _named(text, source.engine)}
-    return BuildJob(key, source, layout, await _partials(definitions, tenant, named))
+    return BuildJob(key, source, layout, await _partials(definitions, tenant, named), tenant)
 
 
 async def _layout(definitions: Lookup, tenant: str, key: str | None) -> Layout | None:

@@ -1,8 +1,5 @@
 """Previews over HTTP: a template, stored or not, rendered for somebody. Nothing is stored or sent."""
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -14,9 +11,8 @@ from clarion.control.templates.rules import check_source
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
-from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
+from clarion.domain.errors import Forbidden, InvalidField, NotFound
 from clarion.domain.json_numbers import numbers
-from clarion.domain.limits_content import PREVIEWS_PER_TENANT_MAX
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.template import BRAND_KEY, Brand, Sample
 from clarion.domain.user import readable
@@ -49,33 +45,18 @@ class _Handlers:
         self._control = control
         self._drafting = drafting
         self._clock = clock
-        self._under_way: Counter[str] = Counter()
 
     async def preview(self, call: Call) -> Reply:
         tenant, body, as_html = call.caller.tenant, call.body, _as_html(call.query)
-        with self._place(tenant):
-            shown = await self._shown(tenant, call.path["key"], body)
-            job = await self._job(call.caller, body, shown, as_html=as_html)
-            rendered = await self._drafting.render(job)
+        shown = await self._shown(tenant, call.path["key"], body)
+        job = await self._job(call.caller, body, shown, as_html=as_html)
+        rendered = await self._drafting.render(job)
         if as_html:
             html = html_of(rendered).encode()
             return Reply(raw=html, content_type="text/html; charset=utf-8", headers=_SANDBOX)
         name = shown.template.category
         category = await self._control.categories.get(tenant, name) if name else None
         return Reply(preview_of(rendered, shown.template.version, job.locale, category))
-
-    @contextmanager
-    def _place(self, tenant: str) -> Iterator[None]:
-        """Hold one of a tenant's places. Raises `Overloaded` when they are taken: nobody's previews hold up the others."""
-        if self._under_way[tenant] >= PREVIEWS_PER_TENANT_MAX:
-            raise Overloaded(f"{PREVIEWS_PER_TENANT_MAX} previews are under way; try again", retry_after_s=1)
-        self._under_way[tenant] += 1
-        try:
-            yield
-        finally:
-            self._under_way[tenant] -= 1
-            if not self._under_way[tenant]:
-                del self._under_way[tenant]
 
     async def _shown(self, tenant: str, name: str, body: PreviewIn) -> _Shown:
         if body.source is not None:
@@ -112,6 +93,7 @@ class _Handlers:
             self._clock.now_ms(),
             await self._defined(caller.tenant, Brand, BRAND_KEY),
             policy.locale,
+            caller.tenant,
         )
 
     async def _user(self, caller: Caller, user: str | dict[str, Any]) -> dict[str, Any]:
