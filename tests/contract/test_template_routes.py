@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from clarion.backends.sqlite import control_templates
 from clarion.domain.errors import CallerError, Conflict, InvalidField, NotFound
 from clarion.domain.template import Layout, Partial
 from tests.contract.controls import House, migrated
@@ -271,3 +272,15 @@ async def test_another_tenant_sees_no_version(house):
     for verb in ("publish", "rollback"):
         with pytest.raises(NotFound):
             await house.call("POST", f"{PATH}/{verb}", tenant="other")
+
+
+async def test_the_list_goes_on_after_a_short_page(house, monkeypatch):
+    for key in "abcde":
+        await house.call("PUT", f"/v1/templates/{key}", HELLO)
+    monkeypatch.setattr(control_templates, "TEMPLATES_PAGE_BYTES_MAX", 1)
+    seen, query = [], {"limit": "3"}
+    while query:
+        page = await house.say("GET", "/v1/templates", **query)
+        seen += [one["key"] for one in page["data"]]
+        query = page["next"] and {"limit": "3", "after": page["next"]}
+    assert seen == list("abcde")

@@ -258,3 +258,13 @@ async def test_a_template_of_a_newer_build_costs_nobody_the_others(house, templa
     await save(templates, "three", "third", publish=True)
     assert (sent(house), sent(house, "second")) == (None, (1, "two"))
     assert "template hello of tenant acme is left out" in caplog.text
+
+
+async def test_large_templates_make_short_pages(templates, monkeypatch):
+    for key in "abc":
+        await save(templates, "x" * 1_000, key)
+    monkeypatch.setattr(control_templates, "TEMPLATES_PAGE_BYTES_MAX", 5_000)
+    assert [one.key for one in await templates.page(T, "", 9)] == ["a", "b"]
+    monkeypatch.setattr(control_templates, "TEMPLATES_PAGE_BYTES_MAX", 1)
+    assert [one.key for one in await templates.page(T, "b", 9)] == ["c"]
+    assert await templates.page(T, "c", 9) == []

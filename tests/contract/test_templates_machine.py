@@ -136,13 +136,15 @@ class Lives(RuleBasedStateMachine):
                 known = (version, life.builds[version]) if version in life.builds else None
                 assert self.read(f"{key}@{version}") == known
             listed = [
-                (one.version, one.source.channels[Channel.SMS]["body"], one.current, one.published_ms is not None)
+                (one.version, one.current, one.published_ms is not None)
                 for one in self.done(self.templates.versions(T, key, 99, 99))
             ]
             assert listed == [
-                (version, text, version == current, version in life.published)
-                for version, text in sorted(life.sources.items(), reverse=True)
+                (version, version == current, version in life.published)
+                for version in sorted(life.sources, reverse=True)
             ]
+            for version, text in life.sources.items():
+                assert self.done(self.templates.version(T, key, version)).source == source(text)
         page = [(one.key, one.version) for one in self.done(self.templates.page(T, "", 9))]
         assert page == [
             (key, life.currents[-1] if life.currents else life.newest)

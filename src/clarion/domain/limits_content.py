@@ -33,6 +33,8 @@ SCHEMA_WORK_MAX: Final = 20_000_000
 SCHEMA_PATTERN_BYTES_MAX: Final = 256 * 1024
 """What a pattern of a schema may become when it is compiled."""
 TEMPLATES_PER_TENANT_MAX: Final = 2_000
+TEMPLATES_PAGE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Templates read at once for a list, by what they are in the store."""
 TEMPLATE_VERSIONS_MAX: Final = 1_000
 """Versions of one template."""
 LOCALES_PER_TEMPLATE_MAX: Final = 100

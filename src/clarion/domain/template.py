@@ -100,6 +100,18 @@ class Brand(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     muted_color: str = "#6b7280"
 
 
+class VersionNote(msgspec.Struct, frozen=True):
+    """A version without its content: who made and published it, and when."""
+
+    version: int
+    current: bool
+    created_ms: int
+    created_by: str
+    published_ms: int | None
+    published_by: str | None
+    note: str
+
+
 class TemplateVersion(msgspec.Struct, frozen=True):
     """A version of a template: a draft until it is published, unchangeable from then on. `template` is what was built of
     `source`. `by` are ids of API keys; times are Unix ms. `current` is the one that is sent."""

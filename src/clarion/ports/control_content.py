@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from clarion.domain.content import Category, Template
-from clarion.domain.template import Source, TemplateVersion
+from clarion.domain.template import Source, TemplateVersion, VersionNote
 
 
 class Categories(Protocol):
@@ -71,7 +71,7 @@ class Templates(Protocol):
         """Return the current version with its source."""
         ...
 
-    async def versions(self, tenant: str, key: str, before: int, limit: int) -> list[TemplateVersion]:
+    async def versions(self, tenant: str, key: str, before: int, limit: int) -> list[VersionNote]:
         """Return versions below a number, the newest first."""
         ...
 
@@ -81,7 +81,8 @@ class Templates(Protocol):
         ...
 
     async def page(self, tenant: str, after: str, limit: int) -> list[TemplateVersion]:
-        """Return current versions (of a template never published its draft) in the order of their keys."""
+        """Return current versions (of a template never published its draft) in the order of their keys; fewer than `limit`,
+        but never none, when those are larger than `TEMPLATES_PAGE_BYTES_MAX` together."""
         ...
 
     async def remove(self, tenant: str, key: str) -> bool:

@@ -6,6 +6,7 @@ place of those after it away. The last place is the current version's, the one b
 """
 
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any, Final
 
 import msgspec
@@ -17,16 +18,18 @@ from clarion.backends.sqlite.control_tables import CATEGORIES, TEMPLATE_VERSIONS
 from clarion.domain import template_name
 from clarion.domain.content import Template
 from clarion.domain.errors import Conflict, InvalidField, NotFound
-from clarion.domain.limits_content import TEMPLATE_VERSIONS_MAX, TEMPLATES_PER_TENANT_MAX
-from clarion.domain.template import Source, TemplateVersion, Translation
+from clarion.domain.limits_content import TEMPLATE_VERSIONS_MAX, TEMPLATES_PAGE_BYTES_MAX, TEMPLATES_PER_TENANT_MAX
+from clarion.domain.template import Source, TemplateVersion, Translation, VersionNote
 from clarion.ports.clock import Clock
 
 _V: Final = TEMPLATE_VERSIONS.c
 _SAME: Final = and_(_V.tenant == TEMPLATES.c.tenant, _V.key == TEMPLATES.c.key)
-_COLUMNS: Final = (
-    _V.key, _V.version, _V.source, _V.built, TEMPLATES.c.current == _V.version, _V.created_ms, _V.created_by,
-    _V.published_ms, _V.published_by, _V.note,
+_NOTED: Final = (
+    _V.version, TEMPLATES.c.current == _V.version, _V.created_ms, _V.created_by, _V.published_ms,
+    _V.published_by, _V.note,
 )  # fmt: skip
+_COLUMNS: Final = (_V.key, _V.source, _V.built, *_NOTED)
+_BYTES: Final = func.length(_V.source) + func.length(_V.built)
 _SHOWN: Final = func.coalesce(TEMPLATES.c.current, TEMPLATES.c.newest)
 _SOURCE: Final = msgspec.json.Decoder(Source)
 _BUILT: Final = msgspec.json.Decoder(Template)
@@ -101,21 +104,27 @@ class SqliteTemplates:
         """Return the current version with its source."""
         return await self._one(_version(tenant, key, TEMPLATES.c.current))
 
-    async def versions(self, tenant: str, key: str, before: int, limit: int) -> list[TemplateVersion]:
+    async def versions(self, tenant: str, key: str, before: int, limit: int) -> list[VersionNote]:
         """Return versions below a number, the newest first."""
         mine = and_(_V.tenant == tenant, _V.key == key, _V.version < before)
-        return await self._all(_select().where(mine).order_by(_V.version.desc()).limit(limit))
+        query = select(*_NOTED).join(TEMPLATES, _SAME).where(mine).order_by(_V.version.desc()).limit(limit)
+        return [_noted(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
 
     async def previous(self, tenant: str, key: str) -> TemplateVersion | None:
         """Return where a rollback leads: going back twice leads two versions back, not back and forth."""
         mine = and_(_V.tenant == tenant, _V.key == key, _V.place.is_not(None))
-        found = await self._all(_select().where(mine).order_by(_V.place.desc()).limit(2))
-        return found[1] if len(found) > 1 else None
+        query = _select().where(mine).order_by(_V.place.desc()).limit(1).offset(1)
+        row = await self._runner.run(lambda tx: tx.row(query))
+        return _record(row) if row else None
 
     async def page(self, tenant: str, after: str, limit: int) -> list[TemplateVersion]:
         """Return current versions (of a template never published its draft) in the order of their keys."""
         mine = and_(TEMPLATES.c.tenant == tenant, TEMPLATES.c.key > after, _V.version == _SHOWN)
-        return await self._all(_select().where(mine).order_by(TEMPLATES.c.key).limit(limit))
+        sizes = select(TEMPLATES.c.key, _BYTES).join(TEMPLATE_VERSIONS, _SAME).where(mine)
+        sizes = sizes.order_by(TEMPLATES.c.key).limit(limit)
+        query = _select().where(mine).order_by(TEMPLATES.c.key)
+        found = await self._runner.run(lambda tx: tx.rows(query.limit(_fitting(tx.rows(sizes)))))
+        return [_record(row) for row in found]
 
     async def remove(self, tenant: str, key: str) -> bool:
         """Remove a template with all its versions; return whether there was one."""
@@ -135,9 +144,6 @@ class SqliteTemplates:
     async def _one(self, where: ColumnElement[bool]) -> TemplateVersion | None:
         row = await self._runner.run(lambda tx: tx.row(_select().where(where)))
         return _record(row) if row else None
-
-    async def _all(self, query: "Select[Any]") -> list[TemplateVersion]:
-        return [_record(row) for row in await self._runner.run(lambda tx: tx.rows(query))]
 
 
 class _Writing:
@@ -231,7 +237,7 @@ class _Writing:
             raise Conflict(f"a tenant has at most {TEMPLATES_PER_TENANT_MAX} templates")
         kept = select(func.count()).select_from(TEMPLATE_VERSIONS).where(self._mine)
         if self._tx.rows(kept)[0][0] > TEMPLATE_VERSIONS_MAX:
-            raise Conflict(f"a template has at most {TEMPLATE_VERSIONS_MAX} versions")
+            raise Conflict(f"a template has at most {TEMPLATE_VERSIONS_MAX} versions; remove it to begin anew")
 
 
 def _select() -> "Select[Any]":
@@ -243,5 +249,20 @@ def _version(tenant: str, key: str, number: Any) -> ColumnElement[bool]:
 
 
 def _record(row: Row) -> TemplateVersion:
-    key, version, source, built, current, *rest = row
-    return TemplateVersion(key, version, _SOURCE.decode(source), read_built(built), bool(current), *rest)
+    key, source, built, *rest = row
+    noted = _noted(tuple(rest))
+    return TemplateVersion(
+        key, noted.version, _SOURCE.decode(source), read_built(built), noted.current, noted.created_ms,
+        noted.created_by, noted.published_ms, noted.published_by, noted.note,
+    )  # fmt: skip
+
+
+def _noted(row: Row) -> VersionNote:
+    version, current, *rest = row
+    return VersionNote(version, bool(current), *rest)
+
+
+def _fitting(sizes: list[Row]) -> int:
+    """Return how many of the first rows are read at once, by their sizes; at least one."""
+    whole = accumulate(size for _, size in sizes)
+    return max(1, sum(1 for size in whole if size <= TEMPLATES_PAGE_BYTES_MAX))

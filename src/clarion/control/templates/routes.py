@@ -43,8 +43,11 @@ class _Handlers:
 
     async def page(self, call: Call) -> Reply:
         (after,), limit = page_of(call.query)
-        templates = await self._templates.page(call.caller.tenant, after, limit + 1)
-        return page_reply(templates, limit, lambda template: [template.key], TemplateView.of)
+        tenant = call.caller.tenant
+        found = await self._templates.page(tenant, after, limit)
+        # Large templates make short pages, so only asking tells whether there are more.
+        more = await self._templates.page(tenant, found[-1].key, 1) if found else []
+        return page_reply([*found, *more], len(found), lambda template: [template.key], TemplateView.of)
 
     async def remove(self, call: Call) -> Reply:
         if not await self._templates.remove(call.caller.tenant, call.path["key"]):

@@ -1,5 +1,6 @@
 """Versions of templates over HTTP: what there is, what is different between two, publishing and going back."""
 
+import asyncio
 from typing import Final
 
 from clarion.control.paging import page_of, page_reply
@@ -51,7 +52,8 @@ class _Handlers:
         old = await (self._templates.current(tenant, name) if before is None else self._one(call, before))
         if old is None:
             raise InvalidField("is needed, as no version is current", field="from")
-        return Reply(DiffView(name, old.version, new.version, changes(old.source, new.source)))
+        found = await asyncio.to_thread(changes, old.source, new.source)  # texts that differ much take their time
+        return Reply(DiffView(name, old.version, new.version, found))
 
     async def publish(self, call: Call) -> Reply:
         body, caller = call.body or _NOTHING, call.caller

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import msgspec
 
-from clarion.domain.template import Sample, Source, TemplateVersion
+from clarion.domain.template import Sample, Source, TemplateVersion, VersionNote
 from clarion.ports.times import shown
 
 
@@ -23,7 +23,6 @@ class VersionView(msgspec.Struct, frozen=True):
     version: int
     status: str
     current: bool
-    description: str
     created_at: datetime
     created_by: str
     published_at: datetime | None
@@ -31,10 +30,11 @@ class VersionView(msgspec.Struct, frozen=True):
     note: str
 
     @classmethod
-    def of(cls, one: TemplateVersion) -> Self:
+    def of(cls, one: TemplateVersion | VersionNote) -> Self:
         """Return the view of a version."""
+        status = "draft" if one.published_ms is None else "published"
         return cls(
-            one.version, status_of(one), one.current, one.source.description, shown(one.created_ms), one.created_by,
+            one.version, status, one.current, shown(one.created_ms), one.created_by,
             None if one.published_ms is None else shown(one.published_ms), one.published_by, one.note,
         )  # fmt: skip
 
@@ -94,11 +94,6 @@ class DiffView(msgspec.Struct, frozen=True):
     from_: int = msgspec.field(name="from")
     to: int = msgspec.field()
     changes: tuple[Change, ...] = ()
-
-
-def status_of(one: TemplateVersion) -> str:
-    """Return `draft` or `published`."""
-    return "draft" if one.published_ms is None else "published"
 
 
 def _named(channels: Any) -> dict[str, dict[str, Any]]:
