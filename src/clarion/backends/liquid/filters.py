@@ -11,7 +11,7 @@ from liquid.builtin.filters import math
 from liquid.exceptions import FilterArgumentError, FilterValueError
 from liquid.filter import liquid_filter, sequence_filter, string_filter, with_environment
 from liquid.undefined import is_undefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
 from clarion.domain.limits_content import RENDER_ITEMS_MAX
@@ -21,13 +21,14 @@ _DATE_CHARS_MAX: Final = 64
 _DATE_FORMAT_CHARS_MAX: Final = 200
 _DATE_WIDTH: Final = re.compile(r"%[-_0^#+]*\d")  # the C library pads %1000000000d to a gigabyte
 _SCALAR_BYTES: Final = 8
+_WHOLE_MARKUP: Final = re.compile(r"""(?:[^<>&"']|&#?\w+;|</?[A-Za-z][^<>]*>)*""")
+"""Separators that leave what they separate in the text; half a tag would make names and attributes of it."""
 _NOTHING: Final = object()
 _GLANCING: Final = frozenset(("default", "first", "last", "size"))  # they do not go through a list
 REMOVED: Final = ("safe", "strip_html")
 """Filters left out: data is never markup, and parsing HTML takes quadratic time on hostile input."""
 REWRITING: Final = (
-    "base64_decode", "base64_encode", "base64_url_safe_decode", "base64_url_safe_encode", "date", "escapejs", "remove",
-    "remove_first", "remove_last", "replace", "replace_first", "replace_last", "slice", "split", "truncate",
+    "remove", "remove_first", "remove_last", "replace", "replace_first", "replace_last", "slice", "split", "truncate",
     "truncatewords", "url_decode",
 )  # fmt: skip
 """Filters that take text apart or put it together anew."""
@@ -98,7 +99,9 @@ def _replace(value: str, old: object, new: object = "") -> str:
 def _join(items: list[Any], separator: object = " ", *, environment: Environment) -> str:
     gap, texts = _text(separator), [_text(item) for item in items]
     _refuse_over(sum(map(len, texts)) + len(gap) * len(texts), "join")
-    return (Markup(" ") if environment.autoescape and gap == " " else gap).join(texts)
+    if environment.autoescape and not (isinstance(gap, Markup) and _WHOLE_MARKUP.fullmatch(gap)):
+        gap = escape(str(gap))
+    return gap.join(texts)
 
 
 def _text(value: object) -> str:

@@ -6,11 +6,13 @@ Anything that Liquid treats specially (filters, tags, white-space control, `size
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 from liquid.stringify import to_liquid_string
 from markupsafe import escape
 
+from clarion.backends.liquid.scanning import place
 from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
 from clarion.ports.renderer import Render, RenderError
 
@@ -34,31 +36,36 @@ def compile_plain(source: str, *, html: bool) -> Render | None:
         return None
     if not paths:
         return lambda _context: _checked(source)
-    lines = [source.count("\n", 0, match.start(1)) + 1 for match in _VARIABLE.finditer(source)]
-    return _joiner(pieces, list(zip(range(1, len(pieces), 2), paths, lines, strict=True)), html=html)
+    return _joiner(source, pieces, list(zip(range(1, len(pieces), 2), paths, strict=True)), html=html)
 
 
-def _joiner(pieces: list[str], slots: list[tuple[int, tuple[str, ...], int]], *, html: bool) -> Render:
+def _joiner(source: str, pieces: list[str], slots: list[tuple[int, tuple[str, ...]]], *, html: bool) -> Render:
     def render(context: Mapping[str, Any]) -> str:
         out = pieces.copy()
-        for index, path, line in slots:
+        for index, path in slots:
             value: Any = context
             try:
                 for segment in path:
                     value = value[segment]
             except (KeyError, TypeError, IndexError):
-                raise RenderError(f"{_missing(context, path)} is undefined (line {line})") from None
+                raise RenderError(f"{_missing(context, path)} is undefined (line {_line(source, index)})") from None
             if type(value) is not str:
                 try:
                     value = to_liquid_string(value, html)
                 except ValueError as error:  # an integer of thousands of digits
-                    raise RenderError(f"{'.'.join(path)}: {error} (line {line})") from None
+                    raise RenderError(f"{'.'.join(path)}: {error} (line {_line(source, index)})") from None
             elif html:
                 value = escape(value)
             out[index] = value
         return _checked("".join(out))
 
     return render
+
+
+def _line(source: str, index: int) -> int:
+    """Return the line of the variable that is this piece of a source."""
+    variable = next(islice(_VARIABLE.finditer(source), index // 2, None))
+    return place(source, variable.start(1))[0]
 
 
 def _missing(context: Mapping[str, Any], path: tuple[str, ...]) -> str:

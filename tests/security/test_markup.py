@@ -1,0 +1,67 @@
+"""HTML parts: which characters are markup is up to the template alone, whatever it does with data.
+
+Each template is rendered twice: with data full of special characters, and with letters in their place. Both texts have
+the same raw special characters: those that the template wrote.
+"""
+
+from collections import Counter
+
+import pytest
+from hypothesis import example, given, settings
+
+from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.ports.renderer import RenderError
+from tests.security.liquid_grammar import EVIL, SOURCES, TAME, context
+
+RENDERER = LiquidRenderer()
+
+
+def markup(source, text):
+    """Return how often each special character stands raw in what a source makes of data with a text; None for an error."""
+    try:
+        html = RENDERER.compile(source, html=True)(context(text))
+    except RenderError:
+        return None
+    return Counter(character for character in html if character in "<>\"'")
+
+
+@settings(max_examples=600)
+@given(SOURCES)
+@example("{{ x | escape | replace: '&lt;', '<' }}")
+@example("{{ x | escape | replace_first: '&lt;', '<' }}")
+@example("{{ x | escape | replace_last: '&lt;', '<' }}")
+@example("{{ x | split: '<' | join: '<' }}")
+@example("{{ x | escape | split: '&lt;' | join: '<' }}")
+@example("{{ entities | escape_once | append: '' }}")
+@example("{% capture held %}<i>{{ x }}</i>{% endcapture %}{{ held | replace: '&lt;', '<' }}")
+@example("{{ x | url_encode | url_decode | append: '<i' }}")
+@example("{{ x | newline_to_br | remove: 'amp;' | replace: '&#39;', '>' }}")
+def test_markup_is_the_templates_own(source):
+    loud, quiet = markup(source, EVIL), markup(source, EVIL.translate(TAME))
+    if loud is not None and quiet is not None:
+        assert loud == quiet
+
+
+def render(source, **data):
+    return RENDERER.compile(source, html=True)({**data, "data": data, "user": {}})
+
+
+@pytest.mark.parametrize(
+    ("source", "html"),
+    [
+        ("{{ l | join: '<br>' }}", "&lt;a&gt;<br>b"),
+        ("{{ l | join: ' &middot; ' }}", "&lt;a&gt; &middot; b"),
+        ("{{ l | join: '<' }}", "&lt;a&gt;&lt;b"),
+        ("{{ l | join: '<b title=' }}", "&lt;a&gt;&lt;b title=b"),
+        ("{{ l | join: x }}", "&lt;a&gt;&lt;i&gt;b"),
+        ("{{ l | join }}", "&lt;a&gt; b"),
+        ("{{ x | append: '<br>' | prepend: '<p>' }}", "<p>&lt;i&gt;<br>"),
+        ("{% capture c %}<p>{{ x }}</p>{% endcapture %}{{ c | append: x | strip }}", "<p>&lt;i&gt;</p>&lt;i&gt;"),
+        ("{{ lines | newline_to_br }}", "&lt;a&gt;<br />\nb"),
+        ("{{ '<p>NAME</p>' | replace: 'NAME', x }}", "&lt;p&gt;&lt;i&gt;&lt;/p&gt;"),
+        ("{{ expression }}", "{{7*7}}{% assign x = 1 %}"),
+    ],
+)
+def test_what_composes_markup_and_what_does_not(source, html):
+    data = {"x": "<i>", "l": ["<a>", "b"], "lines": "<a>\nb", "expression": "{{7*7}}{% assign x = 1 %}"}
+    assert render(source, **data) == html
