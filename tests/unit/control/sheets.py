@@ -2,8 +2,9 @@
 
 from hypothesis import strategies as st
 
-from clarion.control.templates.translations import Sheet, units
-from clarion.domain.template import Source, Translation
+from clarion.control.templates.translations import sheet_of
+from clarion.domain.content import Template
+from clarion.domain.template import Source, TemplateVersion, Translation
 
 LOCALES = st.sampled_from(["de", "es", "ru", "ar", "ja", "pt-BR", "cy", "fr", "zh-Hant-TW"])
 KEYS = st.from_regex(r"[A-Za-z0-9_.-]{1,10}", fullmatch=True)
@@ -39,7 +40,8 @@ def sources(draw, chars):
         key: draw(messages(text).flatmap(_any)) or "x" for key in own if draw(st.booleans())
     }
     locales = {"en": Translation(own), locale: Translation(other)}
-    return Source(channels={}, engine=engine, locales=locales), locale
+    about = draw(st.text(chars, max_size=20))
+    return Source(channels={}, description=about, engine=engine, locales=locales), locale
 
 
 def _any(found):
@@ -47,4 +49,5 @@ def _any(found):
 
 
 def sheet(source, locale):
-    return Sheet("order-shipped", 3, 1_700_000_000_000, source.engine, source.locale, locale, units(source, locale))
+    built = Template("order-shipped", 3, None, {})
+    return sheet_of(TemplateVersion("order-shipped", 3, source, built, True, 1_700_000_000_000, "key"), locale)

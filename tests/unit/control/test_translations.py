@@ -10,6 +10,7 @@ from babel import Locale, localedata
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clarion.app.templates.disk import shipped
 from clarion.control.templates import po, xliff
 from clarion.control.templates.translations import LocaleReport, Returned, Unit, merged, report, units
 from clarion.domain.errors import InvalidField, Malformed
@@ -73,14 +74,15 @@ def test_xliff_is_what_the_standard_says(made):
     assert (root.tag, root.get("version")) == (f"{SAY}xliff", "1.2")
     assert {"original", "source-language", "datatype"} <= set(file.keys())
     assert (file.get("source-language"), file.get("target-language")) == ("en", locale)
-    (body,) = file
+    *head, body = file
+    assert [child.tag for child in head] == [f"{SAY}header"] * bool(one.description)
     assert body.tag == f"{SAY}body"
     found = list(body.iter(f"{SAY}trans-unit"))
     ids = [unit.get("id") for unit in found]
     assert len(ids) == len(set(ids)) == len(out.units)
     for unit in found:
         names = [child.tag.removeprefix(SAY) for child in unit]
-        assert re.fullmatch(r"source( target)?( note)?", " ".join(names))
+        assert re.fullmatch(r"source( target)?( note)*", " ".join(names))
         holes = [hole.get("id") for hole in unit.find(f"{SAY}source")]
         assert len(holes) == len(set(holes))
 
@@ -118,6 +120,24 @@ def test_a_plural_has_a_unit_for_each_form_of_the_target_language():
         ("items[other]", ENGLISH["items"]["other"]),
     ]
     assert Unit("greeting", "Dear Ms {{ user.name }}", None, "female") in units(source("ru"), "ru")
+
+
+def test_translators_are_told_where_a_message_stands():
+    told = Source(
+        channels={
+            "email": {"subject": "{% t bye %}", "html": "<p>{% t items, count: n %}{% t bye %}</p>"},
+            "push": {"data": {"a": ["{% t bye %}"]}},
+        },
+        description="Orders & more",
+        locales={"en": Translation(ENGLISH)},
+        text="{% t bye %}",
+    )
+    as_xliff, as_po = xliff.written(sheet(told, "de")).decode(), po.written(sheet(told, "de")).decode()
+    assert "<note>Stands in email.subject, email.html, push.data, text</note>" in as_xliff
+    assert "<header><note>Orders &amp; more</note></header>" in as_xliff
+    assert '#. Stands in email.subject, email.html, push.data, text\nmsgctxt "bye"' in as_po
+    assert '#. Keep as it is: {{ user.name }} {{ n }}\nmsgctxt "items"' in as_po
+    assert "# Orders & more\n" in as_po
 
 
 def test_texts_are_put_in_and_what_is_left_is_told():
@@ -301,3 +321,14 @@ def test_no_text_at_all_does_more_than_be_refused(text, odd):
         for form in (po, xliff):
             with contextlib.suppress(Malformed):
                 form.read(raw, sheet(source("ru"), "ru"))
+
+
+@pytest.mark.parametrize("form", [po, xliff], ids=["po", "xliff"])
+def test_the_catalogue_is_whole_and_goes_out_and_comes_back_as_it_is(form):
+    for key, one in shipped().folder.templates.items():
+        for locale in one.locales.keys() - {one.locale}:
+            found = report(one, locale)
+            assert (found.missing, found.unknown) == ((), ()), (key, locale)
+            out = sheet(one, locale)
+            done = merged(one, locale, form.read(form.written(out), out))
+            assert (done.source, done.unknown, done.outdated) == (one, (), ()), (key, locale)

@@ -29,9 +29,10 @@ _LINE_CHARS: Final = 100
 
 def written(sheet: Sheet) -> bytes:
     """Return a sheet as a PO file."""
+    title = f"Template {sheet.key}, {sheet.source_locale} to {sheet.locale}."
     at = datetime.fromtimestamp(sheet.at_ms / 1000, UTC)
     catalog = Catalog(
-        header_comment=f"# Template {sheet.key}, {sheet.source_locale} to {sheet.locale}.",
+        header_comment="\n".join(f"# {line}" for line in (title, *sheet.about.splitlines())),
         project=sheet.key,
         version=str(sheet.version),
         creation_date=at,
@@ -65,7 +66,8 @@ def _add_plural(catalog: Catalog, units: list[Unit], sheet: Sheet) -> None:
 
 def _notes(units: Iterable[Unit], sheet: Sheet) -> list[str]:
     held = dict.fromkeys(hole for unit in units for hole in placeholders(unit.source, sheet.engine))
-    return [f"Keep as it is: {' '.join(' '.join(hole.split()) for hole in held)}"] if held else []
+    notes = [f"Stands in {', '.join(sheet.uses[key])}" for key in {unit.key for unit in units} if key in sheet.uses]
+    return notes + ([f"Keep as it is: {' '.join(' '.join(hole.split()) for hole in held)}"] if held else [])
 
 
 def plural_forms(locale: str) -> str:

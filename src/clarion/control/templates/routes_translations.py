@@ -13,12 +13,11 @@ from clarion.control.templates.shapes import Warned
 from clarion.control.templates.translations import (
     LocaleReport,
     Returned,
-    Sheet,
     locales_of,
     merged,
     messages_of,
     report,
-    units,
+    sheet_of,
 )
 from clarion.domain.errors import InvalidField, NotFound, TooLarge
 from clarion.domain.limits_content import TRANSLATIONS_BYTES_MAX
@@ -104,7 +103,7 @@ class _Handlers:
     async def export(self, call: Call) -> Reply:
         one = await self._newest(call)
         form, media = _format(call)
-        sheet = _sheet(one, _target(call, one.source))
+        sheet = sheet_of(one, _target(call, one.source))
         name = f'attachment; filename="{one.key.replace(":", "-")}.{sheet.locale}.{_ending(call)}"'
         raw = await asyncio.to_thread(form.written, sheet)
         return Reply(raw=raw, content_type=media, headers={"content-disposition": name})
@@ -112,7 +111,7 @@ class _Handlers:
     async def put(self, call: Call) -> Reply:
         one = await self._newest(call)
         form, _ = _format(call)
-        sheet = _sheet(one, _target(call, one.source))
+        sheet = sheet_of(one, _target(call, one.source))
         publish = _flag(call)
         raw = await _whole(call.stream)
         returned: Returned = await asyncio.to_thread(form.read, raw, sheet)
@@ -167,13 +166,6 @@ def _missing(key: str, source: Source, locale: str) -> MissingView | None:
     lacking = report(source, locale)
     messages = (*lacking.missing, *lacking.incomplete)
     return MissingView(key, locale, False, messages) if messages else None
-
-
-def _sheet(one: TemplateVersion, locale: str) -> Sheet:
-    source = one.source
-    return Sheet(
-        one.key, one.version, one.created_ms, source.engine, source.locale, locale, units(source, locale)
-    )  # fmt: skip
 
 
 def _target(call: Call, source: Source) -> str:

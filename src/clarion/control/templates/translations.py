@@ -7,14 +7,16 @@ Nothing is judged that was not changed, so what is stored goes out and comes in 
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from clarion.content.tags import tags
+from clarion.content.messages import used_keys
+from clarion.content.tags import each_text, tags
 from clarion.domain.errors import InvalidField
 from clarion.domain.locales import chain, known
-from clarion.domain.template import Engine, Message, Source, Translation
+from clarion.domain.template import Engine, Message, Source, TemplateVersion, Translation
 
 OTHER: Final = "other"
 CATEGORIES: Final = ("zero", "one", "two", "few", "many", OTHER)
@@ -40,15 +42,18 @@ class Unit(msgspec.Struct, frozen=True):
 
 
 class Sheet(msgspec.Struct, frozen=True):
-    """A template's units in one locale. `version` is the template's, made at `at_ms`."""
+    """A template's units in one locale. `version` is the template's, made at `at_ms`; `uses` says for each message in
+    which parts it stands (`email.subject`)."""
 
     key: str
     version: int
     at_ms: int
+    about: str
     engine: Engine
     source_locale: str
     locale: str
     units: tuple[Unit, ...]
+    uses: dict[str, list[str]]
 
 
 class Returned(msgspec.Struct, frozen=True):
@@ -69,6 +74,32 @@ class Merged(msgspec.Struct, frozen=True):
     unknown: tuple[str, ...]
     outdated: tuple[str, ...]
     missing: tuple[str, ...]
+
+
+def sheet_of(one: TemplateVersion, locale: str) -> Sheet:
+    """Return the units of a version in a locale."""
+    source = one.source
+    return Sheet(
+        one.key, one.version, one.created_ms, source.description, source.engine, source.locale, locale,
+        units(source, locale), uses(source),
+    )  # fmt: skip
+
+
+def uses(source: Source) -> dict[str, list[str]]:
+    """Return the parts that each message stands in."""
+    found: dict[str, list[str]] = defaultdict(list)
+
+    def note(text: str, part: str) -> str:
+        for key in used_keys([text], source.engine):
+            if part not in found[key]:
+                found[key].append(part)
+        return text
+
+    for channel, parts in source.channels.items():
+        for name, part in parts.items():
+            each_text(part, partial(note, part=f"{channel}.{name}"))
+    note(source.text or "", "text")
+    return found
 
 
 def messages_of(source: Source, locale: str) -> dict[str, Message]:

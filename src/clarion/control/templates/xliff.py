@@ -38,12 +38,14 @@ def _document(sheet: Sheet) -> Iterator[str]:
         f"  <file original={quoteattr(sheet.key)} product-version={quoteattr(str(sheet.version))} datatype="
         f'"plaintext" source-language={quoteattr(sheet.source_locale)} target-language={quoteattr(sheet.locale)}>'
     )
+    if sheet.about:
+        yield f"    <header><note>{_plain(sheet.about)}</note></header>"
     yield "    <body>"
     groups: dict[str, list[Unit]] = defaultdict(list)
     for unit in sheet.units:
         groups[unit.key].append(unit)
     for key, units in groups.items():
-        lines = [line for unit in units for line in _unit(unit, sheet.engine)]
+        lines = [line for unit in units for line in _unit(unit, sheet)]
         if units[0].form:
             kind = "x-gettext-plurals" if units[0].plural else "x-forms"
             lines = [f'<group id={quoteattr(key)} restype="{kind}">', *lines, "</group>"]
@@ -51,15 +53,22 @@ def _document(sheet: Sheet) -> Iterator[str]:
     yield "    </body>\n  </file>\n</xliff>"
 
 
-def _unit(unit: Unit, engine: Engine) -> Iterator[str]:
+def _unit(unit: Unit, sheet: Sheet) -> Iterator[str]:
+    engine = sheet.engine
     numbers = _numbers(unit.source, engine)
     yield f'<trans-unit id={quoteattr(unit.id)} resname={quoteattr(unit.id)} xml:space="preserve">'
     yield f"  <source>{_content(unit, unit.source, numbers, engine)}</source>"
     if unit.target is not None:
         yield f'  <target state="translated">{_content(unit, unit.target, numbers, engine)}</target>'
     if unit.form:
-        yield f"  <note>{'Plural' if unit.plural else 'Chosen'} form: {escape(unit.form)}</note>"
+        yield f"  <note>{'Plural' if unit.plural else 'Chosen'} form: {_plain(unit.form)}</note>"
+    if unit.key in sheet.uses:
+        yield f"  <note>Stands in {', '.join(sheet.uses[unit.key])}</note>"
     yield "</trans-unit>"
+
+
+def _plain(text: str) -> str:
+    return escape(_NOT_XML.sub("", text))
 
 
 def _numbers(source: str, engine: Engine) -> dict[tuple[str, int], int]:
