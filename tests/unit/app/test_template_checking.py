@@ -60,6 +60,7 @@ def test_a_good_folder_has_no_problems_but_is_warned_of_what_is_unwise():
         ("templates/news/template.toml", TEMPLATE.replace('"plain"', '"gone"'), "template.toml:2: layout: there is no layout gone"),
         ("templates/news/template.toml", TEMPLATE.replace("subject", "subjekt"), "template.toml:5: channels.email.subjekt: "),
         ("templates/news/sample.json", '{"data": {"total": "much"}}', "channels.sms: in de: "),
+        ("templates/news/template.toml", f'description = "{"x" * 9000}"\n' + TEMPLATE, "template.toml:1: description: "),
         ("templates/news/sample.json", "{}", "templates/news/sample.json:1: sample.data"),
         ("templates/news/variables.schema.json", '{"type": "what"}', "templates/news/variables.schema.json:1: variables: "),
         ("templates/news/variables.schema.json", '{"required": ["gone"]}', "templates/news/sample.json:1: sample.data"),

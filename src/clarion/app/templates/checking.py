@@ -24,6 +24,7 @@ from clarion.domain.errors import CallerError, InvalidField
 from clarion.domain.template import Brand, Layout, Partial, Source
 from clarion.ports.drafting import BuildJob, RenderJob
 from clarion.ports.renderer import Engines
+from clarion.ports.web import invalid_field
 
 SAMPLE_AT_MS: Final = 1_767_258_000_000
 """When samples are taken to be made: 2026-01-01 09:00 UTC."""
@@ -37,7 +38,7 @@ class Checking:
         self._reading = reading
         self._engines = engines
         self._schemas = JsonSchemas()
-        self._failed: list[tuple[str, str]] = []
+        self._built: dict[str, Template] = {}
         self.warnings: list[str] = []
         """What is unwise in what was rendered so far."""
 
@@ -53,14 +54,17 @@ class Checking:
             yield from self._asked("layout", key, partial(self._try_layout, layout))
         for key, source in sorted(folder.templates.items()):
             yield from self._asked("template", key, partial(self._try_template, key, source))
-            while self._failed:
-                yield self._reading.problem("template", key, *self._failed.pop(0))
+            if key in self._built:
+                yield from self._rendered(self._built[key], source)
 
     def _asked(self, kind: str, key: str, ask: Callable[[], object]) -> Iterator[FileProblem]:
         try:
             ask()
         except CallerError as error:
             yield self._reading.problem(kind, key, error.field, error.detail)
+        except msgspec.ValidationError as error:
+            wrong = invalid_field(error)
+            yield self._reading.problem(kind, key, wrong.field, wrong.detail)
 
     def _try_partial(self, key: str, one: Partial) -> None:
         probe = partial_probe(key, one, used_keys([one.source], one.engine))
@@ -90,17 +94,17 @@ class Checking:
             raise InvalidField(f"{fault.path}: {fault.detail}", field="variables")
         if schema is not None and (fault := self._schemas.check(schema, source.sample.data)):
             raise InvalidField(fault.detail, field=".".join(filter(None, ("sample.data", fault.path))))
-        self._render(template, source)
+        self._built[key] = template
 
     def _build(self, key: str, source: Source, layout: Layout | None = None) -> Template:
         partials = partials_of(self._reading.folder, source, layout)
         return build(BuildJob(key, source, layout, partials), self._engines)
 
-    def _render(self, template: Template, source: Source) -> None:
+    def _rendered(self, template: Template, source: Source) -> Iterator[FileProblem]:
         for locale in sorted({template.locale, *template.locales}):
             done = render_job(sample_job(template, source, locale, self._reading.folder.brand), self._engines)
             for channel, detail in done.errors.items():
-                self._failed.append((f"channels.{channel}", f"in {locale}: {detail}"))
+                yield self._reading.problem("template", template.key, f"channels.{channel}", f"in {locale}: {detail}")
             own = {channel: parts for channel, parts in done.parts.items() if channel not in template.derived}
             for found in warnings_of(own, self._category(template.category)):
                 where = f"templates/{template.key}: {found.channel}.{found.field} in {locale}"
