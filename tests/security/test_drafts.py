@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from clarion.app.engines import template_engines
+from clarion.backends.confined.pool import ConfinedDrafting
 from clarion.domain.limits_content import (
     CONFINED_CHILDREN_MAX,
     CONFINED_WAITING_PER_TENANT_MAX,
@@ -105,7 +106,11 @@ async def test_the_html_of_a_preview_is_a_page_that_can_do_nothing(ready):
     assert answer.body == b"<script>alert(1)</script>&lt;b&gt;"
 
 
-async def test_confined_processes_have_none_of_the_secrets(ready, monkeypatch):
+async def test_drafts_are_confined_unless_told_otherwise(house):
+    assert isinstance(house.parts.drafting, ConfinedDrafting)
+
+
+async def test_confined_processes_have_none_of_the_secrets(ready):
     confined = [child for child in psutil.Process().children() if "clarion.app.confined" in child.cmdline()]
     assert confined
     for child in confined:

@@ -87,13 +87,29 @@ async def test_what_takes_too_much_is_an_error_of_its_own_render_alone(drafting,
 
 
 @pytest.mark.parametrize(
-    ("act", "says"),
-    [("spin", f"{DRAFT_BUILD_CPU_MS_MAX} ms"), ("hoard", "256 MB"), ("fault", "ended the process"), ("exit", "ended")],
+    ("act", "code", "says"),
+    [
+        ("spin", "template_too_costly", f"{DRAFT_BUILD_CPU_MS_MAX} ms"),
+        ("hoard", "template_too_costly", "256 MB"),
+        ("fault", "template_crashed", "ended the process"),
+        ("exit", "template_crashed", "ended the process"),
+    ],
 )
-async def test_a_build_that_takes_too_much_is_refused(drafting, act, says):
+async def test_a_build_that_takes_too_much_is_refused(drafting, act, code, says):
     with pytest.raises(InvalidField, match=says) as error:
         await drafting.build(build_of(act))
-    assert (error.value.code, error.value.field) == ("template_too_costly", "channels")
+    assert (error.value.code, error.value.field) == (code, "channels")
+
+
+async def test_a_crash_is_logged_by_its_place_without_what_it_says(tmp_path):
+    lines = Lines()
+    drafting = ConfinedDrafting(Command((sys.executable, "-P", str(HOSTILE), str(tmp_path / "flag")), {}), lines)
+    await drafting.render(render_of("raise"))
+    await drafting.close()
+    ((level, event, fields),) = lines.faults
+    assert (level, event) == ("warning", "draft_crashed")
+    assert fields["error"].startswith(f"KeyError in {HOSTILE}, line ")
+    assert "no such key" not in fields["error"]
 
 
 async def test_the_refusal_of_a_field_comes_back_as_it_was(drafting):

@@ -11,7 +11,6 @@ from clarion.backends.confined import wire
 from clarion.backends.confined.wire import Bounds, Frame
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
-from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
 from clarion.domain.limits_content import CONFINED_FILES_MAX
 from clarion.ports.drafting import BuildJob, Rendered, RenderJob
 
@@ -37,7 +36,7 @@ def run(job: Frame, work: Work, answers_fd: int, nothing_fd: int) -> NoReturn:
     except MemoryError:
         code = EXIT_MEMORY
     except BaseException as error:  # noqa: BLE001 - nothing may get past here: this is a copy of the process above
-        _write(repr(error)[:ATTEMPT_DETAIL_CHARS_MAX].encode(errors="replace"))
+        _write(_told(error).encode())
     finally:
         os._exit(code)
 
@@ -52,6 +51,15 @@ def _answer(job: Frame, work: Work) -> bytes:
     if isinstance(done, Rendered) and any("MemoryError" in text for text in done.errors.values()):
         raise MemoryError  # an engine took it for an error of the template
     return wire.DONE + wire.body_of(done)
+
+
+def _told(error: BaseException) -> str:
+    """Return what an error is and where it was raised. Its text may hold data, which is for no log."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}" if trace is not None else ""
+    return f"{type(error).__name__}{place}"
 
 
 def confine(bounds: Bounds) -> None:

@@ -40,7 +40,8 @@ class ConfinedDrafting:
         if answer.kind == wire.REFUSED:
             refusal = _decoded(answer.body, wire.Refusal)
             raise InvalidField(refusal.detail, field=refusal.field, code=refusal.code)
-        raise InvalidField(_reason(answer, wire.BUILD), field="channels", code="template_too_costly")
+        code = "template_crashed" if answer.kind == wire.ENDED else "template_too_costly"
+        raise InvalidField(_reason(answer, wire.BUILD), field="channels", code=code)
 
     async def render(self, job: RenderJob) -> Rendered:
         """Return the rendered parts; for what takes too much, that as the error of all channels. Raises `Overloaded`."""
