@@ -21,6 +21,7 @@ _DATE_CHARS_MAX: Final = 64
 _DATE_FORMAT_CHARS_MAX: Final = 200
 _DATE_WIDTH: Final = re.compile(r"%[-_0^#+]*\d")  # the C library pads %1000000000d to a gigabyte
 _SCALAR_BYTES: Final = 8
+_SEPARATOR_CHARS_MAX: Final = 200
 _WHOLE_MARKUP: Final = re.compile(r"""(?:[^<>&"']|&#?\w+;|</?[A-Za-z][^<>]*>)*""")
 """Separators that leave what they separate in the text; half a tag would make names and attributes of it."""
 _NOTHING: Final = object()
@@ -99,9 +100,14 @@ def _replace(value: str, old: object, new: object = "") -> str:
 def _join(items: list[Any], separator: object = " ", *, environment: Environment) -> str:
     gap, texts = _text(separator), [_text(item) for item in items]
     _refuse_over(sum(map(len, texts)) + len(gap) * len(texts), "join")
-    if environment.autoescape and not (isinstance(gap, Markup) and _WHOLE_MARKUP.fullmatch(gap)):
+    if environment.autoescape and not _is_whole_markup(gap):
         gap = escape(str(gap))
     return gap.join(texts)
+
+
+def _is_whole_markup(gap: str) -> bool:
+    short = isinstance(gap, Markup) and len(gap) <= _SEPARATOR_CHARS_MAX
+    return short and _WHOLE_MARKUP.fullmatch(gap) is not None
 
 
 def _text(value: object) -> str:
