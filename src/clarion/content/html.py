@@ -44,7 +44,8 @@ def mjml_to_html(source: str, engine: Engine, locale: str) -> str:
     if not _ROOT.search(source):
         source = f"<mjml><mj-body>{source}</mj-body></mjml>"
     direction = "rtl" if is_right_to_left(locale) else "ltr"
-    protected = Protected(_ROOT.sub(f'<mjml lang="{locale}" dir="{direction}"', source, count=1), engine)
+    source = _ROOT.sub(f'<mjml lang="{locale}" dir="{direction}"', source, count=1)
+    protected = Protected(source, engine, mjml=True)
     try:
         html = mrml.to_html(protected.source, _PARSING, _RENDERING).content
     except OSError as error:

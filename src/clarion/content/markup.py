@@ -15,9 +15,21 @@ RAW: Final = frozenset(
 )
 """Elements that hold text and nothing else."""
 _SELF_ENDING: Final = frozenset(("p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "option"))
-"""Elements that end by themselves where the next one starts, and cannot lie in one another without a third between."""
-_ELEMENT: Final = re.compile(r"""</?([a-zA-Z][^\s/>]*)(?:[^"'>]|"[^"]*+"|'[^']*+')*+>""")
-ATTRIBUTE: Final = re.compile(r"""([^\s"'<>/=]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s"'=<>`]+))?""")
+"""Elements of HTML that end where the next one starts, and cannot lie in one another without a third between."""
+_FOREIGN: Final = frozenset(("svg", "math"))
+"""Elements in which nothing ends by itself."""
+_FORMATTING: Final = frozenset(
+    ("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
+)
+"""Elements that a parser opens again in whatever follows, until they are closed."""
+_SPACE: Final = r" \t\n\f\r"
+# The grammar of the HTML standard, possessive throughout: what a browser's parser takes for one tag is one here.
+ATTRIBUTE: Final = re.compile(
+    rf"""([^{_SPACE}/>][^{_SPACE}/>=]*+)(?:[{_SPACE}]*+=[{_SPACE}]*+("[^"]*+"|'[^']*+'|[^{_SPACE}>"'][^{_SPACE}>]*+)?)?+"""
+)
+_NAME: Final = re.compile(rf"</?([a-zA-Z][^{_SPACE}/>]*+)")
+_ELEMENT: Final = re.compile(rf"{_NAME.pattern}(?:[{_SPACE}/]++|{ATTRIBUTE.pattern})*+>")
+_COMMENT: Final = re.compile(r"<!--(?:-?>|.*?(?:--!?>|\Z))", re.DOTALL)
 
 
 class Piece(NamedTuple):
@@ -54,43 +66,52 @@ def pieces(source: str) -> Iterator[Piece]:
 
 def attributes(start: str) -> Iterator[tuple[str, str, int, int]]:
     """Yield the attributes of a start tag as (name, value without quotes, where it starts, where it ends)."""
-    offset = re.match(r"<[^\s/>]+", start)
-    for match in ATTRIBUTE.finditer(start.rstrip("/>"), offset.end() if offset else 0):
+    opening = _NAME.match(start)
+    for match in ATTRIBUTE.finditer(start, opening.end() if opening else 0):
         value = match[2] or ""
         quoted = value[:1] in ("'", '"')
         yield match[1], value[1:-1] if quoted else value, match.start(), match.end()
 
 
 class Measure:
-    """Counts elements and how deep they lie. Raises `InvalidField` (without a field) over the bounds."""
+    """Counts elements, and how deep they lie, as far as a parser could be made to nest them. Raises `InvalidField` (without
+    a field) over the bounds: parsers descend into what they read, and end the process when the stack is full."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, mjml: bool) -> None:
         self.elements = 0
+        self._mjml = mjml
         self._open: list[str] = []
 
     def note(self, piece: Piece) -> None:
         """Count a piece."""
         if piece.kind == "start":
-            self.elements += 1
+            self.elements += 1 + sum(name in _FORMATTING for name in self._open)
             if self.elements > MARKUP_ELEMENTS_MAX:
                 raise InvalidField(f"has more than {MARKUP_ELEMENTS_MAX} elements", code="too_large")
-            if piece.name in VOID or piece.name in _SELF_ENDING:
-                return
-            if piece.name.startswith("mj-") and piece.text.endswith("/>"):
-                return
-            self._open.append(piece.name)
-            if len(self._open) > MARKUP_DEPTH_MAX:
-                raise InvalidField(f"nests elements more than {MARKUP_DEPTH_MAX} deep", code="too_deep")
+            if not self._ends_at_once(piece):
+                self._open.append(piece.name)
         elif piece.kind == "end" and piece.name in self._open:
             # Only that one: what was opened within it may well stay open.
             del self._open[len(self._open) - 1 - self._open[::-1].index(piece.name)]
+        if (
+            max(len(self._open), piece.text.count("<") if piece.kind == "other" and piece.name else 0)
+            > MARKUP_DEPTH_MAX
+        ):
+            raise InvalidField(f"nests elements more than {MARKUP_DEPTH_MAX} deep", code="too_deep")
+
+    def _ends_at_once(self, piece: Piece) -> bool:
+        if self._mjml:  # XML: nothing ends by itself, and names are told apart by their case
+            return piece.text.endswith("/>") or (piece.name in VOID and piece.text.startswith(f"<{piece.name}"))
+        if not _FOREIGN.isdisjoint(self._open):
+            return piece.text.endswith("/>")
+        return piece.name in VOID or piece.name in _SELF_ENDING
 
 
 def _piece(source: str, start: int) -> Piece | None:
     """Return the piece that starts with the `<` here; None when it is nothing but text."""
     if source.startswith("<!--", start):
-        end = source.find("-->", start + 4)
-        return Piece("other", source[start : end + 3 if end != -1 else len(source)])
+        comment = _COMMENT.match(source, start)
+        return Piece("other", comment[0] if comment else "")
     following = source[start + 1 : start + 2]
     if following in ("!", "?"):
         end = source.find(">", start)

@@ -27,7 +27,7 @@ class Protected:
     beforehand which rule of a style sheet an element needs.
     """
 
-    def __init__(self, source: str, engine: Engine) -> None:
+    def __init__(self, source: str, engine: Engine, *, mjml: bool = False) -> None:
         self._salt = "clrn"
         while self._salt in source:
             self._salt += "q"
@@ -38,7 +38,7 @@ class Protected:
         self._blocks: set[int] = set()
         self._optional: set[int] = set()
         self._defining = False
-        self._measure = Measure()
+        self._measure = Measure(mjml=mjml)
         self.varies = False
         self.source = "".join(self._inert(piece) for piece in pieces(self._words(source, engine)))
 

@@ -179,11 +179,24 @@ def test_words_of_the_author_are_never_taken_for_tags():
         "<p></p>" * (MARKUP_ELEMENTS_MAX + 1),
         "{{ a }}" * (TEMPLATE_TAGS_MAX + 1),
         '<p title="',
+        # What a parser nests, and a plain count of start and end tags does not.
+        "<svg>" + "<td>" * MARKUP_ELEMENTS_MAX,
+        "<svg><title>" + "<div>" * MARKUP_ELEMENTS_MAX,
+        "<p a'>" + "<div>" * (MARKUP_DEPTH_MAX + 1) + "<p '>",
+        "<!-->" + "<div>" * (MARKUP_DEPTH_MAX + 1) + "-->",
+        "<b>" * 100 + "<p>" * (MARKUP_ELEMENTS_MAX // 100),
     ],
 )
 def test_what_is_too_much_is_refused_before_any_parser_sees_it(source):
     with pytest.raises(InvalidField):
         Protected(source, "liquid")
+
+
+@pytest.mark.parametrize("piece", ["<p>", "<BR>", "<keygen>", "<mj-wrapper>"])
+def test_what_xml_nests_is_counted(piece):
+    with pytest.raises(InvalidField) as error:
+        Protected("<mj-raw>" + piece * MARKUP_DEPTH_MAX, "liquid", mjml=True)
+    assert error.value.code == "too_deep"
 
 
 def test_rules_times_elements_are_bounded():
