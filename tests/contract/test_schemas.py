@@ -42,6 +42,7 @@ def test_a_fault_has_its_path_and_does_not_repeat_the_data(data, path):
     fault = JsonSchemas().check(ORDER, data)
     assert fault.path == path
     assert fault.detail and "abcd" not in fault.detail
+    assert fault.detail.startswith(("is ", "does "))
 
 
 def test_what_satisfies_a_schema_has_no_fault():

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import jsonschema_rs
 import msgspec
 
-from clarion.backends.jsonschema.weight import Unbounded, weight_of
+from clarion.backends.jsonschema.weight import weight_of
 from clarion.domain.limits import DATA_BYTES_MAX
 from clarion.domain.limits_content import (
     SCHEMA_NODES_KEPT_MAX,
@@ -46,10 +46,8 @@ class JsonSchemas:
         try:
             weight_of(schema)
             _validator(schema)
-        except Unbounded as error:
-            return Fault("", str(error))
         except jsonschema_rs.ValidationError as error:
-            return Fault(_path(error.instance_path), error.message.partition("\n")[0])
+            return Fault(_path(error.instance_path), _detail(error))
         except ValueError as error:
             return Fault("", str(error))
         return None
@@ -85,7 +83,7 @@ def _compiled(schema: dict[str, Any]) -> _Compiled:
             return _Compiled(schema, None, 0, nodes)
         bytes_max = SCHEMA_WORK_MAX // nodes
         return _Compiled(schema, _validator(schema), bytes_max if bytes_max < DATA_BYTES_MAX else 0, nodes)
-    except (Unbounded, jsonschema_rs.ValidationError):
+    except ValueError:
         # Nobody wrote it, or it would have been refused: one that was inferred may be too large. Its names still count.
         return _Compiled(schema, None, 0, SCHEMA_NODES_MAX)
 
@@ -106,8 +104,12 @@ def _first(validator: jsonschema_rs.Draft202012Validator, data: Mapping[str, Any
         kind, path = error.kind, error.instance_path
         if isinstance(kind, jsonschema_rs.ValidationErrorKind.Required):
             return Fault(_path([*path, kind.property]), "is required")
-        return Fault(_path(path), error.message)
+        return Fault(_path(path), _detail(error))
     return None
+
+
+def _detail(error: jsonschema_rs.ValidationError) -> str:
+    return error.message.partition("\n")[0].removeprefix(f"{_HIDDEN} ")
 
 
 def _path(steps: Sequence[str | int]) -> str:

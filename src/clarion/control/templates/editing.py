@@ -44,9 +44,8 @@ class Editor:
         warnings = sample_warnings(source, built, self._schemas)
         if publish:
             warnings += demanded(await self._templates.get(tenant, key), built)
-        return Edited(
-            await self._templates.save(tenant, key, source, built, by, publish=publish, note=note), warnings
-        )  # fmt: skip
+        stored = await self._templates.save(tenant, key, source, built, by, publish=publish, note=note)
+        return Edited(stored, warnings)
 
     async def publish(self, tenant: str, key: str, version: int | None, by: str, note: str) -> Edited:
         """Make a version (None: the newest) the current one. Raises `NotFound`."""
@@ -73,9 +72,8 @@ class Editor:
     async def _make_current(self, tenant: str, wanted: TemplateVersion, by: str, note: str) -> Edited:
         built = await self.build(tenant, wanted.key, wanted.source)
         warnings = demanded(await self._templates.get(tenant, wanted.key), built)
-        stored = await self._templates.publish(
-            tenant, wanted.key, wanted.version, built, by, note, source=wanted.source
-        )  # fmt: skip
+        key, version, source = wanted.key, wanted.version, wanted.source
+        stored = await self._templates.publish(tenant, key, version, built, by, note, source=source)
         return Edited(stored, warnings)
 
 

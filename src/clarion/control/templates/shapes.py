@@ -101,6 +101,4 @@ def _named(channels: Any) -> dict[str, dict[str, Any]]:
 
 
 def _translations(source: Source) -> dict[str, Any]:
-    return {
-        tag: {"messages": one.messages, "channels": _named(one.channels)} for tag, one in source.locales.items()
-    }  # fmt: skip
+    return {tag: {"messages": one.messages, "channels": _named(one.channels)} for tag, one in source.locales.items()}
