@@ -10,9 +10,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from babel.messages.catalog import Catalog
+from babel.messages.plurals import get_plural
 from babel.messages.pofile import PoFileError, read_po, write_po
 from babel.plural import to_gettext
 
@@ -48,7 +49,7 @@ def written(sheet: Sheet) -> bytes:
             plurals[unit.key].append(unit)
     for unit in sheet.units:
         if not unit.plural:
-            catalog.add(unit.source, unit.target or "", context=unit.id, auto_comments=_notes([unit], sheet))
+            _add(catalog, unit.source, unit.target or "", unit.id, _notes([unit], sheet))
         elif unit is plurals[unit.key][0]:
             _add_plural(catalog, plurals[unit.key], sheet)
     out = io.BytesIO()
@@ -61,7 +62,13 @@ def _add_plural(catalog: Catalog, units: list[Unit], sheet: Sheet) -> None:
     other = forms[OTHER].source
     single = forms["one"].source if "one" in forms else other
     targets = tuple((forms[form].target if form in forms else None) or "" for form in _order(sheet.locale))
-    catalog.add((single or other, other or single), targets, context=units[0].key, auto_comments=_notes(units, sheet))
+    _add(catalog, (single, other), targets, units[0].key, _notes(units, sheet))
+
+
+def _add(catalog: Catalog, source: Any, target: Any, context: str, notes: list[str]) -> None:
+    message = catalog.add(source, target, context=context, auto_comments=notes)
+    # Guessed from braces and per cent signs: these are placeholders of another kind.
+    message.flags -= {"python-format", "python-brace-format"}
 
 
 def _notes(units: Iterable[Unit], sheet: Sheet) -> list[str]:
@@ -73,7 +80,13 @@ def _notes(units: Iterable[Unit], sheet: Sheet) -> list[str]:
 def plural_forms(locale: str) -> str:
     """Return the header that says which number takes which form, numbered in the order of the CLDR."""
     found = known(locale)
-    return "nplurals=1; plural=0;" if found is None else _OPERANDS.sub("0", to_gettext(found.plural_form))
+    if found is None:
+        return "nplurals=1; plural=0;"
+    exact = _OPERANDS.sub("0", to_gettext(found.plural_form))
+    usual = get_plural(found)
+    # Tools know the usual texts of gettext; most are to the same effect.
+    same = usual.num_plurals == len(_order(locale)) and _same(_choice(str(usual)), _choice(exact))
+    return f"{usual};" if same else exact
 
 
 def _order(locale: str) -> list[str]:
@@ -105,10 +118,9 @@ def read(raw: bytes, sheet: Sheet) -> Returned:
 def _forms(catalog: Catalog, locale: str) -> dict[int, str]:
     """Return which form of the CLDR each form of a file is: the one that most numbers with it take."""
     own = _order(locale)
-    ours, found = gettext.c2py(_expression(plural_forms(locale))), known(locale)
-    if _same(gettext.c2py(catalog.plural_expr), ours) or found is None:
+    theirs, found = gettext.c2py(catalog.plural_expr), known(locale)
+    if found is None or _same(theirs, _choice(plural_forms(locale))):
         return dict(enumerate(own))
-    theirs = gettext.c2py(catalog.plural_expr)
     taken: dict[int, Counter[str]] = defaultdict(Counter)
     for count in _COUNTS:
         taken[theirs(count)][found.plural_form(count)] += 1
@@ -117,8 +129,9 @@ def _forms(catalog: Catalog, locale: str) -> dict[int, str]:
     return forms | dict(zip(sorted(set(range(catalog.num_plurals)) - forms.keys()), left, strict=False))
 
 
-def _expression(header: str) -> str:
-    return header.partition("plural=")[2].rstrip(";")
+def _choice(header: str) -> Callable[[int], int]:
+    """Return the function that a header is: from a number to the index of its form."""
+    return gettext.c2py(header.partition("plural=")[2].rstrip(";"))
 
 
 def _same(one: Callable[[int], int], other: Callable[[int], int]) -> bool:
