@@ -98,7 +98,8 @@ class _Builder:
             if channel is Channel.EMAIL and name in _BODIES:
                 for other in _BODIES:
                     content.setdefault(channel, {}).pop(other, None)
-            content.setdefault(channel, {})[name] = self._put(part, messages, field)
+            html = PARTS[channel].get(name, _PLAIN).html
+            content.setdefault(channel, {})[name] = self._put(part, messages, field, html=html)
             fields[channel, name] = field
         if source.text is not None:
             text = self._put(source.text, messages, "text")
@@ -111,9 +112,9 @@ class _Builder:
                 self._compile(part, PARTS[channel].get(name, _PLAIN), _field(fields, channel, name))
         return content
 
-    def _put(self, part: Any, messages: Messages, field: str) -> Any:
+    def _put(self, part: Any, messages: Messages, field: str, *, html: bool = False) -> Any:
         try:
-            return messages.put_into(self._partials.put_into(part))
+            return messages.put_into(self._partials.put_into(part), html=html)
         except InvalidField as error:
             raise InvalidField(error.detail, field=field, code=error.code) from None
 

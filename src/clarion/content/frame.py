@@ -9,7 +9,7 @@ from clarion.content.html import Setting, finished, mjml_to_html
 from clarion.content.markup import pieces
 from clarion.content.messages import Messages
 from clarion.content.partials import Partials
-from clarion.content.tags import Tag, put_in, tags
+from clarion.content.tags import Tag, outside, put_in, tags
 from clarion.content.text import text_of
 from clarion.domain.errors import InvalidField
 from clarion.domain.template import Engine, Layout
@@ -53,7 +53,7 @@ def frame_of(layout: Layout, locale: str, partials: Partials) -> Frame:
         if source is None:
             continue
         try:
-            done[part] = messages.put_into(partials.put_into(source))
+            done[part] = messages.put_into(partials.put_into(source), html=part != "text")
         except InvalidField as error:
             raise InvalidField(error.detail, field=f"layout.{part}", code=error.code) from None
     return Frame(**done)
@@ -127,12 +127,4 @@ def _put(frame: str, content: str, engine: Engine) -> str:
 
 def _escaped(text: str, engine: Engine) -> str:
     """Return a line of text as HTML, its tags left as they are."""
-    kept: list[str] = []
-
-    def keep(tag: Tag) -> str:
-        kept.append(tag.text)
-        return "\0"
-
-    escaped = put_in(text, engine, keep).replace("&", "&amp;").replace("<", "&lt;")
-    first, *rest = escaped.split("\0")
-    return first + "".join(tag + piece for tag, piece in zip(kept, rest, strict=True))
+    return outside(text, engine, lambda piece: piece.replace("&", "&amp;").replace("<", "&lt;"))

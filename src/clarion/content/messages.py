@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from clarion.content.tags import Tag, each_text, put_in
+from clarion.content.tags import Tag, each_text, outside, put_in
 from clarion.domain.errors import InvalidField
 from clarion.domain.locales import chain
 from clarion.domain.template import Engine, Message, Translation
@@ -60,15 +60,22 @@ class Messages:
         self._known = [(tag, translations[tag].messages) for tag in self._locales if tag in translations]
         self._engine = engine
 
-    def put_into(self, source: Any) -> Any:
-        """Return a part with its messages put in. Raises `InvalidField` naming a message that is missing or does not fit."""
-        return each_text(source, lambda text: put_in(text, self._engine, self._text_of))
+    def put_into(self, source: Any, *, html: bool = False) -> Any:
+        """Return a part with its messages put in; in attributes of `html` their quotes are escaped. Raises `InvalidField`
+        naming a message that is missing or does not fit."""
 
-    def _text_of(self, tag: Tag) -> str | None:
+        def put(text: str) -> str:
+            return put_in(text, self._engine, lambda tag: self._text_of(tag, html and _in_element(text, tag.start)))
+
+        return each_text(source, put)
+
+    def _text_of(self, tag: Tag, in_element: bool) -> str | None:
         wanted = reference(tag, self._engine)
         if wanted is None:
             return None
         locale, message = self._find(wanted.key)
+        if in_element:
+            message = self._quoted(message)
         if isinstance(message, str):
             return message
         if not wanted.by:
@@ -79,11 +86,25 @@ class Messages:
         glue = _liquid if self._engine == "liquid" else _handlebars
         return glue(wanted, forms, message[OTHER], locale)
 
+    def _quoted(self, message: Message) -> Message:
+        if isinstance(message, dict):
+            return {form: self._quoted_text(text) for form, text in message.items()}
+        return self._quoted_text(message)
+
+    def _quoted_text(self, text: str) -> str:
+        return outside(text, self._engine, lambda piece: piece.replace('"', "&quot;"))
+
     def _find(self, key: str) -> tuple[str, Message]:
         for locale, messages in self._known:
             if key in messages:
                 return locale, messages[key]
         raise InvalidField(f"there is no message {key} in {', '.join(self._locales)}", code="unknown_message")
+
+
+def _in_element(text: str, place: int) -> bool:
+    """Return whether a place in markup lies within a start tag."""
+    opening = text.rfind("<", 0, place)
+    return opening > text.rfind(">", 0, place) and text[opening + 1 : opening + 2].isalpha()
 
 
 def _liquid(wanted: Reference, forms: Mapping[str, str], other: str, locale: str) -> str:

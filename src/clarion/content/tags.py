@@ -63,6 +63,16 @@ def put_in(source: str, engine: Engine, replace: Callable[[Tag], str | None]) ->
     return "".join((*pieces, rest.lstrip() if strip else rest))
 
 
+def outside(source: str, engine: Engine, change: Callable[[str], str]) -> str:
+    """Return the source with what stands outside of its tags changed."""
+    pieces: list[str] = []
+    position = 0
+    for tag in tags(source, engine):
+        pieces += (change(source[position : tag.start]), tag.text)
+        position = tag.end
+    return "".join((*pieces, change(source[position:])))
+
+
 def each_text(source: Any, change: Callable[[str], str]) -> Any:
     """Return a part (a text, or a map or list with texts as leaves) with every text changed."""
     if isinstance(source, str):

@@ -76,6 +76,15 @@ def test_a_message_comes_from_the_locale_its_parents_or_the_default():
     }
 
 
+def test_quotes_of_a_message_end_no_attribute():
+    translations = {"en": Translation({"a": 'the "{{ x | default: "best" }}"', "n": {"one": '"', "other": "'"}})}
+    messages = Messages(translations, "en", "en", "liquid")
+    source = '<img alt="{% t a %}" title="{% t n, count: n %}">{% t a %}'
+    put = messages.put_into(source, html=True)
+    assert rendered("liquid", put, n=1, x="<") == '<img alt="the &quot;<&quot;" title="&quot;">the "<"'
+    assert rendered("liquid", messages.put_into(source), n=1, x="y").startswith('<img alt="the "y""')
+
+
 @pytest.mark.parametrize(
     ("source", "code", "words"),
     [
