@@ -90,10 +90,12 @@ def test_a_message_that_advertises_needs_a_way_to_leave():
         {"html": PAGE + '<a href="https://a.example/x">Abmelden</a>'},
         {"html": PAGE + '<a href="https://a.example/x">Darse de baja</a>'},
         {"text": WORDS + " Unsubscribe: https://a.example/x"},
+        {"text": WORDS + "\nNewsletter abbestellen:\nhttps://a.example/x"},
     ):
         assert codes(Channel.EMAIL, MAIL | change, NEWS) == []
     # In words alone, without a link to follow, it is none.
-    assert codes(Channel.EMAIL, MAIL | {"html": f"{PAGE}<!-- {LEAVE} -->"}, NEWS) == ["unsubscribe_missing"]
+    for change in ({"html": f"{PAGE}<!-- {LEAVE} --> unsubscribe"}, {"text": WORDS + " Unsubscribe if you can"}):
+        assert codes(Channel.EMAIL, MAIL | change, NEWS) == ["unsubscribe_missing"]
 
 
 @pytest.mark.parametrize(

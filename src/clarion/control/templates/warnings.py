@@ -8,7 +8,7 @@ import msgspec
 
 from clarion.content.fit import payload_bytes
 from clarion.control.templates.letter import Letter
-from clarion.domain.channel import Channel, Lane
+from clarion.domain.channel import DEVICE_CHANNELS, Channel, Lane
 from clarion.domain.content import Category
 from clarion.domain.limits import SUBJECT_CHARS_MAX
 from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
@@ -26,6 +26,7 @@ HTML_BYTES: Final = 102 * 1024
 SMS_SEGMENTS: Final = 3
 _LOUD_CHARS: Final = 8
 _EXCLAMATIONS: Final = 3
+_TEXT_CHARS: Final = 40
 _TEXT_WORDS: Final = 8
 _SHARED_WORDS: Final = 0.3
 _ODD_CHARS_SHOWN: Final = 10
@@ -93,7 +94,7 @@ def _of(channel: Channel, parts: Mapping[str, Any], *, marketing: bool) -> Found
         yield from _email(parts, marketing=marketing)
     elif channel is Channel.SMS:
         yield from _sms(str(parts.get("body", "")))
-    elif channel in (Channel.PUSH, Channel.WEBPUSH) and shortened(parts):
+    elif channel in DEVICE_CHANNELS and shortened(parts):
         yield "push_shortened", "body", f"is cut to fit {PUSH_PAYLOAD_BYTES_MAX} bytes"
 
 
@@ -138,9 +139,18 @@ def _email(parts: Mapping[str, Any], *, marketing: bool) -> Found:
     letter = Letter(html)
     if html:
         yield from _html(html, letter, text)
-    if marketing and not any(_LEAVING.search(link) for link in (*letter.links, text)):
+    if marketing and not any(_LEAVING.search(link) for link in (*letter.links, *_linked(text))):
         field = "html" if html else "text"
         yield "unsubscribe_missing", field, "has no link to unsubscribe, though its category advertises"
+
+
+def _linked(text: str) -> Iterator[str]:
+    """Yield the lines of a text that hold a link, each with the one before it: that is where a link says what it is for."""
+    before = ""
+    for line in text.splitlines():
+        if "https://" in line:
+            yield f"{before} {line}"
+        before = line
 
 
 def _html(html: str, letter: Letter, text: str) -> Found:
@@ -150,10 +160,9 @@ def _html(html: str, letter: Letter, text: str) -> Found:
     if letter.images_without_alt:
         first = letter.images_without_alt[0][:200]
         yield "alt_missing", "html", f"{len(letter.images_without_alt)} images have no alt text, the first is {first}"
-    words = set(_WORD.findall(letter.text.lower()))
-    if letter.images and len(words) < _TEXT_WORDS:
+    if letter.images and len(letter.text) < _TEXT_CHARS:
         yield "image_only", "html", "is hardly more than images: filters distrust it, and many readers see nothing"
-        return
+    words = set(_WORD.findall(letter.text.lower()))
     said = set(_WORD.findall(text.lower()))
     if min(len(words), len(said)) >= _TEXT_WORDS and len(words & said) < _SHARED_WORDS * min(len(words), len(said)):
         yield "text_differs", "text", "says something else than the HTML, which spam filters distrust"
