@@ -3,9 +3,14 @@
 import msgspec
 import pytest
 
+from clarion.app.engines import template_engines
+from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.sqlite import control_templates
+from clarion.content.drafting import DirectDrafting
+from clarion.control.templates.editing import Editor
+from clarion.domain.channel import Channel
 from clarion.domain.errors import CallerError, Conflict, InvalidField, NotFound
-from clarion.domain.template import Layout, Partial
+from clarion.domain.template import Layout, Partial, Source
 from tests.contract.controls import House, migrated
 
 PATH = "/v1/templates/hello"
@@ -186,6 +191,29 @@ async def test_versions_are_built_again_with_the_layout_of_now(house):
     with pytest.raises(InvalidField) as gone:
         await house.call("POST", f"{PATH}/rollback", {"version": 1})
     assert (gone.value.field, sent(house)[0]) == ("layout", 3)
+
+
+async def test_a_layout_changed_while_a_template_is_built_is_in_it(house):
+    class Slow(DirectDrafting):
+        """Takes so long that somebody changes the layout meanwhile."""
+
+        async def build(self, job):
+            built = await super().build(job)
+            await house.control.definitions.put("acme", Layout.KIND, "frame", frame("new"))
+            return built
+
+    def frame(word):
+        return msgspec.json.encode(Layout(html=f"<html><body>{word} {{{{ content }}}}</body></html>"))
+
+    editor = Editor(house.control, Slow(template_engines()), JsonSchemas())
+    source = Source({Channel.EMAIL: {"subject": "s", "html": "<p>x</p>"}}, layout="frame")
+    for change in (
+        lambda: editor.save("acme", "hello", source, "key", publish=True),
+        lambda: editor.publish("acme", "hello", None, "key", ""),
+    ):
+        await house.control.definitions.put("acme", Layout.KIND, "frame", frame("old"))
+        await change()
+        assert "new" in sent(house)[1]["email"]["html"]
 
 
 async def test_who_asks_for_more_variables_is_warned(house):

@@ -1,16 +1,17 @@
 """Storing, publishing and going back: what is built and checked before a version is stored, and what is worth a warning."""
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from clarion.control.templates.ingredients import ingredients
 from clarion.control.templates.schema import check_schema, sample_warnings
 from clarion.control.templates.shapes import Warned
 from clarion.domain.content import Template
-from clarion.domain.errors import Conflict, NotFound
+from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.schema import required_paths
 from clarion.domain.template import Source, TemplateVersion
 from clarion.ports.control import Control
-from clarion.ports.drafting import Drafting
+from clarion.ports.drafting import BuildJob, Drafting
 from clarion.ports.schemas import Schemas
 
 
@@ -31,20 +32,18 @@ class Editor:
         self._drafting = drafting
         self._schemas = schemas
 
-    async def build(self, tenant: str, key: str, source: Source) -> Template:
-        """Return what is sent of a source. Raises `InvalidField` naming what is wrong with it."""
-        check_schema(source, self._schemas)
-        return await self._drafting.build(await ingredients(self._control, tenant, key, source))
-
     async def save(
         self, tenant: str, key: str, source: Source, by: str, *, publish: bool = False, note: str = ""
     ) -> Edited:
-        """Store a source as a draft, or publish it at once."""
-        built = await self.build(tenant, key, source)
+        """Store a source as a draft, or publish it at once. Raises `InvalidField` naming what is wrong with it."""
+        job = await self._job(tenant, key, source)
+        built = await self._drafting.build(job)
         warnings = sample_warnings(source, built, self._schemas)
         if publish:
             warnings += demanded(await self._templates.get(tenant, key), built)
         stored = await self._templates.save(tenant, key, source, built, by, publish=publish, note=note)
+        if publish:
+            await self._catch_up(tenant, job, stored)
         return Edited(stored, warnings)
 
     async def publish(self, tenant: str, key: str, version: int | None, by: str, note: str) -> Edited:
@@ -70,11 +69,25 @@ class Editor:
         return await self._make_current(tenant, wanted, by, note)
 
     async def _make_current(self, tenant: str, wanted: TemplateVersion, by: str, note: str) -> Edited:
-        built = await self.build(tenant, wanted.key, wanted.source)
+        job = await self._job(tenant, wanted.key, wanted.source)
+        built = await self._drafting.build(job)
         warnings = demanded(await self._templates.get(tenant, wanted.key), built)
         key, version, source = wanted.key, wanted.version, wanted.source
         stored = await self._templates.publish(tenant, key, version, built, by, note, source=source)
+        await self._catch_up(tenant, job, stored)
         return Edited(stored, warnings)
+
+    async def _job(self, tenant: str, key: str, source: Source) -> BuildJob:
+        check_schema(source, self._schemas)
+        return await ingredients(self._control, tenant, key, source)
+
+    async def _catch_up(self, tenant: str, job: BuildJob, stored: TemplateVersion) -> None:
+        """Build a version again if its layout or a partial was changed after it was read: whoever changed it may have looked
+        for templates that use it before this version was there."""
+        with suppress(InvalidField):  # what was built before can still be sent
+            now = await ingredients(self._control, tenant, job.key, job.source)
+            if now != job:
+                await self._templates.rebuild(tenant, {(job.key, stored.version): await self._drafting.build(now)})
 
 
 def missing(version: int | None) -> NotFound:
