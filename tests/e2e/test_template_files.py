@@ -137,6 +137,10 @@ def test_refusals_name_file_and_line_and_the_rest_is_stored(acme, tmp_path):
     assert "templates/welcome/template.toml:10: channels.sms.body: " in acme(
         "templates", "check", ".", code=1, output=True
     )
+    write(tmp_path, {"layouts/plain/layout.html": "<p>\n</p>\n", "partials/name.liquid": "\n{{ a | nothing }}\n"})
+    out = acme("templates", "push", ".", code=1, output=True)
+    assert "layouts/plain/layout.html:1: html: needs {{ content }} exactly once" in out
+    assert "partials/name.liquid:2: source: column " in out
     write(tmp_path, {"templates/welcome/extra.txt": ""})
     error = acme("templates", "push", ".", code=2)
     assert "templates/welcome/extra.txt: is not used" in error

@@ -3,13 +3,14 @@
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from clarion.content.files.folder import Folder
 from clarion.content.files.reading import Reading
 from clarion.content.files.writing import written
 from clarion.domain.channel import Channel
 from clarion.domain.template import Brand, Layout, Partial, Sample, Source, Translation
-from tests.unit.content.folders import FOLDERS
+from tests.unit.content.folders import FOLDERS, KEYS
 
 SHIPPED = {
     "templates/shipped/template.toml": """\
@@ -97,6 +98,9 @@ def test_what_is_written_reads_as_what_it_was_and_is_written_the_same_again(fold
         ("templates/shipped/template.toml", "channels = {}\n[sample]", "template.toml:2: sample belongs into sample.json"),
         ("templates/shipped/template.toml", "[channels.sms]\nbody = {file = 'x'}", "template.toml:2: channels.sms.body: there is no file x"),
         ("templates/shipped/template.toml", "[channels.fax]\nbody = 'x'", "template.toml:1: channels.fax: no such channel"),
+        ("templates/shipped/template.toml", "[channels.push]\ndata = {day = 2026-01-01}", "template.toml:2: channels.push.data: holds a date"),
+        ("templates/shipped/template.toml", "[channels.push]\ndata = {n = [nan]}", "template.toml:2: channels.push.data: holds a date or a"),
+        ("templates/shipped/template.toml", "x = " + "9" * 9000, "templates/shipped/template.toml:1: Exceeds"),
         ("templates/shipped/extra.html", "<p>", "templates/shipped/extra.html: is not used"),
         ("templates/shipped/messages.xx.toml", "a = 'b'", "messages.xx.toml: no such locale: xx"),
         ("templates/shipped/messages.pt_br.toml", "a = 'b'", "messages.pt_br.toml: the locale is spelled pt-BR"),
@@ -150,3 +154,36 @@ def test_lines_are_right_behind_texts_of_several_lines():
     places = Reading({"templates/a/template.toml": text}).places["template", "a"]
     assert str(places.of("channels.push.body")) == "templates/a/template.toml:9"
     assert str(places.explain("channels.sms.body", "line 3: no")[0]) == "templates/a/template.toml:5"
+
+
+LINES = st.sampled_from([
+    "[channels.push]", "[channels.email]", "[hello]", "[[a]]", 'body = """', '"""', "'''", "data = {file = 'x.json'}", "a.b.c = 1",
+    "subject = 'x'", "locale = 'en'", "channels = 3", '"a b" = [1, {b = 2}]', "one = 'x'", "engine = 'x'", "[", "= 1", "sample = 1",
+    "{", '"data": []', "}", "9" * 5000, "2026-01-01", "\u2028", "# x",
+])  # fmt: skip
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*sorted(SHIPPED), "templates/shipped/x.json"]), st.lists(LINES, max_size=6).map("\n".join)
+    )
+)
+def test_whatever_stands_in_files_is_read_or_told_by_its_path(files):
+    for problem in Reading(SHIPPED | files).problems:
+        assert str(problem).startswith(("templates/", "layouts/", "partials/", "brand.toml", "categories.toml"))
+
+
+@given(
+    st.dictionaries(
+        KEYS.filter(lambda key: "." not in key and ":" not in key), st.text("ab =[]\n\"'#", max_size=40), max_size=6
+    )
+)
+def test_places_are_where_a_reader_finds_them(messages):
+    made = Folder(templates={"a": Source(channels={}, locales={"en": Translation(messages)})})
+    files = written(made)
+    places = Reading(files).places["template", "a"]
+    for key, text in messages.items():
+        place = places.of(f"locales.en.messages.{key}")
+        lines = files[place.path].split("\n")
+        first = text.split("\n")[0]
+        assert lines[place.line - 1] == first if "\n" in text else lines[place.line - 1].startswith(f"{key} = ")

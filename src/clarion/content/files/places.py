@@ -59,16 +59,16 @@ def _entries(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
     open_quotes = ""
     for number, line in enumerate(text.splitlines(), 1):
         if open_quotes:
-            open_quotes = "" if line.count(open_quotes) % 2 else open_quotes
+            open_quotes = "" if open_quotes in line else open_quotes
             continue
         if header := _HEADER.match(line):
             table = _keys(header["path"])
             yield table, number
         elif entry := _ENTRY.match(line):
-            rest = entry["rest"]
-            open_quotes = next((quotes for quotes in _QUOTES if rest.count(quotes) % 2), "")
+            rest = entry["rest"].strip()
+            open_quotes = rest[:3] if rest[:3] in _QUOTES and rest[:3] not in rest[3:] else ""
             # A text that begins after the line with its quotes is counted from there.
-            yield (*table, *_keys(entry["path"])), number + (rest.strip() in _QUOTES)
+            yield (*table, *_keys(entry["path"])), number + (rest in _QUOTES)
 
 
 def _keys(path: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """From files to what they say. One bad file costs only its own template: all problems of a folder are told at once."""
 
 import json
+import math
 import re
 import tomllib
 from collections import defaultdict
@@ -34,6 +35,7 @@ from clarion.ports.web import invalid_field
 T = TypeVar("T")
 _WHERE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _LOCALE_FILE: Final = re.compile(r"(messages|channels)\.([^.]+)\.toml")
+_NOT_JSON: Final = "holds a date or a number that JSON does not have; put it in quotes"
 _ELSEWHERE: Final = {
     "locales": "belongs into messages.<locale>.toml and channels.<locale>.toml",
     "sample": f"belongs into {SAMPLE_FILE}",
@@ -192,6 +194,8 @@ class Definition:
     def _part(self, part: Any, field: tuple[str, ...], *, tree: bool) -> Any:
         """Return a part, from its file if it names one."""
         if not (isinstance(part, dict) and part.keys() == {"file"} and isinstance(part["file"], str)):
+            if not _is_json(part):
+                raise FileProblem(self.places.of(".".join(field)), f"{'.'.join(field)}: {_NOT_JSON}")
             return part
         name = part["file"]
         if name not in self._files or name == self._main:
@@ -236,7 +240,7 @@ def toml(path: str, text: str) -> dict[str, Any]:
     """Return the values of a TOML file. Raises `FileProblem`."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a TOMLDecodeError, or a number of thousands of digits
         found = _WHERE.search(str(error))
         line = int(found[1]) if found and found[1] else text.count("\n") + 1
         raise FileProblem(Place(path, line), _WHERE.sub("", str(error))) from None
@@ -274,6 +278,14 @@ def _locale(path: str, tag: str) -> str:
 def _is_tree(channel: str, name: str) -> bool:
     part = PARTS[Channel(channel)].get(name)
     return part is not None and part.kind == "tree"
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_json, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _unended(text: str) -> str:
