@@ -66,7 +66,7 @@ DRAFT_RENDER_CPU_MS_MAX: Final = 250
 DRAFT_RENDER_MEMORY_MB_MAX: Final = 64
 DRAFT_RENDER_WAIT_MS_MAX: Final = 5_000
 """How long a rendering may take by the clock on the wall, on a machine that is busy with other things."""
-DRAFT_BUILD_CPU_MS_MAX: Final = 2_000
+DRAFT_BUILD_CPU_MS_MAX: Final = 5_000
 DRAFT_BUILD_MEMORY_MB_MAX: Final = 256
 DRAFT_BUILD_WAIT_MS_MAX: Final = 15_000
 
