@@ -3,7 +3,7 @@
 Rendering reads no clock but its own deadline, so a template gives the same text at every retry.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from time import thread_time_ns
 from typing import Any, Final
 
@@ -34,8 +34,8 @@ from clarion.domain.limits_content import LIQUID_TAG_CHARS_MAX, RENDER_CYCLES_MA
 FILTER_STEPS: Final = 16
 """What using a filter counts, where rendering a node or reading a name counts one."""
 SIZED: Final = frozenset((str, list, dict))
-LARGE: Final = 1_000
-"""Characters or items that are worth a look at the clock: whatever comes next goes through all of them."""
+_LARGE: Final = 1_000
+"""Characters or items that are worth a look at the clock."""
 _STEPS_PER_LOOK: Final = 64
 _UTF8_BYTES_PER_CHAR: Final = 4
 _REFUSED_TAGS: Final = ("include", "render", "tablerow")  # no partials to include; HTML tables are written out
@@ -111,12 +111,19 @@ class BoundedContext(RenderContext):
         if thread_time_ns() > self._deadline_ns:
             raise LiquidError(f"rendering took more than {RENDER_CPU_MS_MAX} ms", token=None)
 
+    def weigh(self, value: Sized) -> None:
+        """Count what whatever comes next has to go through."""
+        if len(value) > _LARGE:
+            self.look()
+        elif type(value) is not str:
+            self.step(FILTER_STEPS)
+
     def get(self, path: list[object], **options: Any) -> object:
         """Resolve a path, counting it."""
         self.step()
         found = super().get(path, **options)
-        if type(found) in SIZED and len(found) > LARGE:  # type: ignore[arg-type] # these have a length
-            self.look()
+        if type(found) in SIZED:
+            self.weigh(found)  # type: ignore[arg-type] # these have a length
         return found
 
     def filter(self, name: str, token: Any) -> Any:

@@ -13,6 +13,9 @@ from liquid.undefined import Undefined
 
 from clarion.content.formatters import FORMATTERS, Formatter, Speech
 
+_PLAIN: Final = frozenset(
+    (str, int, float)
+)  # asking these whether they are undefined takes longer than formatting them
 _SAMPLE_SPEECH: Final = Speech("en", "UTC", 0)
 
 
@@ -41,7 +44,7 @@ def _run(name: str, formatter: Formatter, speech: Speech, value: object, argumen
 def _spoken(name: str, formatter: Formatter) -> Callable[..., str]:
     @with_context
     def spoken(value: object, *arguments: object, context: RenderContext) -> str:
-        if isinstance(value, Undefined):
+        if type(value) not in _PLAIN and isinstance(value, Undefined):
             str(value)  # raises, and says which name it is
         return _run(name, formatter, speech_of(context), value, arguments)
 

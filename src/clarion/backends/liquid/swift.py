@@ -11,17 +11,21 @@ from liquid.ast import BlockNode
 from liquid.builtin.content import ContentNode
 from liquid.builtin.expressions import FilteredExpression, Path, PositionalArgument
 from liquid.builtin.expressions.filtered import Filter
+from liquid.builtin.expressions.logical import BooleanExpression, EqExpression, is_truthy
 from liquid.builtin.expressions.primitive import FloatLiteral, IntegerLiteral, StringLiteral
 from liquid.builtin.output import OutputNode
+from liquid.builtin.tags.for_tag import ForNode
+from liquid.builtin.tags.if_tag import IfNode
 from liquid.context import RenderContext
 from liquid.exceptions import LiquidError, LiquidTypeError
 from liquid.stringify import to_liquid_string
 from liquid.template import BoundTemplate
-from markupsafe import escape
+from markupsafe import Markup, escape
 
-from clarion.backends.liquid.bounded import FILTER_STEPS, LARGE, SIZED, BoundedContext
+from clarion.backends.liquid.bounded import FILTER_STEPS, SIZED, BoundedContext
 from clarion.backends.liquid.parsing import expressions, walk
 
+_PLAIN: Final = frozenset((str, Markup, int, float))
 _LITERALS: Final = (StringLiteral, IntegerLiteral, FloatLiteral)
 
 
@@ -47,7 +51,8 @@ class SwiftContent(ContentNode):
 
     def render(self, context: Any, buffer: Any) -> int:
         """Write the text."""
-        return int(buffer.write(self.text))
+        buffer.write(self.text)
+        return 0
 
 
 class SwiftOutput(OutputNode):
@@ -58,9 +63,51 @@ class SwiftOutput(OutputNode):
     def render(self, context: Any, buffer: Any) -> int:
         """Write the value, escaped where the template is HTML."""
         value = self.expression.evaluate(context)
-        if type(value) is str:
-            return int(buffer.write(escape(value) if context.autoescape else value))
-        return int(buffer.write(to_liquid_string(value, context.autoescape)))
+        if type(value) is not str:
+            value = to_liquid_string(value, context.autoescape)
+        elif context.autoescape and not value.isalnum():
+            value = escape(value)
+        buffer.write(value)
+        return 0
+
+
+class SwiftIf(IfNode):
+    """An `if` that does not ask whether it may be used."""
+
+    __slots__ = ()
+
+    render = IfNode.render_to_output
+
+
+class SwiftFor(ForNode):
+    """A `for` that does not ask whether it may be used."""
+
+    __slots__ = ()
+
+    render = ForNode.render_to_output
+
+
+class SwiftTruth(BooleanExpression):
+    """A condition that knows that most values are true."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> bool:
+        """Return whether the value is neither false, nil nor missing."""
+        value = self.expression.evaluate(context)
+        return True if type(value) in _PLAIN or value is True else is_truthy(value)
+
+
+class SwiftEqual(EqExpression):
+    """A comparison that knows texts and numbers."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        """Return whether both are the same."""
+        left, right = self.left.evaluate(context), self.right.evaluate(context)
+        plain = type(left) in _PLAIN and type(right) in _PLAIN
+        return left == right if plain else super().evaluate(context)
 
 
 class SwiftPath(Path):
@@ -70,10 +117,9 @@ class SwiftPath(Path):
 
     def evaluate(self, context: RenderContext) -> object:
         """Return what stands there, or whatever python-liquid makes of it."""
-        context.step()  # type: ignore[attr-defined] # a BoundedContext
         names = iter(self.path)
         root = next(names)
-        for scope in context.scope.maps:  # type: ignore[attr-defined]
+        for scope in context.scope.maps:  # type: ignore[attr-defined] # that of a BoundedContext
             if root in scope:
                 value: Any = scope[root]
                 break
@@ -83,8 +129,8 @@ class SwiftPath(Path):
             if type(value) is not dict or name not in value:
                 return super().evaluate(context)
             value = value[name]
-        if type(value) in SIZED and len(value) > LARGE:
-            context.look()  # type: ignore[attr-defined]
+        if type(value) in SIZED:
+            context.weigh(value)  # type: ignore[attr-defined]
         return value
 
 
@@ -126,6 +172,10 @@ _SWIFTER: Final[dict[type, type]] = {
     BlockNode: SwiftBlock,
     ContentNode: SwiftContent,
     OutputNode: SwiftOutput,
+    IfNode: SwiftIf,
+    ForNode: SwiftFor,
+    BooleanExpression: SwiftTruth,
+    EqExpression: SwiftEqual,
     Path: SwiftPath,
 }
 """Classes of the same layout, so that a node can change its class where it stands."""
