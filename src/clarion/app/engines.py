@@ -1,9 +1,10 @@
 """The template languages of this installation."""
 
+from clarion.backends.handlebars.engine import HandlebarsRenderer
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.ports.renderer import Engines
 
 
 def template_engines() -> Engines:
     """Return the engines by the name that templates give."""
-    return {"liquid": LiquidRenderer()}
+    return {"liquid": LiquidRenderer(), "handlebars": HandlebarsRenderer()}

@@ -40,6 +40,8 @@ def compile_plain(source: str, slow: Render, *, html: bool) -> Render | None:
     literals, paths = pieces[::2], [tuple(path.split(".")) for path in pieces[1::2]]
     if any("{{" in literal or literal.endswith(("{", "\\")) for literal in literals) or "\\{{" in source:
         return None
+    if any(literal.startswith("}") for literal in literals[1:]):
+        return None
     if any(not _KEYWORDS.isdisjoint(path) for path in paths):
         return None
     lines = [source.count("\n", 0, match.start(1)) + 1 for match in _VARIABLE.finditer(source)]

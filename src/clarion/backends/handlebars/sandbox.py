@@ -27,7 +27,8 @@ _PROBLEM: Final = "\ufdd2"
 _STOPS: Final = {
     "interrupted": "takes too much time",
     "out of memory": "takes too much memory",
-    "stack": "is nested too deeply",
+    "null": "takes too much memory",  # there was not enough left to say so
+    "stack overflow": "is nested too deeply",
 }
 
 

@@ -109,7 +109,7 @@ class Template:
         """Return the rendered text. Raises `RenderError`."""
         try:
             return bounded(self._rendered(context, Speech.of(context), _Deadline(RENDER_CPU_MS_MAX)))
-        except Problem as problem:
+        except (Problem, SyntaxProblem) as problem:
             raise RenderError(f"{problem} (line {problem.line})" if problem.line else str(problem)) from None
 
     def _rendered(self, context: Mapping[str, Any], speech: Speech, deadline: "_Deadline") -> str:

@@ -1,0 +1,49 @@
+"""Whatever a template is up to, it is stopped in time, in bounded memory, and the next one renders."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.handlebars import starved
+from tests.unit.handlebars.attacks import ESCAPES, TOO_MUCH
+
+ROOT = Path(__file__).parents[3]
+CPU_MS_MAX = 250 + 150  # the engine looks at its clock every so often, and a broken one is replaced
+MEMORY_MB_MAX = 64
+
+pytestmark = pytest.mark.slow
+
+
+def run(module):
+    command = [sys.executable, "-m", module]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    return dict(json.loads(line) for line in run("tests.unit.handlebars.attacked").splitlines())
+
+
+@pytest.mark.parametrize("name", TOO_MUCH)
+def test_what_wants_too_much_is_stopped(outcomes, name):
+    outcome = outcomes[name]
+    assert re.search(TOO_MUCH[name][1], outcome["said"])
+    assert outcome["cpu_ms"] < CPU_MS_MAX
+    assert outcome["peak_mb"] < MEMORY_MB_MAX
+    assert outcome["after"] == "99"
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+def test_nothing_but_data_can_be_reached(outcomes, name):
+    assert outcomes[name]["said"].startswith(("RenderError", "SyntaxProblem"))
+    assert outcomes[name]["after"] == "99"
+
+
+def test_running_out_of_memory_anywhere_ends_the_render_and_not_the_process():
+    assert int(run("tests.unit.handlebars.starved")) == len(starved.KILOBYTES) * len(starved.NAMES)
