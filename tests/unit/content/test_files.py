@@ -184,6 +184,5 @@ def test_places_are_where_a_reader_finds_them(messages):
     places = Reading(files).places["template", "a"]
     for key, text in messages.items():
         place = places.of(f"locales.en.messages.{key}")
-        lines = files[place.path].split("\n")
-        first = text.split("\n")[0]
-        assert lines[place.line - 1] == first if "\n" in text else lines[place.line - 1].startswith(f"{key} = ")
+        begins = place.line - ("\n" in text)  # a text of several lines begins on the one after its key
+        assert files[place.path].split("\n")[begins - 1].startswith(f"{key} = ")
