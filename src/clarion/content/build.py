@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from clarion.content.fallback import fallback
-from clarion.content.frame import Frame, email, frame_of
+from clarion.content.frame import Frame, email, emptied, frame_of
 from clarion.content.messages import Messages
 from clarion.content.partials import Partials
 from clarion.content.reads import Reads
@@ -73,7 +73,13 @@ def _check(job: BuildJob, renderer: Renderer) -> None:
     check_partials(job.partials, source.engine, renderer)
     if layout is not None:
         for part in ("mjml", "html", "text"):
-            check(getattr(layout, part), f"layout.{part}", source.engine, renderer, html=part != "text")
+            check(
+                emptied(getattr(layout, part), source.engine),
+                f"layout.{part}",
+                source.engine,
+                renderer,
+                html=part != "text",
+            )
         check_translations(layout.locales, "layout.locales", source.engine, renderer)
     check_source(source, renderer)
 

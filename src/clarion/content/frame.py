@@ -9,7 +9,7 @@ from clarion.content.html import Setting, finished, mjml_to_html
 from clarion.content.markup import pieces
 from clarion.content.messages import Messages
 from clarion.content.partials import Partials
-from clarion.content.tags import Tag, outside, put_in, tags
+from clarion.content.tags import Tag, blank, outside, put_in, tags
 from clarion.content.text import text_of
 from clarion.domain.errors import InvalidField
 from clarion.domain.template import Engine, Layout
@@ -38,10 +38,15 @@ def places(source: str, engine: Engine) -> int:
 
     def note(tag: Tag) -> None:
         nonlocal count
-        count += _CONTENT.fullmatch(tag.text) is not None
+        count += _is_place(tag)
 
     put_in(source, engine, note)
     return count
+
+
+def emptied(source: str | None, engine: Engine) -> str | None:
+    """Return a layout with blanks for its content: whatever is put there is never output of the template language."""
+    return None if source is None else put_in(source, engine, lambda tag: blank(tag.text) if _is_place(tag) else None)
 
 
 def frame_of(layout: Layout, locale: str, partials: Partials) -> Frame:
@@ -100,7 +105,7 @@ def _framed(kind: str, body: str, engine: Engine, frame: Frame, locale: str) -> 
 
 def _text_block(layout: str, content: str, engine: Engine) -> str:
     """Return what stands for HTML in MJML: text in as many elements as the place for it asks for."""
-    before = layout[: next(tag.start for tag in tags(layout, engine) if _CONTENT.fullmatch(tag.text))]
+    before = layout[: next(tag.start for tag in tags(layout, engine) if _is_place(tag))]
     opened = [piece.name for piece in pieces(before) if piece.kind == "start" and not piece.text.endswith("/>")]
     closed = [piece.name for piece in pieces(before) if piece.kind == "end"]
     for name in closed:
@@ -122,7 +127,11 @@ def _between(html: str, begin: str, end: str) -> str:
 
 
 def _put(frame: str, content: str, engine: Engine) -> str:
-    return put_in(frame, engine, lambda tag: content if _CONTENT.fullmatch(tag.text) else None)
+    return put_in(frame, engine, lambda tag: content if _is_place(tag) else None)
+
+
+def _is_place(tag: Tag) -> bool:
+    return _CONTENT.fullmatch(tag.text) is not None
 
 
 def _escaped(text: str, engine: Engine) -> str:

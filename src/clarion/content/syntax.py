@@ -1,18 +1,15 @@
 """Syntax of what an author wrote, checked piece by piece, so that line and column are those of the author's text."""
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from clarion.content import messages, partials
-from clarion.content.tags import Tag, each_text, put_in
+from clarion.content.tags import Tag, blank, each_text, put_in
 from clarion.domain.channel import Channel
 from clarion.domain.content import PARTS
 from clarion.domain.errors import InvalidField
 from clarion.domain.template import Engine, Message, Partial, Source, Translation
 from clarion.ports.renderer import Renderer, SyntaxProblem
-
-_VISIBLE: Final = re.compile(r"\S")
 
 
 def problem(error: SyntaxProblem, field: str) -> InvalidField:
@@ -24,12 +21,12 @@ def problem(error: SyntaxProblem, field: str) -> InvalidField:
 def check(text: Any, field: str, engine: Engine, renderer: Renderer, *, html: bool = False) -> None:
     """Compile a part by itself, blanks in place of messages and partials. Raises `InvalidField`."""
 
-    def blank(tag: Tag) -> str | None:
+    def without(tag: Tag) -> str | None:
         put = messages.reference(tag, engine) or partials.reference(tag, engine)
-        return _VISIBLE.sub(" ", tag.text) if put else None
+        return blank(tag.text) if put else None
 
     try:
-        renderer.compile(each_text(text, lambda leaf: put_in(leaf, engine, blank)), html=html)
+        renderer.compile(each_text(text, lambda leaf: put_in(leaf, engine, without)), html=html)
     except SyntaxProblem as error:
         raise problem(error, field) from error
     except InvalidField as error:

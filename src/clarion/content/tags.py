@@ -23,6 +23,7 @@ _WHOLE: Final = re.compile(r"\{%-?\s*(raw|doc|comment)\s*-?%\}")
 _STEERING: Final = re.compile(r"\{\{\{?\{?~?\s*(?:[#/^!>]|else\b)")
 # Texts in quotes may hold closing braces. Possessive: what does not match is given up at once.
 _MUSTACHE: Final = re.compile(r"""\{\{(?:[^"'}]|"[^"]*+"|'[^']*+'|\}(?!\}))*+\}\}""")
+_VISIBLE: Final = re.compile(r"\S")
 _RAW_OPENING: Final = re.compile(r"\{\{\{\{\s*+([^\s/{}]++)[^{}]*+\}\}\}\}")
 
 
@@ -71,6 +72,11 @@ def outside(source: str, engine: Engine, change: Callable[[str], str]) -> str:
         pieces += (change(source[position : tag.start]), tag.text)
         position = tag.end
     return "".join((*pieces, change(source[position:])))
+
+
+def blank(text: str) -> str:
+    """Return blanks in place of a text, line by line, so that what follows keeps its line and column."""
+    return _VISIBLE.sub(" ", text)
 
 
 def each_text(source: Any, change: Callable[[str], str]) -> Any:

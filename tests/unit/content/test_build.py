@@ -242,3 +242,30 @@ def test_handlebars():
     assert ENGINES["handlebars"].compile(mail["html"], html=True)(context) == "<p><b>&lt;x&gt;</b> 2 things</p>"
     assert ENGINES["handlebars"].compile(mail["text"], html=False)(context) == "<x> 2 things"
     assert set(template.variables) == {"n", "x"} and template.uses_user
+
+
+def test_handlebars_in_a_layout_of_handlebars():
+    layout = Layout(
+        mjml=FRAME.replace("{{ content }}", '{{{content}}}<mj-text>{{t "bye"}}</mj-text>'), text="{{content}} {{> p}}"
+    )
+    layout = msgspec.structs.replace(
+        layout, engine="handlebars", locales={"en": Translation({"bye": "Bye {{brand.name}}"})}
+    )
+    mjml = "{{#each xs}}<mj-text>{{this}}</mj-text>{{else}}<mj-text>nobody</mj-text>{{/each}}"
+    source = {"engine": "handlebars", "channels": {"email": {"subject": "s", "mjml": mjml}}, "layout": "l"}
+    partials = {"p": Partial("--", "handlebars")}
+    mail = build(BuildJob("k", msgspec.convert(source, Source), layout, partials), ENGINES).parts[Channel.EMAIL]
+    context = {"data": {}, "user": {}, "xs": ["<1>", "<2>"], "brand": {"name": "A&B"}, "_locale": "en", "_zone": "UTC"}
+    html = ENGINES["handlebars"].compile(mail["html"], html=True)(context)
+    assert html.index("&lt;1&gt;") < html.index("&lt;2&gt;") < html.index("Bye A&amp;B") and "nobody" not in html
+    assert ENGINES["handlebars"].compile(mail["text"], html=False)(context).split() == ["<1>", "<2>", "--"]
+
+
+def test_html_that_handlebars_would_not_escape_is_refused_wherever_it_comes_from():
+    source = {
+        "engine": "handlebars",
+        "channels": {"email": {"subject": "s", "html": '<p>{{t "hi"}}</p>'}},
+        "locales": {"en": {"messages": {"hi": "{{{name}}}"}}},
+    }
+    error = refused(source)
+    assert (error.field, error.code) == ("channels.email.html", "template_syntax")
