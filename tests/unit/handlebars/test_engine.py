@@ -3,9 +3,11 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
+from clarion.backends.handlebars.engine import HandlebarsRenderer
 from clarion.domain.limits_content import HANDLEBARS_SANDBOXES_MAX
 from clarion.ports.renderer import RenderError, SyntaxProblem
 from tests.unit.handlebars.rendering import RENDERER, context, render
@@ -177,18 +179,30 @@ def test_threads_render_side_by_side():
         assert all(pool.map(run, range(8)))
 
 
-def test_no_more_threads_than_planned_get_an_engine():
+def test_only_so_many_threads_have_an_engine_at_a_time():
+    renderer = HandlebarsRenderer()
+    compiled = renderer.compile("{{#if x}}{{x}}{{/if}}", html=False)
+    together = Barrier(HANDLEBARS_SANDBOXES_MAX + 1)
+
+    def run(_: int) -> str:
+        try:
+            return compiled({"x": 1})
+        except RenderError as error:
+            return str(error)
+        finally:
+            together.wait(timeout=30)  # nobody gives an engine back before all have asked
+
+    with ThreadPoolExecutor(HANDLEBARS_SANDBOXES_MAX + 1) as pool:
+        said = sorted(pool.map(run, range(HANDLEBARS_SANDBOXES_MAX + 1)))
+    assert said.count("1") == HANDLEBARS_SANDBOXES_MAX - 1  # one is with the thread that compiled
+    assert said[-1] == f"more than {HANDLEBARS_SANDBOXES_MAX} threads render Handlebars"
+
+
+def test_a_thread_that_ends_gives_its_engine_back():
     compiled = RENDERER.compile("{{#if x}}{{x}}{{/if}}", html=False)
-
-    def run(_: int) -> None:
-        with ThreadPoolExecutor(1) as inner:
-            inner.submit(run_inner).result()
-
-    def run_inner() -> str:
-        return compiled({"x": 1})
-
-    for number in range(3 * HANDLEBARS_SANDBOXES_MAX):
-        run(number)  # a thread that ends gives its engine back
+    for _ in range(2 * HANDLEBARS_SANDBOXES_MAX):
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(compiled, {"x": 1}).result() == "1"
 
 
 def test_many_templates_make_room_for_one_another():
