@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from clarion.app.engines import template_engines
-from clarion.app.templates.checking import job_of
+from clarion.app.templates.definitions import partials_of
 from clarion.app.templates.disk import shipped
 from clarion.content.build import build
 from clarion.content.compiled import compile_channel
@@ -19,6 +19,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.locales import spoken
 from clarion.domain.template import Brand, Source
+from clarion.ports.drafting import BuildJob
 from clarion.ports.renderer import Engines
 
 BUDGETS_US: Final = {"push": 5.0, "email": 200.0}
@@ -130,7 +131,9 @@ def measure() -> RenderFigures:
 def _catalogue(engines: Engines) -> Iterable[tuple[str, Template, Source]]:
     folder = shipped().folder
     for key, source in folder.templates.items():
-        yield key, build(job_of(folder, key, source), engines), source
+        layout = folder.layouts[source.layout] if source.layout else None
+        job = BuildJob(key, source, layout, partials_of(folder, source, layout))
+        yield key, build(job, engines), source
 
 
 def _yardstick(engine: str, channel: Channel, parts: dict[str, Any], engines: Engines) -> Callable[[], object]:
