@@ -110,7 +110,7 @@ SIMULATOR_KEYS_MAX: Final = 1_000_000
 SIMULATOR_STREAMS_MAX: Final = 256
 SIMULATOR_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 
-RENDER_CPU_MS_MAX: Final = 150
+RENDER_CPU_MS_MAX: Final = 120
 
 LOST_STARTS_MAX: Final = 10
 """Starts lost to a dying worker, beyond the retry policy, after which a delivery is parked as poison."""

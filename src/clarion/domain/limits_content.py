@@ -105,7 +105,7 @@ HANDLEBARS_ROUNDS_MAX: Final = 4
 HANDLEBARS_FORMATTED_MAX: Final = 2_000
 """Formatted values of conditions that an engine remembers."""
 LIQUID_TAGS_MAX: Final = 5_000
-LIQUID_CODE_CHARS_MAX: Final = 64 * 1024
+LIQUID_CODE_CHARS_MAX: Final = 32 * 1024
 """Tags and outputs of one part, and what is written in all of them together."""
 LIQUID_TAG_CHARS_MAX: Final = 8 * 1024
 LIQUID_BLANKS_MAX: Final = 200

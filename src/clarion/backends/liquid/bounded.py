@@ -3,6 +3,7 @@
 Rendering reads no clock but its own deadline, so a template gives the same text at every retry.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sized
 from time import thread_time_ns
 from typing import Any, Final
@@ -39,6 +40,9 @@ _LARGE: Final = 1_000
 _STEPS_PER_LOOK: Final = 64
 _UTF8_BYTES_PER_CHAR: Final = 4
 _REFUSED_TAGS: Final = ("include", "render", "tablerow")  # no partials to include; HTML tables are written out
+
+
+_NO_NAMES: Final[Mapping[str, object]] = {}
 
 
 class Missing(FalsyStrictUndefined):
@@ -82,8 +86,7 @@ class Scope(ReadOnlyChainMap):
     """The names in sight, the innermost first; `maps` can be searched without an exception for each that has not got it."""
 
     def __init__(self, *maps: Mapping[str, object]) -> None:
-        super().__init__(*maps)
-        self.maps = self._maps
+        self.maps = self._maps = deque(maps)
 
 
 class BoundedContext(RenderContext):
@@ -91,13 +94,25 @@ class BoundedContext(RenderContext):
 
     __slots__ = ("_deadline_ns", "_iterations", "_steps")
 
-    def __init__(self, template: BoundTemplate, **options: Any) -> None:
+    def __init__(self, template: BoundTemplate, *, globals: Mapping[str, object] = _NO_NAMES) -> None:  # noqa: A002
+        # All that python-liquid's own sets, without what is for partials and without the built-in `now` and `today`: that
+        # would take as long as rendering a short text.
+        self.env = template.env
+        self.template = template
+        self.autoescape = template.env.autoescape
+        self.globals = globals
+        self.locals = {}
+        self.counters = {}
+        self.scope = Scope(self.locals, globals, self.counters)
+        self.tag_namespace = {"cycles": {}, "ifchanged": "", "stopindex": {}}
+        self.loops = []
+        self.disabled_tags = []
+        self.parent_context = None
+        self.loop_iteration_carry = 1
+        self.local_namespace_size_carry = 0
         self._steps = 0
         self._iterations = 0
-        self._deadline_ns = thread_time_ns() + RENDER_CPU_MS_MAX * 1_000_000
-        super().__init__(template, **options)
-        # Without the built-in `now` and `today`.
-        self.scope = Scope(self.locals, self.globals, self.counters)
+        self._deadline_ns = 0
 
     def step(self, count: int = 1) -> None:
         """Count steps and look at the clock every so often."""
@@ -106,9 +121,12 @@ class BoundedContext(RenderContext):
             self.look()
 
     def look(self) -> None:
-        """Look at the clock."""
+        """Look at the clock; it runs from the first look, which short texts never get to."""
         self._steps = 0
-        if thread_time_ns() > self._deadline_ns:
+        now_ns = thread_time_ns()
+        if not self._deadline_ns:
+            self._deadline_ns = now_ns + RENDER_CPU_MS_MAX * 1_000_000
+        elif now_ns > self._deadline_ns:
             raise LiquidError(f"rendering took more than {RENDER_CPU_MS_MAX} ms", token=None)
 
     def weigh(self, value: Sized) -> None:

@@ -25,6 +25,8 @@ from markupsafe import Markup, escape
 from clarion.backends.liquid.bounded import FILTER_STEPS, SIZED, BoundedContext
 from clarion.backends.liquid.parsing import expressions, walk
 
+_BLOCK_STEPS: Final = 16
+"""What a block counts on top of its nodes: a single one may be a `case` of thousands of texts."""
 _PLAIN: Final = frozenset((str, Markup, int, float))
 _LITERALS: Final = (StringLiteral, IntegerLiteral, FloatLiteral)
 
@@ -36,7 +38,7 @@ class SwiftBlock(BlockNode):
 
     def render(self, context: Any, buffer: Any) -> int:
         """Render all nodes of the block."""
-        context.step(len(self.nodes) + 1)
+        context.step(len(self.nodes) + _BLOCK_STEPS)
         if self.blank:
             return self.render_to_output(context, buffer)
         for node in self.nodes:
