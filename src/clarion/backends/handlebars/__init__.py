@@ -1,1 +1,1 @@
-"""Handlebars and Mustache templates: handlebars.js in a JavaScript engine without I/O, with its time and memory bounded."""
+"""Handlebars and Mustache: handlebars.js in a JavaScript engine without I/O, its time and memory bounded."""

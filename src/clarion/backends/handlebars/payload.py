@@ -9,7 +9,7 @@ import msgspec
 from clarion.backends.handlebars.sandbox import Problem
 
 UNWANTED: Final = "\0\ufdd0-\ufdd3"
-"""What no text may hold, as a class of a pattern: NUL, which would end it, and the marks of `runtime.js`."""
+"""What no text may hold, as a class of a pattern: NUL, which would end it, and the marks of `parsing.js`."""
 EXACT_MAX: Final = 2**53 - 1
 """The largest integer that JavaScript has exactly."""
 _LONG_NUMBER: Final = re.compile(rb"[\[:,]-?\d{16}")

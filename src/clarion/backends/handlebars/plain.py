@@ -17,6 +17,7 @@ _KEYWORDS: Final = frozenset({"this", "true", "false", "null", "undefined", "els
 _UNWANTED: Final = re.compile(f"[{UNWANTED}]")
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;", "`": "&#x60;", "=": "&#x3D;"}
 _SIGN: Final = re.compile("[&<>\"'`=]")
+_TOO_LARGE: Final = "output limit reached"
 _UTF8_BYTES_PER_CHAR: Final = 4
 _WORDS: Final = {None: "", True: "true", False: "false"}
 
@@ -30,7 +31,7 @@ def bounded(text: str) -> str:
     """Return a rendered text. Raises `RenderError` when it is too large."""
     over = len(text) * _UTF8_BYTES_PER_CHAR > RENDER_OUTPUT_BYTES_MAX
     if over and len(text.encode()) > RENDER_OUTPUT_BYTES_MAX:
-        raise RenderError("output limit reached")
+        raise RenderError(_TOO_LARGE)
     return text
 
 
@@ -64,7 +65,9 @@ def _joiner(pieces: list[str], slots: list[tuple[int, tuple[str, ...], int]], sl
                 raise RenderError(f"{_missing(context, path)} is undefined (line {line})") from None
             if type(value) is str:
                 chars += len(value)
-                if chars > RENDER_OUTPUT_BYTES_MAX or unwanted(value):
+                if chars > RENDER_OUTPUT_BYTES_MAX:
+                    raise RenderError(_TOO_LARGE)
+                if unwanted(value):
                     return slow(context)
                 if special is not None and special(value):
                     value = escape(value)

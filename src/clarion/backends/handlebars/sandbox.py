@@ -21,7 +21,7 @@ from clarion.domain.limits_content import (
     HANDLEBARS_STACK_BYTES_MAX,
 )
 
-_SCRIPTS: Final = ("vendor/handlebars.min.js", "runtime.js")
+_SCRIPTS: Final = ("vendor/handlebars.min.js", "parsing.js", "compiling.js", "running.js")
 _FUNCTIONS: Final = ("parse", "compile", "load", "drop", "learn", "render")
 _PROBLEM: Final = "\ufdd2"
 _STOPS: Final = {
@@ -70,7 +70,7 @@ class Sandbox:
         self.usable = True
 
     def call(self, name: str, *arguments: object, cpu_ms: float = HANDLEBARS_COMPILE_CPU_MS_MAX) -> str:
-        """Return what a function of `runtime.js` says. Raises `Problem`, also when it was stopped."""
+        """Return what a function of `running.js` says. Raises `Problem`, also when it was stopped."""
         self._context.set_time_limit(max(cpu_ms, 1) / 1000)
         try:
             answer = self._functions[name](*arguments)
