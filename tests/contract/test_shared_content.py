@@ -1,10 +1,14 @@
 """Layouts, partials and the brand over a real store: what they do to the templates that use them, and what is refused."""
 
+import msgspec
 import pytest
 
+from clarion.app.engines import template_engines
+from clarion.content.drafting import DirectDrafting
+from clarion.control.layouts.rebuilding import Rebuilding
 from clarion.domain.channel import Channel
 from clarion.domain.errors import Conflict, InvalidField, NotFound
-from clarion.domain.template import BRAND_KEY, Brand
+from clarion.domain.template import BRAND_KEY, Brand, Layout
 from tests.contract.controls import House, migrated
 
 FRAME = "<mjml><mj-body><mj-section><mj-column>{{ content }}</mj-column></mj-section></mj-body></mjml>"
@@ -89,6 +93,21 @@ async def test_a_change_of_a_partial_goes_through_layouts_and_other_partials(hou
     error = await refused(house, "PUT", "/v1/partials/inner", {"source": "{% partial outer %}"})
     assert error.code == "partial_cycle"
     assert "<b>TWO</b>" in html(house, "a")
+
+
+async def test_what_is_published_while_a_layout_changes_gets_it_too(house):
+    class Slow(DirectDrafting):
+        async def build(self, job):
+            if job.key == "a":
+                await house.say("PUT", "/v1/templates/late", MAIL)
+            return await super().build(job)
+
+    await house.say("PUT", "/v1/layouts/house", {"mjml": FRAME})
+    await house.say("PUT", "/v1/templates/a", MAIL)
+    rebuilding = Rebuilding(house.control, Slow(template_engines()), Layout.KIND)
+    changed = Layout(mjml=FRAME.replace("{{ content }}", "{{ content }}<mj-text>NEW</mj-text>"))
+    await rebuilding.change("acme", "house", msgspec.json.encode(changed))
+    assert "NEW" in html(house, "a") and "NEW" in html(house, "late")
 
 
 async def test_what_is_used_stays(house):

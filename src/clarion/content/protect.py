@@ -60,6 +60,8 @@ class Protected:
             worked = "".join(
                 self._styled(piece.text) if piece.kind == "start" else piece.text for piece in pieces(worked)
             )
+        # Braces that the author wrote as entities were decoded by the parser; they are text, and stay it.
+        worked = worked.replace("{{", "&#123;{").replace("{%", "&#123;%")
         order = [int(number) for number, _ in self._mark.findall(worked) if number]
         seen: set[int] = set()
 

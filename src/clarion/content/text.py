@@ -147,7 +147,8 @@ class _Reader(HTMLParser):
         if self._skipping:
             self.unseen(data)
             return
-        data = _INVISIBLE.sub("", data).replace("\xa0", " ")
+        # Braces that stood there as entities are text: no tag may come of them.
+        data = _INVISIBLE.sub("", data).replace("\xa0", " ").replace("{{", "{ {").replace("{%", "{ %")
         if self._verbatim:
             self._flush()
             self._out.append(data)

@@ -10,6 +10,7 @@ from clarion.app.engines import template_engines
 from clarion.content.html import Setting, finished, mjml_to_html
 from clarion.content.protect import Protected
 from clarion.content.tags import tags
+from clarion.content.text import text_of
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits_content import MARKUP_DEPTH_MAX, MARKUP_ELEMENTS_MAX, TEMPLATE_TAGS_MAX
 
@@ -164,6 +165,13 @@ def test_a_tag_that_has_no_place_in_mjml_is_named(source, shown):
     with pytest.raises(InvalidField, match="cannot stand where it does") as error:
         mjml_to_html(f"<mjml>{source}</mjml>", "liquid", "en")
     assert error.value.code == "misplaced_tag" and shown in error.value.detail
+
+
+def test_braces_written_as_entities_never_become_tags():
+    for engine in ("liquid", "handlebars"):
+        html = inlined("<p title='&#123;&#123; a }}'>&#x7b;{ user.id }} &#123;% if %}</p>", engine)
+        assert texts(html, engine) == [] and rendered(html) == html
+        assert texts(text_of(html, engine), engine) == []
 
 
 def test_words_of_the_author_are_never_taken_for_tags():
