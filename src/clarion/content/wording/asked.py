@@ -9,7 +9,13 @@ from clarion.domain.limits_content import WORDED_TEXT_CHARS_MAX
 from clarion.domain.locales import LOCALE_CHARS_MAX, known
 
 _FALLBACK: Final = Locale("en")
-_KINDS: Final[dict[type, str]] = {type(None): "nothing", bool: "true or false", dict: "a map", list: "a list", tuple: "a list"}
+_KINDS: Final[dict[type, str]] = {
+    type(None): "nothing",
+    bool: "true or false",
+    dict: "a map",
+    list: "a list",
+    tuple: "a list",
+}
 _REFUSALS: Final = (ArithmeticError, AttributeError, LookupError, TypeError)
 
 

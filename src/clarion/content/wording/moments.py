@@ -3,16 +3,17 @@
 import datetime as dt
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal, cast, get_args
 
-from babel.dates import PATTERN_CHARS, format_date, format_datetime, format_time, format_timedelta
+from babel.dates import PATTERN_CHARS, format_date, format_datetime, format_timedelta, get_time_format
 
 from clarion.content.wording.asked import cut, locale_of, remembered, shown
 from clarion.domain.limits_content import WORDED_MAX, WORDED_TEXT_CHARS_MAX
 from clarion.domain.localtime import zone_of
 
 _SECOND_MS: Final = 1_000
-_STYLES: Final = ("short", "medium", "long", "full")
+_Style = Literal["short", "medium", "long", "full"]
+_STYLES: Final = frozenset(get_args(_Style))
 _UNIX_SECONDS: Final = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,9})?")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _QUOTED: Final = re.compile(r"'[^']*'")
@@ -82,10 +83,11 @@ def _date(value: object, style: object, locale: str, zone: str) -> str:
 
 @lru_cache(maxsize=WORDED_MAX, typed=True)
 def _time(value: object, style: object, locale: str, zone: str) -> str:
-    moment = _moment(value, zone_of(zone))
+    moment, known = _moment(value, zone_of(zone)), locale_of(locale)
     if _style(style) in _STYLES:
-        return format_time(moment, str(style), moment.tzinfo, locale_of(locale))
-    return format_datetime(moment, str(style), locale=locale_of(locale))
+        # Not `format_time`: it takes the name of the zone from the day, and is wrong on the day that clocks change.
+        return get_time_format(cast(_Style, str(style)), known).apply(moment, known)
+    return format_datetime(moment, str(style), locale=known)
 
 
 @lru_cache(maxsize=WORDED_MAX, typed=True)
