@@ -27,6 +27,7 @@ _DIRECTION: Final = re.compile(r"(\bdirection\s*:\s*)ltr\b", re.IGNORECASE)
 _MIRRORED: Final = {"left": "right", "right": "left"}
 _ROOT: Final = re.compile(r"<mjml\b(?:\s+(?:lang|dir)=\"[^\"]*\")*")
 _BASICS: Final = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+_SHOWN_CHARS: Final = 60
 _IGNORE: Final = 'data-css-inline="ignore"'
 _RESET: Final = '<style type="text/css">'
 _EMPTY_STYLE: Final = re.compile(r"<style[^>]*>\s*</style>")
@@ -152,11 +153,13 @@ def _inlined(document: str, protected: Protected) -> str:
 
 
 def _place(detail: str, protected: Protected) -> str:
-    """Return what mrml says, with the range of characters it names as a line of the source."""
-    match = re.search(r" in root template(?: at position (\d+):\d+)?$", detail)
-    if match is None:
-        return detail
-    if not match[1]:
-        return detail[: match.start()]
-    line = protected.source.encode()[: int(match[1])].count(b"\n") + 1
-    return f"{detail[: match.start()]} in line {line}"
+    """Return what mrml says, with the range of bytes it names as the words that stand there and their line. The line counts
+    from the start of the layout, if there is one."""
+    match = re.search(r" in root template(?: at position (\d+):(\d+))?$", detail)
+    if match is None or not match[1]:
+        return detail[: match.start()] if match else detail
+    source = protected.source.encode()
+    named = source[int(match[1]) : int(match[2])].lstrip()
+    line = source.count(10, 0, int(match[2]) - len(named)) + 1
+    words = protected.written(named.decode(errors="replace")).rstrip()
+    return f"{detail[: match.start()]} {words[:_SHOWN_CHARS]} in line {line}"

@@ -52,6 +52,10 @@ class Protected:
         self._tags.append(text)
         return f"{self._salt}{len(self._tags) - 1}x"
 
+    def written(self, text: str) -> str:
+        """Return a piece of `source` as its author wrote it."""
+        return self._mark.sub(lambda match: self._tags[int(match[match.lastindex or 0])], text)
+
     def restored(self, worked: str) -> str:
         """Return worked-on markup with the tags back in it. Raises `InvalidField` (without a field) for a tag that got lost
         or out of order: it stood where the markup has no place for one. What a style sheet or `mj-attributes` defines may

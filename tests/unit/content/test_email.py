@@ -145,7 +145,8 @@ def test_what_does_not_fit_a_layout():
     [
         ("<mj-section><mj-column></mj-section>", "MJML"),
         ("<mj-text>a < b</mj-text>", "MJML"),
-        ("<mjml>\n<mj-body>\n</mj-text></mj-body></mjml>", "line 3"),
+        ("<mjml>\n<mj-body>\n</mj-text></mj-body></mjml>", "</mj-body> in line 3"),
+        ("<mjml>\n<mj-head>\nü {{ y }}</mj-head></mjml>", "ü in line 3"),
         ('<mj-include path="/etc/passwd" />', "MJML"),
     ],
 )
