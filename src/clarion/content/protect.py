@@ -29,7 +29,7 @@ class Protected:
 
     def __init__(self, source: str, engine: Engine, *, mjml: bool = False) -> None:
         self._salt = "clrn"
-        while self._salt in source:
+        while self._salt in source.lower():  # parsers write names of attributes in lower case
             self._salt += "q"
         self._word = re.compile(rf"{self._salt}(\d+)x")
         self._mark = re.compile(rf'<!--{self._salt}(\d+)x-->|{self._salt}(\d+)x(?:="")?')
@@ -77,8 +77,9 @@ class Protected:
         restored = self._mark.sub(back, worked)
         restored = self._word.sub(back, restored)  # those within attributes that were put away whole
         misplaced = {later for first, later in pairwise(order) if later <= first}
+        seen |= self._optional
         for number, tag in enumerate(self._tags):
-            if number in misplaced or number not in seen | self._optional:
+            if number in misplaced or number not in seen:
                 raise InvalidField(f"{tag[:_SHOWN_CHARS]} cannot stand where it does", code="misplaced_tag")
         return restored
 

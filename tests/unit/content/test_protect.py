@@ -175,7 +175,7 @@ def test_braces_written_as_entities_never_become_tags():
 
 
 def test_words_of_the_author_are_never_taken_for_tags():
-    body = "<p>clrn0x <!--clrn0x--> clrnq1x {{ v }}</p>"
+    body = '<p clrn="">clrn0x <!--clrn0x--> clrnq1x {{ v }}</p>'
     assert inlined(body) == body
 
 
