@@ -8,6 +8,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -79,6 +80,8 @@ def check_request(vendor: Vendor, table: dict[str, Any]) -> None:
     for name, value in expected.items():
         if name == "json":
             assert msgspec.json.decode(got["body"]) == msgspec.json.decode(value)
+        elif name == "form":
+            assert parse_qsl(got["body"].decode(), keep_blank_values=True, strict_parsing=True) == [*value.items()]
         elif name == "lines":
             assert set(value) <= set(got["payload"].decode().split("\r\n"))
         else:
@@ -143,7 +146,7 @@ def check_unicode(vendor: Vendor, table: dict[str, Any]) -> None:
     parts = {k: UNICODE if isinstance(v, str) else v for k, v in table["message"]["parts"].items()}
     request = build(vendor, table, parts=parts)
     if isinstance(request, HttpRequest):
-        assert "🎉" in request.body.decode()
+        assert "🎉" in unquote_plus(request.body.decode())
     elif isinstance(request, SmtpRequest):
         assert request.payload.isascii()
 
