@@ -26,6 +26,10 @@ _WHOLE_MARKUP: Final = re.compile(r"""(?:[^<>&"']|&#?\w+;|</?[A-Za-z][^<>]*>)*""
 """Separators that leave what they separate in the text; half a tag would make names and attributes of it."""
 _NOTHING: Final = object()
 _GLANCING: Final = frozenset(("default", "first", "last", "size"))  # they do not go through a list
+_KEYED: Final = frozenset(
+    ("compact", "find", "find_index", "has", "map", "reject", "sort", "sort_natural", "sum", "uniq", "where")
+)
+"""Filters that take the name of a property first, and would write it out anew for each item."""
 REMOVED: Final = ("safe", "strip_html")
 """Filters left out: data is never markup, and parsing HTML takes quadratic time on hostile input."""
 REWRITING: Final = (
@@ -57,10 +61,12 @@ def measure(value: object, limit: int) -> int:
 
 def checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the filter with its result measured, and for lists no longer than any that may be looped over."""
-    counts = name not in _GLANCING
+    counts, keyed = name not in _GLANCING, name in _KEYED
 
     @wraps(function)
     def run(value: Any, *args: Any, **options: Any) -> Any:
+        if keyed and any(isinstance(key, list | dict) for key in (*args[:1], *options.values())):
+            raise FilterArgumentError(f"{name}: a property has a name", token=None)
         if counts and isinstance(value, list | tuple) and len(value) > RENDER_ITEMS_MAX:
             raise FilterValueError(f"{name}: more than {RENDER_ITEMS_MAX} items", token=None)
         result = function(value, *args, **options)
