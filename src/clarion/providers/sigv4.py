@@ -1,0 +1,108 @@
+"""What all AWS vendors share: accounts, endpoints, Signature Version 4 and the errors any service may answer with.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html. Only services whose paths
+are encoded twice are signed right, which is all but S3.
+"""
+
+import hmac
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from clarion.domain.content import Account
+from clarion.domain.limits import VENDOR_KEYS_MAX
+from clarion.domain.message import HttpRequest
+from clarion.ports.vendor import Field
+
+ALGORITHM: Final = "AWS4-HMAC-SHA256"
+
+SETTINGS: Final = (
+    # The region becomes part of a host name, so it may hold nothing that could end one.
+    Field("region", required=True, about="AWS Region", pattern=r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}"),
+    Field("base_url", kind="url", about="origin of the API; the public endpoint of the region unless given"),
+)
+CREDENTIALS: Final = (
+    Field("access_key_id", required=True, about="id of the access key", pattern=r"[A-Za-z0-9_]{16,128}"),
+    Field("secret_access_key", required=True, about="the access key's secret", pattern=r"[!-~]{1,256}"),
+    Field("session_token", about="session token of temporary credentials", pattern=r"[!-~]{1,8192}"),
+)
+
+CODES: Final[dict[str, str]] = {
+    "AccessDenied": "account",
+    "ExpiredToken": "account",
+    "IncompleteSignature": "account",
+    "InvalidAccessKeyId": "account",
+    "InvalidClientTokenId": "account",
+    "InvalidSignature": "account",
+    "MissingAuthenticationToken": "account",
+    "NotAuthorized": "account",
+    "OptInRequired": "account",
+    "RequestExpired": "account",
+    "SignatureDoesNotMatch": "account",
+    "UnrecognizedClient": "account",
+    "Throttled": "later",
+    "Throttling": "later",
+    "TooManyRequests": "later",
+    "InternalFailure": "again",
+    "ServiceUnavailable": "again",
+    "Validation": "invalid_request",
+    "ValidationError": "invalid_request",
+}
+"""Common errors by `code_of`. Several of `account` and `later` come as 400, so codes are read before the status.
+`RequestExpired` and `SignatureDoesNotMatch` are also what a clock that is off gets."""
+
+
+def code_of(name: str) -> str:
+    """Return an error's name without the namespace, address and `Exception` that some services dress it in."""
+    return name.partition(":")[0].rpartition("#")[2].strip().removesuffix("Exception")
+
+
+def origin(account: Account, service: str) -> str:
+    """Return the account's `base_url`, or the public endpoint of a service in its region."""
+    if given := account.settings.get("base_url"):
+        return str(given).rstrip("/")
+    region = account.settings["region"]
+    return f"https://{service}.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+
+
+def signed(request: HttpRequest, account: Account, service: str, now_ms: int) -> HttpRequest:
+    """Return the request with the headers that sign all of its headers, its URL and its body."""
+    credentials, region = account.credentials, account.settings["region"]
+    at = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+    headers = {name.lower(): value for name, value in request.headers.items()} | {"x-amz-date": at}
+    if token := credentials.get("session_token"):
+        headers["x-amz-security-token"] = token
+    names, canonical = _canonical(request, headers)
+    scope = f"{at[:8]}/{region}/{service}/aws4_request"
+    to_sign = f"{ALGORITHM}\n{at}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
+    key = _key(credentials["secret_access_key"], at[:8], region, service)
+    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
+    given = f"Credential={credentials['access_key_id']}/{scope}, SignedHeaders={names}, Signature={signature}"
+    return msgspec.structs.replace(request, headers=headers | {"authorization": f"{ALGORITHM} {given}"})
+
+
+def _canonical(request: HttpRequest, headers: dict[str, str]) -> tuple[str, str]:
+    """Return the names of the signed headers and the canonical request. A query has to be encoded as AWS wants it; `Host`
+    is what the client adds, so it follows from the URL."""
+    url = urlsplit(request.url)
+    default = {"https": 443, "http": 80}.get(url.scheme)
+    host = url.netloc.rpartition("@")[2].lower()
+    covered = headers | {"host": host.removesuffix(f":{default}")}
+    lines = "".join(f"{name}:{' '.join(covered[name].split())}\n" for name in sorted(covered))
+    names = ";".join(sorted(covered))
+    query = "&".join(sorted(url.query.split("&")))
+    digest = sha256(request.body).hexdigest()
+    return names, f"{request.method}\n{quote(url.path or '/', safe='/~')}\n{query}\n{lines}\n{names}\n{digest}"
+
+
+@lru_cache(maxsize=VENDOR_KEYS_MAX)
+def _key(secret: str, day: str, region: str, service: str) -> bytes:
+    """Return the signing key, the same for a whole day."""
+    key = f"AWS4{secret}".encode()
+    for part in (day, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key

@@ -1,0 +1,146 @@
+"""Amazon SNS text messages: `Publish` to a phone number, by the query API.
+
+https://docs.aws.amazon.com/sns/latest/api/API_Publish.html and
+https://docs.aws.amazon.com/sns/latest/dg/sms_publish-to-phone.html.
+"""
+
+import html
+import re
+from typing import Final
+from urllib.parse import urlencode
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.message import HttpRequest, HttpResponse, Message
+from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
+from clarion.ports.vendor import Field, Traits
+from clarion.providers import sigv4
+from clarion.providers.answers import by_status, retry_after_ms, said
+
+TRAITS: Final = Traits(
+    vendor="sns",
+    channels=(Channel.SMS,),
+    title="Amazon SNS",
+    transport="http",
+    settings=(
+        *sigv4.SETTINGS,
+        Field("sender_id", about="name shown as the sender", pattern=r"(?=.*[A-Za-z])[A-Za-z0-9-]{1,11}"),
+        Field("origination_number", about="number messages come from", pattern=r"\+?[0-9]{3,15}"),
+        Field(
+            "sms_type",
+            about="Transactional for what must arrive, Promotional for what must cost little",
+            pattern="Transactional|Promotional",
+            default="Transactional",
+        ),
+        Field("max_price", about="most US dollars a message may cost", pattern=r"[0-9]{1,4}(\.[0-9]{1,5})?"),
+        Field("entity_id", about="India: id of the registered sender", pattern=r"[0-9A-Za-z]{1,50}"),
+        Field("template_id", about="India: id of the registered template", pattern=r"[0-9A-Za-z]{1,50}"),
+    ),
+    credentials=sigv4.CREDENTIALS,
+    parts=("body",),
+    required_parts=("body",),
+    idempotent=False,
+    on_ambiguous="retry",
+    docs="https://docs.aws.amazon.com/sns/latest/dg/sns-mobile-phone-number-as-subscriber.html",
+)
+
+BODY_CHARS_MAX: Final = 1_600
+"""SNS's quota is 1,600 bytes; a text of more characters is over it in any encoding."""
+THROTTLED_MS: Final = 1_000
+
+ATTRIBUTES: Final[tuple[tuple[str, str, str], ...]] = (
+    # setting, attribute of the message, its type
+    ("sms_type", "AWS.SNS.SMS.SMSType", "String"),
+    ("sender_id", "AWS.SNS.SMS.SenderID", "String"),
+    ("max_price", "AWS.SNS.SMS.MaxPrice", "Number"),
+    ("origination_number", "AWS.MM.SMS.OriginationNumber", "String"),
+    ("entity_id", "AWS.MM.SMS.EntityId", "String"),
+    ("template_id", "AWS.MM.SMS.TemplateId", "String"),
+)
+
+OUTCOMES: Final[dict[str, str]] = sigv4.CODES | {
+    "InvalidParameter": "invalid_parameter",
+    "ParameterValueInvalid": "invalid_parameter",
+    "InvalidParameterValue": "invalid_parameter",
+    "OptedOut": "dead",
+    "KMSThrottling": "later",
+    "AuthorizationError": "account",
+    "InvalidSecurity": "account",
+    "KMSAccessDenied": "account",
+    "KMSDisabled": "account",
+    "KMSInvalidState": "account",
+    "KMSNotFound": "account",
+    "KMSOptInRequired": "account",
+    "EndpointDisabled": "account",
+    "PlatformApplicationDisabled": "account",
+    "NotFound": "account",
+    "InternalError": "again",
+}
+"""What an error's code means; a word without a meaning of its own refuses for that reason."""
+
+PHONE: Final = re.compile(r"invalid parameter: phonenumber\b", re.IGNORECASE)
+"""How `InvalidParameter` begins when it is the number that is wrong, and no other parameter."""
+SMS_REGIONS: Final = frozenset((
+    "us-east-1", "us-east-2", "us-west-1", "us-west-2", "us-gov-west-1", "af-south-1", "ap-northeast-1",
+    "ap-northeast-3", "ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3",
+    "ap-southeast-4", "ca-central-1", "ca-west-1", "eu-central-1", "eu-north-1", "eu-south-1", "eu-west-1",
+    "eu-west-2", "eu-west-3", "me-south-1", "sa-east-1",
+))  # fmt: skip
+"""Regions known to send text messages. In one that does not, SNS calls every number invalid: outside of these the
+message is refused and its number kept."""
+
+_ELEMENT: Final = re.compile(rb"<(Code|Message|MessageId)>([^<]{0,8000})</")
+
+
+def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the signed `Publish` call. SNS takes no idempotency key for phone numbers and no id of ours."""
+    settings, text = account.settings, message.parts["body"]
+    if not text or len(text) > BODY_CHARS_MAX:
+        raise ValueError(f"the body of a text message has 1 to {BODY_CHARS_MAX} characters with SNS")
+    form = {"Action": "Publish", "Version": "2010-03-31", "PhoneNumber": message.address, "Message": text}
+    given = {"sms_type": "Transactional"} | {name: value for name, value in settings.items() if value}
+    present = [(attribute, kind, given[name]) for name, attribute, kind in ATTRIBUTES if name in given]
+    for at, (attribute, kind, value) in enumerate(present, 1):
+        entry = f"MessageAttributes.entry.{at}"
+        form |= {f"{entry}.Name": attribute, f"{entry}.Value.DataType": kind, f"{entry}.Value.StringValue": value}
+    try:
+        body = urlencode(form).encode()
+    except UnicodeEncodeError:
+        raise ValueError("the body holds half a surrogate pair") from None
+    headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+    request = HttpRequest("POST", sigv4.origin(account, "sns") + "/", headers, body)
+    return sigv4.signed(request, account, "sns", now_ms)
+
+
+def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
+    """Return what an answer of `Publish` means, by the error's code before the HTTP status: throttling may be a 400."""
+    found = _elements(response.body)
+    code = sigv4.code_of(found.get("Code", ""))
+    if response.status == 200 and not code:
+        return Accepted(found.get("MessageId", ""))
+    words = f"{code} {found.get('Message', '')}".strip()
+    detail, after_ms = said(response, words), retry_after_ms(response.headers, now_ms)
+    match OUTCOMES.get(code) or ("account" if response.status == 404 else None):
+        case None:
+            return by_status(response, now_ms, words) if response.status != 200 else Transient(detail)
+        case "invalid_parameter" if code == "InvalidParameter" and PHONE.match(found.get("Message", "")):
+            known = account.settings["region"] in SMS_REGIONS
+            return InvalidRecipient(detail) if known else Refused("invalid_phone_number", detail)
+        case "dead":
+            return InvalidRecipient(detail)
+        case "later":
+            return Throttled(THROTTLED_MS if after_ms is None else after_ms, detail)
+        case "again":
+            return Transient(detail, after_ms)
+        case "account":
+            return Misconfigured(detail)
+        case reason:
+            return Refused(reason, detail)
+
+
+def _elements(body: bytes) -> dict[str, str]:
+    """Return the text of the first element of each name of interest; SNS's XML is flat enough to need no parser."""
+    found: dict[str, str] = {}
+    for name, text in _ELEMENT.findall(body):
+        found.setdefault(name.decode(), html.unescape(text.decode("utf-8", "replace")).strip())
+    return found
