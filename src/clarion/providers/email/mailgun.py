@@ -1,0 +1,120 @@
+"""Mailgun, messages API v3 (https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages).
+
+Errors carry words and no code ("Send an email", responses). A limit is 429 or 420, and where the pause ends is in its
+words: "try again after 120 seconds" or "try again after Mon, 25 Aug 2025 07:00:31 UTC".
+"""
+
+import base64
+import re
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.limits import ATTEMPT_PAUSE_MS_MAX
+from clarion.domain.limits_email import MAILGUN_MESSAGE_BYTES_MAX
+from clarion.domain.message import HttpRequest, HttpResponse, Message
+from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
+from clarion.ports.vendor import Field, Traits
+from clarion.providers import envelope
+from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+
+BASE_URL: Final = "https://api.mailgun.net"
+
+TRAITS: Final = Traits(
+    vendor="mailgun",
+    channels=(Channel.EMAIL,),
+    title="Mailgun",
+    transport="http",
+    settings=(
+        Field("domain", required=True, about="sending domain", pattern=r"(?=.{1,253}$)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"),
+        *envelope.SENDER,
+        Field("base_url", kind="url", about="https://api.eu.mailgun.net for domains in the EU", default=BASE_URL),
+    ),
+    credentials=(
+        Field("api_key", required=True, pattern="[!-~]+", about="sending key of the domain, or an account key"),
+    ),
+    parts=envelope.PARTS,
+    required_parts=("subject",),
+    docs="https://documentation.mailgun.com/docs/mailgun/user-manual/sending-messages/send-http",
+)
+
+RULES: Final[tuple[tuple[str, str, str], ...]] = (
+    # status, pattern found in the message, what it means
+    (r"4..", r"limit exceeded, try again after", "later"),
+    (r"420|429", r"", "later"),
+    (r"400", r"^'?to'? parameter is not a valid address", "dead"),
+    (r"401|402|403|404", r"", "account"),
+    (r"200", r"Mailgun Magnificent API", "account"),
+    (r"200", r"", "accepted"),
+    (r"400|413", r"", "refused"),
+    (r"5..", r"", "again"),
+)
+"""Read from the top, the first row that fits decides; what none fits means what its status means with any provider. 404 is
+a domain that is unknown, disabled or in the other region; "Magnificent" is how a path that does not exist answers."""
+
+_RULES: Final = tuple((re.compile(status), re.compile(words), meaning) for status, words, meaning in RULES)
+_SPAN: Final = re.compile(r"try again after (\d{1,9}) (second|minute|hour)s?\b")
+_DATE: Final = re.compile(r"try again after (\w{3}, \d{1,2} \w{3} \d{4} [\d:]{8} (?:UTC|GMT))")
+_UNIT_MS: Final = {"second": 1_000, "minute": 60_000, "hour": 3_600_000}
+
+
+def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the call that sends one message; the variable `delivery_id` comes back with each event about it."""
+    mail = envelope.seal(message, account)
+    if envelope.size(mail.text, "text") + envelope.size(mail.html, "html") > MAILGUN_MESSAGE_BYTES_MAX:
+        raise ValueError(f"Mailgun takes no e-mail over {MAILGUN_MESSAGE_BYTES_MAX} bytes")
+    fields = {
+        "from": envelope.mailbox(mail.sender_name, mail.sender),
+        "to": mail.recipient,
+        "subject": mail.subject,
+        "text": mail.text,
+        "html": mail.html,
+        "h:Reply-To": mail.reply_to,
+        "h:List-Unsubscribe": mail.list_unsubscribe,
+        "v:delivery_id": message.delivery_id,
+    }
+    basic = base64.b64encode(f"api:{account.credentials['api_key']}".encode()).decode()
+    headers = {"content-type": "application/x-www-form-urlencoded", "authorization": f"Basic {basic}"}
+    base_url, domain = account.settings.get("base_url", BASE_URL), quote(account.settings["domain"], safe="")
+    body = urlencode({name: value for name, value in fields.items() if value or name == "subject"})
+    return HttpRequest("POST", f"{base_url}/v3/{domain}/messages", headers, body.encode())
+
+
+def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
+    """Return what an answer means. Events name a message without the angle brackets it has here."""
+    body = object_of(response.body)
+    words = str(body.get("message") or "")
+    detail = said(response, words)
+    match _meaning(response.status, words or response.body[:500].decode("utf-8", "replace")):
+        case "accepted":
+            return Accepted(str(body.get("id") or "").strip("<>"))
+        case "dead":
+            return InvalidRecipient(detail)
+        case "account":
+            return Misconfigured(detail)
+        case "later":
+            return Throttled(_pause_ms(response, words, now_ms), detail)
+        case "again":
+            return Transient(detail, retry_after_ms(response.headers, now_ms))
+        case "refused":
+            return Refused(f"http_{response.status}", detail)
+        case _:
+            return by_status(response, now_ms, words)
+
+
+def _meaning(status: int, words: str) -> str:
+    for statuses, pattern, meaning in _RULES:
+        if statuses.fullmatch(str(status)) and pattern.search(words):
+            return meaning
+    return ""
+
+
+def _pause_ms(response: HttpResponse, words: str, now_ms: int) -> int | None:
+    """Return the pause of a `Retry-After` header, or else the one in the words."""
+    asked_ms = retry_after_ms(response.headers, now_ms)
+    if asked_ms is None and (span := _SPAN.search(words)):
+        return min(int(span[1]) * _UNIT_MS[span[2]], ATTEMPT_PAUSE_MS_MAX)
+    if asked_ms is None and (date := _DATE.search(words)):
+        return retry_after_ms({"retry-after": date[1]}, now_ms)
+    return asked_ms

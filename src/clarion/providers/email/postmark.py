@@ -1,0 +1,130 @@
+"""Postmark, e-mail API (https://postmarkapp.com/developer/api/email-api).
+
+Errors are `{ErrorCode, Message}` and mostly HTTP 422: the code decides, not the status ("API error codes" of
+https://postmarkapp.com/developer/api/overview). Code 0 can name recipients that were left out all the same.
+"""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.limits_email import POSTMARK_MESSAGE_BYTES_MAX, POSTMARK_PART_BYTES_MAX
+from clarion.domain.message import HttpRequest, HttpResponse, Message
+from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
+from clarion.ports.vendor import Field, Traits
+from clarion.providers import envelope, mime
+from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+
+BASE_URL: Final = "https://api.postmarkapp.com"
+STREAM: Final = "outbound"
+
+TRAITS: Final = Traits(
+    vendor="postmark",
+    channels=(Channel.EMAIL,),
+    title="Postmark",
+    transport="http",
+    settings=(
+        *envelope.SENDER,
+        Field("message_stream", about="id of the stream", pattern=r"[A-Za-z0-9_-]{1,30}", default=STREAM),
+        Field("base_url", kind="url", about="origin of the API", default=BASE_URL),
+    ),
+    credentials=(Field("server_token", required=True, pattern="[!-~]+", about="API token of the Postmark server"),),
+    parts=envelope.PARTS,
+    required_parts=("subject",),
+    docs="https://postmarkapp.com/developer/user-guide/send-email-with-api",
+)
+
+OUTCOMES: Final[dict[int, str]] = {
+    0: "accepted",
+    10: "account",
+    100: "again",
+    300: "request",
+    400: "account",
+    401: "account",
+    402: "refused",
+    403: "refused",
+    405: "account",
+    406: "dead",
+    409: "refused",
+    410: "refused",
+    411: "refused",
+    412: "account",
+    413: "account",
+    429: "later",
+}
+"""What an `ErrorCode` means; these are no HTTP statuses: 401 is a sender that is not confirmed, 413 an account that may not
+send, 405 one without credits. A `request` is about the address only when it says so."""
+
+_WORDS_CHARS_MAX: Final = 2_000
+_BAD_ADDRESS: Final = re.compile(r"(?:invalid|error\s+parsing)\s+'to'", re.IGNORECASE)
+_INACTIVE: Final = re.compile(r"inactive addresses:\s*(.*?)\.?\s*(?:$|inactive recipients)", re.IGNORECASE)
+
+
+def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the `/email` call; webhooks carry `Metadata` back, so they say which delivery they are about."""
+    mail, settings = envelope.seal(message, account), account.settings
+    sizes = {name: envelope.size(text, name) for name, text in (("text", mail.text), ("html", mail.html))}
+    for name, size in sizes.items():
+        if size > POSTMARK_PART_BYTES_MAX:
+            raise ValueError(f"the {name} part is over the {POSTMARK_PART_BYTES_MAX} bytes that Postmark takes")
+    # Postmark measures the message in base64, which is 4 bytes for 3.
+    if sum(sizes.values()) * 4 // 3 > POSTMARK_MESSAGE_BYTES_MAX:
+        raise ValueError(f"Postmark takes no e-mail over {POSTMARK_MESSAGE_BYTES_MAX} bytes in base64")
+    body: dict[str, Any] = {
+        "From": envelope.mailbox(mail.sender_name, mail.sender),
+        "To": mail.recipient,
+        "Subject": mail.subject,
+        "MessageStream": settings.get("message_stream", STREAM),
+        "Metadata": {"delivery_id": message.delivery_id},
+    }
+    body |= {name: text for name, text in (("TextBody", mail.text), ("HtmlBody", mail.html)) if text}
+    if mail.reply_to:
+        body["ReplyTo"] = mail.reply_to
+    if mail.list_unsubscribe:
+        body["Headers"] = [{"Name": "List-Unsubscribe", "Value": mail.list_unsubscribe}]
+    headers = {
+        "content-type": "application/json",
+        "accept": "application/json",
+        "x-postmark-server-token": account.credentials["server_token"],
+    }
+    return HttpRequest("POST", settings.get("base_url", BASE_URL) + "/email", headers, msgspec.json.encode(body))
+
+
+def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
+    """Return what an answer of `/email` means, by its `ErrorCode`; one it does not know, 429 and 5xx by the status."""
+    body, status = object_of(response.body), response.status
+    # Delayed messages are accepted without a code.
+    code = given if type(given := body.get("ErrorCode")) is int else 0
+    words = " ".join(str(body.get("Message") or "")[:_WORDS_CHARS_MAX].split())
+    detail = said(response, f"{code} {words}" if code else words)
+    match OUTCOMES.get(code) if status < 500 and status != 429 else None:
+        case "accepted" if status < 300 and _left_out(words, message):
+            return InvalidRecipient(detail)
+        case "accepted" if status < 300:
+            return Accepted(str(body.get("MessageID") or ""))
+        case "dead":
+            return InvalidRecipient(detail)
+        case "request" if _BAD_ADDRESS.match(words):
+            return InvalidRecipient(detail)
+        case "account":
+            return Misconfigured(detail)
+        case "later":
+            return Throttled(retry_after_ms(response.headers, now_ms), detail)
+        case "again":
+            return Transient(detail, retry_after_ms(response.headers, now_ms))
+        case "request" | "refused":
+            return Refused(f"error_{code}", detail)
+        case _ if code and status < 300:
+            return Refused(f"error_{code}", detail)
+        case _:
+            return by_status(response, now_ms, f"{code} {words}" if code else words)
+
+
+def _left_out(words: str, message: Message) -> bool:
+    """Return whether the words list our recipient as inactive; Postmark writes addresses in lower case."""
+    found = _INACTIVE.search(words)
+    listed = {address.strip().lower() for address in found[1].split(",")} if found else set()
+    return mime.address(message.address, "address").lower() in listed

@@ -1,0 +1,133 @@
+"""Twilio SendGrid, Web API v3 Mail Send (https://www.twilio.com/docs/sendgrid/api-reference/mail-send).
+
+An error is `errors: [{field, message}]` without a code: the status decides, and for 400 the field it is about ("Mail Send
+Errors"). 429 names the end of the pause in `X-RateLimit-Reset`, as a Unix time ("Rate Limits").
+"""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.limits import ATTEMPT_PAUSE_MS_MAX
+from clarion.domain.limits_email import SENDGRID_CALL_BYTES_MAX
+from clarion.domain.message import HttpRequest, HttpResponse, Message
+from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
+from clarion.ports.vendor import Field, Traits
+from clarion.providers import envelope
+from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+
+BASE_URL: Final = "https://api.sendgrid.com"
+
+TRAITS: Final = Traits(
+    vendor="sendgrid",
+    channels=(Channel.EMAIL,),
+    title="Twilio SendGrid",
+    transport="http",
+    settings=(
+        *envelope.SENDER,
+        Field("base_url", kind="url", about="https://api.eu.sendgrid.com for EU subusers", default=BASE_URL),
+    ),
+    credentials=(Field("api_key", required=True, pattern="[!-~]+", about="API key with the Mail Send permission"),),
+    parts=envelope.PARTS,
+    required_parts=("subject",),
+    docs="https://www.twilio.com/docs/sendgrid/api-reference/mail-send",
+)
+
+OUTCOMES: Final[dict[int, str]] = {
+    200: "unsent",
+    202: "accepted",
+    400: "request",
+    401: "account",
+    403: "account",
+    404: "refused",
+    405: "refused",
+    406: "refused",
+    413: "refused",
+    415: "refused",
+    429: "later",
+    451: "account",
+    500: "again",
+    502: "again",
+    503: "again",
+    504: "again",
+}
+"""What a status means. 200 is a message that was checked and not queued, which is what sandbox mode does; 451 is a
+sender in the wrong region for its data. A `request` is about the address only when it says so."""
+
+RESET_MS_MIN: Final = 1_000
+"""The least pause of a reset that is already over: its clock counts whole seconds and is not ours."""
+
+_ADDRESS_FIELD: Final = re.compile(r"personalizations\W*\d+\W*to\b.*\bemail")
+_NOT_OF_THE_ADDRESS: Final = re.compile(r"required|more than once|unique|duplicate", re.IGNORECASE)
+
+
+def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the `mail/send` call. Events carry `custom_args` back, so they say which delivery they are about."""
+    mail = envelope.seal(message, account)
+    if not mail.subject:
+        raise ValueError("SendGrid takes no e-mail without a subject")
+    # text/plain has to come first ("Mail Send Errors", content).
+    content = [
+        {"type": f"text/{kind}", "value": value} for kind, value in (("plain", mail.text), ("html", mail.html)) if value
+    ]
+    if sum(envelope.size(part["value"], part["type"]) for part in content) > SENDGRID_CALL_BYTES_MAX:
+        raise ValueError(f"SendGrid takes no e-mail over {SENDGRID_CALL_BYTES_MAX} bytes")
+    body: dict[str, Any] = {
+        "personalizations": [{"to": [{"email": mail.recipient}]}],
+        "from": {"email": mail.sender, "name": mail.sender_name} if mail.sender_name else {"email": mail.sender},
+        "subject": mail.subject,
+        "content": content,
+        "custom_args": {"delivery_id": message.delivery_id},
+    }
+    if mail.reply_to:
+        body["reply_to"] = {"email": mail.reply_to}
+    if mail.list_unsubscribe:
+        body["headers"] = {"List-Unsubscribe": mail.list_unsubscribe}
+        # Subscription tracking would replace the header with SendGrid's own link.
+        body["tracking_settings"] = {"subscription_tracking": {"enable": False}}
+    headers = {"content-type": "application/json", "authorization": f"Bearer {account.credentials['api_key']}"}
+    url = account.settings.get("base_url", BASE_URL) + "/v3/mail/send"
+    return HttpRequest("POST", url, headers, msgspec.json.encode(body))
+
+
+def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
+    """Return what an answer of `mail/send` means; the id of an accepted message is in a header, its body is empty."""
+    listed = object_of(response.body).get("errors")
+    errors = [error for error in listed if isinstance(error, dict)] if isinstance(listed, list) else []
+    words = "; ".join(f"{error.get('field') or ''} {error.get('message') or ''}".strip() for error in errors)
+    detail = said(response, words)
+    match OUTCOMES.get(response.status):
+        case "accepted":
+            return Accepted(response.headers.get("x-message-id", ""))
+        case "unsent":
+            return Misconfigured("HTTP 200: SendGrid checked the message and did not queue it (sandbox mode)")
+        case "account":
+            return Misconfigured(detail)
+        case "later":
+            return Throttled(_pause_ms(response, now_ms), detail)
+        case "again":
+            return Transient(detail, retry_after_ms(response.headers, now_ms))
+        case "request" if any(_of_the_address(error) for error in errors):
+            return InvalidRecipient(detail)
+        case "request" | "refused":
+            return Refused(f"http_{response.status}", detail)
+        case _:
+            return by_status(response, now_ms, words)
+
+
+def _of_the_address(error: dict[str, Any]) -> bool:
+    """Return whether an error says that the recipient's address is none; that it is missing or there twice is our fault."""
+    field, text = str(error.get("field", "")), str(error.get("message", ""))
+    return bool(_ADDRESS_FIELD.match(field)) and not _NOT_OF_THE_ADDRESS.search(text)
+
+
+def _pause_ms(response: HttpResponse, now_ms: int) -> int | None:
+    """Return the pause until `X-RateLimit-Reset`, seconds of Unix time; `Retry-After`, should there be one, comes first."""
+    asked_ms = retry_after_ms(response.headers, now_ms)
+    reset = response.headers.get("x-ratelimit-reset", "").strip()
+    if asked_ms is not None or not (reset.isascii() and reset.isdigit()):
+        return asked_ms
+    return min(max(int(reset[:12]) * 1000 - now_ms, RESET_MS_MIN), ATTEMPT_PAUSE_MS_MAX)

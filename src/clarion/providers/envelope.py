@@ -1,0 +1,85 @@
+"""What e-mail APIs are told of a message, checked: addresses in ASCII, names and subject of one line, links fit for a header.
+
+These APIs write the MIME message themselves, so names and subjects go to them as plain Unicode, neither folded nor encoded.
+"""
+
+from typing import Final
+
+import msgspec
+
+from clarion.domain.content import Account
+from clarion.domain.limits import NAME_CHARS_MAX, SUBJECT_CHARS_MAX
+from clarion.domain.message import Message
+from clarion.ports.vendor import Field
+from clarion.providers import mime
+
+_ADDRESS: Final = r"[^@\s]+@[^@\s]+"
+
+PARTS: Final = ("subject", "text", "html", "from_name", "reply_to")
+SENDER: Final = (
+    Field("from_email", required=True, about="sender", pattern=_ADDRESS),
+    Field("from_name", about="sender's name", default=""),
+    Field("reply_to", about="where answers go", pattern=_ADDRESS),
+    Field("list_unsubscribe", about="https or mailto link; a message's metadata may carry its own"),
+)
+"""The settings that say whom an account's mail comes from."""
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """A checked message; `reply_to` and `list_unsubscribe` may be empty, and so may one of `text` and `html`.
+
+    `list_unsubscribe` is the header's value, in angle brackets.
+    """
+
+    sender: str
+    sender_name: str
+    recipient: str
+    reply_to: str
+    subject: str
+    text: str
+    html: str
+    list_unsubscribe: str
+
+
+def seal(message: Message, account: Account) -> Envelope:
+    """Return what goes to the API; a template's own sender name and reply address come before the account's.
+
+    Raises `ValueError` naming the bad field.
+    """
+    settings, parts = account.settings, message.parts
+    subject, text, html = parts.get("subject") or "", parts.get("text") or "", parts.get("html") or ""
+    name = parts.get("from_name") or settings.get("from_name") or ""
+    reply_to = parts.get("reply_to") or settings.get("reply_to") or ""
+    link = message.metadata.get("list_unsubscribe") or settings.get("list_unsubscribe") or ""
+    if len(subject) > SUBJECT_CHARS_MAX:
+        raise ValueError(f"subject is longer than {SUBJECT_CHARS_MAX} characters")
+    if len(name) > NAME_CHARS_MAX:
+        raise ValueError(f"from_name is longer than {NAME_CHARS_MAX} characters")
+    if not text and not html:
+        raise ValueError("an e-mail needs a text or an html part")
+    return Envelope(
+        sender=mime.address(settings["from_email"], "from_email"),
+        sender_name=mime.plain(name, "from_name"),
+        recipient=mime.address(message.address, "address"),
+        reply_to=mime.address(reply_to, "reply_to") if reply_to else "",
+        subject=mime.plain(subject, "subject"),
+        text=text,
+        html=html,
+        list_unsubscribe=f"<{mime.link(link)}>" if link else "",
+    )
+
+
+def mailbox(name: str, email: str) -> str:
+    """Return `"Name" <address>` with the name quoted (RFC 5322 3.2.4), or the bare address without a name."""
+    if not name:
+        return email
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}" <{email}>'
+
+
+def size(text: str, field: str) -> int:
+    """Return the bytes of a text in UTF-8. Raises `ValueError` when it holds half a surrogate pair."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"the {field} part holds half a surrogate pair") from None
