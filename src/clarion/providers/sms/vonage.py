@@ -1,0 +1,153 @@
+"""Vonage (Nexmo) SMS API.
+
+Protocol: https://developer.vonage.com/en/api/sms; statuses: https://developer.vonage.com/api-errors/sms; signatures:
+https://developer.vonage.com/en/getting-started/concepts/signing-messages. Answers are HTTP 200 whatever happened: the
+`status` of each SMS the text was cut into says what did. There is no idempotency key; the delivery id is `client-ref`.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.message import HttpRequest, HttpResponse, Message
+from clarion.domain.outcome import (
+    Accepted,
+    Ambiguous,
+    InvalidRecipient,
+    Misconfigured,
+    Outcome,
+    Refused,
+    Throttled,
+)
+from clarion.ports.vendor import Field, Traits
+from clarion.providers.answers import object_of, retry_after_ms, said
+from clarion.providers.texting import by_status_unkeyed, digits_of, in_gsm, text_of
+
+BASE_URL: Final = "https://rest.nexmo.com"
+TTL_MS_MIN: Final = 20_000
+TTL_MS_MAX: Final = 604_800_000
+THROTTLED_MS: Final = 1_000
+"""The limit is one of messages per second, and no answer says how long to wait."""
+
+TRAITS: Final = Traits(
+    vendor="vonage",
+    channels=(Channel.SMS,),
+    title="Vonage SMS",
+    transport="http",
+    settings=(
+        Field("sender", required=True, about="number or name messages come from", pattern="[0-9]{3,15}|[^+]{1,11}"),
+        Field("entity_id", about="DLT entity of India"),
+        Field("content_id", about="DLT template of India"),
+        Field(
+            "signature_method",
+            about="as in the API settings",
+            pattern="md5hash|md5|sha1|sha256|sha512",
+            default="sha256",
+        ),
+        Field("base_url", kind="url", about="origin of the API", default=BASE_URL),
+    ),
+    credentials=(
+        Field("api_key", required=True, about="API key of the dashboard"),
+        Field("api_secret", required=True, about="API secret of the dashboard"),
+        Field("signature_secret", about="signs calls, which then carry no api_secret"),
+    ),
+    parts=("body",),
+    required_parts=("body",),
+    docs="https://developer.vonage.com/en/messaging/sms/overview",
+)
+
+OUTCOMES: Final[dict[str, str]] = {
+    "1": "later",
+    "2": "missing_parameter",
+    "3": "parameter",
+    "4": "account",
+    "5": "unsure",
+    "6": "unroutable",
+    "7": "dead",
+    "8": "account",
+    "9": "account",
+    "10": "later",
+    "11": "account",
+    "12": "too_long",
+    "14": "account",
+    "15": "account",
+    "22": "network_code",
+    "23": "account",
+    "29": "account",
+    "32": "account",
+    "33": "account",
+}
+"""What the `status` of a message means; 0 is the success. A word without a meaning of its own refuses for that reason."""
+
+_NAMES_TO: Final = re.compile(r"\bto address\b|['\"`]to['\"`]|\bparam(?:eter)?:? to\b|\binvalid to\b", re.I)
+
+
+def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the call that sends one message; text outside the GSM alphabet goes as `unicode`, or phones show `?`."""
+    settings, credentials, text = account.settings, account.credentials, text_of(message)
+    form = {
+        "api_key": credentials["api_key"],
+        "from": settings["sender"],
+        "to": digits_of(message),
+        "text": text,
+        "type": "text" if in_gsm(text) else "unicode",
+        "client-ref": message.delivery_id,
+    }
+    if message.expires_ms is not None:
+        form["ttl"] = str(min(max(message.expires_ms - now_ms, TTL_MS_MIN), TTL_MS_MAX))
+    form |= {name.replace("_", "-"): settings[name] for name in ("entity_id", "content_id") if settings.get(name)}
+    if secret := credentials.get("signature_secret"):
+        form["timestamp"] = str(now_ms // 1000)
+        form["sig"] = signature(form, secret, settings.get("signature_method", "sha256"))
+    else:
+        form["api_secret"] = credentials["api_secret"]
+    url = settings.get("base_url", BASE_URL).rstrip("/") + "/sms/json"
+    return HttpRequest("POST", url, {"content-type": "application/x-www-form-urlencoded"}, urlencode(form).encode())
+
+
+def signature(form: Mapping[str, str], secret: str, method: str) -> str:
+    """Return the `sig` of a form by one of the methods an account can be set to."""
+    values = {name: value.replace("&", "_").replace("=", "_") for name, value in form.items() if name != "sig"}
+    line = "".join(f"&{name}={values[name]}" for name in sorted(values)).encode()
+    if method == "md5hash":
+        return hashlib.md5(line + secret.encode(), usedforsecurity=False).hexdigest()
+    return hmac.new(secret.encode(), line, method).hexdigest()
+
+
+def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
+    """Return what an answer means. A text is accepted when each SMS of it is; when only some are, another attempt
+    would send those again."""
+    if response.status == 420:
+        return Throttled(retry_after_ms(response.headers, now_ms) or THROTTLED_MS, said(response))
+    listed = object_of(response.body).get("messages") if response.status == 200 else None
+    if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
+        return by_status_unkeyed(response, now_ms)
+    failed = [entry for entry in listed if str(entry.get("status")) != "0"]
+    if not failed:
+        return Accepted(str(listed[0].get("message-id", "")))
+    words = f"{failed[0].get('status', '')} {failed[0].get('error-text', '')}".strip()
+    outcome = _outcome(failed[0], said(response, words))
+    if len(failed) < len(listed) and isinstance(outcome, Throttled):
+        return Ambiguous(said(response, f"{len(failed)} of {len(listed)} SMS: {words}"))
+    return outcome
+
+
+def _outcome(entry: dict[str, Any], detail: str) -> Outcome:
+    match OUTCOMES.get(str(entry.get("status")), "rejected"):
+        case "later":
+            return Throttled(THROTTLED_MS, detail)
+        case "account":
+            return Misconfigured(detail)
+        case "unsure":
+            return Ambiguous(detail)
+        case "dead":
+            return InvalidRecipient(detail)
+        case "parameter" if _NAMES_TO.search(str(entry.get("error-text", ""))):
+            return InvalidRecipient(detail)
+        case reason:
+            return Refused(reason, detail)

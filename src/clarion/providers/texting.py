@@ -1,0 +1,51 @@
+"""What SMS vendors share: the text and the number as they may be sent, the alphabet of phones, and sends without a key."""
+
+import re
+from typing import Final
+
+from clarion.domain.message import HttpResponse, Message
+from clarion.domain.outcome import Ambiguous, Outcome
+from clarion.providers.answers import by_status, said
+
+_NUMBER: Final = re.compile(r"\+?([1-9][0-9]{6,14})")
+GSM_BASIC: Final = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+GSM_EXTENDED: Final = frozenset("\f^{}\\[~]|€")
+"""GSM 7-bit default alphabet and its extension table (3GPP TS 23.038, 6.2.1), without the escape itself."""
+
+_GSM: Final = GSM_BASIC | GSM_EXTENDED
+
+
+def text_of(message: Message) -> str:
+    """Return the text of an SMS. Raises `ValueError` when there is none or it cannot be encoded."""
+    text = message.parts.get("body") or ""
+    if not text:
+        raise ValueError("the body of an SMS is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the body part holds half a surrogate pair") from None
+    return str(text)
+
+
+def digits_of(message: Message) -> str:
+    """Return the recipient's number in international form without its plus. Raises `ValueError` when it is not one."""
+    found = _NUMBER.fullmatch(message.address)
+    if found is None:
+        raise ValueError("address is not a phone number in international form")
+    return found[1]
+
+
+def in_gsm(text: str) -> bool:
+    """Return whether a text fits the alphabet every phone has built in: 160 characters an SMS instead of 70."""
+    return _GSM.issuperset(text)
+
+
+def by_status_unkeyed(response: HttpResponse, now_ms: int, words: str = "") -> Outcome:
+    """Return what a status means where a repeat is a second SMS: as `by_status`, but after a 5xx, and a success that
+    cannot be read, the message may have been sent."""
+    if 200 <= response.status < 300 or response.status >= 500:
+        return Ambiguous(said(response, words))
+    return by_status(response, now_ms, words)
