@@ -121,3 +121,9 @@ XML_LEVELS_MAX: Final = 32
 TRANSLATIONS_BYTES_MAX: Final = 8 * 1024 * 1024
 """A translator's file: source and target of all messages, with what stands around them."""
 BRAND_TEXT_CHARS_MAX: Final = 500
+STRAIGHT_PIECES_MAX: Final = 64
+"""Texts and tags of a source that are put together without python-liquid, and its clock."""
+STRAIGHT_LIST_ITEMS_MAX: Final = 100
+"""Items of a list that this may have to go through."""
+STRAIGHT_REMEMBERED_MAX: Final = 512
+"""Formatted values that each place of a template remembers."""

@@ -1,7 +1,7 @@
 """The Liquid renderer: compiles template parts and renders them within limits.
 
-A source of literals and plain variables compiles to a split and a join; everything else goes through python-liquid.
-Both give the same text (a property test holds them together).
+A source of literals and plain variables compiles to a split and a join, a text of formatted values and simple choices to
+closures; everything else goes through python-liquid. All give the same text (property tests hold them together).
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,6 +15,7 @@ from clarion.backends.liquid.bounded import BoundedEnvironment
 from clarion.backends.liquid.parsing import parse
 from clarion.backends.liquid.plain import compile_plain
 from clarion.backends.liquid.scanning import place, scan
+from clarion.backends.liquid.straight import compile_straight
 from clarion.backends.liquid.swift import quicken
 from clarion.ports.renderer import Render, RenderError, Usage
 
@@ -37,7 +38,7 @@ class LiquidRenderer:
 
     def _compile(self, source: Any, *, html: bool) -> Render:
         if isinstance(source, str):
-            return compile_plain(source, html=html) or self._compile_liquid(source, html=html)
+            return compile_plain(source, html=html) or self._compile_text(source, html=html)
         if isinstance(source, Mapping):
             fields = [(key, self._compile(value, html=html)) for key, value in source.items()]
             return lambda context: {key: render(context) for key, render in fields}
@@ -45,6 +46,10 @@ class LiquidRenderer:
             items = [self._compile(value, html=html) for value in source]
             return lambda context: [render(context) for render in items]
         return lambda _context: source
+
+    def _compile_text(self, source: str, *, html: bool) -> Render:
+        compiled = self._compile_liquid(source, html=html)  # always: it says what is wrong with a source
+        return compiled if html else compile_straight(source, compiled) or compiled
 
     def usage(self, source: Any) -> Usage:
         """Return the names a source reads. Raises `SyntaxProblem`."""
