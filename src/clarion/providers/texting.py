@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from clarion.domain.message import HttpResponse, Message
-from clarion.domain.outcome import Ambiguous, Outcome
+from clarion.domain.outcome import Ambiguous, Misconfigured, Outcome
 from clarion.providers.answers import by_status, said
 
 _NUMBER: Final = re.compile(r"\+?([1-9][0-9]{6,14})")
@@ -45,7 +45,9 @@ def in_gsm(text: str) -> bool:
 
 def by_status_unkeyed(response: HttpResponse, now_ms: int, words: str = "") -> Outcome:
     """Return what a status means where a repeat is a second SMS: as `by_status`, but after a 5xx, and a success that
-    cannot be read, the message may have been sent."""
+    cannot be read, the message may have been sent. The one path there is, is missing only under a wrong `base_url`."""
     if 200 <= response.status < 300 or response.status >= 500:
         return Ambiguous(said(response, words))
+    if response.status == 404:
+        return Misconfigured(said(response, words))
     return by_status(response, now_ms, words)

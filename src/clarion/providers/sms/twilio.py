@@ -92,12 +92,9 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
         return Refused("failed", said(response, words))
     if taken and meaning is None and (response.status == 201 or body.get("sid")):
         return Accepted(str(body.get("sid", "")))
-    # Behind a 5xx the message may have gone out whatever the body says, except that nothing was tried.
-    if response.status < 500 or meaning in ("later", "minutes"):
-        if meaning is not None:
-            return _outcome(meaning, response, now_ms, said(response, words))
-        if response.status == 404:
-            return Misconfigured(said(response, words))
+    # Behind a 5xx the message may have gone out, unless the code says that nothing was tried.
+    if meaning is not None and (response.status < 500 or meaning in ("later", "minutes")):
+        return _outcome(meaning, response, now_ms, said(response, words))
     return by_status_unkeyed(response, now_ms, words)
 
 
