@@ -11,7 +11,7 @@ from clarion.app.cli import COMMANDS
 from clarion.app.config import ENV_OF_THE_CLI, ENV_PREFIX, defaults_text
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import SqliteJournal
-from clarion.domain import limits, limits_deciding
+from clarion.domain import limits, limits_content, limits_deciding
 from clarion.ops.metrics import COUNTERS
 from tests.docs.walk import API_PORT, ROOT
 
@@ -92,7 +92,7 @@ def test_bounds_are_as_the_architecture_page_says():
         path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py") if not path.name.startswith("limits")
     )
     for name, value in rows:
-        module = limits if hasattr(limits, name) else limits_deciding
+        module = next(one for one in (limits, limits_deciding, limits_content) if hasattr(one, name))
         assert getattr(module, name) == int(value.replace(",", "")), name
         assert re.search(rf"\b{name}\b", used), f"{name} bounds nothing"
 
