@@ -1,5 +1,7 @@
 """What SMS vendors share, and what holds for all that take no idempotency key."""
 
+import re
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -86,3 +88,19 @@ def test_no_answer_surprises(vendor, status, body):
         assert isinstance(outcome, Ambiguous | Throttled | Misconfigured)
     if isinstance(outcome, Throttled | Transient):
         assert outcome.after_ms is None or outcome.after_ms > 0
+
+
+@pytest.mark.parametrize("vendor", [twilio, vonage], ids=["twilio", "vonage"])
+def test_every_code_has_a_row(vendor):
+    rows = battery.tables()[f"sms_{vendor.TRAITS.vendor}"]["rows"]
+    bodies = " ".join(row.get("body", "") for row in rows)
+    asked = {code for code in vendor.OUTCOMES if re.search(rf'(code|status)": "?{code}\b', bodies)}
+    assert asked == set(vendor.OUTCOMES)
+
+
+@pytest.mark.parametrize("at", range(len(termii.OUTCOMES)))
+def test_every_rule_of_termii_decides_a_row(at, monkeypatch):
+    table = battery.tables()["sms_termii"]
+    before = [battery.answer(termii, table, row) for row in table["rows"]]
+    monkeypatch.setattr(termii, "_OUTCOMES", termii._OUTCOMES[:at] + termii._OUTCOMES[at + 1 :])
+    assert [battery.answer(termii, table, row) for row in table["rows"]] != before
