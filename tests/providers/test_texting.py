@@ -100,7 +100,7 @@ def test_every_code_has_a_row(vendor):
 
 @pytest.mark.parametrize("at", range(len(termii.OUTCOMES)))
 def test_every_rule_of_termii_decides_a_row(at, monkeypatch):
-    table = battery.tables()["sms_termii"]
-    before = [battery.answer(termii, table, row) for row in table["rows"]]
-    monkeypatch.setattr(termii, "_OUTCOMES", termii._OUTCOMES[:at] + termii._OUTCOMES[at + 1 :])
-    assert [battery.answer(termii, table, row) for row in table["rows"]] != before
+    table, rules = battery.tables()["sms_termii"], [*termii._OUTCOMES]
+    rules[at] = (*rules[at][:2], "marked")
+    monkeypatch.setattr(termii, "_OUTCOMES", tuple(rules))
+    assert "marked" in [getattr(battery.answer(termii, table, row), "reason", "") for row in table["rows"]]
