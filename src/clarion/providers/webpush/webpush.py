@@ -151,7 +151,8 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
     """Return what a push service's answer means. Being accepted says nothing of whether the subscription still lives."""
     headers = response.headers
     wns = headers.get("x-wns-status") or headers.get("x-wns-notificationstatus")
-    words = f"x-wns-status: {wns} {headers.get('x-wns-error-description', '')}" if wns and wns.lower() != "received" else ""
+    amiss = wns is not None and wns.lower() != "received"
+    words = f"x-wns-status: {wns} {headers.get('x-wns-error-description', '')}" if amiss else ""
     detail, after_ms = said(response, words), retry_after_ms(headers, now_ms)
     match _meaning(response.status, detail):
         case "":
