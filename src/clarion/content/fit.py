@@ -1,6 +1,7 @@
 """What a channel can carry: rendered parts are made to fit, and what cannot be made to fit is refused."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -33,16 +34,22 @@ def fit(channel: Channel, parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def shorten(text: str, bytes_max: int) -> str:
-    """Return the text, or its beginning and an ellipsis within a number of UTF-8 bytes: never half a character, nor one
-    without the accents, joiners and variation selectors that follow it."""
-    raw = text.encode()
-    if len(raw) <= bytes_max:
+    """Return the text, or its beginning and an ellipsis, that takes no more than so many bytes as JSON: never half a
+    character, nor one without the accents, joiners and variation selectors that follow it."""
+    if _json_bytes(text) <= bytes_max:
         return text
-    kept = raw[: max(0, bytes_max - len(ELLIPSIS.encode()))].decode(errors="ignore")
-    end = len(kept)
-    while end and (_joins(text[end]) or kept[end - 1] == _JOINER):
+    room = bytes_max - len(ELLIPSIS.encode())
+    if room < 0:
+        return ""
+    # A character takes a byte at least, so no more of them than bytes have to be looked at.
+    end = bisect_right(range(min(len(text), room + 1)), room, key=lambda count: _json_bytes(text[:count])) - 1
+    while end and (_joins(text[end]) or text[end - 1] == _JOINER):
         end -= 1
-    return kept[:end].rstrip() + ELLIPSIS if bytes_max >= len(ELLIPSIS.encode()) else ""
+    return text[:end].rstrip() + ELLIPSIS
+
+
+def _json_bytes(text: str) -> int:
+    return len(msgspec.json.encode(text)) - len('""')
 
 
 def _joins(char: str) -> bool:
@@ -60,19 +67,12 @@ def _push(parts: dict[str, Any]) -> dict[str, Any]:
     short = sum(len(text) if type(text) is str else PUSH_PAYLOAD_BYTES_MAX for text in parts.values())
     if short < _SHORT_CHARS:
         return parts
-    over = payload_bytes(parts) - PUSH_PAYLOAD_BYTES_MAX
-    if over <= 0:
+    if payload_bytes(parts) <= PUSH_PAYLOAD_BYTES_MAX:
         return parts
-    body = parts.get("body", "")
-    # JSON escapes some characters, so the body may have to give up more bytes than it is over by: ask again.
-    left = len(body.encode())
-    while over > 0 and left > 0:
-        left = max(0, left - max(over, 16))
-        parts = {**parts, "body": shorten(body, left)}
-        over = payload_bytes(parts) - PUSH_PAYLOAD_BYTES_MAX
-    if over > 0:
-        raise RenderError(f"the push is {over} bytes over its {PUSH_PAYLOAD_BYTES_MAX}, even without a body")
-    return parts
+    room = PUSH_PAYLOAD_BYTES_MAX - payload_bytes({**parts, "body": ""})
+    if room < 0 or not parts.get("body"):
+        raise RenderError(f"the push is {-room} bytes over its {PUSH_PAYLOAD_BYTES_MAX}, even without a body")
+    return {**parts, "body": shorten(parts["body"], room)}
 
 
 def _sms(parts: dict[str, Any]) -> dict[str, Any]:
