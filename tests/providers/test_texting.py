@@ -28,12 +28,6 @@ def message(**changes):
     return battery.message(battery.tables()["sms_twilio"], **changes)
 
 
-def test_the_alphabet_is_that_of_the_standard():
-    assert len(texting.GSM_BASIC) == 127
-    assert len(texting.GSM_EXTENDED) == 10
-    assert not texting.GSM_BASIC & texting.GSM_EXTENDED
-
-
 @pytest.mark.parametrize("text", ["", "ABC xyz 019 @£$¥", "Δ_ΦΓΛΩΠΨΣΘΞ", "äöñüàÄÖÑÜ§¿", "^{}\\[~]|€\n\r\f"])
 def test_text_of_the_alphabet_is_known(text):
     assert texting.in_gsm(text)

@@ -5,17 +5,10 @@ from typing import Final
 
 from clarion.domain.message import HttpResponse, Message
 from clarion.domain.outcome import Ambiguous, Misconfigured, Outcome
+from clarion.domain.sms import measure
 from clarion.providers.answers import by_status, said
 
 _NUMBER: Final = re.compile(r"\+?([1-9][0-9]{6,14})")
-GSM_BASIC: Final = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
-    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
-)
-GSM_EXTENDED: Final = frozenset("\f^{}\\[~]|€")
-"""GSM 7-bit default alphabet and its extension table (3GPP TS 23.038, 6.2.1), without the escape itself."""
-
-_GSM: Final = GSM_BASIC | GSM_EXTENDED
 
 
 def text_of(message: Message) -> str:
@@ -40,7 +33,7 @@ def digits_of(message: Message) -> str:
 
 def in_gsm(text: str) -> bool:
     """Return whether a text fits the alphabet every phone has built in: 160 characters an SMS instead of 70."""
-    return _GSM.issuperset(text)
+    return measure(text).encoding == "gsm-7"
 
 
 def by_status_unkeyed(response: HttpResponse, now_ms: int, words: str = "") -> Outcome:

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clarion.domain import sms
 from clarion.domain.sms import measure, smart
+
+
+def test_the_alphabet_is_that_of_the_standard():
+    assert len(sms._BASIC) == 127
+    assert len(sms._EXTENDED) == 10
+    assert not sms._BASIC & sms._EXTENDED
 
 
 @pytest.mark.parametrize(
