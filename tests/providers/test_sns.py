@@ -69,9 +69,15 @@ def test_a_region_that_calls_every_number_invalid_costs_no_address():
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("", "1 to 1600 characters"), ("x" * 1601, "1 to 1600 characters"), ("a\ud83d", "half a surrogate pair")],
+    [("", "is empty"), ("x" * 1601, "longer than the 1600 characters"), ("a\ud83d", "half a surrogate pair")],
 )
 def test_what_sns_would_refuse_is_not_sent(text, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         battery.build(sns, TABLE, parts={"body": text})
     assert type(caught.value) is ValueError
+
+
+@pytest.mark.parametrize("address", ["4915112345678x", "+49 151", "+0151", "ada@example.org", ""])
+def test_what_is_no_number_is_not_sent(address):
+    with pytest.raises(ValueError, match="not a phone number"):
+        battery.build(sns, TABLE, address=address)

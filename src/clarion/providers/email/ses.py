@@ -13,7 +13,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits import SUBJECT_CHARS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
-from clarion.domain.outcome import Accepted, Misconfigured, Outcome, Refused, Throttled, Transient
+from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
 from clarion.providers import mime, sigv4
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
@@ -113,13 +113,13 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
     """Return what an answer of `SendEmail` means, by the error's code before the HTTP status."""
     body = object_of(response.body)
     code = sigv4.code_of(str(response.headers.get("x-amzn-errortype") or body.get("__type") or body.get("code") or ""))
-    if response.status == 200 and not code:
-        return Accepted(str(body.get("MessageId") or ""))
+    if response.status == 200 and not code and body.get("MessageId"):
+        return Accepted(str(body["MessageId"]))
     words = f"{code} {body.get('message') or body.get('Message') or ''}".strip()
     detail, after_ms = said(response, words), retry_after_ms(response.headers, now_ms)
     match _meaning(code, words) or ("account" if response.status == 404 else None):
         case None:
-            return by_status(response, now_ms, words) if response.status != 200 else Transient(detail)
+            return by_status(response, now_ms, words) if response.status != 200 else Ambiguous(detail)
         case "later":
             return Throttled(THROTTLED_MS if after_ms is None else after_ms, detail)
         case "quota":

@@ -12,10 +12,20 @@ from urllib.parse import urlencode
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.message import HttpRequest, HttpResponse, Message
-from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
+from clarion.domain.outcome import (
+    Accepted,
+    Ambiguous,
+    InvalidRecipient,
+    Misconfigured,
+    Outcome,
+    Refused,
+    Throttled,
+    Transient,
+)
 from clarion.ports.vendor import Field, Traits
 from clarion.providers import sigv4
-from clarion.providers.answers import by_status, retry_after_ms, said
+from clarion.providers.answers import retry_after_ms, said
+from clarion.providers.texting import by_status_unkeyed, digits_of, text_of
 
 TRAITS: Final = Traits(
     vendor="sns",
@@ -74,9 +84,11 @@ OUTCOMES: Final[dict[str, str]] = sigv4.CODES | {
     "EndpointDisabled": "account",
     "PlatformApplicationDisabled": "account",
     "NotFound": "account",
-    "InternalError": "again",
+    "InternalError": "unsure",
+    "InternalFailure": "unsure",
 }
-"""What an error's code means; a word without a meaning of its own refuses for that reason."""
+"""What an error's code means; a word without a meaning of its own refuses for that reason. After `unsure` the message may
+have been sent, so another attempt may send a second one."""
 
 PHONE: Final = re.compile(r"invalid parameter: phonenumber\b", re.IGNORECASE)
 """How `InvalidParameter` begins when it is the number that is wrong, and no other parameter."""
@@ -94,21 +106,18 @@ _ELEMENT: Final = re.compile(rb"<(Code|Message|MessageId)>([^<]{0,8000})</")
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
     """Return the signed `Publish` call. SNS takes no idempotency key for phone numbers and no id of ours."""
-    settings, text = account.settings, message.parts["body"]
-    if not text or len(text) > BODY_CHARS_MAX:
-        raise ValueError(f"the body of a text message has 1 to {BODY_CHARS_MAX} characters with SNS")
-    form = {"Action": "Publish", "Version": "2010-03-31", "PhoneNumber": message.address, "Message": text}
+    settings, text = account.settings, text_of(message)
+    if len(text) > BODY_CHARS_MAX:
+        raise ValueError(f"the body of an SMS is longer than the {BODY_CHARS_MAX} characters SNS takes")
+    number = f"+{digits_of(message)}"
+    form = {"Action": "Publish", "Version": "2010-03-31", "PhoneNumber": number, "Message": text}
     given = {"sms_type": "Transactional"} | {name: value for name, value in settings.items() if value}
     present = [(attribute, kind, given[name]) for name, attribute, kind in ATTRIBUTES if name in given]
     for at, (attribute, kind, value) in enumerate(present, 1):
         entry = f"MessageAttributes.entry.{at}"
         form |= {f"{entry}.Name": attribute, f"{entry}.Value.DataType": kind, f"{entry}.Value.StringValue": value}
-    try:
-        body = urlencode(form).encode()
-    except UnicodeEncodeError:
-        raise ValueError("the body holds half a surrogate pair") from None
     headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
-    request = HttpRequest("POST", sigv4.origin(account, "sns") + "/", headers, body)
+    request = HttpRequest("POST", sigv4.origin(account, "sns") + "/", headers, urlencode(form).encode())
     return sigv4.signed(request, account, "sns", now_ms)
 
 
@@ -116,13 +125,13 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
     """Return what an answer of `Publish` means, by the error's code before the HTTP status: throttling may be a 400."""
     found = _elements(response.body)
     code = sigv4.code_of(found.get("Code", ""))
-    if response.status == 200 and not code:
-        return Accepted(found.get("MessageId", ""))
+    if response.status == 200 and not code and found.get("MessageId"):
+        return Accepted(found["MessageId"])
     words = f"{code} {found.get('Message', '')}".strip()
     detail, after_ms = said(response, words), retry_after_ms(response.headers, now_ms)
-    match OUTCOMES.get(code) or ("account" if response.status == 404 else None):
+    match OUTCOMES.get(code):
         case None:
-            return by_status(response, now_ms, words) if response.status != 200 else Transient(detail)
+            return by_status_unkeyed(response, now_ms, words)
         case "invalid_parameter" if code == "InvalidParameter" and PHONE.match(found.get("Message", "")):
             known = account.settings["region"] in SMS_REGIONS
             return InvalidRecipient(detail) if known else Refused("invalid_phone_number", detail)
@@ -132,6 +141,8 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
             return Throttled(THROTTLED_MS if after_ms is None else after_ms, detail)
         case "again":
             return Transient(detail, after_ms)
+        case "unsure":
+            return Ambiguous(detail)
         case "account":
             return Misconfigured(detail)
         case reason:
