@@ -30,16 +30,20 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
-    """An HTTP call a vendor wants made; `timeout_ms` bounds the whole call."""
+    """An HTTP call a vendor wants made; `timeout_ms` bounds the whole call. Calls to one origin that differ in `connection`
+    never share one: some vendors tie a connection to the first account that uses it."""
 
     method: str
     url: str
     headers: dict[str, str]
     body: bytes
     timeout_ms: int = EGRESS_TIMEOUT_MS_DEFAULT
+    connection: str = ""
 
     def __repr__(self) -> str:
-        return f"HttpRequest({self.method} {self.url.split('?', 1)[0]}, {len(self.body)} bytes)"
+        # The origin only: a path may be a secret, as that of a chat vendor's webhook is.
+        origin = "/".join(self.url.split("/", 3)[:3]).split("?", 1)[0].rpartition("@")[2]
+        return f"HttpRequest({self.method} {origin}, {len(self.body)} bytes)"
 
 
 class HttpResponse(msgspec.Struct, frozen=True):
