@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from clarion.backends.net import http as egress
@@ -293,6 +294,24 @@ async def test_concurrent_first_calls_share_one_look_up():
         await asyncio.gather(*(http.send(post(f"http://shop.example:{port}/{n}")) for n in range(20)))
         assert names.asked == 1
         await http.close()
+
+
+async def test_calls_that_must_not_share_a_connection_do_not(plain):
+    seen = []
+
+    async def server(reader, writer):
+        seen.append([])
+        mine = seen[-1]
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(len(BODY))
+            mine.append(head.split(b" ")[1])
+            writer.write(OK)
+
+    async with serving(server) as port:
+        for team in ("a", "b", "", "a", "b", ""):
+            await plain.send(msgspec.structs.replace(post(f"http://127.0.0.1:{port}/{team}"), connection=team))
+    assert seen == [[b"/a", b"/a"], [b"/b", b"/b"], [b"/", b"/"]]
 
 
 # --- bounds ---

@@ -1,7 +1,7 @@
 """Guarded HTTP client: HTTP/2 where the peer has it, pooled, deadlines on everything, no redirects, no proxies.
 
-Each origin gets a client of its own that is pinned to one checked address, so a name that later resolves elsewhere is not
-followed there; name and address are checked again every `EGRESS_ADDRESS_TTL_MS`.
+Each origin gets a client of its own, more where calls must not share a connection, that is pinned to one checked address:
+a name that later resolves elsewhere is not followed there. Both are checked again every `EGRESS_ADDRESS_TTL_MS`.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 from pyreqwest.client import Client, ClientBuilder
@@ -40,6 +40,10 @@ no escapes, no backslash, no white space."""
 _NOT_CONNECTED: Final = "client error (Connect)"
 """The cause hyper gives to failures of connecting and of the TLS handshake, and to nothing later. pyreqwest's exception
 class does not tell: a connection dropped after the request is a `ConnectError` too."""
+
+
+_Key: TypeAlias = tuple[str, str]
+"""An origin, and what separates the calls to it that must not share a connection."""
 
 
 class _Route(msgspec.Struct, eq=False):
@@ -73,16 +77,16 @@ class GuardedHttp:
         self._allow_plain = allow_plain
         self._ports = tuple(ports)
         self._monotonic_ms = monotonic_ms
-        self._routes: OrderedDict[str, _Route] = OrderedDict()
-        self._opening: dict[str, asyncio.Task[_Route]] = {}
-        self._turns: dict[str, int] = {}
+        self._routes: OrderedDict[_Key, _Route] = OrderedDict()
+        self._opening: dict[_Key, asyncio.Task[_Route]] = {}
+        self._turns: dict[_Key, int] = {}
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Return the answer. Raises `EgressError`; `sent` is `NO` only when not a byte of the request can have left."""
         origin = _ORIGIN.match(request.url)
         if origin is None or len(request.url) > EGRESS_URL_CHARS_MAX:
             raise EgressError("the URL is not a plain absolute http(s) URL", sent=Sent.NO, blocked=True)
-        key = origin.group()
+        key = origin.group(), request.connection
         route = self._routes.get(key)
         if route is None or route.expires_ms <= self._monotonic_ms():
             route = await self._open(key, request.timeout_ms)
@@ -112,7 +116,7 @@ class GuardedHttp:
             body = await response.body_reader.read(RESPONSE_BYTES_MAX)
             return HttpResponse(response.status, dict(response.headers), bytes(body or b""))
 
-    async def _open(self, key: str, timeout_ms: int) -> _Route:
+    async def _open(self, key: _Key, timeout_ms: int) -> _Route:
         """Return a fresh route of an origin; concurrent callers share the work."""
         task = self._opening.get(key)
         if task is None:
@@ -124,10 +128,10 @@ class GuardedHttp:
         except TimeoutError:
             raise EgressError("the name did not resolve in time", sent=Sent.NO) from None
 
-    async def _renewed(self, key: str) -> _Route:
+    async def _renewed(self, key: _Key) -> _Route:
         """Resolve and check an origin; keep its client when its address still stands, else make a new one."""
         try:
-            url = Url(key)
+            url = Url(key[0])
         except ValueError:
             raise EgressError("the URL's host or port is not valid", sent=Sent.NO, blocked=True) from None
         if url.scheme == "http" and not self._allow_plain:

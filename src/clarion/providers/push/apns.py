@@ -121,7 +121,10 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         headers["apns-expiration"] = str(message.expires_ms // 1000)
     if collapse := parts.get("collapse_key"):
         headers["apns-collapse-id"] = _collapse_id(collapse)
-    return HttpRequest("POST", f"{settings.get('base_url', BASE_URL)}/3/device/{message.address}", headers, body)
+    # A connection takes the tokens of one team only, and counts how often they change.
+    connection = f"{settings['team_id']} {settings['key_id']}"
+    url = f"{settings.get('base_url', BASE_URL)}/3/device/{message.address}"
+    return HttpRequest("POST", url, headers, body, connection=connection)
 
 
 def _payload(message: Message, kind: str, alert: dict[str, Any], sound: str) -> dict[str, Any]:
