@@ -1,6 +1,7 @@
 """Slack's escaping, limits and webhooks; its answers are in the table."""
 
 import html
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -149,3 +150,12 @@ def test_a_429_of_either_kind_is_a_pause(address, text, after_ms):
     outcome = read(429, b"", address, **{"retry-after": text})
     assert isinstance(outcome, Throttled)
     assert outcome.after_ms == after_ms
+
+
+@pytest.mark.parametrize(("outcomes", "of_hook"), [(slack.OUTCOMES, False), (slack.WEBHOOK_OUTCOMES, True)])
+def test_every_word_has_a_row_and_stands_on_the_page(outcomes, of_hook):
+    bodies = [row.get("body", "") for row in TABLE["rows"] if ("message" in row) == of_hook]
+    page = (Path(__file__).parents[2] / "docs/providers/slack.md").read_text()
+    api, _, hooks = page.partition("A webhook answers")
+    assert {word for word in outcomes if word not in bodies and f'"{word}"' not in "".join(bodies)} == set()
+    assert {word for word in outcomes if f"`{word}`" not in (hooks if of_hook else api)} == set()

@@ -1,5 +1,7 @@
 """WhatsApp's templates and limits; its answers are in the table."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -139,3 +141,12 @@ def test_an_oversize_answer_is_read():
     body = b'{"error": {"code": 131026, "message": "' + b"x" * (RESPONSE_BYTES_MAX - 60) + b'"}}'
     outcome = whatsapp.read(HttpResponse(400, {}, body), battery.message(TABLE), battery.account(TABLE), now_ms=0)
     assert len(outcome.detail) <= 500
+
+
+def test_every_code_has_a_row_and_stands_on_the_page():
+    rows = {int(code) for row in TABLE["rows"] for code in re.findall(r'"code": (\d+)', row.get("body", ""))}
+    page = (Path(__file__).parents[2] / "docs/providers/whatsapp.md").read_text()
+    codes = whatsapp.OUTCOMES.keys() - {*range(201, 299)}
+    assert codes <= rows
+    assert {code for code in codes if not re.search(rf"\b{code}\b", page)} == set()
+    assert {word for word in whatsapp.OUTCOMES.values() if f"`{word}`" not in page} == set()
