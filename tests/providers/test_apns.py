@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from clarion.content.fit import fit
+from clarion.domain.channel import Channel
 from clarion.domain.message import HttpRequest
 from clarion.providers import es256
 from clarion.providers.push import apns
@@ -126,6 +128,13 @@ def test_a_payload_may_be_as_long_as_apns_takes_and_no_longer(push_type, bytes_m
     assert len(of(room).body) == bytes_max
     with pytest.raises(ValueError, match=f"over the {bytes_max}"):
         of(room + 1)
+
+
+@pytest.mark.parametrize("filler", ["x", "é", "🎉", '"', "\n"])
+def test_what_was_made_to_fit_fits(filler):
+    parts = {"title": "x" * 200, "url": "https://shop.example/1", "image": "https://shop.example/1.png"}
+    fitted = fit(Channel.PUSH, {**parts, "body": filler * 5_000})
+    assert len(sent(parts=fitted).body) <= 4_096
 
 
 @pytest.mark.parametrize("key", ["order-123", "order 123", "x" * 64])

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from clarion.content.fit import fit
+from clarion.domain.channel import Channel
 from clarion.domain.message import HttpRequest
 from clarion.providers import aes128gcm
 from clarion.providers.es256 import base64url, key_of, unbase64url
@@ -174,6 +176,13 @@ def test_a_push_may_be_as_long_as_services_have_to_take_and_no_longer():
     assert len(sent(parts={"body": "x" * room}).body) == 4_096
     with pytest.raises(ValueError, match="3994 bytes, over the 3993"):
         sent(parts={"body": "x" * (room + 1)})
+
+
+@pytest.mark.parametrize("filler", ["x", "é", "🎉", '"', "\n"])
+def test_what_was_made_to_fit_fits(filler):
+    parts = {"title": "x" * 200, "url": "https://shop.example/1", "image": "https://shop.example/1.png"}
+    fitted = fit(Channel.WEBPUSH, {**parts, "body": filler * 5_000})
+    assert len(sent(parts=fitted).body) <= 4_096
 
 
 @pytest.mark.parametrize(
