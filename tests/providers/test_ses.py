@@ -1,6 +1,8 @@
 """What SES's table cannot say: encodings, what may not get into a header, and that no error of its API is forgotten."""
 
+import re
 from email import message_from_string, policy
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,6 +19,8 @@ ERRORS = (
     "AccountSuspendedException BadRequestException LimitExceededException MailFromDomainNotVerifiedException"
     " MessageRejected NotFoundException SendingPausedException TooManyRequestsException"
 )
+SEEN = {sigv4.code_of(row.get("headers", {}).get("x-amzn-errortype", "")) for row in TABLE["rows"]}
+PAGE = (Path(__file__).parents[2] / "docs" / "providers" / "ses.md").read_text(encoding="utf-8")
 header_text = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=150)
 
 
@@ -29,7 +33,13 @@ def sent(settings=None, metadata=None, **parts):
 def test_every_error_of_send_email_has_an_outcome_and_a_row():
     codes = {sigv4.code_of(name) for name in ERRORS.split()}
     assert codes <= set(ses.OUTCOMES)
-    assert codes <= {sigv4.code_of(row.get("headers", {}).get("x-amzn-errortype", "")) for row in TABLE["rows"]}
+    assert codes <= SEEN
+
+
+@pytest.mark.parametrize("code", ses.OUTCOMES)
+def test_each_outcome_is_in_the_table_and_on_the_page(code):
+    assert code in SEEN
+    assert re.search(rf"\b{code}\b", PAGE)
 
 
 @given(name=header_text)

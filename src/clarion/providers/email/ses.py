@@ -59,7 +59,7 @@ OUTCOMES: Final[dict[str, str]] = sigv4.CODES | {
 """What an error's code means; a word without a meaning of its own refuses for that reason."""
 
 RULES: Final[tuple[tuple[str, str, str], ...]] = (
-    ("Throttling|TooManyRequests|LimitExceeded", r"daily message quota exceeded", "quota"),
+    ("Throttled|Throttling|TooManyRequests|LimitExceeded", r"daily message quota exceeded", "quota"),
     ("Throttling|TooManyRequests|LimitExceeded", r"maximum sending rate exceeded", "later"),
     ("MessageRejected", r"not verified|sending (paused|suspended) for", "account"),
 )
