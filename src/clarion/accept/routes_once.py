@@ -15,7 +15,8 @@ async def answer_once(door: Door, call: Call, key: str | None, take: Callable[[R
     """Return what `take` answers, or what was answered before under the key. Without a key `take` simply runs."""
     if key is None:
         return await take(lambda _answer: [])
-    tenant, digest = call.caller.tenant, body_hash(call.raw)
+    # The path counts too: the same body can be meant for another template.
+    tenant, digest = call.caller.tenant, body_hash("\n".join(call.path.values()).encode() + call.raw)
     answer = door.once.begin(tenant, key, digest, door.clock.now_ms())
     if answer is not None:
         return Reply(raw=answer, status=202, headers=REPLAYED)

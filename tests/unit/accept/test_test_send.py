@@ -2,7 +2,7 @@
 
 import pytest
 
-from clarion.domain.errors import InvalidField, NotFound, QuotaExceeded
+from clarion.domain.errors import InvalidField, KeyReused, NotFound, QuotaExceeded
 from clarion.testing import Clarion
 
 ORDER = {
@@ -105,6 +105,14 @@ def test_a_test_is_sent_once_by_its_idempotency_key(clarion):
     first, second = (clarion.call("POST", "/v1/templates/order/test", body) for _ in range(2))
     assert first == second
     assert len(clarion.deliveries) == 1
+
+
+def test_the_key_of_one_template_s_test_is_not_taken_for_another_one(clarion):
+    clarion.put_template("other", ORDER)
+    body = {"channel": "sms", "address": "+4915112345678", "idempotency_key": "k"}
+    clarion.call("POST", "/v1/templates/order/test", body)
+    with pytest.raises(KeyReused):
+        clarion.call("POST", "/v1/templates/other/test", body)
 
 
 def test_a_test_counts_against_the_quota(clarion):
