@@ -48,7 +48,7 @@ class Contents:
         self._templates: dict[tuple[str, str], Template] = {}
         self._houses: dict[str, _House] = {}
         self._locales: dict[tuple[str, str], tuple[Template, dict[str, tuple[str, str]]]] = {}
-        self._compiled: dict[tuple[str, str, Channel, str], _Kept] = {}
+        self._compiled: dict[tuple[str, str, str, Channel, str], _Kept] = {}
 
     def refresh(self) -> None:
         """Forget which versions are current if any definition changed; called once a batch."""
@@ -129,7 +129,8 @@ class Contents:
 
     def _channel(self, tenant: str, template: Template, channel: Channel, locale: str, brand: Brand) -> Compiled:
         """Return a compiled channel. By content, not by version: a change of the layout keeps the version."""
-        place, source = (tenant, template.key, channel, locale), content_of(template, locale).get(channel)
+        place = (tenant, template.key, template.engine, channel, locale)
+        source = content_of(template, locale).get(channel)
         held = self._compiled.get(place)
         if held is not None and held.source is source and held.brand is brand:
             return held.compiled

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from clarion.backends.handlebars.engine import HandlebarsRenderer
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.content.compiled import render_job
 from clarion.content.render import Contents
@@ -74,6 +75,16 @@ def test_a_new_version_is_seen_after_a_refresh_and_never_in_half(shelf):
     shelf.moves += 1
     contents.refresh()
     assert said(contents, Channel.EMAIL) == {"subject": "v2", "text": "v2"}
+
+
+def test_the_same_words_in_another_engine_are_compiled_anew(shelf):
+    contents = Contents(shelf, {"liquid": LiquidRenderer(), "handlebars": HandlebarsRenderer()})
+    body = "{% if true %}{{ name }}{% endif %}"
+    for engine, text in (("handlebars", "{% if true %}Ada{% endif %}"), ("liquid", "Ada")):
+        shelf.templates["note"] = sms(body, engine=engine)
+        shelf.moves += 1
+        contents.refresh()
+        assert said(contents, name="Ada") == {"body": text}
 
 
 def test_a_brand_shows_in_text_and_html_and_a_change_shows_at_once(shelf):
