@@ -1,6 +1,7 @@
 """The ASGI application: routes by path, the API's own description, health and metrics."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache, partial
 
 from starlette.routing import Route as PathRoute
 from starlette.routing import Router
@@ -70,18 +71,21 @@ async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _description(routes: Sequence[Route]) -> list[Route]:
-    openapi = document(routes)
-    html = page(routes)
-
-    def fixed(raw: bytes, content_type: str) -> Callable[[Call], Awaitable[Reply]]:
-        async def handler(_call: Call) -> Reply:
-            return Reply(raw=raw, content_type=content_type)
-
-        return handler
-
+    openapi = _made_once(document, routes, "application/json")
+    html = _made_once(page, routes, "text/html; charset=utf-8")
     return [
-        Route("GET", "/openapi.json", fixed(openapi, "application/json"), PUBLIC, "This description", tag="about"),
-        Route(
-            "GET", "/docs", fixed(html, "text/html; charset=utf-8"), PUBLIC, "This description, to read", tag="about"
-        ),
+        Route("GET", "/openapi.json", openapi, PUBLIC, "This description", tag="about"),
+        Route("GET", "/docs", html, PUBLIC, "This description, to read", tag="about"),
     ]
+
+
+def _made_once(
+    make: Callable[[Sequence[Route]], bytes], routes: Sequence[Route], content_type: str
+) -> Callable[[Call], Awaitable[Reply]]:
+    # Made when it is first asked for: it takes as long as the rest of a start.
+    made = cache(partial(make, routes))
+
+    async def handler(_call: Call) -> Reply:
+        return Reply(raw=made(), content_type=content_type)
+
+    return handler

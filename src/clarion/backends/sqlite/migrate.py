@@ -5,6 +5,7 @@ transaction, so a crash leaves either the old schema or the new one.
 """
 
 import fcntl
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -36,9 +37,8 @@ def upgrade(data_dir: Path, name: str) -> Path:
     path = path_of(data_dir, name)
     with (data_dir / ".migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        config = _config(name)
-        if _current(path) != ScriptDirectory.from_config(config).get_current_head():
-            _run(path, config)
+        if _current(path) != _newest(name):
+            _run(path, _config(name))
     return path
 
 
@@ -54,6 +54,12 @@ def _config(name: str) -> Config:
     config.set_main_option("version_locations", _escaped(_ROOT / name))
     config.set_main_option("path_separator", "newline")  # paths may hold spaces and colons
     return config
+
+
+@cache
+def _newest(name: str) -> str | None:
+    """The last revision of a concern. It comes with the code, so it is looked up once."""
+    return ScriptDirectory.from_config(_config(name)).get_current_head()
 
 
 def _current(path: Path) -> str | None:
