@@ -1,6 +1,7 @@
 """Contents: finds the template of a delivery, chooses the locale, compiles what is new, renders."""
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from clarion.content.compiled import Compiled, compile_channel, content_of, locale_for
@@ -139,6 +140,7 @@ class Contents:
         else:
             compiled = compile_channel(template, locale, channel, brand, self._engines)
         if len(self._compiled) >= COMPILED_CHANNELS_MAX:
-            self._compiled.clear()
+            for oldest in list(islice(self._compiled, COMPILED_CHANNELS_MAX // 4)):
+                del self._compiled[oldest]
         self._compiled[place] = _Kept(source or {}, brand, compiled)
         return compiled
