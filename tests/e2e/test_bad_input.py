@@ -68,6 +68,7 @@ NOTIFICATIONS = {
     "recipient with both": ({"to": {"user_id": "ada", "phone": "+14155550101"}}, 422, "to", "invalid_field"),
     "unknown contact": ({"to": {"fax": "1"}}, 422, "to.fax", "invalid_field"),
     "1,001 recipients": ({"to": ["ada"] * 1001}, 422, "to", "invalid_field"),
+    "no such locale": ({"to": {"phone": "+14155550101", "locale": "xx-YY"}}, 422, "to.locale", "unknown_locale"),
     "bad phone": ({"to": {"phone": "12345"}}, 422, "to.phone", "invalid_field"),
     "impossible phone": ({"to": {"phone": "+1"}}, 422, "to.phone", "invalid_field"),
     "bad e-mail": ({"to": {"email": "ada@"}}, 422, "to.email", "invalid_field"),

@@ -13,6 +13,7 @@ from clarion.domain.content import Category
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import KEY_CHARS_MAX, ORDERING_KEY_CHARS_MAX, RECIPIENTS_MAX
 from clarion.domain.limits_deciding import CANCELLATION_KEY_CHARS_MAX
+from clarion.domain.locales import check_language
 from clarion.domain.segment import Segment
 from clarion.domain.workflow import Send, Workflow
 from clarion.journal.events import Audience, BroadcastJob, Recipient, Request
@@ -183,7 +184,7 @@ def _recipient(to: str | To, field: str) -> Recipient:
         if any(value is not None for value in given.values()):
             raise InvalidField("takes either a user_id or contacts", field=field)
         return Recipient(user_id=address.identifier(to.user_id, f"{field}.user_id"))
-    address.single_line(to.locale, f"{field}.locale", KEY_CHARS_MAX)
+    check_language(to.locale, f"{field}.locale")
     address.single_line(to.zone, f"{field}.zone", KEY_CHARS_MAX)
     return Recipient(contacts=check.contacts(given, field), locale=to.locale, zone=to.zone)
 

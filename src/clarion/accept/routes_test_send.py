@@ -106,7 +106,9 @@ def _text(value: Any, chars_max: int) -> str:
 def _named(error: InvalidField, body: SendTestIn) -> InvalidField:
     """Return an error about a notification with the field of the test that it is about."""
     field = error.field or ""
-    if field == "to" or field.startswith("to."):
+    if field == "to.locale":
+        field = "locale"
+    elif field == "to" or field.startswith("to."):
         field = "user" if body.user is not None else "address"
     elif field == "channels":
         field = "channel"

@@ -43,14 +43,29 @@ def canonical(tag: str, field: str) -> str:
     raise InvalidField(f"no such locale: {tag[:LOCALE_CHARS_MAX]}", field=field, code="unknown_locale")
 
 
+def check_language(tag: str, field: str) -> None:
+    """Raise `InvalidField` for the locale of a reader, if there is one, that is of no language there is. A region that no
+    template would be written for (`en-XX`) does no harm."""
+    if tag and (len(tag) > LOCALE_CHARS_MAX or known(tag) is None):
+        raise InvalidField(f"no such locale: {tag[:LOCALE_CHARS_MAX]}", field=field, code="unknown_locale")
+
+
 def best(wanted: str, available: Collection[str], *fallbacks: str) -> str | None:
     """Return the first of these that is available: the wanted locale, its parents, and then each fallback with its parents
     (`pt-BR -> pt -> tenant default`)."""
     for tag in (wanted, *fallbacks):
-        for candidate in chain(tag):
+        for candidate in _nearest(tag):
             if candidate in available:
                 return candidate
     return None
+
+
+@lru_cache(maxsize=LOCALES_KNOWN_MAX)
+def _nearest(tag: str) -> tuple[str, ...]:
+    """Return a tag, what it is called in full (`zh-Hant-TW` for `zh-TW`) with less and less of that, then less of itself."""
+    full = known(tag)
+    parents = () if full is None else chain(str(full))
+    return tuple(dict.fromkeys((tag.replace("_", "-"), *parents, *chain(tag))))
 
 
 def spoken(wanted: str, content: str) -> str:

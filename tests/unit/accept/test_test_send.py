@@ -92,6 +92,7 @@ def test_what_cannot_be_sent_is_refused_by_its_field(clarion):
     assert refused(clarion, channel="email", address="nobody") == "address"
     assert refused(clarion, channel="email", user="nobody") == "user"
     assert refused(clarion, channel="email", user="bo", locale="de") == "locale"
+    assert refused(clarion, channel="email", address="me@example.com", locale="xx-YY") == "locale"
     assert refused(clarion, channel="inapp", address="bo") == "user"
     assert refused(clarion, channel="webhook", address="https://example.com") == "channel"
     assert refused(clarion, channel="sms", address="+4915112345678", data={}) == "data.number"

@@ -3,7 +3,7 @@
 import pytest
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.locales import best, canonical, chain, is_right_to_left, spoken
+from clarion.domain.locales import best, canonical, chain, check_language, is_right_to_left, spoken
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,12 @@ from clarion.domain.locales import best, canonical, chain, is_right_to_left, spo
         ("pt-BR", {"es", "en"}, ("es-MX", "en"), "es"),
         ("", {"es", "en"}, ("", "en"), "en"),
         ("zh-Hant-TW", {"zh-Hant", "zh"}, (), "zh-Hant"),
+        ("zh-TW", {"zh-Hant-TW", "zh-Hant", "zh"}, (), "zh-Hant-TW"),
+        ("zh-HK", {"zh-Hant", "zh"}, (), "zh-Hant"),
+        ("zh-CN", {"zh-Hant", "zh"}, (), "zh"),
+        ("zh-TW", {"zh-TW", "zh-Hant"}, (), "zh-TW"),
+        ("DE_at", {"de-AT", "de"}, (), "de-AT"),
+        ("EN-XX", {"en"}, (), "en"),
         ("fr", {"en"}, (), None),
     ],
 )
@@ -46,6 +52,15 @@ def test_what_is_no_locale_is_refused_by_name(tag):
 )
 def test_numbers_are_written_in_the_language_of_the_text(wanted, content, written):
     assert spoken(wanted, content) == written
+
+
+def test_a_reader_s_locale_is_of_a_language_there_is():
+    for tag in ("", "de", "DE_at", "en-XX", "zh-Hant"):
+        check_language(tag, "to.locale")
+    for tag in ("xx", "../../etc/passwd", "en\n", "-", "e" * 100):
+        with pytest.raises(InvalidField) as refused:
+            check_language(tag, "to.locale")
+        assert (refused.value.field, refused.value.code) == ("to.locale", "unknown_locale")
 
 
 def test_right_to_left():
