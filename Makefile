@@ -31,8 +31,8 @@ test: test-fast test-slow test-e2e  ## Run every test (ARGS= goes to pytest)
 test-fast: $(STAMP)  ## Run the tests that take no time and start no processes
 	$(BIN)/pytest -n 2 -m "not e2e and not slow" $(ARGS)
 
-test-slow: $(STAMP)  ## Run the long searches: crashes, every zone, random histories
-	$(BIN)/pytest -n 2 -m "slow and not e2e" $(ARGS)
+test-slow: $(STAMP)  ## Run the long searches: crashes, attacks, every zone, each law with many more examples
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e" $(ARGS)
 
 # One at a time: these start real processes and measure time, so they get the machine to themselves.
 test-e2e: $(STAMP)  ## Run the end-to-end tests

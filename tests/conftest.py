@@ -1,5 +1,6 @@
 """Suite-wide rules: what a test may touch follows from the folder that it lives in."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import settings
 LOOPBACK = ["127.0.0.1", "::1"]
 FOLDERS_WITH_LOOPBACK = {"e2e", "providers"}
 
-# A busy machine is no reason to fail a property; the blob lets anyone replay what was found.
-settings.register_profile("clarion", deadline=None, print_blob=True)
-settings.load_profile("clarion")
+# A busy machine is no reason to fail a property; the blob lets anyone replay what was found. How far a law is tried is
+# the profile's to say: `quick` on every change, `thorough` by `make test-slow`.
+settings.register_profile("quick", deadline=None, print_blob=True, max_examples=50)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=300)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def folder_of(path: Path, tests: Path) -> str:

@@ -41,7 +41,7 @@ HANDLEBARS = BuildJob("note", Source({Channel.SMS: {"body": "{{#each lines}}{{na
 DATA = {"number": 17, "lines": [{"name": "<Ä>", "price": 3.5}]}
 
 
-@pytest.fixture(params=["direct", "confined"])
+@pytest.fixture(params=["direct", pytest.param("confined", marks=pytest.mark.slow)])
 async def drafting(request):
     direct = request.param == "direct"
     made = DirectDrafting(template_engines()) if direct else ConfinedDrafting(confined.command(os.environ), Lines())

@@ -12,6 +12,7 @@ VERSION_AT = 2
 HEADER_BYTES = 12
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_kind_comes_back_as_it_was(kind):
     @given(events_of(kind), st.integers(0, 1 << 32 - 1))

@@ -101,7 +101,6 @@ def offset(zone, at_ms):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
 @given(crons(), instants())
 def test_cron_occurs_when_a_walker_who_watches_the_clock_says(cron, instant):
     (text, matches), (zone, after_ms) = cron, instant
@@ -111,7 +110,6 @@ def test_cron_occurs_when_a_walker_who_watches_the_clock_says(cron, instant):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
 @given(st.sets(st.integers(0, 23), min_size=1), st.sets(st.integers(0, 59), min_size=1, max_size=10), instants())
 def test_an_rrule_goes_by_the_same_clock(hours, minutes, instant):
     zone, after_ms = instant
@@ -122,7 +120,6 @@ def test_an_rrule_goes_by_the_same_clock(hours, minutes, instant):
     assert list(occurrences(one, after_ms, until_ms)) == list(wanted)
 
 
-@settings(max_examples=200, deadline=None)
 @given(crons(), instants())
 def test_occurrences_grow_and_none_lies_between_two(cron, instant):
     (text, _), (zone, after_ms) = cron, instant
@@ -134,7 +131,6 @@ def test_occurrences_grow_and_none_lies_between_two(cron, instant):
         assert next_after(one, (after_ms + first_ms) // 2) == first_ms
 
 
-@settings(max_examples=100, deadline=None)
 @given(crons(), instants())
 def test_with_recipient_time_it_begins_where_the_day_does(cron, instant):
     (text, matches), (_, after_ms) = cron, instant

@@ -4,7 +4,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.domain.limits_deciding import DIGEST_BYTES_MAX
@@ -153,7 +153,6 @@ def test_a_digest_closes_no_earlier_for_more_and_is_full_of_bytes_in_time(window
         digest = more
 
 
-@settings(max_examples=300)
 @given(
     st.sampled_from(ZONES), st.integers(START_MS, START_MS + 10 * 365 * 24 * HOUR_MS), st.integers(0, 23),
     st.sampled_from([0, 1, 30, 59]), st.sets(st.integers(1, 7)),

@@ -15,6 +15,8 @@ from clarion.domain.limits_content import (
     DRAFT_RENDER_CPU_MS_MAX,
 )
 
+pytestmark = pytest.mark.slow
+
 PATH = "/v1/templates/draft/preview"
 DATA = {"big": "x" * 200_000, "numbers": list(range(5_000)), "text": "<b>"}
 ATTACKS = {
@@ -59,7 +61,6 @@ async def good(house, key="acme"):
     assert answer.json["channels"]["email"]["parts"]["html"] == "&lt;b&gt;"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "name"), CASES)
 async def test_an_attack_fails_alone_and_in_time(ready, engine, name):
     started = time.monotonic()
@@ -77,7 +78,6 @@ async def test_an_attack_fails_alone_and_in_time(ready, engine, name):
     await good(ready)
 
 
-@pytest.mark.slow
 async def test_a_tenants_attacks_leave_room_for_others(ready):
     attack = {"source": source(ATTACKS["liquid"]["many statements in a loop"]), "data": DATA}
     taken = CONFINED_CHILDREN_MAX + CONFINED_WAITING_PER_TENANT_MAX

@@ -25,7 +25,7 @@ def markup(source, text):
     return Counter(character for character in html if character in "<>\"'")
 
 
-@settings(max_examples=600)
+@settings(max_examples=2 * settings().max_examples)
 @given(SOURCES)
 @example("{{ x | escape | replace: '&lt;', '<' }}")
 @example("{{ x | escape | replace_first: '&lt;', '<' }}")

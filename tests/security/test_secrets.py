@@ -139,6 +139,7 @@ def test_keys_of_different_purposes_differ():
     assert len({vault.derive(purpose) for purpose in purposes}) == len(purposes)
 
 
+@pytest.mark.slow
 def test_a_fresh_installation_is_its_owners_alone(tmp_path):
     """Made by the command line, under whatever umask it is started with."""
     data_dir = tmp_path / "data"

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.deliver.rules.retry import Policy, after
@@ -60,11 +60,11 @@ def parts_for(channel):
     return st.fixed_dictionaries({}, optional=kinds)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize(("channel", "name"), VENDORS, ids=lambda value: str(value))
 def test_a_message_is_built_or_refused(channel, name):
     vendor = VENDORS[channel, name]
 
-    @settings(max_examples=150)
     @given(parts_for(channel), st.text(max_size=40), st.dictionaries(st.just("list_unsubscribe"), TEXT))
     def check(parts, address, metadata):
         try:
@@ -118,12 +118,12 @@ def holds(outcome) -> None:
 REMOTE = [place for place, vendor in VENDORS.items() if vendor.TRAITS.transport != "local"]
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize(("channel", "name"), REMOTE, ids=lambda value: str(value))
 def test_any_answer_is_an_outcome(channel, name):
     vendor = VENDORS[channel, name]
     transport = vendor.TRAITS.transport
 
-    @settings(max_examples=200)
     @given(ANSWERS if transport == "http" else REPLIES)
     def check(response):
         holds(vendor.read(response, message(channel, {}), account(name, channel), now_ms=NOW_MS))
@@ -131,7 +131,6 @@ def test_any_answer_is_an_outcome(channel, name):
     check()
 
 
-@settings(max_examples=200)
 @given(ANSWERS)
 def test_any_answer_of_a_token_endpoint_is_a_token_or_an_outcome(response):
     fcm = VENDORS[Channel.PUSH, "fcm"]
@@ -146,7 +145,6 @@ SCRIPTED = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
 @given(
     st.lists(STEP | SCRIPTED, max_size=3),
     st.dictionaries(

@@ -27,6 +27,8 @@ from clarion.domain.template import Source
 from clarion.ports.drafting import BuildJob, RenderJob
 from clarion.testing.lines import Lines
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = Path(__file__).with_name("hostile.py")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.app.engines import template_engines
@@ -61,7 +61,6 @@ def markup(draw, depth=3):
     return shape % inner
 
 
-@settings(max_examples=150, deadline=None)
 @given(body=markup())
 def test_all_tags_come_through_in_order(body):
     assert texts(inlined(body)) == texts(body)
@@ -78,7 +77,6 @@ HANDLEBARS = (
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(body=markup())
 def test_all_tags_of_handlebars_come_through_in_order(body):
     for pattern, replacement in HANDLEBARS:
@@ -86,7 +84,6 @@ def test_all_tags_of_handlebars_come_through_in_order(body):
     assert "{%" not in body and texts(inlined(body, "handlebars"), "handlebars") == texts(body, "handlebars")
 
 
-@settings(max_examples=60, deadline=None)
 @given(body=markup())
 def test_all_tags_come_through_mjml(body):
     source = f"<mj-section><mj-column><mj-text>{body.replace('<br>', '<br />')}</mj-text></mj-column></mj-section>"
@@ -94,7 +91,6 @@ def test_all_tags_come_through_mjml(body):
     assert texts(finished(mjml_to_html(source, "liquid", "en"), "liquid", Setting("en"))) == texts(source)
 
 
-@settings(max_examples=100, deadline=None)
 @given(body=markup(), v=st.integers(0, 3), xs=st.lists(st.integers(0, 2), max_size=3))
 def test_what_is_rendered_has_the_same_text(body, v, xs):
     def words(html):

@@ -9,7 +9,7 @@ from babel import Locale
 from babel.dates import format_date, format_datetime, format_timedelta, get_time_format
 from babel.lists import format_list
 from babel.numbers import format_currency, format_decimal, format_percent
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clarion.content import wording
@@ -73,7 +73,6 @@ def test_money_numbers_and_percentages_are_those_of_the_cldr(value, currency, lo
     assert wording.plural(value, locale) == known.plural_form(exact)
 
 
-@settings(max_examples=300)
 @example(value=2_204_150_400, style="long", locale="en", zone="America/New_York")
 @given(value=moments, style=st.sampled_from(STYLES), locale=locales, zone=zones)
 def test_dates_and_times_are_those_of_the_cldr(value, style, locale, zone):

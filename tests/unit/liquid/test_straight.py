@@ -1,7 +1,7 @@
 """Texts put together without python-liquid are what python-liquid would have made of them, errors included."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.app.templates.definitions import partials_of
@@ -64,7 +64,6 @@ def said(render: Render, context: dict[str, object]) -> str:
         return f"error: {error}"
 
 
-@settings(max_examples=200)
 @given(sources, data)
 def test_both_ways_say_the_same(source, given_data):
     context = {**given_data, "data": given_data, "user": {}, **SPEECH}

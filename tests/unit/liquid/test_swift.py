@@ -1,7 +1,7 @@
 """The faster nodes and python-liquid's own give the same text and the same errors."""
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from liquid.exceptions import LiquidError, LiquidInterrupt
 
@@ -47,7 +47,6 @@ def outcome(template):
 
 
 @pytest.mark.parametrize("html", [False, True])
-@settings(max_examples=300)
 @given(SOURCES | st.lists(LOOKS, min_size=1, max_size=4).map("".join))
 @example("{{ missing.deeply | upcase }}")
 @example("{{ n | round: 'x' }}{{ n | slice: 1.5 }}")

@@ -6,7 +6,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.domain.quiet import QuietHours, QuietWindow
@@ -95,7 +95,6 @@ def moments(draw):
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
 @given(hours, moments())
 def test_the_release_is_the_first_allowed_minute(quiet, moment):
     zone, now_ms = moment
@@ -105,14 +104,12 @@ def test_the_release_is_the_first_allowed_minute(quiet, moment):
         assert quiet_until(quiet, zone, "push", until_ms).until_ms is None
 
 
-@settings(max_examples=300, deadline=None)
 @given(hours, moments(), st.integers(0, 3 * DAY_MS))
 def test_later_is_never_released_earlier(quiet, moment, more_ms):
     zone, now_ms = moment
     assert now_ms <= release(quiet, zone, now_ms) <= release(quiet, zone, now_ms + more_ms)
 
 
-@settings(max_examples=300, deadline=None)
 @given(hours, moments(), st.floats(0, 1, exclude_max=True))
 def test_an_answer_is_as_good_as_long_as_it_says(quiet, moment, share):
     zone, now_ms = moment

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.backends.memory.journal import MemoryJournal
@@ -95,7 +95,6 @@ def lived(workflow: Workflow, happenings: list[tuple[str, Any]], seed: int, expi
     return life
 
 
-@settings(max_examples=150)
 @given(workflows(5), st.lists(HAPPENINGS, max_size=25), st.integers(0, 99), st.booleans())
 def test_every_instance_ends_once_and_every_event_is_in_one_digest(workflow, happenings, seed, expires):
     life = lived(workflow, happenings, seed, expires)
@@ -115,7 +114,6 @@ WINDOWS = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=150)
 @given(
     WINDOWS, st.sampled_from([None, "data.n % 2"]), st.lists(HAPPENINGS, max_size=40), st.integers(0, 99), st.booleans()
 )
