@@ -6,7 +6,9 @@ import pytest
 
 from clarion.app import cli
 from clarion.app.commands import options, providers, running, sending, users
+from clarion.app.commands.remote import Remote
 from clarion.app.config import load
+from clarion.app.templates import disk
 from clarion.domain.errors import OperatorError
 
 
@@ -90,3 +92,30 @@ def test_prepare_makes_keys_that_only_their_owner_reads(tmp_path):
         path = tmp_path / "data" / name
         assert path.read_bytes() == content
         assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "why"),
+    [
+        ("nonsense", "k", "nonsense/v1/brand is not a URL that can be called"),
+        ("ftp://127.0.0.1", "k", "is not a URL that can be called"),
+        ("http://127.0.0.1:1", "a\nb", "holds characters that no key has"),
+        ("http://127.0.0.1:1", "schlüssel", "holds characters that no key has"),
+    ],
+)
+def test_a_wrong_address_or_key_is_one_sentence(url, key, why):
+    with pytest.raises(OperatorError, match=why):
+        Remote(url, key).get("/v1/brand")
+
+
+def test_a_folder_that_cannot_be_made_and_one_that_says_nothing_are_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OperatorError, match=r"Cannot make the folder .*file"):
+            disk.made(place)
+    folder = disk.made(tmp_path / "new" / "folder")
+    (folder / "README.md").write_text("ours\n")
+    with pytest.raises(OperatorError, match=r"There are no templates, layouts, partials or brand in .*folder"):
+        disk.reading_of(folder)
+    (folder / "categories.toml").write_text("[news]\n")
+    assert disk.reading_of(folder).problems == []

@@ -80,8 +80,13 @@ class Remote:
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
         """Return the body of the answer."""
-        request = self._client.request(method, self.url + path).headers(dict(headers or {}))
+        try:
+            request = self._client.request(method, self.url + path).headers(dict(headers or {}))
+        except ValueError as error:
+            raise OperatorError(f"{self.url}{path} is not a URL that can be called.") from error
         if self.key:
+            if not (self.key.isascii() and self.key.isprintable()):
+                raise OperatorError("The API key holds characters that no key has.")
             request = request.bearer_auth(self.key)
         if body is not None:
             request = request.body_bytes(body).header("content-type", content_type)
@@ -96,9 +101,11 @@ class Remote:
             raise _refused(method, path, response.status, content)
         return content
 
-    @staticmethod
-    def _json(content: bytes) -> Any:
-        return msgspec.json.decode(content) if content else None
+    def _json(self, content: bytes) -> Any:
+        try:
+            return msgspec.json.decode(content) if content else None
+        except msgspec.DecodeError as error:
+            raise OperatorError(f"What answers at {self.url} is not Clarion.") from error
 
 
 class _Problem(msgspec.Struct):

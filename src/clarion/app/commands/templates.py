@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from clarion.app.commands.options import Key, Url, remote
 from clarion.app.templates.bringing import Bringing
 from clarion.app.templates.definitions import BRAND, Definitions, all_of, belongs, differences, files_of, needed, title
-from clarion.app.templates.disk import files_in, reading_of, shipped, store
+from clarion.app.templates.disk import files_in, made, reading_of, shipped, store
 from clarion.app.templates.tenant import Tenant
 from clarion.content.files.reading import Reading
 from clarion.domain.errors import OperatorError
@@ -70,8 +70,7 @@ def pull(
     """Write the tenant's templates, layouts, partials and brand into a folder. Files that say the same stay as they are."""
     tenant = Tenant(remote(url, key))
     have = tenant.definitions(drafts=drafts)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = files_in(folder)
+    files = files_in(made(folder))
     local = _compared(Reading(files))
     have = _with_own_brand(have, local)
     changed = [name for name in have if local.get(name) != have[name]]

@@ -30,9 +30,22 @@ def files_in(folder: Path) -> Files:
     return files
 
 
+def made(folder: Path) -> Path:
+    """Return a folder, made if it is not there. Raises `OperatorError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(f"Cannot make the folder {folder}: {error.strerror}.") from error
+    return folder
+
+
 def reading_of(folder: Path) -> Reading:
-    """Return what a folder says and what is wrong with it."""
-    return Reading(files_in(folder))
+    """Return what a folder says and what is wrong with it. Raises `OperatorError`, also when it says nothing: then another
+    folder was meant, and a push that prunes would remove everything."""
+    reading = Reading(files_in(folder))
+    if not (reading.places or reading.problems):
+        raise OperatorError(f"There are no templates, layouts, partials or brand in {folder}.")
+    return reading
 
 
 def shipped() -> Reading:
