@@ -268,3 +268,14 @@ async def test_large_templates_make_short_pages(templates, monkeypatch):
     monkeypatch.setattr(control_templates, "TEMPLATES_PAGE_BYTES_MAX", 1)
     assert [one.key for one in await templates.page(T, "b", 9)] == ["c"]
     assert await templates.page(T, "c", 9) == []
+
+
+async def test_a_definition_and_what_becomes_of_it_are_stored_together_or_not_at_all(house, templates, monkeypatch):
+    await save(templates, "one", publish=True)
+    record = await templates.share(T, "layout", "plain", b'{"html":"1"}', {("hello", 1): built("with 1")})
+    assert (record.version, sent(house)) == (1, (1, "with 1"))
+    monkeypatch.setattr("clarion.backends.sqlite.control_definitions.DEFINITIONS_PER_KIND_MAX", 1)
+    with pytest.raises(Conflict):
+        await templates.share(T, "layout", "other", b'{"html":"2"}', {("hello", 1): built("with 2")})
+    assert await house.control.definitions.get(T, "layout", "other") is None
+    assert sent(house) == (1, "with 1")

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from clarion.domain.content import Category, Template
 from clarion.domain.template import Source, TemplateVersion, VersionNote
+from clarion.ports.control_definitions import DefinitionRecord
 
 
 class Categories(Protocol):
@@ -57,6 +58,13 @@ class Templates(Protocol):
 
     async def rebuild(self, tenant: str, built: Mapping[tuple[str, int], Template]) -> None:
         """Replace what was built of these (key, version) that are still current, all at once."""
+        ...
+
+    async def share(
+        self, tenant: str, kind: str, key: str, body: bytes, built: Mapping[tuple[str, int], Template]
+    ) -> DefinitionRecord:
+        """Store a definition that templates share as its next version, and what they become with it as `rebuild` does: all
+        of it or nothing. Raises `Conflict` as `Definitions.put` does."""
         ...
 
     async def get(self, tenant: str, key: str) -> Template | None:

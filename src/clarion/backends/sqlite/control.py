@@ -37,9 +37,9 @@ class SqliteControl:
         self.consents = SqliteConsents(self._runner)
         self.topics = SqliteTopics(self._runner, clock)
         self.categories = SqliteCategories(self._runner)
-        self.templates = SqliteTemplates(self._runner, clock)
-        self.providers = SqliteProviders(self._runner, clock, vault)
         self.definitions = SqliteDefinitions(self._runner, clock)
+        self.templates = SqliteTemplates(self._runner, clock, self.definitions)
+        self.providers = SqliteProviders(self._runner, clock, vault)
         self.audiences = SqliteAudiences(data_dir, clock)
         self.suppressions = SqliteSuppressions(self._runner)
 

@@ -28,7 +28,7 @@ class SqliteDefinitions:
     async def put(self, tenant: str, kind: str, key: str, body: bytes) -> DefinitionRecord:
         """Store a body as the next version and return it; the same body again is the version it already is. Raises
         `Conflict` over `DEFINITIONS_PER_KIND_MAX` keys."""
-        return await self._runner.run(lambda tx: self._put(tx, tenant, kind, key, body))
+        return await self._runner.run(lambda tx: self.put_within(tx, tenant, kind, key, body))
 
     async def get(self, tenant: str, kind: str, key: str, version: int | None = None) -> DefinitionRecord | None:
         """Return the newest version unless the definition was removed, or the version asked for even then."""
@@ -48,7 +48,8 @@ class SqliteDefinitions:
         write = update(DEFINITIONS).where(_definition(tenant, kind, key), _CURRENT).values(removed=1)
         return await self._runner.run(lambda tx: tx.define(write)) > 0
 
-    def _put(self, tx: Transaction, tenant: str, kind: str, key: str, body: bytes) -> DefinitionRecord:
+    def put_within(self, tx: Transaction, tenant: str, kind: str, key: str, body: bytes) -> DefinitionRecord:
+        """Do what `put` does, as part of a transaction."""
         mine = _definition(tenant, kind, key)
         current = tx.row(select(*_COLUMNS).where(mine, _CURRENT))
         if current and _record(current).body == body:

@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from clarion.backends.sqlite.control_definitions import SqliteDefinitions
 from clarion.backends.sqlite.control_run import Row, Runner, Transaction
 from clarion.backends.sqlite.control_tables import CATEGORIES, TEMPLATE_VERSIONS, TEMPLATES
 from clarion.domain import template_name
@@ -21,6 +22,7 @@ from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.limits_content import TEMPLATE_VERSIONS_MAX, TEMPLATES_PAGE_BYTES_MAX, TEMPLATES_PER_TENANT_MAX
 from clarion.domain.template import Source, TemplateVersion, Translation, VersionNote
 from clarion.ports.clock import Clock
+from clarion.ports.control_definitions import DefinitionRecord
 
 _V: Final = TEMPLATE_VERSIONS.c
 _SAME: Final = and_(_V.tenant == TEMPLATES.c.tenant, _V.key == TEMPLATES.c.key)
@@ -43,9 +45,10 @@ def read_built(text: str) -> Template:
 class SqliteTemplates:
     """Implements `Templates` of `ports/control_content.py`."""
 
-    def __init__(self, runner: Runner, clock: Clock) -> None:
+    def __init__(self, runner: Runner, clock: Clock, definitions: SqliteDefinitions) -> None:
         self._runner = runner
         self._clock = clock
+        self._definitions = definitions
 
     async def put(self, tenant: str, template: Template) -> Template:
         """Store a template built elsewhere as the next version, published, and return it with that version."""
@@ -82,11 +85,19 @@ class SqliteTemplates:
     async def rebuild(self, tenant: str, built: Mapping[tuple[str, int], Template]) -> None:
         """Replace what was built of these (key, version) that are still current, all at once."""
 
-        def work(tx: Transaction) -> None:
-            for (key, version), template in built.items():
-                _Writing(tx, tenant, key).rebuild(version, template)
+        await self._runner.run(lambda tx: self._rebuild(tx, tenant, built))
 
-        await self._runner.run(work)
+    async def share(
+        self, tenant: str, kind: str, key: str, body: bytes, built: Mapping[tuple[str, int], Template]
+    ) -> DefinitionRecord:
+        """Store a definition that templates share, and what they become with it: all of it or nothing."""
+
+        def work(tx: Transaction) -> DefinitionRecord:
+            record = self._definitions.put_within(tx, tenant, kind, key, body)
+            self._rebuild(tx, tenant, built)
+            return record
+
+        return await self._runner.run(work)
 
     async def get(self, tenant: str, key: str) -> Template | None:
         """Return the current version as it is sent, of `key@3` that one."""
@@ -129,6 +140,10 @@ class SqliteTemplates:
     async def remove(self, tenant: str, key: str) -> bool:
         """Remove a template with all its versions; return whether there was one."""
         return await self._runner.run(lambda tx: _Writing(tx, tenant, key).remove())
+
+    def _rebuild(self, tx: Transaction, tenant: str, built: Mapping[tuple[str, int], Template]) -> None:
+        for (key, version), template in built.items():
+            _Writing(tx, tenant, key).rebuild(version, template)
 
     def _put(self, writing: "_Writing", template: Template) -> Template:
         translations = {tag: Translation(channels=parts) for tag, parts in template.locales.items()}

@@ -43,8 +43,7 @@ class Rebuilding:
         """Store a definition and what current templates become with it. Raises `InvalidField` naming a template that could
         not be built; then nothing is stored."""
         built = await self._built(tenant, key, body, ())
-        record = await self._definitions.put(tenant, self._kind, key, body)
-        await self._templates.rebuild(tenant, built)
+        record = await self._templates.share(tenant, self._kind, key, body, built)
         # Whatever was published in the meantime was built with the definition as it was before.
         late = await self._built(tenant, key, body, built)
         if late:
