@@ -10,6 +10,8 @@ from clarion.domain.channel import Channel
 from clarion.domain.template import Sample
 from tests.catalogue.shelf import KEYS, LOCALES, built, reading, tried
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = '<img src=x onerror="a()">\'&{{ 7 | times: 7 }}{% t x %}'
 
 

@@ -162,5 +162,5 @@ class Lives(RuleBasedStateMachine):
         shutil.rmtree(self.data_dir)
 
 
-Lives.TestCase.settings = settings(max_examples=25, stateful_step_count=25)
+Lives.TestCase.settings = settings(max_examples=settings().max_examples // 5, stateful_step_count=25)
 test_the_store_does_what_the_model_does = Lives.TestCase

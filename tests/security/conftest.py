@@ -13,7 +13,7 @@ def furnished(tmp_path_factory):
     """A data directory to copy, and the keys of its tenants."""
 
     async def furnish():
-        opened = House(tmp_path_factory.mktemp("house"))
+        opened = House(tmp_path_factory.mktemp("house"), confined=False)
         await opened.furnish()
         await opened.close()
         return opened

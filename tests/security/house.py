@@ -36,10 +36,11 @@ class Answer(NamedTuple):
 class House:
     """An installation's API in this process, with two tenants that have the same things."""
 
-    def __init__(self, data_dir) -> None:
+    def __init__(self, data_dir, *, confined=True) -> None:
         upgrade_all(data_dir)
         clock = SystemClock()
-        settings = config.load(None, {"CLARION_DATA_DIR": str(data_dir), "CLARION_API_LINGER_MS": "0"})
+        environment = {"CLARION_DATA_DIR": str(data_dir), "CLARION_API_LINGER_MS": "0"}
+        settings = config.load(None, {**environment, "CLARION_CONTENT_CONFINED": str(confined).lower()})
         self.parts = Shared(
             settings,
             clock,

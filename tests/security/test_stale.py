@@ -2,12 +2,15 @@
 
 import time
 
+import pytest
+
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.content.render import Contents
 from clarion.domain.channel import Channel
 from clarion.domain.limits import REVISION_CHECK_MS
 
 
+@pytest.mark.slow
 async def test_a_template_removed_and_made_anew_is_the_new_one(house):
     directory = house.parts.directory
     contents = Contents(directory, {"liquid": LiquidRenderer()})

@@ -76,6 +76,7 @@ def test_what_would_not_do_is_told_by_file_and_line(path, text, problem):
     assert any(problem in one for one in found), found
 
 
+@pytest.mark.slow
 def test_the_catalogue_has_no_problems():
     checking = Checking(shipped(), template_engines())
     assert [str(problem) for problem in checking.problems()] == []

@@ -68,6 +68,7 @@ def test_a_replaced_tag_takes_the_white_space_it_asks_for(engine, source, expect
     assert put_in(source, engine, lambda tag: "-") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["liquid", "handlebars"])
 @pytest.mark.parametrize("piece", ["{{", "{%", "{% raw %}", "{{!--", "{{{", "{{{{a}}}}", '{{"', "{"])
 def test_what_is_never_closed_is_looked_for_once(engine, piece):

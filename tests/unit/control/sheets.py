@@ -1,5 +1,7 @@
 """Made-up templates with messages."""
 
+from functools import cache
+
 from hypothesis import strategies as st
 
 from clarion.control.templates.translations import sheet_of
@@ -14,6 +16,7 @@ TAGS = {
 }
 
 
+@cache
 def texts(engine, chars):
     pieces = st.one_of(
         st.text(chars, max_size=12),
@@ -23,7 +26,9 @@ def texts(engine, chars):
     return st.lists(pieces, max_size=6).map("".join)
 
 
-def messages(text):
+@cache
+def messages(engine, chars):
+    text = texts(engine, chars)
     plural = st.dictionaries(st.sampled_from(["zero", "one", "two", "few", "many"]), text, max_size=3)
     chosen = st.dictionaries(st.sampled_from(["female", "male", "x_1"]), text, min_size=1, max_size=2)
     forms = st.tuples(st.one_of(plural, chosen), text).map(lambda pair: {**pair[0], "other": pair[1]})
@@ -34,18 +39,17 @@ def messages(text):
 def sources(draw, chars):
     """A template in English with messages in another locale, alike ones and others; and that locale."""
     engine, locale = draw(st.sampled_from(sorted(TAGS))), draw(LOCALES)
-    text = texts(engine, chars)
-    own = draw(messages(text))
-    other = draw(messages(text)) | {
-        key: draw(messages(text).flatmap(_any)) or "x" for key in own if draw(st.booleans())
-    }
+    made = messages(engine, chars)
+    own = draw(made)
+    other = draw(made) | {key: draw(anything(engine, chars)) or "x" for key in own if draw(st.booleans())}
     locales = {"en": Translation(own), locale: Translation(other)}
     about = draw(st.text(chars, max_size=20))
     return Source(channels={}, description=about, engine=engine, locales=locales), locale
 
 
-def _any(found):
-    return st.sampled_from([*found.values(), ""])
+@cache
+def anything(engine, chars):
+    return messages(engine, chars).flatmap(lambda found: st.sampled_from([*found.values(), ""]))
 
 
 def sheet(source, locale):

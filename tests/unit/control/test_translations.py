@@ -102,6 +102,7 @@ def test_po_is_read_by_others_as_we_mean_it(made):
     assert others.metadata["Language"].replace("_", "-") == locale
 
 
+@pytest.mark.slow
 def test_plural_forms_of_po_say_what_the_cldr_says():
     for tag in localedata.locale_identifiers():
         locale = tag.replace("_", "-")

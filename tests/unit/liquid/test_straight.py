@@ -103,6 +103,7 @@ def test_other_shapes_are_left_alone(source):
     assert compile_straight(source, lambda _context: "") is None
 
 
+@pytest.mark.slow
 def test_the_whole_catalogue_says_the_same_either_way():
     folder, straightened = shipped().folder, 0
     for key, source in folder.templates.items():
