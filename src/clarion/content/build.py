@@ -16,6 +16,7 @@ from clarion.content.partials import Partials
 from clarion.content.reads import Reads
 from clarion.content.syntax import check, check_partials, check_source, check_translations, problem
 from clarion.content.tags import put_in
+from clarion.content.trees import structured
 from clarion.domain.address import single_line
 from clarion.domain.channel import Channel
 from clarion.domain.content import PARTS, Part, Template
@@ -104,8 +105,9 @@ class _Builder:
             if channel is Channel.EMAIL and name in _BODIES:
                 for other in _BODIES:
                     content.setdefault(channel, {}).pop(other, None)
-            html = PARTS[channel].get(name, _PLAIN).html
-            content.setdefault(channel, {})[name] = self._put(part, messages, field, html=html)
+            declared = PARTS[channel].get(name, _PLAIN)
+            shaped = structured(part, field) if declared.kind == "tree" else part
+            content.setdefault(channel, {})[name] = self._put(shaped, messages, field, html=declared.html)
             fields[channel, name] = field
         if source.text is not None:
             text = self._put(source.text, messages, "text")

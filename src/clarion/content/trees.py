@@ -3,6 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
+from clarion.domain.depth import too_deep
+from clarion.domain.json_numbers import numbers
+from clarion.domain.limits_content import TREE_DEPTH_MAX
 from clarion.ports.renderer import Render
 
 
@@ -17,6 +22,19 @@ def compile_tree(source: Any, compile_text: Callable[[str], Render]) -> Render:
         items = [compile_tree(value, compile_text) for value in source]
         return lambda context: [render(context) for render in items]
     return lambda _context: source
+
+
+def structured(source: Any, field: str) -> Any:
+    """Return a part that is JSON text as the map or list that it is, so that data can only fill its texts and never add to
+    its shape; any other part, also JSON with tags between its values, as it is. Raises `InvalidField`."""
+    if not isinstance(source, str) or too_deep(raw := source.encode(), TREE_DEPTH_MAX):
+        return source
+    try:
+        tree = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return source
+    numbers(tree, field)
+    return tree if isinstance(tree, dict | list) else source
 
 
 def texts(source: Any) -> Iterator[str]:

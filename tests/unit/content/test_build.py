@@ -5,10 +5,11 @@ import pytest
 
 from clarion.app.engines import template_engines
 from clarion.content.build import build
+from clarion.content.compiled import compile_channel
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import TEMPLATE_BYTES_MAX
-from clarion.domain.template import Layout, Partial, Source, Translation
+from clarion.domain.template import Brand, Layout, Partial, Source, Translation
 from clarion.ports.drafting import BuildJob
 
 ENGINES = template_engines()
@@ -45,6 +46,20 @@ def test_a_plain_template_is_what_it_was():
         and not template.derived
         and not template.locales
     )
+
+
+def test_data_cannot_add_to_the_shape_of_what_is_written_as_json_text():
+    blocks = '[{"type": "section", "text": "{% t hi %}"}]'
+    template = made({"channels": {"chat": {"blocks": blocks}}, "locales": {"en": {"messages": {"hi": '"{{ name }}"'}}}})
+    assert template.parts[Channel.CHAT]["blocks"] == [{"type": "section", "text": '"{{ name }}"'}]
+    compiled = compile_channel(template, "en", Channel.CHAT, Brand(), ENGINES)
+    name = '"}, {"type": "divider"}, {"text": "'
+    assert compiled.render({"name": name}, {}, "en", "UTC", 0)["blocks"] == [{"type": "section", "text": f'"{name}"'}]
+
+
+@pytest.mark.parametrize("text", ["{{ blocks }}", "7", '"text"', "[{% if a %}1{% endif %}]", "[" * 40 + "]" * 40])
+def test_other_text_stays_text(text):
+    assert made({"channels": {"chat": {"blocks": text}}}).parts[Channel.CHAT]["blocks"] == text
 
 
 def test_every_locale_is_whole():
