@@ -20,7 +20,6 @@ from clarion.domain.outcome import (
     Outcome,
     Refused,
     Throttled,
-    Transient,
 )
 from clarion.ports.vendor import Field, Traits
 from clarion.providers import sigv4
@@ -86,6 +85,7 @@ OUTCOMES: Final[dict[str, str]] = sigv4.CODES | {
     "NotFound": "account",
     "InternalError": "unsure",
     "InternalFailure": "unsure",
+    "ServiceUnavailable": "unsure",
 }
 """What an error's code means; a word without a meaning of its own refuses for that reason. After `unsure` the message may
 have been sent, so another attempt may send a second one."""
@@ -139,8 +139,6 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
             return InvalidRecipient(detail)
         case "later":
             return Throttled(THROTTLED_MS if after_ms is None else after_ms, detail)
-        case "again":
-            return Transient(detail, after_ms)
         case "unsure":
             return Ambiguous(detail)
         case "account":
