@@ -42,7 +42,9 @@ TRAITS: Final = Traits(
         Field("base_url", kind="url", about="origin of the Web API", default=BASE_URL),
         Field("webhook_base_url", kind="url", about="origin of incoming webhooks", default=WEBHOOK_BASE_URL),
     ),
-    credentials=(Field("bot_token", about="xoxb- token with chat:write; webhook addresses need none"),),
+    credentials=(
+        Field("bot_token", pattern="[!-~]+", about="xoxb- token with chat:write; webhook addresses need none"),
+    ),
     parts=("text", "blocks"),
     docs="https://docs.slack.dev/reference/methods/chat.postMessage",
 )

@@ -76,9 +76,9 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
     }
     basic = base64.b64encode(f"api:{account.credentials['api_key']}".encode()).decode()
     headers = {"content-type": "application/x-www-form-urlencoded", "authorization": f"Basic {basic}"}
-    base_url, domain = account.settings.get("base_url", BASE_URL), quote(account.settings["domain"], safe="")
+    origin, domain = account.settings.get("base_url", BASE_URL).rstrip("/"), quote(account.settings["domain"], safe="")
     body = urlencode({name: value for name, value in fields.items() if value or name == "subject"})
-    return HttpRequest("POST", f"{base_url}/v3/{domain}/messages", headers, body.encode())
+    return HttpRequest("POST", f"{origin}/v3/{domain}/messages", headers, body.encode())
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:

@@ -90,7 +90,8 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         "accept": "application/json",
         "x-postmark-server-token": account.credentials["server_token"],
     }
-    return HttpRequest("POST", settings.get("base_url", BASE_URL) + "/email", headers, msgspec.json.encode(body))
+    url = settings.get("base_url", BASE_URL).rstrip("/") + "/email"
+    return HttpRequest("POST", url, headers, msgspec.json.encode(body))
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:

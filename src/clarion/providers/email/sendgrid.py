@@ -89,7 +89,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         # Subscription tracking would replace the header with SendGrid's own link.
         body["tracking_settings"] = {"subscription_tracking": {"enable": False}}
     headers = {"content-type": "application/json", "authorization": f"Bearer {account.credentials['api_key']}"}
-    url = account.settings.get("base_url", BASE_URL) + "/v3/mail/send"
+    url = account.settings.get("base_url", BASE_URL).rstrip("/") + "/v3/mail/send"
     return HttpRequest("POST", url, headers, msgspec.json.encode(body))
 
 

@@ -123,7 +123,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         headers["apns-collapse-id"] = _collapse_id(collapse)
     # A connection takes the tokens of one team only, and counts how often they change.
     connection = f"{settings['team_id']} {settings['key_id']}"
-    url = f"{settings.get('base_url', BASE_URL)}/3/device/{message.address}"
+    url = f"{settings.get('base_url', BASE_URL).rstrip('/')}/3/device/{message.address}"
     return HttpRequest("POST", url, headers, body, connection=connection)
 
 

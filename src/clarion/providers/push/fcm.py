@@ -87,7 +87,8 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         android["collapseKey"] = apns["apns-collapse-id"] = collapse
     if apns:
         target["apns"] = {"headers": apns}
-    url = f"{settings.get('base_url', BASE_URL)}/v1/projects/{quote(settings['project_id'], safe='')}/messages:send"
+    origin, project = settings.get("base_url", BASE_URL).rstrip("/"), quote(settings["project_id"], safe="")
+    url = f"{origin}/v1/projects/{project}/messages:send"
     headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
     return HttpRequest("POST", url, headers, msgspec.json.encode({"message": target}))
 

@@ -29,7 +29,7 @@ TRAITS: Final = Traits(
             "route", about="dnd for transactional messages, generic for promotion", pattern="dnd|generic", default="dnd"
         ),
     ),
-    credentials=(Field("api_key", required=True, about="API key of the dashboard"),),
+    credentials=(Field("api_key", required=True, pattern="[!-~]+", about="API key of the dashboard"),),
     parts=("body",),
     required_parts=("body",),
     docs="https://developers.termii.com/messaging-api",

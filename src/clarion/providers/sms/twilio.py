@@ -14,7 +14,7 @@ from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
 from clarion.providers.answers import object_of, retry_after_ms, said
-from clarion.providers.texting import by_status_unkeyed, text_of
+from clarion.providers.texting import by_status_unkeyed, digits_of, text_of
 
 BASE_URL: Final = "https://api.twilio.com"
 BODY_CHARS_MAX: Final = 1_600
@@ -35,7 +35,9 @@ TRAITS: Final = Traits(
         Field("api_key_sid", about="API key to sign in with instead of the account", pattern="SK[0-9a-fA-F]{32}"),
         Field("base_url", kind="url", about="origin of the API, for another region", default=BASE_URL),
     ),
-    credentials=(Field("secret", required=True, about="auth token, or with api_key_sid that key's secret"),),
+    credentials=(
+        Field("secret", required=True, pattern="[!-~]+", about="auth token, or with api_key_sid that key's secret"),
+    ),
     parts=("body",),
     required_parts=("body",),
     docs="https://www.twilio.com/docs/messaging/api/message-resource",
@@ -71,7 +73,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         raise ValueError(f"the body is longer than the {BODY_CHARS_MAX} characters Twilio takes")
     sender = settings["sender"]
     service = sender.startswith("MG") and len(sender) == 34
-    form = {"To": message.address, "MessagingServiceSid" if service else "From": sender, "Body": text}
+    form = {"To": f"+{digits_of(message)}", "MessagingServiceSid" if service else "From": sender, "Body": text}
     if message.expires_ms is not None:
         form["ValidityPeriod"] = str(min(max((message.expires_ms - now_ms) // 1000, 1), VALIDITY_S_MAX))
     user = settings.get("api_key_sid") or settings["account_sid"]

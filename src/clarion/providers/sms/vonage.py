@@ -52,8 +52,8 @@ TRAITS: Final = Traits(
         Field("base_url", kind="url", about="origin of the API", default=BASE_URL),
     ),
     credentials=(
-        Field("api_key", required=True, about="API key of the dashboard"),
-        Field("api_secret", required=True, about="API secret of the dashboard"),
+        Field("api_key", required=True, pattern="[!-~]+", about="API key of the dashboard"),
+        Field("api_secret", required=True, pattern="[!-~]+", about="API secret of the dashboard"),
         Field("signature_secret", about="signs calls, which then carry no api_secret"),
     ),
     parts=("body",),

@@ -51,7 +51,7 @@ TRAITS: Final = Traits(
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
     """Return the signed POST. Body and `webhook-id` are the same on each attempt, `webhook-timestamp` is of this one."""
-    if not message.address.startswith(("https://", "http://")):
+    if not message.address.startswith(("https://", "http://")) or not message.address.isprintable():
         raise ValueError("the address of a webhook is an http(s) URL")
     parts = message.parts
     body = msgspec.json.encode(

@@ -37,7 +37,14 @@ TRAITS: Final = Traits(
         Field("api_version", about="version of the Graph API", pattern=r"v[0-9]{1,3}\.[0-9]", default=API_VERSION),
         Field("base_url", kind="url", about="origin of the Graph API", default=BASE_URL),
     ),
-    credentials=(Field("access_token", required=True, about="system user's token with whatsapp_business_messaging"),),
+    credentials=(
+        Field(
+            "access_token",
+            required=True,
+            pattern="[!-~]+",
+            about="system user's token with whatsapp_business_messaging",
+        ),
+    ),
     parts=("body", "template"),
     docs="https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes",
 )
