@@ -215,3 +215,9 @@ def test_an_outcome_is_bounded_whatever_a_server_says(words, pause):
     assert len(accepted.vendor_message_id) <= VENDOR_MESSAGE_ID_CHARS_MAX
     assert accepted.content == {"a": 1}
     msgspec.msgpack.encode(accepted)
+
+
+def test_a_servers_words_do_not_act_on_a_terminal():
+    assert believed(Transient("a\x1b[2J\x00\x9b1m\u2028b"), []) == Transient("a\ufffd[2J\ufffd\ufffd1m\ufffdb")
+    assert believed(Accepted("\x1b]0;x\x07"), []).vendor_message_id == "\ufffd]0;x\ufffd"
+    assert believed(Accepted("Grüße 🎉"), []) == Accepted("Grüße 🎉")

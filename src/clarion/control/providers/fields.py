@@ -61,6 +61,9 @@ def _check(field: Field, value: Any, path: str, *, secret: bool) -> None:
 def _check_text(field: Field, text: str, path: str, *, secret: bool) -> None:
     if field.kind == "url":
         url(text, path)
+        if "?" in text or "#" in text:
+            # What vendors put behind it would end up in the query, or nowhere.
+            raise InvalidField("must not carry a query or fragment", field=path)
     elif not secret:
         single_line(text, path, ADDRESS_CHARS_MAX)
     elif len(text) > CREDENTIAL_CHARS_MAX or "\0" in text:
