@@ -1,1 +1,1 @@
-"""The simulator: one process that plays FCM, a webhook endpoint and a mail server, and writes down all it receives."""
+"""The simulator: one process that plays every HTTP vendor, a webhook endpoint and a mail server, and writes all down."""

@@ -1,4 +1,4 @@
-"""Made-up identities of a simulator: a CA with a server certificate, a service account, a webhook secret.
+"""Made-up identities of a simulator: a CA with a server certificate, a service account, secrets of webhooks and vendors.
 
 They are made at the first start and kept, so that a restarted simulator is still trusted by who trusted it before.
 """
@@ -28,6 +28,7 @@ class Identity(msgspec.Struct, frozen=True):
     key_file: Path
     service_account_file: Path
     webhook_secret_file: Path
+    vendors_secret_file: Path
 
 
 def identity(folder: Path, host: str) -> Identity:
@@ -38,14 +39,17 @@ def identity(folder: Path, host: str) -> Identity:
         key_file=folder / f"server-{host.replace(':', '-')}.key",
         service_account_file=folder / "service-account.json",
         webhook_secret_file=folder / "webhook-secret",
+        vendors_secret_file=folder / "vendors-secret",
     )
     folder.mkdir(parents=True, exist_ok=True)
     if not all(path.exists() for path in (files.ca_file, files.certificate_file, files.key_file)):
         _make_certificates(files, host)
     if not files.service_account_file.exists():
-        _write_secret(files.service_account_file, msgspec.json.format(msgspec.json.encode(_service_account())))
+        write_secret(files.service_account_file, msgspec.json.format(msgspec.json.encode(_service_account())))
     if not files.webhook_secret_file.exists():
-        _write_secret(files.webhook_secret_file, b"whsec_" + base64.b64encode(secrets.token_bytes(32)))
+        write_secret(files.webhook_secret_file, b"whsec_" + base64.b64encode(secrets.token_bytes(32)))
+    if not files.vendors_secret_file.exists():
+        write_secret(files.vendors_secret_file, secrets.token_bytes(32))
     return files
 
 
@@ -74,7 +78,7 @@ def _make_certificates(files: Identity, host: str) -> None:
     leaf = _certificate(subject, ca_name, key, ca_key, x509.SubjectAlternativeName(names))
     files.ca_file.write_bytes(ca.public_bytes(Encoding.PEM))
     files.certificate_file.write_bytes(leaf.public_bytes(Encoding.PEM))
-    _write_secret(files.key_file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    write_secret(files.key_file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def _certificate(
@@ -100,6 +104,7 @@ def _certificate(
     )
 
 
-def _write_secret(path: Path, content: bytes) -> None:
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a file only its owner may read."""
     path.touch(mode=0o600)
     path.write_bytes(content)

@@ -17,7 +17,7 @@ def simulate(
         "clarion-simulator"
     ),
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    http_port: Annotated[int, typer.Option(min=0, max=65_535, help="FCM, tokens and webhooks; 0: any")] = 0,
+    http_port: Annotated[int, typer.Option(min=0, max=65_535, help="HTTP vendors, tokens and webhooks; 0: any")] = 0,
     smtp_port: Annotated[int, typer.Option(min=0, max=65_535, help="mail; 0: any")] = 0,
     seed: Annotated[int, typer.Option(help="same seed, same faults")] = 0,
     latency_ms: Annotated[int, typer.Option(min=0, help="how long each answer takes")] = 0,
@@ -30,10 +30,13 @@ def simulate(
     invalid_token: Share = 0.0,
     fsync: Annotated[bool, typer.Option("--fsync", help="fsync the receipts before each answer")] = False,
     bodies: Annotated[bool, typer.Option("--bodies", help="keep what messages hold in the receipts")] = False,
+    by_address: Annotated[
+        bool, typer.Option("--by-address", help="addresses ending in 404 are dead, in 429 or 500 fail once")
+    ] = False,
 ) -> None:
-    """Play FCM over HTTP/2, a webhook endpoint and a mail server, with faults by share (0 to 1) of the calls.
+    """Play every HTTP vendor, a webhook endpoint and a mail server, with faults by share (0 to 1) of the calls.
 
-    Prints one JSON line with addresses and files once it is ready, and runs until it is told to stop.
+    `providers.json` in the folder holds the accounts the vendors take. Prints one JSON line with addresses and files once it is ready, and runs until it is told to stop.
     """
     config = SimulatorConfig(
         folder=folder,
@@ -46,6 +49,7 @@ def simulate(
         faults=Faults(throttle, error_500, accept_then_drop, hang, reset, invalid_token),
         fsync=fsync,
         bodies=bodies,
+        by_address=by_address,
     )
 
     def ready(where: Started) -> None:

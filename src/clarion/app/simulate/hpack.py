@@ -5,6 +5,7 @@ token) are remembered; tables and Huffman code are that package's.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from functools import lru_cache
 
 from hpack.huffman_table import decode_huffman
@@ -13,6 +14,7 @@ from hpack.table import HeaderTable
 _STATIC = tuple((name.decode(), value.decode("latin-1")) for name, value in HeaderTable.STATIC_TABLE)
 _TABLE_BYTES = 4096
 _ENTRY_BYTES = 32
+_SHORT_BYTES_MAX = 126
 _STATUS_INDEX = {200: 8, 204: 9, 206: 10, 304: 11, 400: 12, 404: 13, 500: 14}
 _NAME_INDEX = {":status": 8, "content-type": 31, "retry-after": 53}
 
@@ -116,3 +118,14 @@ def encode(status: int, content_type: str, retry_after_s: int | None) -> bytes:
     block = bytes((0x80 | _STATUS_INDEX[status],)) if status in _STATUS_INDEX else _literal(":status", str(status))
     block += _literal("content-type", content_type)
     return block if retry_after_s is None else block + _literal("retry-after", str(retry_after_s))
+
+
+def literals(headers: Sequence[tuple[str, str]]) -> bytes:
+    """Return fields whose values are seldom the same twice, without indexing. Raises `HpackError` for one over 126 bytes."""
+    block = b""
+    for name, value in headers:
+        encoded = name.encode("ascii"), value.encode("latin-1", "replace")
+        if max(map(len, encoded)) > _SHORT_BYTES_MAX:
+            raise HpackError("a header is too long to be written in short form")
+        block += b"\0" + b"".join(bytes((len(part),)) + part for part in encoded)
+    return block

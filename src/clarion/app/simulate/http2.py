@@ -1,8 +1,8 @@
 """An HTTP/2 server (RFC 9113) as one asyncio protocol, just wide enough for small requests and answers.
 
-All requests of one read are handled together: one receipts write, one socket write. Answers are under 300 bytes and at
-most `SIMULATOR_STREAMS_MAX` are open, so a peer's initial windows of 65,535 bytes hold all there can be outstanding, and
-sending needs no flow control. Receiving announces windows nobody fills between two updates.
+All requests of one read are handled together: one receipts write, one socket write. Answers are short, under
+300 bytes where thousands a second are asked for, and at most `SIMULATOR_STREAMS_MAX` are open, so a peer's initial windows
+hold all there can be outstanding, and sending needs no flow control. Receiving announces windows nobody fills between two updates.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import cast
 
 import msgspec
 
-from clarion.app.simulate.hpack import Decoder, HpackError, encode
+from clarion.app.simulate.hpack import Decoder, HpackError, encode, literals
 from clarion.domain.limits import SIMULATOR_BODY_BYTES_MAX, SIMULATOR_STREAMS_MAX
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -41,6 +41,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     retry_after_s: int | None = None
     content_type: str = "application/json"
     action: str = "answer"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 Handler = Callable[[Sequence[Request]], Sequence[Reply]]
@@ -173,6 +174,8 @@ class Http2Protocol(asyncio.Protocol):
         for request, reply in answers:
             if reply.action == "answer":
                 block = encode(reply.status, reply.content_type, reply.retry_after_s)
+                if reply.headers:
+                    block += literals(reply.headers)
                 out.append(_frame(_HEADERS, _END_HEADERS, request.stream, block))
                 out.append(_frame(_DATA, _END_STREAM, request.stream, reply.body))
             elif reply.action == "drop":

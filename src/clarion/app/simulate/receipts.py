@@ -2,7 +2,9 @@
 
 A line is `{"key", "channel", "arrival", "hash", "at_ms", "answer", "taken"}`: the delivery key the message carries, how
 often that key arrived, BLAKE2b-64 of the body, the simulator's own clock, what it will answer, and whether it has the
-message afterwards. Where bodies are kept, `body` is the whole of it as text.
+message afterwards. `vendor` and the id it gives the message follow for those that have their own page in `vendors`; a
+vendor whose calls carry no id of ours has a key made of address and text. Where bodies are kept, `body` is the whole of it
+as text.
 """
 
 import os
@@ -27,6 +29,19 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     answer: str
     taken: bool
     body: str = ""
+    vendor: str = ""
+    vendor_message_id: str = ""
+
+
+class About(msgspec.Struct, frozen=True):
+    """Which vendor a message came to, for whom, and the id it has there once it is accepted."""
+
+    vendor: str = ""
+    address: str = ""
+    vendor_message_id: str = ""
+
+
+_NOTHING = About()
 
 
 class Receipts:
@@ -41,16 +56,20 @@ class Receipts:
         self._lines: list[bytes] = []
         self._encoder = msgspec.json.Encoder()
 
-    def arrived(self, key: str, channel: str, body: bytes, answer: Answer | None = None) -> Answer:
+    def arrived(
+        self, key: str, channel: str, body: bytes, answer: Answer | None = None, about: About = _NOTHING
+    ) -> Answer:
         """Note an arrival for the next `flush` and return what to answer; `answer` overrides the drawn one."""
         arrival = self._arrivals.pop(key, 0) + 1
         self._arrivals[key] = arrival
         if len(self._arrivals) > SIMULATOR_KEYS_MAX:
             del self._arrivals[next(iter(self._arrivals))]
-        answer = answer or self._chooser.choose(key, arrival)
+        answer = answer or self._chooser.choose(key, arrival, about.address)
         digest = blake2b(body, digest_size=8).hexdigest()
         text = body.decode(errors="replace") if self._bodies else ""
-        line = Receipt(key, channel, arrival, digest, time.time_ns() // 1_000_000, answer.value, answer in TAKEN, text)
+        at_ms, taken = time.time_ns() // 1_000_000, answer in TAKEN
+        id_ = about.vendor_message_id if taken else ""
+        line = Receipt(key, channel, arrival, digest, at_ms, answer.value, taken, text, about.vendor, id_)
         self._lines.append(self._encoder.encode(line))
         return answer
 

@@ -11,16 +11,19 @@ from weakref import WeakSet
 import msgspec
 import uvloop
 
-from clarion.app.simulate.certificates import identity
+from clarion.app.simulate.certificates import identity, write_secret
 from clarion.app.simulate.config import SimulatorConfig
 from clarion.app.simulate.faults import Chooser
 from clarion.app.simulate.http2 import Http2Protocol
 from clarion.app.simulate.mail import MailProtocol
 from clarion.app.simulate.receipts import Receipts
 from clarion.app.simulate.services import TOKEN_PATH, WEBHOOK_PATH, Services
+from clarion.app.simulate.vendors.script import Secrets
+from clarion.app.simulate.vendors.stage import Stage, accounts
 from clarion.domain.errors import OperatorError
 
 RECEIPTS_FILE = "receipts.ndjson"
+PROVIDERS_FILE = "providers.json"
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -35,6 +38,7 @@ class Started(msgspec.Struct, frozen=True):
     service_account_file: Path
     webhook_secret_file: Path
     receipts_file: Path
+    providers_file: Path
 
 
 @contextlib.asynccontextmanager
@@ -47,12 +51,14 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
     http_tls.load_cert_chain(files.certificate_file, files.key_file)
     http_tls.set_alpn_protocols(["h2"])
     try:
-        chooser = Chooser(config.seed, config.faults)
+        chooser = Chooser(config.seed, config.faults, by_address=config.by_address)
     except ValueError as error:
         raise OperatorError(str(error)) from error
     receipts = Receipts(config.folder / RECEIPTS_FILE, chooser, fsync=config.fsync, bodies=config.bodies)
     account = msgspec.json.decode(files.service_account_file.read_bytes(), type=dict[str, str])
-    services = Services(receipts, account, files.webhook_secret_file.read_text(), config.retry_after_s)
+    secrets = Secrets(files.vendors_secret_file.read_bytes())
+    stage = Stage(receipts, secrets, config.retry_after_s)
+    services = Services(receipts, account, files.webhook_secret_file.read_text(), stage, config.retry_after_s)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(receipts.close)
 
@@ -66,6 +72,8 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
         smtp_port = await _listen(stack, mail_peer, config.host, config.smtp_port)
         host = f"[{config.host}]" if ":" in config.host else config.host
         base_url = f"https://{host}:{http_port}"
+        providers_file = config.folder / PROVIDERS_FILE
+        write_secret(providers_file, accounts(secrets, base_url))
         yield Started(
             base_url=base_url,
             token_url=base_url + TOKEN_PATH,
@@ -76,6 +84,7 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
             service_account_file=files.service_account_file,
             webhook_secret_file=files.webhook_secret_file,
             receipts_file=config.folder / RECEIPTS_FILE,
+            providers_file=providers_file,
         )
 
 

@@ -1,4 +1,4 @@
-"""The HTTP services of the simulator: OAuth token endpoint, FCM `messages:send`, webhook endpoint.
+"""The HTTP services of the simulator: OAuth token endpoint, FCM `messages:send`, webhook endpoint, and the vendors on stage.
 
 They judge requests as the real ones do: a wrong token is 401, data that is not strings is 400 with `BadRequest`, a wrong
 webhook signature is 401.
@@ -18,6 +18,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from clarion.app.simulate.faults import Answer
 from clarion.app.simulate.http2 import Reply, Request
 from clarion.app.simulate.receipts import Receipts
+from clarion.app.simulate.vendors.stage import Stage
 
 TOKEN_PATH: Final = "/token"  # noqa: S105 - a path
 WEBHOOK_PATH: Final = "/webhook"
@@ -46,9 +47,15 @@ class Services:
     """Answers batches of requests. `service_account` is the key file it issues tokens to."""
 
     def __init__(
-        self, receipts: Receipts, service_account: dict[str, str], webhook_secret: str, retry_after_s: int
+        self,
+        receipts: Receipts,
+        service_account: dict[str, str],
+        webhook_secret: str,
+        stage: Stage,
+        retry_after_s: int,
     ) -> None:
         self._receipts = receipts
+        self._stage = stage
         self._account = service_account
         self._public = RSAKey.import_key(service_account["private_key"])
         self._webhook = Webhook(webhook_secret)
@@ -94,7 +101,7 @@ class Services:
             return self._issue(request)
         if path.startswith(WEBHOOK_PATH):
             return self._hook(request)
-        return _error(404, "NOT_FOUND", "Requested entity was not found.")
+        return self._stage.answer(request) or _error(404, "NOT_FOUND", "Requested entity was not found.")
 
     def _fcm(self, request: Request) -> Reply:
         fault: Answer | None = None

@@ -1,0 +1,102 @@
+"""Every played vendor behind one origin: whom a request is for, what it hears, and the accounts it takes."""
+
+import html
+import re
+import time
+from hashlib import blake2b
+from string import Template
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from clarion.app.simulate.faults import Answer
+from clarion.app.simulate.http2 import Reply, Request
+from clarion.app.simulate.receipts import About, Receipts
+from clarion.app.simulate.vendors import amazon, chats, emails, pushes, texts
+from clarion.app.simulate.vendors.script import JSON, Heard, Played, Says, Secrets, path_of
+
+PLAYED: Final[tuple[Played, ...]] = (
+    *emails.PLAYED, *texts.PLAYED, *amazon.PLAYED, *pushes.PLAYED, *chats.PLAYED
+)  # fmt: skip
+_CUTS: Final = {
+    Answer.ACCEPT_THEN_DROP: Reply(action="drop"),
+    Answer.HANG: Reply(action="hang"),
+    Answer.RESET: Reply(action="reset"),
+}
+
+
+class Stage:
+    """Answers requests to any vendor; what may go wrong with them is drawn like everywhere in the simulator."""
+
+    def __init__(self, receipts: Receipts, secrets: Secrets, retry_after_s: int) -> None:
+        self._receipts = receipts
+        self._secrets = secrets
+        self._retry_after_s = retry_after_s
+        self._doors = [(re.compile(played.path), played) for played in PLAYED]
+
+    def answer(self, request: Request) -> Reply | None:
+        """Return the answer, noted for the next flush of the receipts; None when the path is no vendor's."""
+        path = path_of(request)
+        for pattern, played in self._doors:
+            if pattern.fullmatch(path):
+                return self._played(played, request)
+        return None
+
+    def _played(self, played: Played, request: Request) -> Reply:
+        told, fault = played.check(request, self._secrets), None
+        heard = Heard("", "")
+        if told is not None:
+            fault = Answer.UNAUTHENTICATED
+        else:
+            try:
+                heard = played.hear(request, self._secrets)
+            except (LookupError, TypeError, ValueError, AttributeError):
+                fault = Answer.MALFORMED
+        values = _values(heard, request, self._retry_after_s)
+        id_ = heard.id or Template(played.id_form).safe_substitute(values)
+        about = About(played.vendor, heard.to, id_)
+        answer = self._receipts.arrived(heard.key, played.channel, request.body, fault, about)
+        if answer in _CUTS:
+            return _CUTS[answer]
+        return _reply(told or played.says[answer], values | {"id": id_}, self._retry_after_s)
+
+
+def accounts(secrets: Secrets, origin: str) -> bytes:
+    """Return JSON that maps a vendor to what `PUT /v1/providers/{name}` takes and an address messages can go to."""
+    found: dict[str, Any] = {}
+    for played in PLAYED:
+        provider = {"channel": played.channel, "vendor": played.vendor} | played.account(secrets, origin)
+        found[played.name or played.vendor] = {"provider": provider, "address": played.address(secrets, origin)}
+    return msgspec.json.format(msgspec.json.encode(found))
+
+
+def _values(heard: Heard, request: Request, retry_after_s: int) -> dict[str, str]:
+    """Return what answers are filled with; ids follow from the delivery, so that a repeated run gives the same."""
+    digest = blake2b(heard.key.encode(errors="replace"), digest_size=16)
+    number = int.from_bytes(digest.digest(), "big")
+    return {
+        "hex": digest.hexdigest(),
+        "uuid": str(UUID(bytes=digest.digest())),
+        "digits": f"{number % 10**25:025}",
+        "ts": f"{1_700_000_000 + number % 10**8}.{number % 10**6:06}",
+        "to": heard.to,
+        "origin": f"https://{request.headers.get(':authority', '')}",
+        "wait_s": str(retry_after_s),
+        "reset_s": str(int(time.time()) + retry_after_s + 1),
+    }
+
+
+def _reply(says: Says, values: dict[str, str], retry_after_s: int) -> Reply:
+    fit = html.escape if says.content_type.endswith("xml") else _in_json if says.content_type == JSON else str
+    return Reply(
+        says.status,
+        Template(says.body).safe_substitute({name: fit(value) for name, value in values.items()}).encode(),
+        retry_after_s if says.retry_after else None,
+        says.content_type,
+        headers=tuple((name, Template(value).safe_substitute(values)) for name, value in says.headers),
+    )
+
+
+def _in_json(text: str) -> str:
+    return msgspec.json.encode(text).decode()[1:-1]
