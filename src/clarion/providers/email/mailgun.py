@@ -14,7 +14,16 @@ from clarion.domain.content import Account
 from clarion.domain.limits import ATTEMPT_PAUSE_MS_MAX
 from clarion.domain.limits_email import MAILGUN_MESSAGE_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
-from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
+from clarion.domain.outcome import (
+    Accepted,
+    Ambiguous,
+    InvalidRecipient,
+    Misconfigured,
+    Outcome,
+    Refused,
+    Throttled,
+    Transient,
+)
 from clarion.ports.vendor import Field, Traits
 from clarion.providers import envelope
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
@@ -88,7 +97,8 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
     detail = said(response, words)
     match _meaning(response.status, words or response.body[:500].decode("utf-8", "replace")):
         case "accepted":
-            return Accepted(str(body.get("id") or "").strip("<>"))
+            id_ = str(body.get("id") or "").strip("<>")
+            return Accepted(id_) if id_ else Ambiguous(detail)
         case "dead":
             return InvalidRecipient(detail)
         case "account":

@@ -13,7 +13,16 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits_email import POSTMARK_MESSAGE_BYTES_MAX, POSTMARK_PART_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
-from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
+from clarion.domain.outcome import (
+    Accepted,
+    Ambiguous,
+    InvalidRecipient,
+    Misconfigured,
+    Outcome,
+    Refused,
+    Throttled,
+    Transient,
+)
 from clarion.ports.vendor import Field, Traits
 from clarion.providers import envelope, mime
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
@@ -105,7 +114,7 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
         case "accepted" if status < 300 and _left_out(words, message):
             return InvalidRecipient(detail)
         case "accepted" if status < 300:
-            return Accepted(str(body.get("MessageID") or ""))
+            return Accepted(str(body["MessageID"])) if body.get("MessageID") else Ambiguous(detail)
         case "dead":
             return InvalidRecipient(detail)
         case "request" if _BAD_ADDRESS.match(words):

@@ -19,7 +19,16 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits import VENDOR_KEYS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
-from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
+from clarion.domain.outcome import (
+    Accepted,
+    Ambiguous,
+    InvalidRecipient,
+    Misconfigured,
+    Outcome,
+    Refused,
+    Throttled,
+    Transient,
+)
 from clarion.ports.vendor import Field, Token, Traits
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
 
@@ -112,7 +121,7 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
     """Return what an answer of `messages:send` means, by FCM's error code before the HTTP status."""
     body = object_of(response.body)
     if response.status == 200:
-        return Accepted(str(body.get("name", "")))
+        return Accepted(str(body["name"])) if body.get("name") else Ambiguous(said(response))
     error = body.get("error")
     error = error if isinstance(error, dict) else {}
     listed = error.get("details")
