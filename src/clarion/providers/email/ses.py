@@ -15,10 +15,8 @@ from clarion.domain.limits import SUBJECT_CHARS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
-from clarion.providers import mime, sigv4
+from clarion.providers import envelope, mime, sigv4
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
-
-_ADDRESS: Final = r"[^@\s]+@[^@\s]+"
 
 TRAITS: Final = Traits(
     vendor="ses",
@@ -27,14 +25,11 @@ TRAITS: Final = Traits(
     transport="http",
     settings=(
         *sigv4.SETTINGS,
-        Field("from_email", required=True, about="sender; it or its domain is verified in SES", pattern=_ADDRESS),
-        Field("from_name", about="sender's name", default=""),
-        Field("reply_to", about="where answers go", pattern=_ADDRESS),
-        Field("list_unsubscribe", about="https or mailto link; a message's metadata may carry its own"),
+        *envelope.SENDER,
         Field("configuration_set", about="publishes events of what is sent", pattern=r"[A-Za-z0-9_-]{1,64}"),
     ),
     credentials=sigv4.CREDENTIALS,
-    parts=("subject", "text", "html", "from_name", "reply_to"),
+    parts=envelope.PARTS,
     required_parts=("subject",),
     idempotent=False,
     on_ambiguous="retry",
