@@ -1,5 +1,6 @@
 """Suite-wide rules: what a test may touch follows from the folder that it lives in."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -34,3 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.allow_hosts(LOOPBACK))
         else:
             item.add_marker(pytest.mark.disable_socket)
+
+
+def pytest_collection_finish() -> None:
+    """Take what was collected out of the garbage collector's rounds: thousands of tests, looked at again and again."""
+    gc.freeze()
