@@ -110,3 +110,9 @@ def test_what_was_sent_is_of_the_version_named(home):
     assert {delivery["state"] for one in told for delivery in one["deliveries"]} <= AT_REST
     marks = sorted(mark_of(message) for message in home.captured(user_id="u0"))
     assert marks == ["v1", "v1", "v2", "v2", "v2", "v2"]
+
+
+def test_the_newest_is_published_and_the_one_before_it_comes_back_without_a_word(home):
+    home.put("/v1/templates/note?publish=false", content("v2"))
+    assert home.post("/v1/templates/note/publish")["version"] == 2
+    assert home.post("/v1/templates/note/rollback")["version"] == 1

@@ -70,8 +70,8 @@ class Route(msgspec.Struct, frozen=True):
     """An endpoint. `scope` is what the credential must hold; `body` and `reply` are msgspec types; a `stream` route
     reads its body piecewise and has no body limit; the items of an `itemwise` body are judged one by one, so what is
     nested too deeply to be decoded comes to the handler cut to `ITEM_DEPTH_MAX`, which it refuses. A signed user token
-    may call a `by_user` route too, for itself and without a body. `media` are the types of body it takes: JSON, which is
-    taken for any type not named, and `TOML`."""
+    may call a `by_user` route too, for itself and without a body; an `optional` body anyone may leave out. `media` are
+    the types of body it takes: JSON, which is taken for any type not named, and `TOML`."""
 
     method: str
     path: str
@@ -85,6 +85,7 @@ class Route(msgspec.Struct, frozen=True):
     stream: bool = False
     itemwise: bool = False
     by_user: bool = False
+    optional: bool = False
     queries: tuple[Query, ...] = ()
     tag: str = ""
     media: tuple[str, ...] = (JSON,)

@@ -52,6 +52,7 @@ class Site:
                 "PUT", "/toml", self.take, "things:write", "TOML too", body=Thing, limit_bytes=LIMIT, media=(JSON, TOML)
             ),
             Route("POST", "/seen", self.take, "things:write", "For both", body=To, by_user=True),
+            Route("POST", "/again", self.take, "things:write", "With or without", body=To, optional=True),
         ]
         self.app = application(routes, CALLERS.get, self.notes, requests_max=requests_max, on_durability_lost=self.stop)
 
@@ -261,6 +262,15 @@ def test_a_users_token_may_leave_the_body_out_where_a_key_may_not():
     is_problem(site.ask("POST", "/seen", b'{"phone": 1}', key="ria"), 422, "invalid_field", "phone")
     is_problem(site.ask("POST", "/seen", b"{}", key="poor"), 403, "forbidden", "Authorization")
     is_problem(site.ask("GET", "/things/1", key="ria"), 403, "forbidden", "Authorization")
+
+
+def test_an_optional_body_is_checked_when_it_is_there():
+    site = Site()
+    for body in (b"", b'{"email": "a@b.example"}'):
+        assert site.ask("POST", "/again", body, key="good").status == 200
+    assert [one.body for one in site.calls] == [None, To("a@b.example")]
+    is_problem(site.ask("POST", "/again", b'{"phone": 1}', key="good"), 422, "invalid_field", "phone")
+    is_problem(site.ask("POST", "/again", b"{", key="good"), 400, "malformed_body")
 
 
 THING = b'name = "ada"\n[[to]]\nemail = "a@example.com"\n[[to]]\n'

@@ -113,7 +113,7 @@ class Endpoint:
             call.stream = _pieces(receive)
         elif route.body is not None:
             call.raw = await _in_time(_read(receive, headers, route.limit_bytes, place))
-            if call.raw or not route.by_user or call.caller.user_id is None:
+            if call.raw or not (route.optional or (route.by_user and call.caller.user_id is not None)):
                 media = headers.get("content-type", "").partition(";")[0].strip().lower()
                 from_toml = media == TOML and TOML in route.media
                 call.body = _from_toml(route, call.raw) if from_toml else self._decode(route, call.raw)

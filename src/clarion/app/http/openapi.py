@@ -70,7 +70,7 @@ def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
         operation["security"] = [{"key": [scope]} for scope in scopes]
     if route.body is not None:
         operation["requestBody"] = {
-            "required": not route.by_user,
+            "required": not (route.by_user or route.optional),
             "content": {media: {"schema": by_type[id(route.body)]} for media in route.media},
         }
     elif route.stream:

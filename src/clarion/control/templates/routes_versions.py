@@ -84,10 +84,10 @@ def routes(templates: Templates, editor: Editor) -> list[Route]:
         Route("GET", f"{one}/diff", do.diff, read, "What is different between two versions", reply=DiffView,
               queries=_SIDES, tag=tag),
         Route("POST", f"{one}/publish", do.publish, write, "Make a version the current one, the newest if none is named",
-              body=PublishBody, reply=TemplateView, tag=tag),
+              body=PublishBody, optional=True, reply=TemplateView, tag=tag),
         Route("POST", f"{one}/rollback", do.roll_back, write,
-              "Go back to a published version, the one before if none is named", body=PublishBody, reply=TemplateView,
-              tag=tag),
+              "Go back to a published version, the one before if none is named", body=PublishBody, optional=True,
+              reply=TemplateView, tag=tag),
     ]  # fmt: skip
 
 
