@@ -22,7 +22,7 @@ from joserfc.jwk import ECKey
 
 from clarion.app.simulate.faults import Answer
 from clarion.app.simulate.http2 import Request
-from clarion.app.simulate.vendors.script import Account, Heard, Played, Says, Secrets, json_of, path_of, text_of
+from clarion.app.simulate.vendors.script import TEXT, Account, Heard, Played, Says, Secrets, json_of, path_of, text_of
 
 TEAM_ID: Final = "SIMULATOR0"
 KEY_ID: Final = "SIMULATED0"
@@ -37,9 +37,8 @@ def _reason(status: int, reason: str, *, retry_after: bool = False) -> Says:
     return Says(status, f'{{"reason":"{reason}"}}', headers=(("apns-id", "$id"),), retry_after=retry_after)
 
 
-def _autopush(status: int, errno: int, error: str, words: str, *, retry_after: bool = False) -> Says:
-    body = f'{{"code":{status},"errno":{errno},"error":"{error}","message":"{words}"}}'
-    return Says(status, body, retry_after=retry_after)
+def _autopush(status: int, errno: int, error: str, words: str) -> Says:
+    return Says(status, f'{{"code":{status},"errno":{errno},"error":"{error}","message":"{words}"}}')
 
 
 _APNS: Final = {
@@ -51,14 +50,13 @@ _APNS: Final = {
 }
 _WEBPUSH: Final = {
     Answer.ACCEPTED: Says(201, headers=(("location", "$id"), ("ttl", "0"))),
-    Answer.THROTTLE: _autopush(429, 120, "Too Many Requests", "Too many requests", retry_after=True),
+    # RFC 8030 8.4 asks for the header and for nothing else.
+    Answer.THROTTLE: Says(429, "Too Many Requests", TEXT, retry_after=True),
     Answer.ERROR_500: _autopush(500, 999, "Internal Server Error", "Unknown error"),
     Answer.INVALID_TOKEN: _autopush(410, 106, "Gone", "Subscription expired"),
     Answer.MALFORMED: _autopush(400, 110, "Bad Request", "Invalid crypto headers"),
 }
-_NO_TOKEN: Final = _autopush(
-    401, 109, "Unauthorized", "Request did not validate Invalid Authorization Header"
-)  # fmt: skip
+_NO_TOKEN: Final = _autopush(401, 109, "Unauthorized", "Request did not validate Invalid Authorization Header")
 _OTHER_KEY: Final = _autopush(401, 109, "Unauthorized", "VAPID public key mismatch")
 _BAD_SUBJECT: Final = Says(403, '{"reason":"BadJwtToken"}')
 
