@@ -234,6 +234,26 @@ async def test_a_sample_that_lacks_something_is_told_of(house):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("body", "schema", "fields"),
+    [
+        (
+            "{{ order.number }} {{ name }}",
+            {"properties": {"order": {}, "name": {}}, "required": ["name"]},
+            ["data.order"],
+        ),
+        ("{{ name }}", {}, ["data.name"]),
+        ("{{ name | default: 'you' }}{% if order %}{{ order.number }}{% endif %}", {}, []),
+        ("{{ name }}", {"allOf": [{"required": ["name"]}]}, []),
+    ],
+)
+async def test_what_a_declared_schema_lets_be_missing_and_parts_do_not_is_told_of(house, body, schema, fields):
+    shown = await put(house, {"channels": {"sms": {"body": body}}, "variables": schema})
+    assert [(one["code"], one["field"]) for one in shown["warnings"]] == [
+        ("variable_not_required", field) for field in fields
+    ]
+
+
 async def test_a_declared_schema_is_shown_and_rules(house):
     shown = await put(house, HELLO | {"variables": SCHEMA, "sample": {"data": {"order": {"number": 1}}}})
     assert (shown["schema"], shown["inferred"], shown["variables"]) == (SCHEMA, False, ["order"])

@@ -61,6 +61,7 @@ def build(job: BuildJob, engines: Engines) -> Template:
         locales=contents,
         derived=tuple(channel for channel in Channel if source.text is not None and channel not in source.channels),
         schema=schema,
+        chanced=builder.reads.chanced(source),
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from clarion.domain.errors import InvalidField
-from clarion.domain.schema import infer, required_names, undeclared
+from clarion.domain.schema import infer, not_required, required_names, undeclared
 from clarion.domain.template import Source
 from clarion.ports.renderer import Usage
 
@@ -40,6 +40,10 @@ class Reads:
         if schema is None:
             schema = infer(self._needed, self._read, source.sample.data)
         return required_names(schema), schema
+
+    def chanced(self, source: Source) -> tuple[str, ...]:
+        """Return the top-level names that parts cannot do without and the schema that the template declares can."""
+        return () if source.variables is None else not_required(source.variables, self._needed)
 
 
 def _is_data(path: str) -> bool:

@@ -19,7 +19,8 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
     Part values may be strings or, for structured parts such as push `data`, maps and lists with strings as leaves.
     `locales` holds the same in every other locale, whole. `derived` are channels without content of their own: they are
     sent on only when asked for. `variables` are the top-level names under `data` that a request has to bring, `schema` the
-    JSON Schema of `data` where there is more to say.
+    JSON Schema of `data` where there is more to say. `chanced` are names that parts read and the author's schema lets be
+    missing: without them, those parts cannot be rendered.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
     locales: dict[str, dict[Channel, dict[str, Any]]] = {}
     derived: tuple[Channel, ...] = ()
     schema: dict[str, Any] | None = None
+    chanced: tuple[str, ...] = ()
 
 
 class Part(msgspec.Struct, frozen=True):

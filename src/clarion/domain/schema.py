@@ -66,6 +66,14 @@ def required_names(schema: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in named if isinstance(name, str)) if isinstance(named, list) else ()
 
 
+def not_required(schema: Mapping[str, Any], needed: Iterable[str]) -> tuple[str, ...]:
+    """Return the top-level names of paths that a schema does not demand, as far as it says so outright."""
+    if any(keyword in schema for keyword in _UNTOLD):
+        return ()
+    names = dict.fromkeys(tokens[0] for path in needed if (tokens := _tokens(path)))
+    return tuple(name for name in names if name not in required_names(schema))
+
+
 def required_paths(schema: Mapping[str, Any]) -> set[str]:
     """Return every path that a schema demands, as far as it says so outright."""
     return set(_required(schema, [], SCHEMA_DEPTH_MAX))

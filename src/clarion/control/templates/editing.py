@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from clarion.control.templates.ingredients import ingredients
-from clarion.control.templates.schema import check_schema, sample_warnings
+from clarion.control.templates.schema import chance_warnings, check_schema, sample_warnings
 from clarion.control.templates.shapes import Warned
 from clarion.domain.content import Template
 from clarion.domain.errors import Conflict, InvalidField, NotFound
@@ -38,7 +38,7 @@ class Editor:
         """Store a source as a draft, or publish it at once. Raises `InvalidField` naming what is wrong with it."""
         job = await self._job(tenant, key, source)
         built = await self._drafting.build(job)
-        warnings = sample_warnings(source, built, self._schemas)
+        warnings = sample_warnings(source, built, self._schemas) + chance_warnings(built)
         if publish:
             warnings += demanded(await self._templates.get(tenant, key), built)
         stored = await self._templates.save(tenant, key, source, built, by, publish=publish, note=note)

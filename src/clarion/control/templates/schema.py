@@ -33,6 +33,14 @@ def check_schema(source: Source, schemas: Schemas) -> None:
             raise InvalidField(fault.detail, field=_path("sample.data", fault.path), code="sample_mismatch")
 
 
+def chance_warnings(built: Template) -> tuple[Warned, ...]:
+    """Return a warning for each variable that the declared schema lets be missing and parts do not."""
+    detail = (
+        "is not in `required`, and what reads it cannot be rendered without it; require it, or read it with a default"
+    )
+    return tuple(Warned("variable_not_required", detail, f"data.{name}") for name in built.chanced)
+
+
 def sample_warnings(source: Source, built: Template, schemas: Schemas) -> tuple[Warned, ...]:
     """Return a warning when sample data lacks what a template was found to need."""
     if source.variables is not None or built.schema is None or not source.sample.data:
