@@ -78,15 +78,15 @@ class Sender:
             provider["credentials"],
         )  # fmt: skip
 
-    async def send(self, name, number=1, address="", account=None):
+    async def send(self, name, number=1, address="", account=None, parts=None, tamper=bytes):
         account = account or self.account(name)
         message = Message(
             f"dlv_{number:048x}", "ntf_1", "acme", account.channel, "ada", address or self.told[name]["address"],
-            PARTS[account.channel], 1, now_ms(),
+            parts or PARTS[account.channel], 1, now_ms(),
         )  # fmt: skip
         vendor = VENDORS[account.channel, account.vendor]
         request = vendor.build(message, account, now_ms=now_ms(), token=None)
-        request = msgspec.structs.replace(request, timeout_ms=1_000)
+        request = msgspec.structs.replace(request, timeout_ms=1_000, body=tamper(request.body))
         return vendor.read(await self._http.send(request), message, account, now_ms=now_ms())
 
 
@@ -196,6 +196,41 @@ async def test_what_else_is_checked(start, name, settings, credentials, outcome)
         account, settings=account.settings | settings, credentials=account.credentials | credentials
     )
     assert isinstance(await at.send(name, account=account), outcome)
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [("ses", Misconfigured), ("sns", Misconfigured), ("vonage", Misconfigured), ("webpush", Refused)],
+)
+async def test_what_was_changed_on_the_way_is_not_taken(start, name, outcome):
+    at = await start()
+    swap = {"ses": (b"Hello", b"Hallo"), "sns": (b"Code", b"Kode"), "vonage": (b"Code", b"Kode")}
+
+    def tamper(body):
+        return body.replace(*swap[name]) if name in swap else body[:-1] + bytes((body[-1] ^ 1,))
+
+    assert isinstance(await at.send(name, tamper=tamper), outcome)
+    assert not at.receipts()[-1]["taken"]
+
+
+TEXTS = ["\U0001f600 Zoë", "a\tb\nc", "a+b=c&d%20;~*'()\"\\/<>", "\u2028\u200d\ufeff", "€[]{}|^", "x" * 1_500]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+async def test_any_text_arrives_under_every_signature(start, text):
+    at = await start()
+    for name in NAMES:
+        names = {"email": ("text", "html"), "chat": ("text",)}.get(at.account(name).channel, ("body",))
+        outcome = await at.send(name, parts=PARTS[at.account(name).channel] | dict.fromkeys(names, text))
+        assert isinstance(outcome, Accepted), (name, outcome)
+
+
+async def test_an_api_key_of_twilio(start):
+    at = await start()
+    account = at.account("twilio")
+    sid = "SK" + account.settings["account_sid"][2:]
+    account = msgspec.structs.replace(account, settings=account.settings | {"api_key_sid": sid})
+    assert isinstance(await at.send("twilio", account=account), Accepted)
 
 
 async def test_a_webhook_of_slack_that_is_not_there_keeps_the_account(start):
