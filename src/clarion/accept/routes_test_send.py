@@ -49,7 +49,9 @@ class _Handlers:
         name, tenant = call.path["key"], call.caller.tenant
         tested = await self._templates.version(tenant, name, body.version)
         if tested is None:
-            raise NotFound("no such template" if body.version is None else "no such version of the template")
+            if body.version is None:
+                raise NotFound("no such template")
+            raise NotFound("no such version", field="version")
 
         async def take(remember: Remember) -> Reply:
             taken, headers = self._admit(call.caller, body, tested)

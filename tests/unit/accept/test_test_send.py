@@ -96,9 +96,10 @@ def test_what_cannot_be_sent_is_refused_by_its_field(clarion):
     assert refused(clarion, channel="inapp", address="bo") == "user"
     assert refused(clarion, channel="webhook", address="https://example.com") == "channel"
     assert refused(clarion, channel="sms", address="+4915112345678", data={}) == "data.number"
-    for path, body in (("other", {}), ("order", {"version": 9})):
-        with pytest.raises(NotFound):
+    for path, body, field in (("other", {}, None), ("order", {"version": 9}, "version")):
+        with pytest.raises(NotFound) as error:
             clarion.call("POST", f"/v1/templates/{path}/test", {"channel": "inapp", "user": "bo", **body})
+        assert error.value.field == field
 
 
 def test_a_test_is_sent_once_by_its_idempotency_key(clarion):

@@ -65,7 +65,9 @@ class _Handlers:
             return await self._built(tenant, key(name, "key"), body.source)
         found = await self._control.templates.version(tenant, name, body.version)
         if found is None:
-            raise NotFound("no such template" if body.version is None else "no such version of the template")
+            if body.version is None:
+                raise NotFound("no such template")
+            raise NotFound("no such version", field="version")
         return _Shown(found.template, found.source.sample)
 
     async def _built(self, tenant: str, name: str, body: TemplateBody) -> _Shown:
