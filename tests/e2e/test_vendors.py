@@ -1,4 +1,4 @@
-"""Every HTTP vendor but FCM and webhooks, end to end: a tenant for each, one installation, and a simulator that plays all."""
+"""Every HTTP vendor, end to end: a tenant for each, one installation, and a simulator that plays all."""
 
 import json
 from typing import NamedTuple
@@ -16,6 +16,7 @@ CONTENT = {
     "webpush": {"title": "Hello {{ name }}", "body": "b"},
     "whatsapp": {"body": "Hello {{ name }}"},
     "chat": {"text": "Hello {{ name }}"},
+    "webhook": {"type": "hello.said", "data": {"name": "{{ name }}"}},
 }
 CONTACT = {"sms": "phone"}
 """What `to` calls the address of a channel, where it is not the channel's name."""
@@ -215,3 +216,14 @@ def test_a_webhook_of_slack_needs_no_credentials(here, accounts):
     assert (told["well"]["state"], outcomes(told["well"])) == ("sent", ["accepted"])
     assert (told["dead"]["state"], told["dead"]["reason"]) == ("failed", "invalid_recipient")
     assert (told["stranger"]["state"], told["stranger"]["reason"]) == ("failed", "refused")
+
+
+@pytest.mark.parametrize("vendor", ["fcm", "webhook", "smtp"])
+def test_the_others_are_connected_from_the_same_file(here, accounts, vendor):
+    """What goes wrong with them is in `test_providers.py`."""
+    provider = accounts[vendor]["provider"]
+    tenant = connected(here, provider, vendor)
+    channel = provider["channel"]
+    told = tenant.told({channel: accounts[vendor]["address"]}, "hello", {"name": "Ada"}, channels=[channel])
+    delivery = one(told["deliveries"])
+    assert (delivery["state"], outcomes(delivery)) == ("sent", ["accepted"]), delivery

@@ -7,13 +7,14 @@ import time
 import msgspec
 import pytest
 
+from clarion.app.simulate.accounts import Others, accounts
 from clarion.app.simulate.config import Faults
 from clarion.app.simulate.faults import Answer, Chooser
 from clarion.app.simulate.hpack import Decoder, HpackError, literals
 from clarion.app.simulate.http2 import Request
 from clarion.app.simulate.receipts import Receipts
 from clarion.app.simulate.vendors.script import Secrets
-from clarion.app.simulate.vendors.stage import PLAYED, Stage, accounts
+from clarion.app.simulate.vendors.stage import PLAYED, Stage
 from clarion.backends.net.http import GuardedHttp
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
@@ -58,6 +59,18 @@ WRONG = {
     "whatsapp": {"access_token": "canary"},
     "slack": {"bot_token": "xoxb-canary"},
 }
+
+
+ORIGIN = "https://127.0.0.1:1"
+
+
+def told_of(secrets):
+    """What the file of accounts says."""
+    others = Others(
+        {"project_id": "p", "client_email": "c", "private_key": "k", "private_key_id": "i"}, f"{ORIGIN}/token",
+        "whsec_x", f"{ORIGIN}/webhook", "127.0.0.1", 25,
+    )  # fmt: skip
+    return json.loads(accounts(secrets, ORIGIN, others))
 
 
 def now_ms():
@@ -115,6 +128,19 @@ def test_every_http_vendor_is_played():
     assert {played.vendor for played in PLAYED} == http - {"fcm", "webhook"}
 
 
+def test_accounts_are_whole_and_each_simulator_has_its_own():
+    told, other = told_of(Secrets(b"one")), told_of(Secrets(b"another"))
+    assert set(told) == {"fcm", "webhook", "smtp", *NAMES}
+    for name, entry in told.items():
+        provider = entry["provider"]
+        traits = VENDORS[provider["channel"], provider["vendor"]].TRAITS
+        for fields, given in ((traits.settings, provider["settings"]), (traits.credentials, provider["credentials"])):
+            assert {field.name for field in fields if field.required} <= set(given) <= {field.name for field in fields}
+        if name in NAMES and provider["credentials"]:
+            assert provider["credentials"] != other[name]["provider"]["credentials"]
+    assert told == told_of(Secrets(b"one"))
+
+
 async def test_each_takes_a_message_and_writes_its_id_down(start):
     at = await start()
     for number, name in enumerate(NAMES, 1):
@@ -166,7 +192,7 @@ async def test_strangers_are_misconfigured_in_each_vendors_words(start):
 
 
 def other_pem():
-    made = json.loads(accounts(Secrets(b"another"), "https://127.0.0.1:1"))
+    made = told_of(Secrets(b"another"))
     return {"private_key": made["apns"]["provider"]["credentials"]["private_key"]}
 
 
@@ -256,7 +282,7 @@ def test_what_is_no_message_is_malformed_and_never_an_error_inside(tmp_path, bod
         "slack": "/api/chat.postMessage",
         "slack-webhook": "/services/T0SIMULATOR/B0SIMULATOR/" + secrets.hex("slack hook", 24),
     }  # fmt: skip
-    told = json.loads(accounts(secrets, "https://127.0.0.1:1"))
+    told = told_of(secrets)
     for played in PLAYED:
         name = played.name or played.vendor
         credentials = told[name]["provider"]["credentials"]

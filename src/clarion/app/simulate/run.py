@@ -11,6 +11,7 @@ from weakref import WeakSet
 import msgspec
 import uvloop
 
+from clarion.app.simulate.accounts import Others, accounts
 from clarion.app.simulate.certificates import identity, write_secret
 from clarion.app.simulate.config import SimulatorConfig
 from clarion.app.simulate.faults import Chooser
@@ -19,7 +20,7 @@ from clarion.app.simulate.mail import MailProtocol
 from clarion.app.simulate.receipts import Receipts
 from clarion.app.simulate.services import TOKEN_PATH, WEBHOOK_PATH, Services
 from clarion.app.simulate.vendors.script import Secrets
-from clarion.app.simulate.vendors.stage import Stage, accounts
+from clarion.app.simulate.vendors.stage import Stage
 from clarion.domain.errors import OperatorError
 
 RECEIPTS_FILE = "receipts.ndjson"
@@ -73,11 +74,13 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
         host = f"[{config.host}]" if ":" in config.host else config.host
         base_url = f"https://{host}:{http_port}"
         providers_file = config.folder / PROVIDERS_FILE
-        write_secret(providers_file, accounts(secrets, base_url))
+        token_url, webhook_url = base_url + TOKEN_PATH, base_url + WEBHOOK_PATH
+        others = Others(account, token_url, files.webhook_secret_file.read_text(), webhook_url, config.host, smtp_port)
+        write_secret(providers_file, accounts(secrets, base_url, others))
         yield Started(
             base_url=base_url,
-            token_url=base_url + TOKEN_PATH,
-            webhook_url=base_url + WEBHOOK_PATH,
+            token_url=token_url,
+            webhook_url=webhook_url,
             smtp_host=config.host,
             smtp_port=smtp_port,
             ca_file=files.ca_file,

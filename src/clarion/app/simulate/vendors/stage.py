@@ -1,11 +1,11 @@
-"""Every played vendor behind one origin: whom a request is for, what it hears, and the accounts it takes."""
+"""Every played vendor behind one origin: whom a request is for, and what it hears."""
 
 import html
 import re
 import time
 from hashlib import blake2b
 from string import Template
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -60,15 +60,6 @@ class Stage:
         if answer in _CUTS:
             return _CUTS[answer]
         return _reply(told or played.says[answer], values | {"id": id_}, self._retry_after_s)
-
-
-def accounts(secrets: Secrets, origin: str) -> bytes:
-    """Return JSON that maps a vendor to what `PUT /v1/providers/{name}` takes and an address messages can go to."""
-    found: dict[str, Any] = {}
-    for played in PLAYED:
-        provider = {"channel": played.channel, "vendor": played.vendor} | played.account(secrets, origin)
-        found[played.name or played.vendor] = {"provider": provider, "address": played.address(secrets, origin)}
-    return msgspec.json.format(msgspec.json.encode(found))
 
 
 def _values(heard: Heard, request: Request, retry_after_s: int) -> dict[str, str]:
