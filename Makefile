@@ -28,6 +28,9 @@ $(STAMP): requirements-dev.lock pyproject.toml
 
 test: test-fast test-slow test-e2e  ## Run every test (ARGS= goes to pytest)
 
+# What is kept of the rewritten tests halves the time to collect them, in an environment that keeps no bytecode too.
+test-fast test-slow: export PYTHONDONTWRITEBYTECODE =
+
 test-fast: $(STAMP)  ## Run the tests that take no time and start no processes
 	$(BIN)/pytest -n 2 -m "not e2e and not slow" $(ARGS)
 
