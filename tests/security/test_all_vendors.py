@@ -54,7 +54,7 @@ _ORIGIN = re.compile(r"https?://[^\x00-\x20\x7f-\U0010ffff/\\?#@%]+(?=[/?]|\Z)")
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _HEADERS = {
     b"From", b"Reply-To", b"To", b"Subject", b"Message-ID", b"Date", b"MIME-Version", b"Content-Type",
-    b"Content-Transfer-Encoding", b"List-Unsubscribe",
+    b"Content-Transfer-Encoding", b"List-Unsubscribe", b"List-Unsubscribe-Post", b"DKIM-Signature",
 }  # fmt: skip
 
 
