@@ -73,10 +73,8 @@ def values_of(fields, given_values, *, secret):
         known = given_values.get(field.name, field.default)
         if field.kind == "url":
             return st.sampled_from(URLS)
-        if field.kind == "boolean":
-            return st.booleans()
-        if field.kind == "integer":
-            return st.integers(field.least, field.most)
+        if field.kind in ("boolean", "integer"):
+            return st.booleans() if field.kind == "boolean" else st.integers(field.least, field.most)
         if field.kind != "string":
             return st.just(known)
         odd = near(known if isinstance(known, str) else "x")
@@ -233,12 +231,9 @@ def answers(table, secrets):
     return st.builds(HttpResponse, st.sampled_from(statuses) | st.integers(200, 599), headers, bodies(table, secrets))
 
 
-REPLIES = st.builds(
-    SmtpReply,
-    st.sampled_from(["connect", "auth", "mail", "rcpt", "data"]),
-    st.integers(0, 999),
-    FIGURES | st.sampled_from([f"5.1.1 a{line}b" for line in BREAKS]),
-)
+STAGES = st.sampled_from(["connect", "auth", "mail", "rcpt", "data"])
+WORDS = FIGURES | st.sampled_from([f"5.1.1 a{line}b" for line in BREAKS])
+REPLIES = st.builds(SmtpReply, STAGES, st.integers(0, 999), WORDS)
 
 
 def holds(outcome, secrets):
