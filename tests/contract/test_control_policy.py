@@ -92,7 +92,12 @@ async def test_what_is_over_a_cap_goes_into_a_workflow_that_collects_first(house
 
 async def test_a_policy_is_what_planning_reads(house):
     usual = await house.say("GET", "/v1/policy")
-    assert usual == {"quiet_hours": {"windows": [], "channels": list(DISTURBING)}, "zone": "UTC", "locale": "", "caps": []}
+    assert usual == {
+        "quiet_hours": {"windows": [], "channels": list(DISTURBING)},
+        "zone": "UTC",
+        "locale": "",
+        "caps": [],
+    }
     assert await house.say("PUT", "/v1/policy", {}) == usual
     body = {
         "quiet_hours": {"windows": [NIGHT | {"days": [7, 6, 6]}], "channels": ["sms", "push"]},

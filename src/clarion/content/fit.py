@@ -25,10 +25,18 @@ _SHORT_CHARS: Final = 600
 _WHATSAPP_BREAKS: Final = re.compile(r"[\r\n\t]| {5}")
 
 
+_LINKS: Final = ("url", "image", "icon", "avatar")
+_HARMLESS: Final = ("https://", "http://", "/")
+_BLANKS: Final = re.compile(r"[\x00-\x20]")  # browsers leave them out of a scheme
+_SCRIPT: Final = re.compile(r"(?:javascript|vbscript|data:(?!image/)).*", re.I)
+
+
 def fit(channel: Channel, parts: dict[str, Any]) -> dict[str, Any]:
     """Return the parts as the channel can carry them: the body of a push shortened to its payload limit, typographic
     characters of an SMS as the GSM alphabet has them, headlines within their limit. Raises `RenderError` for what does not
-    fit even so."""
+    fit even so, and for links that are scripts."""
+    if channel in _LINKING:
+        check_links(parts)
     make = _FITS.get(channel)
     return make(parts) if make is not None else parts
 
@@ -67,12 +75,24 @@ def _push(parts: dict[str, Any]) -> dict[str, Any]:
     short = sum(len(text) if type(text) is str else PUSH_PAYLOAD_BYTES_MAX for text in parts.values())
     if short < _SHORT_CHARS:
         return parts
-    if payload_bytes(parts) <= PUSH_PAYLOAD_BYTES_MAX:
-        return parts
-    room = PUSH_PAYLOAD_BYTES_MAX - payload_bytes({**parts, "body": ""})
-    if room < 0 or not parts.get("body"):
-        raise RenderError(f"the push is {-room} bytes over its {PUSH_PAYLOAD_BYTES_MAX}, even without a body")
-    return {**parts, "body": shorten(parts["body"], room)}
+    for name in ("body", "title"):
+        if payload_bytes(parts) > PUSH_PAYLOAD_BYTES_MAX and name in parts:
+            room = PUSH_PAYLOAD_BYTES_MAX - payload_bytes({**parts, name: ""})
+            parts = {**parts, name: shorten(parts[name], max(room, 0))}
+    if (over := payload_bytes(parts) - PUSH_PAYLOAD_BYTES_MAX) > 0:
+        raise RenderError(f"the push is {over} bytes over its {PUSH_PAYLOAD_BYTES_MAX}, even without title and body")
+    return parts
+
+
+def check_links(parts: Mapping[str, Any]) -> None:
+    """Raise `RenderError` when a link of a part would run a script in the app that follows it."""
+    links = [parts.get(name) for name in _LINKS]
+    actions = parts.get("actions")
+    if isinstance(actions, list):
+        links += [action.get("url") for action in actions if isinstance(action, dict)]
+    for link in links:
+        if isinstance(link, str) and not link.startswith(_HARMLESS) and _SCRIPT.match(_BLANKS.sub("", link)):
+            raise RenderError("a link may not be a script")
 
 
 def _sms(parts: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +131,7 @@ def _whatsapp(parts: dict[str, Any]) -> dict[str, Any]:
     return parts
 
 
+_LINKING: Final = frozenset((Channel.PUSH, Channel.WEBPUSH, Channel.INAPP))
 _FITS: Final[Mapping[Channel, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     Channel.PUSH: _push,
     Channel.WEBPUSH: _push,

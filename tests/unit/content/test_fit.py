@@ -44,8 +44,32 @@ def test_a_push_fits_its_payload(body, others):
 
 
 def test_a_push_that_is_too_large_without_its_body_is_refused():
-    with pytest.raises(RenderError, match="even without a body"):
+    with pytest.raises(RenderError, match="even without title and body"):
         fit(Channel.WEBPUSH, {"body": "x", "data": {"blob": "y" * PUSH_PAYLOAD_BYTES_MAX}})
+
+
+def test_a_long_title_gives_way_after_the_body():
+    fitted = fit(Channel.PUSH, {"title": "t" * 5_000, "body": "b" * 100, "url": "/x"})
+    assert payload_bytes(fitted) <= PUSH_PAYLOAD_BYTES_MAX
+    assert fitted["title"].startswith("ttt") and fitted["title"].endswith(ELLIPSIS)
+
+
+@pytest.mark.parametrize(
+    "link", ["javascript:alert(1)", " JaVaScript:x", "java\tscript:x", "vbscript:x", "data:text/html,x"]
+)
+@pytest.mark.parametrize("channel", [Channel.PUSH, Channel.WEBPUSH, Channel.INAPP])
+def test_no_link_is_a_script(channel, link):
+    for parts in ({"url": link}, {"avatar": link}, {"actions": [{"label": "x"}, {"url": link}]}):
+        with pytest.raises(RenderError, match="may not be a script"):
+            fit(channel, {"title": "t", **parts})
+
+
+@pytest.mark.parametrize(
+    "link", ["https://a.example/x", "app://order/1", "/orders", "mailto:a@b.example", "data:image/png;base64,AA", ""]
+)
+def test_links_of_apps_are_left_alone(link):
+    parts = {"title": "t", "url": link, "actions": [{"url": link}], "data": {"x": 1}}
+    assert fit(Channel.INAPP, parts) == parts
 
 
 def test_a_subject_keeps_to_its_limit():
