@@ -104,6 +104,13 @@ SMTP_REPLY_BYTES_MAX: Final = 32 * 1024
 SMTP_POOLS_MAX: Final = 1_024
 VENDOR_KEYS_MAX: Final = 1_024
 """Loaded private keys and decoded secrets of provider accounts kept in memory."""
+DKIM_RSA_BITS_MIN: Final = 2_048
+DKIM_RSA_BITS_MAX: Final = 4_096
+"""What receivers have to verify (RFC 8301 3.2)."""
+DKIM_KEY_CHARS_MAX: Final = 4_096
+"""Room for the largest key in PEM."""
+SLOW_BUILDS_MAX: Final = 2
+"""Requests that take their time to build, such as signed mail, built at once by one process."""
 MIME_SKELETONS_MAX: Final = 1_024
 SIMULATOR_KEYS_MAX: Final = 1_000_000
 """Delivery keys whose arrivals the simulator counts; the oldest is forgotten first."""

@@ -26,7 +26,8 @@ class Field(msgspec.Struct, frozen=True):
 
 class Traits(msgspec.Struct, frozen=True):
     """What a vendor is. `transport` is `http`, `smtp` or `local`. `on_ambiguous` is `retry`, `assume_sent` or `stop`; `idempotent` says the vendor deduplicates
-    by the delivery id; `parts` are the template parts it reads, `required_parts` those it cannot do without."""
+    by the delivery id; `parts` are the template parts it reads, `required_parts` those it cannot do without. With
+    one of `slow_credentials` set, `build` takes long enough to be run in a thread."""
 
     vendor: str
     channels: tuple[Channel, ...]
@@ -34,6 +35,7 @@ class Traits(msgspec.Struct, frozen=True):
     transport: str
     settings: tuple[Field, ...] = ()
     credentials: tuple[Field, ...] = ()
+    slow_credentials: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     required_parts: tuple[str, ...] = ()
     idempotent: bool = False

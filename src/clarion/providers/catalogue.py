@@ -48,3 +48,5 @@ def _check(name: str, module: object, traits: object) -> None:
         raise OperatorError(f"{name}: on_ambiguous {traits.on_ambiguous!r} is none of {sorted(AMBIGUITY_POLICIES)}")
     if not set(traits.required_parts) <= set(traits.parts):
         raise OperatorError(f"{name}: required_parts names a part that parts does not")
+    if not set(traits.slow_credentials) <= {field.name for field in traits.credentials}:
+        raise OperatorError(f"{name}: slow_credentials names a credential that there is not")

@@ -11,12 +11,16 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
+import idna
+
 from clarion.domain.limits import EMAIL_CHARS_MAX, MIME_SKELETONS_MAX, NAME_CHARS_MAX, SUBJECT_CHARS_MAX
 
 _BREAKS: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\x80-\x9f\u2028\u2029\ud800-\udfff]")
 _ATOMS: Final = re.compile(r"[!#-'*+\-/-9=?A-Z^-~]+(?:\.[!#-'*+\-/-9=?A-Z^-~]+)*")
 _DOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
                             r"(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9])?)*")  # fmt: skip
+_DOMAIN_CHARS_MAX: Final = 253
+_FOREIGN: Final = re.compile("[^\x00-\x7f]")
 _READABLE: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _LINK: Final = re.compile(r"(?:https://|mailto:)[!#-;=?-~]+")
 _LINE_CHARS_MAX: Final = 900
@@ -37,14 +41,38 @@ def plain(text: str, field: str) -> str:
 @lru_cache(maxsize=MIME_SKELETONS_MAX)
 def address(text: str, field: str) -> str:
     """Return an e-mail address in the ASCII form SMTP takes. Raises `ValueError` when it is not one."""
-    local, _, domain = plain(text, field).rpartition("@")
-    try:
-        domain = domain if domain.isascii() else domain.encode("idna").decode()
-    except UnicodeError:
-        domain = ""
-    if len(text) > EMAIL_CHARS_MAX or not _ATOMS.fullmatch(local) or not _DOMAIN.fullmatch(domain):
+    local, _, host = plain(text, field).rpartition("@")
+    name = _ascii(host)
+    if name and not local.isascii() and _ATOMS.fullmatch(_FOREIGN.sub("x", local)):
+        raise ValueError(
+            f"{field} has characters beyond ASCII before its @: that takes SMTPUTF8, which is not spoken here"
+        )
+    if not name or len(text) > EMAIL_CHARS_MAX or not _ATOMS.fullmatch(local):
         raise ValueError(f"{field} is not an e-mail address that can be mailed to")
-    return f"{local}@{domain}"
+    return f"{local}@{name}"
+
+
+def domain(text: str, field: str) -> str:
+    """Return the name of a domain in ASCII. Raises `ValueError` when it is not one."""
+    name = _ascii(plain(text, field))
+    if not name:
+        raise ValueError(f"{field} is not the name of a domain")
+    return name
+
+
+def _ascii(text: str) -> str:
+    """Return a domain as DNS has it, or nothing when it cannot be there.
+
+    Other scripts go by IDNA 2008 after the mapping of UTS 46, as browsers do. Its forerunner, in the standard library,
+    takes `straße` for `strasse`, which is somebody else's domain.
+    """
+    if len(text) > _DOMAIN_CHARS_MAX:
+        return ""
+    try:
+        name = text if text.isascii() else idna.encode(text, uts46=True, transitional=False).decode()
+    except UnicodeError:
+        return ""
+    return name if _DOMAIN.fullmatch(name) else ""
 
 
 def unstructured(text: str, field: str) -> str:

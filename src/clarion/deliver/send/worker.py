@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple, cast
 
 from clarion.content.render import Contents
@@ -11,8 +13,8 @@ from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import EgressError, Sent
-from clarion.domain.limits import TOKENS_MAX
-from clarion.domain.message import HttpRequest, LocalReply, LocalRequest, Message, SmtpRequest
+from clarion.domain.limits import SLOW_BUILDS_MAX, TOKENS_MAX
+from clarion.domain.message import HttpRequest, LocalReply, LocalRequest, Message, Request, SmtpRequest
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Transient
 from clarion.journal.rows import DeliverRow
 from clarion.ports.clock import Clock
@@ -56,6 +58,8 @@ class Sender:
         self._clock = clock
         self._telemetry = telemetry
         self._tokens = _Tokens(http, clock)
+        # Has no thread before the first slow build.
+        self._slow = ThreadPoolExecutor(SLOW_BUILDS_MAX, thread_name_prefix="build")
 
     def refresh(self) -> None:
         """Take up changed definitions; called once a batch."""
@@ -132,7 +136,7 @@ class Sender:
         return outcome
 
     async def _call(self, vendor: Vendor, message: Message, account: Account, token: str | None) -> Outcome:
-        request = vendor.build(message, account, now_ms=self._clock.now_ms(), token=token)
+        request = await self._build(vendor, message, account, token)
         match request:
             case LocalRequest():
                 if request.latency_ms:
@@ -142,6 +146,13 @@ class Sender:
                 return vendor.read(await self._http.send(request), message, account, now_ms=self._clock.now_ms())
             case SmtpRequest():
                 return vendor.read(await self._smtp.send(request), message, account, now_ms=self._clock.now_ms())
+
+    async def _build(self, vendor: Vendor, message: Message, account: Account, token: str | None) -> Request:
+        build = partial(vendor.build, message, account, now_ms=self._clock.now_ms(), token=token)
+        slow = vendor.TRAITS.slow_credentials
+        if slow and any(account.credentials.get(name) for name in slow):
+            return await asyncio.get_running_loop().run_in_executor(self._slow, build)
+        return build()
 
 
 def _of_failure(error: EgressError) -> Outcome:

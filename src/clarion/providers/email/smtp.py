@@ -1,4 +1,4 @@
-"""SMTP submission (RFC 5321, 6409) to any mail server.
+"""SMTP submission (RFC 5321, 6409) to any mail server, signed by DKIM (RFC 6376) on demand.
 
 The decisive reply is judged by its enhanced status code (RFC 3463) before its three digits, and by the stage it came at:
 the same 550 is a dead mailbox after RCPT and a refused sender after MAIL.
@@ -13,7 +13,7 @@ from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
 from clarion.domain.message import Message, SmtpReply, SmtpRequest
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
-from clarion.providers import mime
+from clarion.providers import dkim, mime
 
 _ADDRESS: Final = r"[^@\s]+@[^@\s]+"
 
@@ -30,8 +30,15 @@ TRAITS: Final = Traits(
         Field("from_name", about="sender's name", default=""),
         Field("reply_to", about="where answers go", pattern=_ADDRESS),
         Field("list_unsubscribe", about="https or mailto link; a message's metadata may carry its own"),
+        Field("dkim_domain", about="domain that signs, as in its DNS", pattern=r"[^@\s]+"),
+        Field("dkim_selector", about="name of the key below _domainkey of that domain", pattern=dkim.SELECTOR),
     ),
-    credentials=(Field("username", about="user of AUTH"), Field("password", about="password of AUTH")),
+    credentials=(
+        Field("username", about="user of AUTH"),
+        Field("password", about="password of AUTH"),
+        Field("dkim_private_key", about="RSA or Ed25519 key in PEM; mail is signed when it is there", pattern=dkim.PEM),
+    ),
+    slow_credentials=("dkim_private_key",),
     parts=("subject", "text", "html", "from_name", "reply_to"),
     required_parts=("subject",),
     docs="https://www.rfc-editor.org/rfc/rfc6409",
@@ -74,6 +81,10 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         html=parts.get("html") or "",
         list_unsubscribe=message.metadata.get("list_unsubscribe") or settings.get("list_unsubscribe") or "",
     )
+    signer = settings.get("dkim_domain"), settings.get("dkim_selector"), account.credentials.get("dkim_private_key")
+    if any(signer):
+        domain, selector, pem = (text or "" for text in signer)
+        payload = dkim.signed(payload, domain=domain, selector=selector, pem=pem, at_ms=message.created_ms)
     return SmtpRequest(
         host=settings["host"],
         port=int(settings.get("port", 587)),

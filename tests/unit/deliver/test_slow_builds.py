@@ -1,0 +1,132 @@
+"""A build that takes its time, such as a signature, does not hold up whatever else a process is about."""
+
+import asyncio
+import threading
+import time
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from clarion.deliver.send.worker import Sender
+from clarion.domain import ids
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.errors import OperatorError
+from clarion.domain.limits import SLOW_BUILDS_MAX
+from clarion.domain.message import LocalReply, LocalRequest, SmtpReply
+from clarion.domain.outcome import Accepted, Refused
+from clarion.journal.rows import DeliverRow
+from clarion.providers import catalogue
+from clarion.providers.email import smtp
+from clarion.providers.sandbox import sandbox
+from tests.providers import battery
+
+DELIVERY = bytes.fromhex(battery.DELIVERY.removeprefix(ids.DELIVERY_PREFIX))
+ROW = DeliverRow(
+    DELIVERY, "acme", "ada", "ada@example.org", "en", "hi", "", {}, None, 1, None, None, None, None,
+)  # fmt: skip
+PARTS = {"subject": "Grüße", "text": "Your order is on its way."}
+
+
+class Wire:
+    """An SMTP egress that takes everything and keeps it."""
+
+    def __init__(self):
+        self.sent = []
+
+    async def send(self, request):
+        self.sent.append(request)
+        return SmtpReply("data", 250, "2.0.0 Ok")
+
+
+class Watched:
+    """A vendor that notes on which thread it builds, and how many builds are under way at once."""
+
+    def __init__(self, build_s=0.0, flaw=None):
+        self.TRAITS = msgspec.structs.replace(sandbox.TRAITS, slow_credentials=("key",))
+        self.build_s, self.flaw = build_s, flaw
+        self.threads, self.under_way, self.most = [], 0, 0
+        self._lock = threading.Lock()
+
+    def build(self, message, account, *, now_ms, token):
+        self.threads.append(threading.current_thread())
+        with self._lock:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        time.sleep(self.build_s)
+        with self._lock:
+            self.under_way -= 1
+        if self.flaw:
+            raise self.flaw
+        return LocalRequest({})
+
+    def read(self, response, message, account, *, now_ms):
+        assert isinstance(response, LocalReply)
+        return Accepted()
+
+
+def sender(vendor, account, wire=None):
+    return Sender(
+        SimpleNamespace(accounts=lambda tenant, channel: [account]),
+        {(account.channel, account.vendor): vendor},
+        SimpleNamespace(render=lambda *args: PARTS),
+        None,
+        wire,
+        SimpleNamespace(now_ms=lambda: battery.NOW_MS),
+        SimpleNamespace(log=lambda *args, **fields: None),
+    )  # fmt: skip
+
+
+def account(**credentials):
+    return Account("acme", "primary", Channel.EMAIL, "watched", 0, {}, credentials)
+
+
+async def test_the_loop_goes_on_during_a_slow_build():
+    vendor, turns = Watched(build_s=0.2), 0
+    attempt = asyncio.create_task(sender(vendor, account(key="k")).attempt(Channel.EMAIL, ROW))
+    while not attempt.done():
+        turns += 1
+        await asyncio.sleep(0.005)
+    assert isinstance((await attempt).outcome, Accepted)
+    assert turns > 5
+    assert vendor.threads != [threading.main_thread()]
+
+
+async def test_slow_builds_are_few_at_once():
+    vendor = Watched(build_s=0.02)
+    one = sender(vendor, account(key="k"))
+    answers = await asyncio.gather(*(one.attempt(Channel.EMAIL, ROW) for _ in range(12)))
+    assert [type(answer.outcome) for answer in answers] == [Accepted] * 12
+    assert vendor.most <= SLOW_BUILDS_MAX
+    assert len(set(vendor.threads)) <= SLOW_BUILDS_MAX
+
+
+@pytest.mark.parametrize("credentials", [{}, {"key": ""}, {"other": "x"}])
+async def test_without_a_slow_credential_the_build_needs_no_thread(credentials):
+    vendor = Watched()
+    await sender(vendor, account(**credentials)).attempt(Channel.EMAIL, ROW)
+    assert vendor.threads == [threading.current_thread()]
+
+
+async def test_what_cannot_be_built_fails_as_it_does_without_a_thread():
+    for credentials in ({}, {"key": "k"}):
+        answer = await sender(Watched(flaw=ValueError("no")), account(**credentials)).attempt(Channel.EMAIL, ROW)
+        assert answer.outcome == Refused("unbuildable", "no")
+
+
+async def test_signed_mail_is_the_same_from_a_thread():
+    table = battery.tables()["email_smtp_dkim"]
+    owner, wire = battery.account(table), Wire()
+    await sender(smtp, owner, wire).attempt(Channel.EMAIL, ROW)
+    created_ms = ids.created_ms(ids.notification_of(DELIVERY))
+    message = battery.message(table, address=ROW.address, parts=PARTS, created_ms=created_ms, metadata={})
+    assert wire.sent == [smtp.build(message, owner, now_ms=battery.NOW_MS, token=None)]
+    assert wire.sent[0].payload.startswith(b"DKIM-Signature: ")
+
+
+def test_a_slow_credential_has_to_be_a_credential():
+    traits = msgspec.structs.replace(sandbox.TRAITS, slow_credentials=("nothing",))
+    module = SimpleNamespace(build=sandbox.build, read=sandbox.read)
+    with pytest.raises(OperatorError, match="slow_credentials"):
+        catalogue._check("acme", module, traits)
