@@ -27,10 +27,11 @@ quiet_hours = st.builds(
     windows=st.lists(st.builds(QuietWindow, clocks, clocks), max_size=2).map(tuple),
     channels=st.lists(st.sampled_from(CHANNELS), max_size=4, unique=True).map(tuple),
 )
+NAMES = {b"a" * 8: "2 per 1d", b"b" * 8: "1 per 1h"}
+"""A cap's name says all that its rule is made of: no two caps of a setting share either."""
 cap_rules = st.builds(
-    CapRule,
-    rule=st.sampled_from([b"a" * 8, b"b" * 8]),
-    name=st.sampled_from(["2 per 1d", "1 per 1h"]),
+    lambda rule, **more: CapRule(rule, NAMES[rule], **more),
+    rule=st.sampled_from([*NAMES]),
     channel=st.none() | st.sampled_from([Channel.EMAIL, Channel.SMS, Channel.INAPP]),
     limit=st.integers(1, 3),
     gap_s=st.sampled_from([60, 3600]),
