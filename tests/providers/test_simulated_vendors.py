@@ -31,6 +31,8 @@ from clarion.domain.outcome import (
 )
 from clarion.providers import catalogue
 
+pytestmark = pytest.mark.slow
+
 VENDORS = catalogue.load()
 NAMES = [played.name or played.vendor for played in PLAYED]
 PARTS = {

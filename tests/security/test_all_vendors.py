@@ -25,6 +25,8 @@ from clarion.domain.outcome import Accepted, Refused
 from clarion.providers import catalogue
 from tests.providers import battery
 
+pytestmark = pytest.mark.slow
+
 VENDORS = catalogue.load()
 CASES = [
     pytest.param(VENDORS[Channel(table["channel"]), table["vendor"]], table, id=name)

@@ -38,6 +38,7 @@ def put(texts, messages=None, locale="de"):
     return merged(source(locale, messages), locale, Returned("", texts))
 
 
+@pytest.mark.slow
 @given(sources(XML_CHARS))
 def test_what_goes_out_as_xliff_comes_back_as_it_was(made):
     one, locale = made
@@ -51,6 +52,7 @@ def test_what_goes_out_as_xliff_comes_back_as_it_was(made):
     assert (done.source, done.changed, done.unknown, done.outdated) == (one, (), (), ())
 
 
+@pytest.mark.slow
 @given(sources(PO_CHARS))
 def test_what_goes_out_as_po_comes_back_as_it_was(made):
     one, locale = made
@@ -65,6 +67,7 @@ def test_what_goes_out_as_po_comes_back_as_it_was(made):
         assert (done.source, done.changed, done.unknown, done.outdated) == (one, (), (), ())
 
 
+@pytest.mark.slow
 @given(sources(XML_CHARS))
 def test_xliff_is_what_the_standard_says(made):
     one, locale = made
@@ -87,6 +90,7 @@ def test_xliff_is_what_the_standard_says(made):
         assert len(holes) == len(set(holes))
 
 
+@pytest.mark.slow
 @given(sources(XML_CHARS.filter(lambda character: not character.isspace())))
 def test_po_is_read_by_others_as_we_mean_it(made):
     one, locale = made
