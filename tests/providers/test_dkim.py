@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from clarion.backends.net.smtp_session import wire_form
 from clarion.domain.content import Account
 from clarion.providers import dkim, mime
 from clarion.providers.email import smtp
@@ -170,6 +171,14 @@ lines = st.one_of(blanks, st.text(st.characters(exclude_characters="\r\n", exclu
 def test_bodies_and_fields_of_any_shape_verify(body, value):
     """Ours are base64, but a signature must not depend on that."""
     verify(signed(b"From: a@shop.example\r\nSubject : " + value + b"\r\n\r\n" + body), record(ED25519))
+
+
+@given(body=lines)
+@example(body=b".\r\n..\r\n.")
+def test_dots_at_the_start_of_lines_survive_the_way_over_the_wire(body):
+    mail = signed(b"From: a@shop.example\r\nSubject: x\r\n\r\n" + re.sub(rb"\r\n|[\r\n]", b"\r\n", body))
+    arrived = wire_form(mail).removesuffix(b".\r\n").replace(b"\r\n..", b"\r\n.")
+    verify(arrived, record(ED25519))
 
 
 def test_of_two_fields_of_one_name_both_are_signed():
