@@ -115,14 +115,22 @@ async def test_what_cannot_be_built_fails_as_it_does_without_a_thread():
         assert answer.outcome == Refused("unbuildable", "no")
 
 
-async def test_signed_mail_is_the_same_from_a_thread():
-    table = battery.tables()["email_smtp_dkim"]
+async def test_signed_mail_is_made_in_a_thread_and_the_same():
+    table, threads = battery.tables()["email_smtp_dkim"], []
+
+    def build(*args, **named):
+        threads.append(threading.current_thread())
+        return smtp.build(*args, **named)
+
     owner, wire = battery.account(table), Wire()
-    await sender(smtp, owner, wire).attempt(Channel.EMAIL, ROW)
+    await sender(SimpleNamespace(TRAITS=smtp.TRAITS, build=build, read=smtp.read), owner, wire).attempt(
+        Channel.EMAIL, ROW
+    )
     created_ms = ids.created_ms(ids.notification_of(DELIVERY))
     message = battery.message(table, address=ROW.address, parts=PARTS, created_ms=created_ms, metadata={})
     assert wire.sent == [smtp.build(message, owner, now_ms=battery.NOW_MS, token=None)]
     assert wire.sent[0].payload.startswith(b"DKIM-Signature: ")
+    assert threading.current_thread() not in threads
 
 
 def test_a_slow_credential_has_to_be_a_credential():
