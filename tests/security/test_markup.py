@@ -22,7 +22,8 @@ def markup(source, text):
         html = RENDERER.compile(source, html=True)(context(text))
     except RenderError:
         return None
-    return Counter(character for character in html if character in "<>\"'")
+    # How many lines a text has may depend on the data (`replace: x, ''`); the tag between them is the filter's own.
+    return Counter(character for character in html.replace("<br />", "") if character in "<>\"'")
 
 
 @settings(max_examples=2 * settings().max_examples)
@@ -35,6 +36,7 @@ def markup(source, text):
 @example("{{ entities | escape_once | append: '' }}")
 @example("{% capture held %}<i>{{ x }}</i>{% endcapture %}{{ held | replace: '&lt;', '<' }}")
 @example("{{ x | url_encode | url_decode | append: '<i' }}")
+@example("{{ entities | replace: x, '<' | newline_to_br }}")
 @example("{{ x | newline_to_br | remove: 'amp;' | replace: '&#39;', '>' }}")
 def test_markup_is_the_templates_own(source):
     loud, quiet = markup(source, EVIL), markup(source, EVIL.translate(TAME))
