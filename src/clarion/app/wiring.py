@@ -15,7 +15,6 @@ from clarion.app.plugins import shortener
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.confined.pool import ConfinedDrafting
 from clarion.backends.jsonschema.schemas import JsonSchemas
-from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.net.http import GuardedHttp
 from clarion.backends.net.smtp import GuardedSmtp
 from clarion.backends.sqlite.control import SqliteControl
@@ -63,7 +62,6 @@ class Shared:
         self.control = SqliteControl(config.data_dir, self.vault, clock)
         self.directory = SqliteDirectory(config.data_dir, self.vault, clock)
         self.state = SqliteState(config.data_dir, clock)
-        self.renderer = LiquidRenderer()
         self.engines = template_engines()
         self.drafting = self._drafting()
         self.links = shortener(config.content.shorten_links, telemetry)

@@ -10,6 +10,7 @@ from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.liquid.straight import compile_straight
 from clarion.content.build import build
 from clarion.domain.channel import Channel
+from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
 from clarion.domain.limits_content import STRAIGHT_PIECES_MAX
 from clarion.ports.drafting import BuildJob
 from clarion.ports.renderer import Render, RenderError
@@ -89,6 +90,16 @@ def test_messages_go_this_way(source):
     assert straight is not None
     context = {"total": 3, "day": "2026-11-27", "list": [1, 2], "user": {"name": "Ada"}, **SPEECH}
     assert straight(context) == LIQUID._compile_liquid(source, html=False)(context)
+
+
+@pytest.mark.parametrize("chars", [RENDER_OUTPUT_BYTES_MAX // 3, RENDER_OUTPUT_BYTES_MAX, RENDER_OUTPUT_BYTES_MAX + 1])
+def test_a_long_text_is_bounded_in_bytes_either_way(chars):
+    source, context = "{% if a %}{{ a }}{% endif %}", {"a": "x" * chars, **SPEECH}
+    liquid = LIQUID._compile_liquid(source, html=False)
+    straight = compile_straight(source, liquid)
+    assert straight is not None
+    assert said(straight, context) == said(liquid, context)
+    assert said(straight, context).startswith("error") == (chars > RENDER_OUTPUT_BYTES_MAX)
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from clarion.backends.handlebars.payload import EXACT_MAX, UNWANTED
+from clarion.content.plain import VARIABLE, missing, too_large
 from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
 from clarion.ports.renderer import Render, RenderError
 
-_WORD: Final = r"[A-Za-z_][A-Za-z0-9_]*"
-_VARIABLE: Final = re.compile(rf"\{{\{{[ \t\r\n]*({_WORD}(?:\.{_WORD})*)[ \t\r\n]*\}}\}}")
 _KEYWORDS: Final = frozenset({"this", "true", "false", "null", "undefined", "else", "as", "length"})
 _UNWANTED: Final = re.compile(f"[{UNWANTED}]")
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;", "`": "&#x60;", "=": "&#x3D;"}
 _SIGN: Final = re.compile("[&<>\"'`=]")
 _TOO_LARGE: Final = "output limit reached"
-_UTF8_BYTES_PER_CHAR: Final = 4
 _WORDS: Final = {None: "", True: "true", False: "false"}
 
 
@@ -29,15 +27,14 @@ def escape(text: str) -> str:
 
 def bounded(text: str) -> str:
     """Return a rendered text. Raises `RenderError` when it is too large."""
-    over = len(text) * _UTF8_BYTES_PER_CHAR > RENDER_OUTPUT_BYTES_MAX
-    if over and len(text.encode()) > RENDER_OUTPUT_BYTES_MAX:
+    if too_large(text):
         raise RenderError(_TOO_LARGE)
     return text
 
 
 def compile_plain(source: str, slow: Render, *, html: bool) -> Render | None:
     """Return a render function if the source is plain, else None. `slow` renders with data that is not."""
-    pieces = _VARIABLE.split(source)
+    pieces = VARIABLE.split(source)
     literals, paths = pieces[::2], [tuple(path.split(".")) for path in pieces[1::2]]
     if any("{{" in literal or literal.endswith(("{", "\\")) for literal in literals) or "\\{{" in source:
         return None
@@ -45,7 +42,7 @@ def compile_plain(source: str, slow: Render, *, html: bool) -> Render | None:
         return None
     if any(not _KEYWORDS.isdisjoint(path) for path in paths):
         return None
-    lines = [source.count("\n", 0, match.start(1)) + 1 for match in _VARIABLE.finditer(source)]
+    lines = [source.count("\n", 0, match.start(1)) + 1 for match in VARIABLE.finditer(source)]
     return _joiner(pieces, list(zip(range(1, len(pieces), 2), paths, lines, strict=True)), slow, html=html)
 
 
@@ -62,7 +59,7 @@ def _joiner(pieces: list[str], slots: list[tuple[int, tuple[str, ...], int]], sl
                 for segment in path:
                     value = value[segment]
             except (KeyError, TypeError, IndexError):
-                raise RenderError(f"{_missing(context, path)} is undefined (line {line})") from None
+                raise RenderError(f"{missing(context, path)} is undefined (line {line})") from None
             if type(value) is str:
                 chars += len(value)
                 if chars > RENDER_OUTPUT_BYTES_MAX:
@@ -81,14 +78,3 @@ def _joiner(pieces: list[str], slots: list[tuple[int, tuple[str, ...], int]], sl
         return bounded("".join(out))
 
     return render
-
-
-def _missing(context: Mapping[str, Any], path: tuple[str, ...]) -> str:
-    """Return the shortest prefix of a path that is undefined."""
-    value: Any = context
-    for depth, segment in enumerate(path, start=1):
-        try:
-            value = value[segment]
-        except (KeyError, TypeError, IndexError):
-            return ".".join(path[:depth]) if depth > 1 else repr(segment)
-    return ".".join(path)

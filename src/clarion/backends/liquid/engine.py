@@ -17,6 +17,7 @@ from clarion.backends.liquid.plain import compile_plain
 from clarion.backends.liquid.scanning import place, scan
 from clarion.backends.liquid.straight import compile_straight
 from clarion.backends.liquid.swift import quicken
+from clarion.content.trees import compile_tree, texts
 from clarion.ports.renderer import Render, RenderError, Usage
 
 # What a filter or a comparison can raise over ill-typed data; python-liquid lets some of these through.
@@ -33,19 +34,11 @@ class LiquidRenderer:
     def compile(self, source: Any, *, html: bool) -> Render:
         """Return a render function for a string, or a map or list with string leaves; other leaves stay as they are.
         Raises `SyntaxProblem`."""
-        scan(_leaves(source))
-        return self._compile(source, html=html)
+        scan(list(texts(source)))
+        return compile_tree(source, lambda text: self._compile(text, html=html))
 
-    def _compile(self, source: Any, *, html: bool) -> Render:
-        if isinstance(source, str):
-            return compile_plain(source, html=html) or self._compile_text(source, html=html)
-        if isinstance(source, Mapping):
-            fields = [(key, self._compile(value, html=html)) for key, value in source.items()]
-            return lambda context: {key: render(context) for key, render in fields}
-        if isinstance(source, list | tuple):
-            items = [self._compile(value, html=html) for value in source]
-            return lambda context: [render(context) for render in items]
-        return lambda _context: source
+    def _compile(self, source: str, *, html: bool) -> Render:
+        return compile_plain(source, html=html) or self._compile_text(source, html=html)
 
     def _compile_text(self, source: str, *, html: bool) -> Render:
         compiled = self._compile_liquid(source, html=html)  # always: it says what is wrong with a source
@@ -53,8 +46,9 @@ class LiquidRenderer:
 
     def usage(self, source: Any) -> Usage:
         """Return the names a source reads. Raises `SyntaxProblem`."""
-        scan(_leaves(source))
-        found = [reading.usage(parse(text, self._text)) for text in _leaves(source)]
+        sources = list(texts(source))
+        scan(sources)
+        found = [reading.usage(parse(text, self._text)) for text in sources]
         return Usage(
             variables=_each_once(usage.variables for usage in found),
             uses_user=any(usage.uses_user for usage in found),
@@ -82,16 +76,6 @@ class LiquidRenderer:
 
 def _each_once(lists: Iterable[Iterable[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chain.from_iterable(lists)))
-
-
-def _leaves(source: Any) -> list[str]:
-    if isinstance(source, str):
-        return [source]
-    if isinstance(source, Mapping):
-        return [text for value in source.values() for text in _leaves(value)]
-    if isinstance(source, list | tuple):
-        return [text for value in source for text in _leaves(value)]
-    return []
 
 
 def _line(error: LiquidError) -> int:

@@ -24,27 +24,21 @@ from clarion.backends.liquid.pieces import (
     joined,
     shown,
 )
+from clarion.backends.liquid.plain import RESERVED
 from clarion.content.formatters import FORMATTERS
-from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
+from clarion.content.plain import WORD, too_large
 from clarion.domain.limits_content import STRAIGHT_PIECES_MAX
-from clarion.ports.renderer import Render, RenderError
+from clarion.ports.renderer import Render
 
-_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
-_PATH: Final = rf"{_NAME}(?:\.{_NAME})*"
+_PATH: Final = rf"{WORD}(?:\.{WORD})*"
 _TEXT: Final = r""""[^"\\]*"|'[^'\\]*'"""
 _TAG: Final = re.compile(r"(\{\{.*?\}\}|\{%.*?%\})", re.DOTALL)
 _OUTPUT: Final = re.compile(
-    rf"\{{\{{ *({_PATH})(?: *\| *({_NAME})(?: *: *((?:{_TEXT}|{_PATH})(?: *, *(?:{_TEXT}|{_PATH}))*))?)? *\}}\}}"
+    rf"\{{\{{ *({_PATH})(?: *\| *({WORD})(?: *: *((?:{_TEXT}|{_PATH})(?: *, *(?:{_TEXT}|{_PATH}))*))?)? *\}}\}}"
 )
-_ASSIGN: Final = re.compile(rf"\{{% *assign +({_NAME}) *= *({_PATH}) *\| *plural *: *({_TEXT}) *%\}}")
+_ASSIGN: Final = re.compile(rf"\{{% *assign +({WORD}) *= *({_PATH}) *\| *plural *: *({_TEXT}) *%\}}")
 _IF: Final = re.compile(rf"\{{% *(if|elsif) +({_PATH})(?: *== *({_TEXT}))? *%\}}")
 _ARGUMENT: Final = re.compile(rf"{_TEXT}|{_PATH}")
-_RESERVED: Final = frozenset(
-    ("true", "false", "nil", "null", "empty", "blank", "and", "or", "not", "contains", "in", "if", "else", "with", "for",
-     "as", "offset", "limit", "reversed", "cols", "continue", "required")
-)  # fmt: skip
-"""Words that Liquid may take for something else than a name."""
-_UTF8_BYTES_PER_CHAR: Final = 4
 
 
 def compile_straight(source: str, otherwise: Render) -> Render | None:
@@ -60,9 +54,7 @@ def compile_straight(source: str, otherwise: Render) -> Render | None:
             text = whole(context, {})
         except (Other, LookupError, TypeError, ValueError):
             return otherwise(context)
-        if len(text) * _UTF8_BYTES_PER_CHAR > RENDER_OUTPUT_BYTES_MAX:
-            raise RenderError("output stream limit reached")
-        return text
+        return otherwise(context) if too_large(text) else text
 
     return render
 
@@ -154,7 +146,7 @@ class _Reader:
 
     def _path(self, text: str) -> Path:
         path = tuple(text.split("."))
-        if not _RESERVED.isdisjoint(path) or path[0] in self._assigned or path[0] in SHORTHANDS:
+        if not RESERVED.isdisjoint(path) or path[0] in self._assigned or path[0] in SHORTHANDS:
             raise Other
         return path
 

@@ -14,8 +14,7 @@ from clarion.domain.message import Message, SmtpReply, SmtpRequest
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
 from clarion.providers import dkim, mime
-
-_ADDRESS: Final = r"[^@\s]+@[^@\s]+"
+from clarion.providers.envelope import PARTS, SENDER
 
 TRAITS: Final = Traits(
     vendor="smtp",
@@ -26,10 +25,7 @@ TRAITS: Final = Traits(
         Field("host", required=True, about="name of the mail server", pattern=r"[A-Za-z0-9._:-]{1,253}"),
         Field("port", kind="integer", about="587 for starttls, 465 for tls", default=587, least=1, most=65_535),
         Field("security", about="starttls, tls or none", pattern="starttls|tls|none", default="starttls"),
-        Field("from_email", required=True, about="sender", pattern=_ADDRESS),
-        Field("from_name", about="sender's name", default=""),
-        Field("reply_to", about="where answers go", pattern=_ADDRESS),
-        Field("list_unsubscribe", about="https or mailto link; a message's metadata may carry its own"),
+        *SENDER,
         Field("dkim_domain", about="domain that signs, as in its DNS", pattern=r"[^@\s]+"),
         Field("dkim_selector", about="name of the key below _domainkey of that domain", pattern=dkim.SELECTOR),
     ),
@@ -39,7 +35,7 @@ TRAITS: Final = Traits(
         Field("dkim_private_key", about="RSA or Ed25519 key in PEM; mail is signed when it is there", pattern=dkim.PEM),
     ),
     slow_credentials=("dkim_private_key",),
-    parts=("subject", "text", "html", "from_name", "reply_to"),
+    parts=PARTS,
     required_parts=("subject",),
     docs="https://www.rfc-editor.org/rfc/rfc6409",
 )
