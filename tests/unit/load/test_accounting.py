@@ -59,7 +59,8 @@ def test_a_tree_counts_living_children_and_reaped_ones() -> None:
         mine = tree(os.getpid())
         parent.communicate(b"\n")
     assert [fact.pid for fact in found] == [parent.pid]
-    assert found[0].cpu_s >= 0.2
+    ticks_lost_s = 2 / os.sysconf("SC_CLK_TCK")  # user and system time, each cut to whole ticks
+    assert found[0].cpu_s >= 0.2 - ticks_lost_s
     assert parent.pid in {fact.pid for fact in mine}
     assert all(fact.peak_bytes > 0 for fact in mine)
 
