@@ -6,6 +6,7 @@ import msgspec
 
 from clarion.domain.cap import Cap, OverCap
 from clarion.domain.channel import Channel, Lane
+from clarion.domain.resilience import AccountRules
 from clarion.domain.route import Route
 
 GONE_VERSION: Final = 0
@@ -138,6 +139,7 @@ class Account(msgspec.Struct, frozen=True):
     settings: dict[str, Any]
     credentials: dict[str, Any]
     version: int = 0
+    rules: AccountRules = AccountRules()
 
     def __repr__(self) -> str:
         return f"Account(tenant={self.tenant!r}, name={self.name!r}, vendor={self.vendor!r})"

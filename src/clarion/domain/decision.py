@@ -35,6 +35,11 @@ class Reason(IntEnum):
     BOUNCED = 29
     POISON = 30
     EGRESS_BLOCKED = 31
+    PROVIDER_DOWN = 32
+    PACED = 33
+    RETRY_BUDGET = 34
+    FAILED_OVER = 35
+    COMPLAINED = 36
 
 
 REASON_NAMES: Final = {reason: reason.name.lower() for reason in Reason}

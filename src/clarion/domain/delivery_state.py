@@ -45,6 +45,7 @@ class Event(StrEnum):
     SKIPPED = "skipped"
     MERGED = "merged"
     FOLLOWED = "followed"
+    PARKED = "parked"
 
 
 TERMINAL: Final = frozenset(state for state in State if state >= State.SENT)
@@ -64,6 +65,8 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     **{(state, Event.EXPIRED): State.EXPIRED for state in _OPEN},
     **{(state, Event.CANCELLED): State.CANCELLED for state in _OPEN},
     **{(state, Event.CONFIRMED): State.DELIVERED for state in _OPEN},
+    **{(state, Event.BOUNCED): State.FAILED for state in _OPEN},
+    **{(state, Event.PARKED): State.RETRYING for state in _OPEN},
     (State.HELD, Event.HELD): State.HELD,
     (State.HELD, Event.RELEASED): State.PLANNED,
     (State.HELD, Event.SKIPPED): State.SKIPPED,

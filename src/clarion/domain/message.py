@@ -27,6 +27,8 @@ class Message(msgspec.Struct, frozen=True):
     category: str = ""
     expires_ms: int | None = None
     metadata: dict[str, str] = {}
+    reference: str = ""
+    """What a provider gives back in its receipts: the delivery id and, of a broadcast, its place in the chunk."""
 
 
 class HttpRequest(msgspec.Struct, frozen=True):

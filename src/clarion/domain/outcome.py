@@ -31,10 +31,12 @@ class Accepted(_Outcome, frozen=True):
 
 
 class Throttled(_Outcome, frozen=True):
-    """The provider asks for a pause of `after_ms` milliseconds; None when it did not say."""
+    """The provider asks for a pause of `after_ms` milliseconds; None when it did not say. `scope` says for whom: the whole
+    `account`, or this `recipient` alone."""
 
     after_ms: int | None = None
     detail: str = ""
+    scope: str = "account"
 
 
 class Transient(_Outcome, frozen=True):
@@ -45,9 +47,10 @@ class Transient(_Outcome, frozen=True):
 
 
 class Ambiguous(_Outcome, frozen=True):
-    """The request went out and no answer came, so the message may have been sent."""
+    """The request went out and no answer came, so the message may have been sent. `after_ms` is the pause asked for."""
 
     detail: str = ""
+    after_ms: int | None = None
 
 
 class Refused(_Outcome, frozen=True):

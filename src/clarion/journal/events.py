@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from clarion.domain.outcome import Outcome
+from clarion.domain.trail import Trail
 from clarion.journal.requests import Audience as Audience
 from clarion.journal.requests import BroadcastJob as BroadcastJob
 from clarion.journal.requests import Recipient as Recipient
@@ -35,7 +36,8 @@ class DeliverFrame(_Columns, tag=2):
     the attempt to make. `chunks` refers to the chunk
     and index a retried broadcast delivery came from, or is None. `steps` names the workflow step that sends (or is
     empty). `fallbacks` is the encoded one-event `ResumeFrame` that is put back on `accepted.<lane>` when the delivery
-    ends without having been sent. Frames older than these two columns have none of them.
+    ends without having been sent. `trails` is what a delivery has been through, None before its first attempt. Frames
+    older than these three columns have none of them.
     """
 
     delivery_ids: list[bytes]
@@ -54,6 +56,7 @@ class DeliverFrame(_Columns, tag=2):
     chunks: list[tuple[bytes, int] | None]
     steps: list[str] = []
     fallbacks: list[bytes | None] = []
+    trails: list[Trail | None] = []
 
 
 class ChunkFrame(_Columns, tag=3):
@@ -273,6 +276,38 @@ class ChunkReleasedFrame(_Columns, tag=16):
     reasons: bytes
 
 
+class ReceiptFrame(_Columns, tag=17):
+    """What a provider told of deliveries after it had taken them, on `outcomes`. `kinds` are those of
+    `ports.receipts.Receipt`; `places` are chunk and index of broadcast deliveries, or None; `details` are the provider's
+    own words."""
+
+    channel: str
+    provider: str
+    vendor: str
+    delivery_ids: list[bytes]
+    tenants: list[str]
+    places: list[tuple[bytes, int] | None]
+    kinds: list[str]
+    at_ms: list[int]
+    details: list[str]
+    user_ids: list[str]
+    addresses: list[str]
+
+
+class StandingFrame(_Columns, tag=18):
+    """Accounts at providers whose standing changed, on `outcomes`: `states` are those of `domain.standing.Standing`,
+    `before` what they were, `details` why."""
+
+    tenants: list[str]
+    channels: list[str]
+    providers: list[str]
+    vendors: list[str]
+    before: list[str]
+    states: list[str]
+    details: list[str]
+    at_ms: list[int]
+
+
 Event: TypeAlias = (
     AcceptedFrame
     | DeliverFrame
@@ -290,4 +325,6 @@ Event: TypeAlias = (
     | SeenFrame
     | OccurrenceFrame
     | ChunkReleasedFrame
+    | ReceiptFrame
+    | StandingFrame
 )

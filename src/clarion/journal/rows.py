@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from clarion.domain.limits import FRAME_BYTES_MAX
 from clarion.domain.outcome import Outcome
+from clarion.domain.trail import Trail
 from clarion.journal.codec import encode
 from clarion.journal.events import AttemptedFrame, DeliverFrame
 from clarion.ports.journal import Frame
@@ -29,6 +30,7 @@ class DeliverRow(NamedTuple):
     chunk: tuple[bytes, int] | None
     step: str = ""
     fallback: bytes | None = None
+    trail: Trail | None = None
 
 
 class AttemptRow(NamedTuple):
@@ -59,8 +61,8 @@ def deliver_frame(rows: Sequence[DeliverRow]) -> DeliverFrame:
 def deliver_rows(frame: DeliverFrame) -> Iterable[DeliverRow]:
     """Yield the rows of a frame."""
     count = len(frame.delivery_ids)
-    columns = [getattr(frame, name) for name in DeliverFrame.__struct_fields__[:-2]]
-    columns += [frame.steps or [""] * count, frame.fallbacks or [None] * count]
+    columns = [getattr(frame, name) for name in DeliverFrame.__struct_fields__[:-3]]
+    columns += [frame.steps or [""] * count, frame.fallbacks or [None] * count, frame.trails or [None] * count]
     return map(DeliverRow._make, zip(*columns, strict=True))
 
 

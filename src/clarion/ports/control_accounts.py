@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from clarion.domain.channel import Channel
+from clarion.domain.resilience import AccountRules
 
 
 class ProviderWrite(msgspec.Struct, frozen=True):
@@ -18,6 +19,7 @@ class ProviderWrite(msgspec.Struct, frozen=True):
     enabled: bool
     settings: dict[str, Any]
     credentials: dict[str, Any] | None
+    rules: AccountRules = AccountRules()
 
     def __repr__(self) -> str:
         return f"ProviderWrite(name={self.name!r}, vendor={self.vendor!r})"
@@ -36,6 +38,7 @@ class ProviderRecord(msgspec.Struct, frozen=True):
     version: int
     created_ms: int
     updated_ms: int
+    rules: AccountRules = AccountRules()
 
 
 class Providers(Protocol):

@@ -1,5 +1,6 @@
 """A vendor: a declaration and pure functions. The deliver worker owns the socket and the clock."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -7,7 +8,7 @@ import msgspec
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.message import HttpRequest, HttpResponse, Message, Request, Response
-from clarion.domain.outcome import Outcome
+from clarion.domain.outcome import Misconfigured, Outcome
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -27,7 +28,8 @@ class Field(msgspec.Struct, frozen=True):
 class Traits(msgspec.Struct, frozen=True):
     """What a vendor is. `transport` is `http`, `smtp` or `local`. `on_ambiguous` is `retry`, `assume_sent` or `stop`; `idempotent` says the vendor deduplicates
     by the delivery id; `parts` are the template parts it reads, `required_parts` those it cannot do without. With
-    one of `slow_credentials` set, `build` takes long enough to be run in a thread."""
+    one of `slow_credentials` set, `build` takes long enough to be run in a thread. `batch_max` messages go into one call
+    (see `BatchVendor`); with `receipts`, the module is a `ports.receipts.ReceiptVendor` too."""
 
     vendor: str
     channels: tuple[Channel, ...]
@@ -42,6 +44,7 @@ class Traits(msgspec.Struct, frozen=True):
     receipts: bool = False
     on_ambiguous: str = "retry"
     docs: str = ""
+    batch_max: int = 1
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -77,4 +80,37 @@ class TokenVendor(Vendor, Protocol):
 
     def read_token(self, response: HttpResponse) -> Token | Outcome:
         """Return the token, or the outcome every message gets while there is none."""
+        ...
+
+
+class BatchVendor(Vendor, Protocol):
+    """A vendor that takes up to `TRAITS.batch_max` messages in one call and answers for each of them."""
+
+    def batch_key(self, message: Message, account: Account) -> str | None:
+        """Return what messages of one account have in common that can share a call, None for one that has to go alone."""
+        ...
+
+    def build_batch(
+        self, messages: Sequence[Message], account: Account, *, now_ms: int, token: str | None
+    ) -> HttpRequest:
+        """Return the one request for messages of one key, each of which `build` would accept."""
+        ...
+
+    def read_batch(
+        self, response: HttpResponse, messages: Sequence[Message], account: Account, *, now_ms: int
+    ) -> list[Outcome] | None:
+        """Return an outcome per message in order, or None when the answer does not say which of them it is about though it
+        surely took none: they are then sent one by one."""
+        ...
+
+
+class VerifiableVendor(Vendor, Protocol):
+    """A vendor whose credentials can be tried without sending anything."""
+
+    def verify_request(self, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+        """Return a call that does nothing but tell whether the account works. Raises `ValueError` as `build` does."""
+        ...
+
+    def read_verify(self, response: HttpResponse, account: Account) -> Misconfigured | None:
+        """Return what is wrong with the account in the vendor's words, or None when the answer shows nothing wrong."""
         ...

@@ -11,6 +11,7 @@ from clarion.backends.sqlite.control_run import Row, Runner, Transaction
 from clarion.backends.sqlite.control_tables import PROVIDERS, SUPPRESSIONS
 from clarion.domain.address import suppression_key
 from clarion.domain.channel import Channel
+from clarion.domain.resilience import AccountRules
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import ProviderRecord, ProviderWrite, Suppression
 from clarion.ports.secrets import Vault
@@ -42,6 +43,7 @@ class SqliteProviders:
             "enabled": int(provider.enabled),
             "settings": msgspec.json.encode(provider.settings).decode(),
             "updated_ms": now,
+            "rules": msgspec.json.encode(provider.rules).decode(),
         }
         secret = self._sealed(tenant, provider.name, provider.credentials or {})
         write = upsert(PROVIDERS).values(
@@ -136,5 +138,6 @@ def _provider(row: Row) -> ProviderRecord:
     values["channel"] = Channel(values["channel"])
     values["enabled"] = bool(values["enabled"])
     values["settings"] = msgspec.json.decode(values["settings"])
+    values["rules"] = msgspec.json.decode(values["rules"], type=AccountRules)
     values["credential_names"] = tuple(msgspec.json.decode(values["credential_names"]))
     return ProviderRecord(**values)

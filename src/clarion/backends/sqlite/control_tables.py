@@ -38,6 +38,6 @@ DEFINITIONS: Final = _table("definitions", "tenant kind key version:i body remov
 PROVIDERS: Final = _table(
     "providers",
     "tenant name channel vendor priority:i enabled:i settings credential_names sealed:b version:i created_ms:i"
-    " updated_ms:i",
+    " updated_ms:i rules",
 )
 SUPPRESSIONS: Final = _table("suppressions", "tenant channel address reason created_ms:i expires_ms:i")

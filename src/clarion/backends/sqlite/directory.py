@@ -32,6 +32,7 @@ from clarion.domain.content import Account, Category, Template
 from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits import DIRECTORY_CACHE_MAX, PROFILE_CACHE_MAX, REVISION_CHECK_MS
 from clarion.domain.quota import Quota
+from clarion.domain.resilience import AccountRules
 from clarion.domain.segment import Filter
 from clarion.domain.user import Device, Profile, User
 from clarion.ports.clock import Clock
@@ -60,7 +61,7 @@ SELECT s.address, s.reason FROM json_each(?) j CROSS JOIN suppressions s
 ON s.tenant = ? AND s.channel = ? AND s.address = j.value WHERE s.expires_ms IS NULL OR s.expires_ms > ?
 """
 _ACCOUNTS: Final = """
-SELECT name, channel, vendor, priority, settings, sealed, version FROM providers
+SELECT name, channel, vendor, priority, settings, sealed, version, rules FROM providers
 WHERE tenant = ? AND channel = ? AND enabled ORDER BY priority, name
 """
 _KEY: Final = "SELECT tenant, digest, scopes, expires_ms FROM api_keys WHERE key_id = ? AND revoked_ms IS NULL"
@@ -68,6 +69,7 @@ _QUOTAS: Final = "SELECT key_id, quota FROM quotas WHERE tenant = ?"
 
 _DEVICES: Final = msgspec.msgpack.Decoder(tuple[Device, ...])
 _ATTRIBUTES: Final = msgspec.json.Decoder(dict[str, Any])
+_RULES: Final = msgspec.json.Decoder(AccountRules)
 _QUOTA: Final = msgspec.json.Decoder(Quota)
 _DEFAULTS: Final = msgspec.json.Decoder(_Defaults)
 _CONTACTS: Final = msgspec.json.Decoder(dict[str, tuple[str, ...]])
@@ -258,7 +260,7 @@ class SqliteDirectory:
 
     def _read_accounts(self, tenant: str, channel: str) -> list[Account]:
         accounts = []
-        for name, kind, vendor, priority, settings, sealed, version in self._rows(_ACCOUNTS, (tenant, channel)):
+        for name, kind, vendor, priority, settings, sealed, version, rules in self._rows(_ACCOUNTS, (tenant, channel)):
             try:
                 credentials = open_credentials(self._vault, tenant, name, sealed)
             except SealBroken as error:
@@ -266,7 +268,15 @@ class SqliteDirectory:
                 continue
             accounts.append(
                 Account(
-                    tenant, name, Channel(kind), vendor, priority, msgspec.json.decode(settings), credentials, version
+                    tenant,
+                    name,
+                    Channel(kind),
+                    vendor,
+                    priority,
+                    msgspec.json.decode(settings),
+                    credentials,
+                    version,
+                    _RULES.decode(rules),
                 )
             )
         return accounts

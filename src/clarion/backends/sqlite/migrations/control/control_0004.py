@@ -1,0 +1,16 @@
+"""How accounts at providers are used: weight, limits, breaker and what an unknown end means."""
+
+from alembic import op
+
+revision = "control_0004"
+down_revision = "control_0003"
+
+
+def upgrade() -> None:
+    """Add the column."""
+    op.execute("ALTER TABLE providers ADD COLUMN rules TEXT NOT NULL DEFAULT '{}'")
+
+
+def downgrade() -> None:
+    """Drop the column."""
+    op.execute("ALTER TABLE providers DROP COLUMN rules")

@@ -1,0 +1,34 @@
+"""Named bounds of providers and resilience. Sizes in bytes, times in the unit of the name."""
+
+from typing import Final
+
+PACE_FIGURE_MAX: Final = 1_000_000_000
+BREAKER_CALLS_MAX: Final = 1_000_000
+BREAKER_WINDOW_MS_MAX: Final = 3_600_000
+ACCOUNT_WEIGHT_MAX: Final = 1_000
+ACCOUNTS_PER_CHANNEL_MAX: Final = 32
+"""Accounts of one channel of a tenant that a delivery is tried on."""
+RETRY_PAUSES_MAX: Final = 32
+"""Steps of a retry schedule."""
+AGE_MS_MAX: Final = 30 * 24 * 3600 * 1000
+"""The longest a delivery may be tried for."""
+FALLBACK_TRIES_MAX: Final = 3
+"""Failed passes after which a route goes on to its next channel instead of waiting for this one."""
+PARK_MS_MIN: Final = 1_000
+PARK_MS_MAX: Final = 5 * 60 * 1000
+"""How long a delivery may be put off in one go when no account can take it."""
+STANDING_CHECK_MS: Final = 200
+"""How old a worker's knowledge of an account's standing may be."""
+STANDINGS_MAX: Final = 10_000
+"""Accounts whose standing a process remembers."""
+RETRY_BUDGET_SHARE: Final = 0.2
+"""Retries per fresh attempt at an account."""
+RETRY_BUDGET_MIN: Final = 20
+"""Retries an account may always have saved up."""
+RECEIPT_BODY_BYTES_MAX: Final = 1024 * 1024
+RECEIPTS_PER_CALL_MAX: Final = 1_000
+RECEIPT_AGE_MS_MAX: Final = 3 * 24 * 3600 * 1000
+"""How long a provider may go on repeating a receipt; older signed ones are refused."""
+RECEIPT_IDS_MAX: Final = 1_000_000
+"""Receipts remembered so that a repeated one does nothing."""
+REPLAY_EDIT_BYTES_MAX: Final = 256 * 1024
