@@ -11,6 +11,7 @@ from clarion.control.providers.fields import check_fields
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField, NotFound
+from clarion.domain.resilience import Breaker, Limits, OnAmbiguous
 from clarion.ports.control_accounts import ProviderRecord, Providers, ProviderWrite
 from clarion.ports.pages import PAGE_QUERIES
 from clarion.ports.times import shown
@@ -47,6 +48,10 @@ class ProviderView(msgspec.Struct, frozen=True):
     version: int
     created_at: datetime
     updated_at: datetime
+    weight: int
+    limits: Limits
+    breaker: Breaker
+    on_ambiguous: OnAmbiguous | None
 
 
 class _Handlers:
@@ -102,6 +107,7 @@ class _Handlers:
 def _view(provider: ProviderRecord) -> ProviderView:
     values = msgspec.structs.asdict(provider)
     values["credentials_set"] = values.pop("credential_names")
+    values |= msgspec.structs.asdict(values.pop("rules"))
     values["created_at"] = shown(values.pop("created_ms"))
     values["updated_at"] = shown(values.pop("updated_ms"))
     return ProviderView(**values)
