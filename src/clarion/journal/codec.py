@@ -26,10 +26,12 @@ from clarion.journal.events import (
     OccurrenceFrame,
     PlannedFrame,
     ProgressFrame,
+    ReceiptFrame,
     ReplayedFrame,
     ResumeFrame,
     SeenFrame,
     SignalFrame,
+    StandingFrame,
 )
 
 VERSION: Final = 1
@@ -55,6 +57,8 @@ _KINDS: Final[dict[int, type[Event]]] = {
     14: SeenFrame,
     15: OccurrenceFrame,
     16: ChunkReleasedFrame,
+    17: ReceiptFrame,
+    18: StandingFrame,
 }
 _CODES: Final = {kind: code for code, kind in _KINDS.items()}
 _DECODERS: Final = {code: msgspec.msgpack.Decoder(kind) for code, kind in _KINDS.items()}
