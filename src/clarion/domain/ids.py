@@ -6,6 +6,7 @@ A delivery id is its notification id followed by 8 bytes of BLAKE2b over what ma
 same notification again yields the same ids.
 """
 
+import re
 from hashlib import blake2b
 from typing import Final
 
@@ -18,6 +19,8 @@ BROADCAST_PREFIX: Final = "brd_"
 DELIVERY_PREFIX: Final = "dlv_"
 INSTANCE_PREFIX: Final = "run_"
 EVENT_PREFIX: Final = "evt_"
+
+_REFERENCE: Final = re.compile(r"dlv_([0-9a-f]{48})(?:-([0-9a-f]{16})-([0-9a-f]{1,4}))?")
 
 
 def notification_id(at_ms: int, partition: int, entropy: bytes) -> bytes:
@@ -60,6 +63,24 @@ def read(prefix: str, text: str, size: int = NOTIFICATION_ID_BYTES) -> bytes | N
         return bytes.fromhex(text[len(prefix) :])
     except ValueError:
         return None
+
+
+def reference(delivery: bytes, place: tuple[bytes, int] | None) -> str:
+    """Return what a provider is to give back: the public delivery id; of a broadcast's delivery, also the last 8 bytes of
+    its chunk's id and its index in it, in hexadecimal: `dlv_<48>-<16>-<1 to 4>`, 74 characters at most."""
+    text = write(DELIVERY_PREFIX, delivery)
+    return text if place is None else f"{text}-{place[0][NOTIFICATION_ID_BYTES:].hex()}-{place[1]:x}"
+
+
+def read_reference(text: str) -> tuple[bytes, tuple[bytes, int] | None] | None:
+    """Return the delivery id and, of a broadcast, chunk id and index; None when the text is no reference of ours."""
+    found = _REFERENCE.fullmatch(text)
+    if found is None:
+        return None
+    delivery = bytes.fromhex(found[1])
+    if found[2] is None:
+        return delivery, None
+    return delivery, (notification_of(delivery) + bytes.fromhex(found[2]), int(found[3], 16))
 
 
 def partition_for(tenant: str, key: str, partitions: int) -> int:

@@ -24,7 +24,8 @@ class Caller(msgspec.Struct, frozen=True):
 
 class Call(msgspec.Struct):
     """One request. `body` is decoded to the route's `body` type (None without one); `raw` holds the bytes as sent;
-    header names are lower-case; `stream` yields the body of a streaming route."""
+    header names are lower-case; `stream` yields the body of a streaming route. `target` is path and query exactly as
+    sent, of a route that is `raw`."""
 
     caller: Caller
     path: dict[str, str]
@@ -33,6 +34,7 @@ class Call(msgspec.Struct):
     raw: bytes
     body: Any = None
     stream: AsyncIterator[bytes] | None = None
+    target: str = ""
 
 
 class Reply(msgspec.Struct):
@@ -71,7 +73,8 @@ class Route(msgspec.Struct, frozen=True):
     reads its body piecewise and has no body limit; the items of an `itemwise` body are judged one by one, so what is
     nested too deeply to be decoded comes to the handler cut to `ITEM_DEPTH_MAX`, which it refuses. A signed user token
     may call a `by_user` route too, for itself and without a body; an `optional` body anyone may leave out. `media` are
-    the types of body it takes: JSON, which is taken for any type not named, and `TOML`."""
+    the types of body it takes: JSON, which is taken for any type not named, and `TOML`. A `raw` route gets the bytes of its
+    body, up to `limit_bytes`, and nothing is decoded."""
 
     method: str
     path: str
@@ -86,6 +89,7 @@ class Route(msgspec.Struct, frozen=True):
     itemwise: bool = False
     by_user: bool = False
     optional: bool = False
+    raw: bool = False
     queries: tuple[Query, ...] = ()
     tag: str = ""
     media: tuple[str, ...] = (JSON,)

@@ -111,6 +111,9 @@ class Endpoint:
         )
         if route.stream:
             call.stream = _pieces(receive)
+        elif route.raw:
+            call.raw = await _in_time(_read(receive, headers, route.limit_bytes, place))
+            call.target = _target(scope)
         elif route.body is not None:
             call.raw = await _in_time(_read(receive, headers, route.limit_bytes, place))
             if call.raw or not (route.optional or (route.by_user and call.caller.user_id is not None)):
@@ -202,6 +205,12 @@ async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
             yield message["body"]
         if not message.get("more_body"):
             return
+
+
+def _target(scope: Scope) -> str:
+    path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+    query = scope["query_string"].decode("latin-1")
+    return f"{path}?{query}" if query else path
 
 
 def _query(raw: bytes) -> dict[str, str]:

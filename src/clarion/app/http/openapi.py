@@ -73,6 +73,8 @@ def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
             "required": not (route.by_user or route.optional),
             "content": {media: {"schema": by_type[id(route.body)]} for media in route.media},
         }
+    elif route.raw and route.method != "GET":
+        operation["requestBody"] = {"required": True, "content": {"*/*": {"schema": {}}}}
     elif route.stream:
         kinds = (_LINES,) if route.media == (JSON,) else route.media
         operation["requestBody"] = {"required": True, "content": {kind: {"schema": {}} for kind in kinds}}

@@ -18,8 +18,9 @@ def compose(
     category: str,
     expires_ms: int | None,
     metadata: dict[str, str] | None,
+    place: tuple[bytes, int] | None = None,
 ) -> Message:
-    """Return the message of one attempt."""
+    """Return the message of one attempt; `place` is chunk and index of a broadcast's delivery."""
     notification = ids.notification_of(delivery_id)
     return Message(
         delivery_id=ids.write(ids.DELIVERY_PREFIX, delivery_id),
@@ -34,4 +35,5 @@ def compose(
         category=category,
         expires_ms=expires_ms,
         metadata=metadata or {},
+        reference=ids.reference(delivery_id, place),
     )
