@@ -16,6 +16,7 @@ from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.content.render import Contents
+from clarion.deliver.accounts.accounts import Accounts, Change, Grant
 from clarion.deliver.partition.supplies import Supplies
 from clarion.deliver.rules.retry import Policy
 from clarion.deliver.send.worker import Sender
@@ -27,6 +28,7 @@ from clarion.domain.delivery_state import State
 from clarion.domain.history import Attempt, Changes, ChunkState, DeadLetter, Delivery
 from clarion.domain.message import LocalReply, LocalRequest, Message
 from clarion.domain.outcome import Outcome
+from clarion.domain.standing import StandingState
 from clarion.domain.user import Device, UserWrite
 from clarion.journal import topics
 from clarion.journal.codec import decode, encode
@@ -47,7 +49,7 @@ from tests.stages.virtual import LoopClock, kill
 
 TENANT = "acme"
 GROUP = topics.group_deliver(Channel.SMS)
-POLICY = Policy(attempts_max=4, base_ms=1_000, cap_ms=8_000)
+POLICY = Policy(pauses_ms=(1_000, 2_000, 4_000, 8_000), age_max_ms=60_000)
 
 SCRIPTS: dict[str, Any] = {
     "accepted": "accepted",
@@ -110,6 +112,46 @@ class NoEgress:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class Unhindered:
+    """Accounts that always work and have no limits: breakers, pace and budgets of retries in one."""
+
+    def refresh(self) -> None:
+        """Nothing changes."""
+
+    def admit(self, account: Account, wanted: int) -> Grant:
+        return Grant(wanted)
+
+    def state(self, account: Account) -> StandingState:
+        return "closed"
+
+    def open_detail(self, account: Account) -> str:
+        return ""
+
+    def report(self, account: Account, outcome: Outcome) -> None:
+        """Nothing is counted."""
+
+    def changes(self) -> list[Change]:
+        return []
+
+    def free(self, account: Account) -> bool:
+        return True
+
+    def take(self, account: Account, lane: Lane, addresses: Sequence[str]) -> list[int | None]:
+        return [None] * len(addresses)
+
+    def give_back(self, account: Account, count: int) -> None:
+        """Nothing was taken."""
+
+    def done(self, account: Account) -> None:
+        """Nothing is counted."""
+
+    def fresh(self, account: Account) -> None:
+        """Nothing is counted."""
+
+    def retry(self, account: Account) -> bool:
+        return True
 
 
 class Ledger:
@@ -202,6 +244,8 @@ class World:
         sender = Sender(self.directory, vendors, contents, egress, egress, self.clock, self.notes)  # type: ignore[arg-type]
         values: dict[str, Any] = {"policy": POLICY, "worker": "worker-0", "window": 64, "linger_ms": 5, **other}
         values.setdefault("journal", self.journal)
+        free = Unhindered()
+        values.setdefault("accounts", Accounts(self.directory, vendors, free, free, free, self.clock))  # type: ignore[arg-type]
         return Supplies(
             channel=channel,
             sender=sender,

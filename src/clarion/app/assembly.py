@@ -1,12 +1,17 @@
 """Puts the stages of a worker together, for a process as for `clarion.testing`: who runs them and when is up to them."""
 
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from clarion.app.wiring import Shared
+from clarion.deliver.accounts.accounts import Accounts, Change, Grant
 from clarion.deliver.partition.supplies import Supplies
 from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
-from clarion.domain.channel import Channel
+from clarion.domain.channel import Channel, Lane
+from clarion.domain.content import Account
+from clarion.domain.outcome import Outcome
+from clarion.domain.standing import StandingState
 from clarion.journal.consumer import LeasedPartitions
 from clarion.plan.assemble import step_planner
 from clarion.plan.broadcast.pages import PagePlanner
@@ -68,7 +73,44 @@ def sender(parts: Shared, kind: type[S]) -> S:
     return kind(parts.directory, parts.vendors, parts.contents(), http, smtp, parts.clock, parts.telemetry)
 
 
-def channel_pool(parts: Shared, leases: LeasedPartitions, sends: Sender, channel: Channel, worker: str) -> ChannelPool:
+class _Unhindered:
+    def refresh(self) -> None: ...
+
+    def admit(self, account: Account, wanted: int) -> Grant:
+        return Grant(wanted)
+
+    def state(self, account: Account) -> StandingState:
+        return "closed"
+
+    def open_detail(self, account: Account) -> str:
+        return ""
+
+    def report(self, account: Account, outcome: Outcome) -> None: ...
+    def changes(self) -> list[Change]:
+        return []
+
+    def free(self, account: Account) -> bool:
+        return True
+
+    def take(self, account: Account, lane: Lane, addresses: Sequence[str]) -> list[int | None]:
+        return [None] * len(addresses)
+
+    def give_back(self, account: Account, count: int) -> None: ...
+    def done(self, account: Account) -> None: ...
+    def fresh(self, account: Account) -> None: ...
+    def retry(self, account: Account) -> bool:
+        return True
+
+
+def accounts(parts: Shared, worker: str) -> Accounts:
+    """Return how the accounts of all tenants are used by one process, whatever the channel."""
+    free = _Unhindered()
+    return Accounts(parts.directory, parts.vendors, free, free, free, parts.clock)
+
+
+def channel_pool(
+    parts: Shared, leases: LeasedPartitions, sends: Sender, used: Accounts, channel: Channel, worker: str
+) -> ChannelPool:
     """Return what delivers on one channel."""
     concurrency = getattr(parts.config.deliver.concurrency, channel.value)
     supplies = Supplies(
@@ -79,7 +121,8 @@ def channel_pool(parts: Shared, leases: LeasedPartitions, sends: Sender, channel
         suppressions=parts.control.suppressions,
         clock=parts.clock,
         telemetry=parts.telemetry,
-        policy=parts.policy(),
+        policy=parts.policy(channel),
+        accounts=used,
         worker=worker,
         window=concurrency * WINDOW_FACTOR,
         linger_ms=OUTCOME_LINGER_MS,

@@ -16,6 +16,7 @@ import msgspec
 
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits import PARTITIONS_MAX
+from clarion.domain.limits_resilience import AGE_MS_MAX, RETRY_PAUSES_MAX
 
 ENV_PREFIX: Final = "CLARION_"
 ENV_OF_THE_CLI: Final = frozenset({"CLARION_URL", "CLARION_KEY", "CLARION_CONFIG", "CLARION_SUPERVISOR_PID"})
@@ -87,13 +88,42 @@ class Concurrency(_Section, frozen=True):
     webhook: Positive
 
 
+Pauses = Annotated[list[Positive], msgspec.Meta(min_length=1, max_length=RETRY_PAUSES_MAX)]
+Age = Annotated[int, msgspec.Meta(ge=1, le=AGE_MS_MAX)]
+
+
+class RetryPauses(_Section, frozen=True):
+    """The longest pause after each failed pass over a channel's accounts; the last one for all that follow."""
+
+    email: Pauses
+    sms: Pauses
+    push: Pauses
+    webpush: Pauses
+    whatsapp: Pauses
+    chat: Pauses
+    inapp: Pauses
+    webhook: Pauses
+
+
+class AgeMax(_Section, frozen=True):
+    """How long a delivery of a channel is tried for."""
+
+    email: Age
+    sms: Age
+    push: Age
+    webpush: Age
+    whatsapp: Age
+    chat: Age
+    inapp: Age
+    webhook: Age
+
+
 class Deliver(_Section, frozen=True):
     """Attempts and retries of the deliver stage."""
 
-    attempts_max: Annotated[int, msgspec.Meta(ge=1, le=100)]
-    retry_base_ms: Positive
-    retry_cap_ms: Positive
     concurrency: Concurrency
+    retry_pauses_ms: RetryPauses
+    age_max_ms: AgeMax
 
 
 class Egress(_Section, frozen=True):

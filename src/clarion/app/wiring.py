@@ -93,10 +93,12 @@ class Shared:
         """Return what renders the deliveries of a stage; each stage has its own, with its own cache."""
         return Contents(self.directory, self.engines, self.links)
 
-    def policy(self) -> Policy:
-        """Return the retry policy."""
+    def policy(self, channel: Channel) -> Policy:
+        """Return the retry policy of a channel."""
         deliver = self.config.deliver
-        return Policy(deliver.attempts_max, deliver.retry_base_ms, deliver.retry_cap_ms)
+        return Policy(
+            tuple(getattr(deliver.retry_pauses_ms, channel.value)), getattr(deliver.age_max_ms, channel.value)
+        )
 
     async def close(self) -> None:
         """Close what holds files, writers first."""

@@ -8,7 +8,15 @@ from typing import Any
 import uvloop
 
 from clarion.app import garbage
-from clarion.app.assembly import broadcast_worker, channel_pool, fetch_pool, plan_worker, record_worker, sender
+from clarion.app.assembly import (
+    accounts,
+    broadcast_worker,
+    channel_pool,
+    fetch_pool,
+    plan_worker,
+    record_worker,
+    sender,
+)
 from clarion.app.config import Config
 from clarion.app.wiring import Parts
 from clarion.deliver.send.worker import Sender
@@ -84,10 +92,10 @@ def _plan(parts: Parts, index: int, stop: asyncio.Event) -> list[Coroutine[Any, 
 
 
 def _deliver(parts: Parts, index: int, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
-    sends = sender(parts, Sender)
+    sends, used = sender(parts, Sender), accounts(parts, f"worker-{index}")
     jobs: list[Coroutine[Any, Any, None]] = []
     for channel in CHANNELS:
         leases = _leases(parts, topics.group_deliver(channel), index)
-        pool = channel_pool(parts, leases, sends, channel, f"worker-{index}")
+        pool = channel_pool(parts, leases, sends, used, channel, f"worker-{index}")
         jobs.append(_leased(leases, pool.run(stop)))
     return jobs

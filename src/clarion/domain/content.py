@@ -6,7 +6,7 @@ import msgspec
 
 from clarion.domain.cap import Cap, OverCap
 from clarion.domain.channel import Channel, Lane
-from clarion.domain.resilience import AccountRules
+from clarion.domain.resilience import AccountRules, OnOutage
 from clarion.domain.route import Route
 
 GONE_VERSION: Final = 0
@@ -107,7 +107,8 @@ class CategoryRules(msgspec.Struct, frozen=True, omit_defaults=True):
     """How notifications of a category are decided about, beyond its defaults.
 
     `quiet_hours` of False ignores quiet hours; what they hold for longer than `hold_max` is not sent any more. Over one
-    of `caps`, `over_cap` says what happens; a digest is what the workflow `digest_workflow` makes of it.
+    of `caps`, `over_cap` says what happens; a digest is what the workflow `digest_workflow` makes of it. While the provider
+    of a channel is down, a route goes on to its next channel (`degrade`) or waits.
     """
 
     quiet_hours: bool = True
@@ -116,6 +117,7 @@ class CategoryRules(msgspec.Struct, frozen=True, omit_defaults=True):
     over_cap: OverCap = "skip"
     digest_workflow: str | None = None
     route: Route | None = None
+    on_outage: OnOutage = "degrade"
 
 
 class Category(msgspec.Struct, frozen=True):

@@ -17,6 +17,12 @@ FALLBACK_TRIES_MAX: Final = 3
 PARK_MS_MIN: Final = 1_000
 PARK_MS_MAX: Final = 5 * 60 * 1000
 """How long a delivery may be put off in one go when no account can take it."""
+PARK_URGENT_MS_MAX: Final = 30 * 1000
+"""The same in the lanes critical and high."""
+OVERFLOW_WAIT_MS: Final = 10_000
+"""Longer than this a delivery does not wait for an account's pace while another account has room."""
+RETRY_BUDGET_WAIT_MS: Final = 5_000
+"""How long a retry waits when an account's budget for retries is spent."""
 STANDING_CHECK_MS: Final = 200
 """How old a worker's knowledge of an account's standing may be."""
 STANDINGS_MAX: Final = 10_000

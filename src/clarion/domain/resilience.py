@@ -15,6 +15,10 @@ OnAmbiguous: TypeAlias = Literal["retry", "assume_sent", "stop"]
 """What follows an attempt that may have been made: another one (a possible duplicate), or none."""
 
 
+OnOutage: TypeAlias = Literal["degrade", "wait"]
+"""What a route does while no account of a channel can be called: go on to the next channel, or wait for this one."""
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the provider lets this account do; None is no limit. All workers together keep to it: `per_second` and
     `per_day` messages (days are UTC), `concurrent` calls under way, one message to a recipient every

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from clarion.deliver.send.worker import Answer, Sender
 from clarion.domain import ids
 from clarion.domain.channel import Channel
+from clarion.domain.content import Account
 from clarion.domain.delivery_state import State
 from clarion.domain.outcome import Accepted
 from clarion.journal.events import ChunkFrame
@@ -67,9 +68,9 @@ class WatchedSender(Sender):
 
     sent: Sent
 
-    async def attempt(self, channel: Channel, row: DeliverRow) -> Answer:
+    async def attempt(self, channel: Channel, row: DeliverRow, account: Account | None) -> Answer:
         """Make one attempt, as `Sender` does."""
-        answer = await super().attempt(channel, row)
+        answer = await super().attempt(channel, row, account)
         if isinstance(answer.outcome, Accepted):
             self.sent.attempt(channel, row, answer.outcome.content or {})
         return answer

@@ -6,7 +6,15 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.app.assembly import broadcast_worker, channel_pool, fetch_pool, plan_worker, record_worker, sender
+from clarion.app.assembly import (
+    accounts,
+    broadcast_worker,
+    channel_pool,
+    fetch_pool,
+    plan_worker,
+    record_worker,
+    sender,
+)
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.limits import LEASE_TTL_MS_MAX
 from clarion.journal import topics
@@ -43,6 +51,7 @@ class Turns:
         self._recorder = record_worker(parts, self._leased(topics.GROUP_RECORD))
         self._sender = sender(parts, WatchedSender)
         self._sender.sent = sent
+        self._accounts = accounts(parts, _OWNER)
         self._inapp = InappChunks(parts.journal, sent)
         self._pools: dict[Channel, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
@@ -111,7 +120,7 @@ class Turns:
     async def _deliverer(self, channel: Channel) -> Coroutine[Any, Any, None]:
         leases = self._leased(topics.group_deliver(channel))
         await leases.step()
-        return channel_pool(self._parts, leases, self._sender, channel, _OWNER).run(self._stop)
+        return channel_pool(self._parts, leases, self._sender, self._accounts, channel, _OWNER).run(self._stop)
 
     def _waiting(self, channel: Channel) -> bool:
         return self._journal.backlog(topics.group_deliver(channel)) > 0

@@ -21,7 +21,8 @@ class CategoryBody(CategoryRules, frozen=True, forbid_unknown_fields=True, omit_
 
     Quiet hours hold what is of it unless `quiet_hours` is false; what they hold for longer than `hold_max` (a duration, 7
     days at most) is not sent any more. Over one of `caps`, `over_cap` says what happens: `skip`, `defer`, or `digest` by the
-    workflow `digest_workflow`. `route` says which channels are tried, and in which order.
+    workflow `digest_workflow`. `route` says which channels are tried, and in which order; `on_outage` whether it waits for a
+    channel whose provider is down (`wait`) or goes on to the next one (`degrade`).
     """
 
     critical: bool = False

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from clarion.deliver.accounts.accounts import Change
 from clarion.deliver.rules.retry import Next
 from clarion.deliver.send.worker import Answer
 from clarion.domain.channel import Channel, Lane
+from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.limits import FRAME_RECORDS_MAX
 from clarion.domain.outcome import Accepted
 from clarion.journal import topics
 from clarion.journal.codec import encode
-from clarion.journal.events import ChunkAttemptedFrame, IntentFrame
+from clarion.journal.events import ChunkAttemptedFrame, IntentFrame, StandingFrame
 from clarion.journal.rows import AttemptRow, DeliverRow, attempted_frame, encode_delivery
 from clarion.ports.journal import Frame, Timer
 
@@ -43,7 +45,7 @@ def attempt_row(result: Result) -> AttemptRow:
         result.started_ms,
         result.finished_ms,
         following.retry_ms,
-        encode_delivery(row) if following.event in (Event.EXHAUSTED, Event.REFUSED) else None,
+        _dead_letter(result),
         row.chunk,
     )
 
@@ -54,7 +56,7 @@ def timers_of(channel: Channel, lane_of: dict[bytes, Lane], partition: int, resu
     for result in results:
         if result.next.retry_ms is None:
             continue
-        row = result.row._replace(attempt=result.row.attempt + 1)
+        row = result.row._replace(attempt=result.row.attempt + 1, trail=result.next.trail)
         topic = topics.deliver(channel, lane_of.get(row.delivery_id, Lane.NORMAL))
         timer_id = row.delivery_id + row.attempt.to_bytes(2, "big")
         timers.append(Timer(timer_id, result.next.retry_ms, topic, partition, encode_delivery(row)))
@@ -74,11 +76,11 @@ def frames_of(channel: Channel, partition: int, results: Sequence[Result]) -> li
     """Return the outcome frames of results. First attempts of broadcast deliveries that were accepted become state
     bytes of their chunk; everything else is a row of its own."""
     rows = []
-    chunks: dict[bytes, list[Result]] = {}
+    chunks: dict[tuple[bytes, str], list[Result]] = {}
     for result in results:
         plain = result.next.event is Event.ACCEPTED and result.row.attempt == 1 and not _carries_content(result)
         if result.row.chunk is not None and plain:
-            chunks.setdefault(result.row.chunk[0], []).append(result)
+            chunks.setdefault((result.row.chunk[0], result.answer.provider), []).append(result)
         else:
             rows.append(attempt_row(result))
     frames = []
@@ -86,7 +88,7 @@ def frames_of(channel: Channel, partition: int, results: Sequence[Result]) -> li
         part = rows[start : start + FRAME_RECORDS_MAX]
         payload = encode(attempted_frame(channel, part), len(part))
         frames.append(Frame(topics.OUTCOMES, partition, len(part), payload))
-    for chunk_id, members in chunks.items():
+    for (chunk_id, _), members in chunks.items():
         frame = _chunk_attempted(chunk_id, channel, members)
         frames.append(Frame(topics.OUTCOMES, partition, len(members), encode(frame, len(members))))
     return frames
@@ -117,6 +119,32 @@ def intents_of(
         frame = IntentFrame(worker, fence, now_ms, channel, chunk_id, first, delivery_ids, attempts)
         frames.append(Frame(topics.OUTCOMES, partition, len(members), encode(frame, len(members))))
     return frames
+
+
+def standing_frames(partition: int, changes: Sequence[Change]) -> list[Frame]:
+    """Return the frames that tell how accounts stand from now on."""
+    if not changes:
+        return []
+    columns = zip(
+        *(
+            (one.account.tenant, one.account.channel.value, one.account.name, one.account.vendor, one.before, one.state,
+             one.detail, one.at_ms)
+            for one in changes
+        ),
+        strict=True,
+    )  # fmt: skip
+    count = len(changes)
+    return [Frame(topics.OUTCOMES, partition, count, encode(StandingFrame(*map(list, columns)), count))]
+
+
+def _dead_letter(result: Result) -> bytes | None:
+    """Return what delivers again what was given up; not where a route went on to another channel instead of waiting."""
+    following, row = result.next, result.row
+    if following.event not in (Event.EXHAUSTED, Event.REFUSED):
+        return None
+    if following.reason is Reason.PROVIDER_DOWN and row.fallback is not None:
+        return None
+    return encode_delivery(row._replace(trail=None))
 
 
 def _carries_content(result: Result) -> bool:

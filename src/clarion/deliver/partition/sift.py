@@ -9,7 +9,7 @@ from clarion.deliver.rules.loss import after_loss
 from clarion.deliver.rules.retry import Next
 from clarion.deliver.send.worker import Answer
 from clarion.domain.decision import Reason
-from clarion.domain.delivery_state import TERMINAL, Event
+from clarion.domain.delivery_state import TERMINAL, Event, State
 from clarion.domain.outcome import Ambiguous, Refused
 
 
@@ -25,7 +25,7 @@ class Sifted(NamedTuple):
 
 def unsent(item: Work, event: Event, reason: Reason, now_ms: int) -> Result:
     """Return the result of a delivery that ends without another attempt."""
-    return Result(item.row, Answer(Refused(reason.name.lower()), "", "", "retry"), Next(event, reason), now_ms, now_ms)
+    return Result(item.row, Answer(Refused(reason.name.lower()), "", ""), Next(event, reason), now_ms, now_ms)
 
 
 def sift(tools: Supplies, work: list[Work], legacy: Legacy | None) -> Sifted:
@@ -37,7 +37,8 @@ def sift(tools: Supplies, work: list[Work], legacy: Legacy | None) -> Sifted:
     for item in work:
         state = settled.get(item.row.delivery_id)
         if (legacy is not None and legacy.has_result(item.row)) or (
-            state is not None and state[0] in TERMINAL and state[1] >= item.row.attempt
+            state is not None
+            and (state[0] is State.DELIVERED or (state[0] in TERMINAL and state[1] >= item.row.attempt))
         ):
             sifted.closed.append(item)
             continue
@@ -52,12 +53,14 @@ def sift(tools: Supplies, work: list[Work], legacy: Legacy | None) -> Sifted:
 
 def _goes_on(tools: Supplies, item: Work, legacy: Legacy, now_ms: int, sifted: Sifted) -> bool:
     """Record each attempt of the delivery that has an intent and no result; return whether another one follows them."""
-    traits = tools.sender.traits(item.row.tenant, tools.channel)
-    on_ambiguous = traits.on_ambiguous if traits else "retry"
-    answer = Answer(Ambiguous("worker stopped between intent and record"), "", "", on_ambiguous)
+    account = tools.accounts.likely(tools.channel, item.row)
+    on_ambiguous = tools.accounts.on_ambiguous(account)
+    answer = Answer(Ambiguous("worker stopped between intent and record"), "", "")
+    lost = 0
     while legacy.was_intended(item.row):
+        lost += 1
         if not legacy.is_recorded(item.row):
-            following = after_loss(item.row.attempt, tools.policy, on_ambiguous)
+            following = after_loss(lost, on_ambiguous)
             result = Result(item.row, answer, following, now_ms, now_ms)
             if following.event is not Event.AMBIGUOUS:
                 sifted.ended.append((item, result))

@@ -4,19 +4,23 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
 
+from clarion.deliver.accounts.accounts import PutOff
 from clarion.deliver.partition.backlog import Backlog
-from clarion.deliver.partition.results import Result, fallbacks_of, frames_of, intents_of, timers_of
+from clarion.deliver.partition.results import Result, fallbacks_of, frames_of, intents_of, standing_frames, timers_of
 from clarion.deliver.partition.sift import sift, unsent
 from clarion.deliver.partition.supplies import Supplies, Work
-from clarion.deliver.rules.retry import after
+from clarion.deliver.rules.retry import Turn, after, parked
+from clarion.deliver.send.worker import Answer
 from clarion.domain import ids
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
-from clarion.domain.outcome import InvalidRecipient, name_of
+from clarion.domain.outcome import Accepted, InvalidRecipient, Throttled, name_of
+from clarion.domain.trail import Trail
 from clarion.journal import topics
 from clarion.journal.patience import append
+from clarion.journal.rows import DeliverRow
 from clarion.ports.control_accounts import Suppression
 from clarion.ports.journal import Append, Lease
 
@@ -81,17 +85,46 @@ class PartitionConsumer:
                 self._close(item)
             for item, result in sifted.ended:
                 self._finish(item, result)
-            rows = [item.row for item in sifted.send]
             partition, now_ms = self._lease.partition, self._t.clock.now_ms()
+            going = self._assigned(sifted.send, now_ms)
+            rows = [item.row for item in going]
             frames = frames_of(self._t.channel, partition, sifted.lost)
             frames += intents_of(self._t.channel, partition, self._t.worker, self._lease.fence, now_ms, rows)
         if frames:
             await append(self._t.journal, Append(frames=frames, lease=self._lease), self._t.telemetry)
         # Asked after the intent is durable: whoever cancelled before that is obeyed.
         self._learn_cancelled()
-        for item in sifted.send:
-            if not self._is_cancelled(item, now_ms):
+        for item in going:
+            if self._is_cancelled(item, now_ms):
+                self._t.accounts.unused(item.account)
+            else:
                 self._order(item)
+
+    def _assigned(self, work: list[Work], now_ms: int) -> list[Work]:
+        """Give deliveries their accounts and return those that have one; what none can take now is put off."""
+        self._t.accounts.breakers.refresh()
+        assigned = self._t.accounts.assign(self._t.channel, [(item.row, item.lane) for item in work])
+        going = []
+        for item, verdict in zip(work, assigned, strict=True):
+            if isinstance(verdict, PutOff):
+                self._put_off(item, verdict, now_ms)
+            else:
+                item.account = verdict
+                going.append(item)
+        return going
+
+    def _put_off(self, item: Work, why: PutOff, started_ms: int) -> None:
+        """End a turn without a call: the delivery comes back by a timer."""
+        row, now_ms = item.row, self._t.clock.now_ms()
+        turn = Turn(now_ms, self._t.clock.jitter(), why.provider, falls_back=self._degrades(row),
+                    expires_ms=row.expires_ms)  # fmt: skip
+        following = parked(why.reason, why.until_ms, item.lane, row.trail or Trail(), self._t.policy, turn)
+        answer = Answer(Throttled(None, why.detail), why.provider, why.vendor)
+        self._finish(item, Result(row, answer, following, started_ms, now_ms))
+
+    def _degrades(self, row: DeliverRow) -> bool:
+        """Return whether a route goes on to another channel when this one is down."""
+        return row.fallback is not None and self._t.accounts.goes_on(row.tenant, row.category)
 
     def _is_cancelled(self, item: Work, now_ms: int) -> bool:
         """Return whether somebody cancelled the delivery; if so, that is its end."""
@@ -126,25 +159,32 @@ class PartitionConsumer:
         started_ms = tools.clock.now_ms()
         if tools.clock.monotonic_ms() - self._cancelled_ms >= CANCELLED_CHECK_MS:
             self._learn_cancelled()
-        if not self._is_cancelled(item, started_ms):
+        if self._is_cancelled(item, started_ms):
+            tools.accounts.unused(item.account)
+        elif item.account is not None and (why := tools.accounts.down(item.account)) is not None:
+            self._put_off(item, why, started_ms)
+        else:
             await self._attempt(item, started_ms)
         if row.ordering_key is not None:
             self._next_in_order((row.tenant, row.user_id, row.ordering_key))
 
     async def _attempt(self, item: Work, started_ms: int) -> None:
-        tools, row = self._t, item.row
-        answer = await tools.sender.attempt(tools.channel, row)
-        finished_ms = tools.clock.now_ms()
-        following = after(
-            answer.outcome,
-            row.attempt,
-            tools.policy,
-            on_ambiguous=answer.on_ambiguous,
-            now_ms=finished_ms,
-            jitter=tools.clock.jitter(),
+        tools, row, account = self._t, item.row, item.account
+        answer = await tools.sender.attempt(tools.channel, row, account)
+        if account is not None:
+            tools.accounts.done(account, answer.outcome)
+        turn = Turn(
+            tools.clock.now_ms(),
+            tools.clock.jitter(),
+            answer.provider,
+            others=not isinstance(answer.outcome, Accepted)
+            and tools.accounts.others(tools.channel, row, answer.provider),
+            falls_back=self._degrades(row),
+            on_ambiguous=tools.accounts.on_ambiguous(account),
             expires_ms=row.expires_ms,
         )
-        self._finish(item, Result(row, answer, following, started_ms, finished_ms))
+        following = after(answer.outcome, row.trail or Trail(), tools.policy, turn)
+        self._finish(item, Result(row, answer, following, started_ms, turn.now_ms))
 
     def _next_in_order(self, key: tuple[str, str, str]) -> None:
         queue = self._ordered[key]
@@ -182,6 +222,7 @@ class PartitionConsumer:
             batch = Append(
                 frames=[
                     *frames_of(self._t.channel, self._lease.partition, results),
+                    *standing_frames(self._lease.partition, self._t.accounts.breakers.changes()),
                     *fallbacks_of(lanes, self._lease.partition, results),
                 ],
                 timers=timers_of(self._t.channel, lanes, self._lease.partition, results),
@@ -208,7 +249,7 @@ class PartitionConsumer:
     def _count(self, results: list[Result]) -> None:
         totals: dict[str, int] = {}
         for result in results:
-            name = name_of(result.answer.outcome)
+            name = "parked" if result.next.event is Event.PARKED else name_of(result.answer.outcome)
             totals[name] = totals.get(name, 0) + 1
         for outcome, number in totals.items():
             self._t.telemetry.count("attempts", number, channel=self._t.channel, outcome=outcome)

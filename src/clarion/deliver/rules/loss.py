@@ -5,19 +5,20 @@ policy for ambiguous attempts decides about another one. This is the only way a 
 of ours, and every such case leaves a recorded trace.
 """
 
-from clarion.deliver.rules.retry import Next, Policy
+from clarion.deliver.rules.retry import Next
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event
 from clarion.domain.limits import LOST_STARTS_MAX
 
 
-def after_loss(attempt: int, policy: Policy, on_ambiguous: str) -> Next:
-    """Return what follows a lost attempt; `AMBIGUOUS` means the next attempt is made at once.
+def after_loss(lost: int, on_ambiguous: str) -> Next:
+    """Return what follows the `lost`-th start in a row that died with its worker; `AMBIGUOUS` means the next attempt is made
+    at once.
 
-    It spends none of the retry budget, but a message that keeps killing its worker is parked after `LOST_STARTS_MAX`
-    more starts than the policy allows; replayed, it gets as many again.
+    A message that keeps killing its worker is parked as poison after `LOST_STARTS_MAX` starts; replayed, it gets as many
+    again.
     """
-    if attempt % (policy.attempts_max + LOST_STARTS_MAX) == 0:
+    if lost >= LOST_STARTS_MAX:
         return Next(Event.EXHAUSTED, Reason.POISON)
     if on_ambiguous == "assume_sent":
         return Next(Event.ACCEPTED, Reason.ASSUMED_SENT)

@@ -1,11 +1,13 @@
-"""What follows an attempt: done, try again at a time, or give up, always with the reason."""
+"""What follows a turn of a delivery: done, another account, try again at a time, wait, or give up; always with the reason."""
 
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import msgspec
 
+from clarion.domain.channel import Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event
+from clarion.domain.limits_resilience import FALLBACK_TRIES_MAX, PARK_MS_MAX, PARK_MS_MIN, PARK_URGENT_MS_MAX
 from clarion.domain.outcome import (
     Accepted,
     Ambiguous,
@@ -16,83 +18,164 @@ from clarion.domain.outcome import (
     Throttled,
     Transient,
 )
+from clarion.domain.trail import Trail
+
+URGENT = frozenset({Lane.CRITICAL, Lane.HIGH})
+_THROTTLE_MS = 1_000
+"""The pause of a provider that asks for one and does not say how long."""
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """Retry policy of a channel. Delays in milliseconds; `attempts_max` counts the first attempt of a round.
+    """How long and how often a channel tries. `pauses_ms` are the longest pauses after the first, second, ... failed pass
+    over its accounts, the last one for all that follow. `age_max_ms` after its round began, a delivery is given up."""
 
-    Attempts are numbered on for as long as the delivery lives. A dead letter that is replayed begins a new round.
-    """
+    pauses_ms: tuple[int, ...]
+    age_max_ms: int
 
-    attempts_max: int
-    base_ms: int
-    cap_ms: int
+
+class Turn(NamedTuple):
+    """The circumstances of a turn: when it ends, the account that made it (empty: there was none), whether another account
+    could take the delivery now, whether a route goes on when this channel gives up, and a chance in [0, 1)."""
+
+    now_ms: int
+    jitter: float
+    provider: str
+    others: bool = False
+    falls_back: bool = False
+    on_ambiguous: str = "retry"
+    expires_ms: int | None = None
 
 
 class Next(msgspec.Struct, frozen=True):
-    """What happens to the delivery: the event for its state, why, and when the next attempt is due (Unix ms)."""
+    """What happens to the delivery: the event for its state, why, when the next turn is due (Unix ms) and with what trail."""
 
     event: Event
     reason: Reason = Reason.NONE
     retry_ms: int | None = None
+    trail: Trail | None = None
 
 
-def backoff_ms(attempt: int, policy: Policy, jitter: float) -> int:
-    """Return the delay after failed attempt number `attempt`: full jitter, uniform in [0, min(cap, base * 2^(n-1))] for
-    the n-th attempt of its round.
+def pause_ms(failures: int, policy: Policy, jitter: float) -> int:
+    """Return the pause after failed pass number `failures` (from 1): full jitter, uniform between nothing and the pause of
+    the schedule.
 
     M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
-    ceiling = min(policy.cap_ms, policy.base_ms * 2 ** min(in_round(attempt, policy) - 1, 40))
-    return int(ceiling * jitter)
+    return int(_ceiling_ms(failures, policy) * jitter)
 
 
-def in_round(attempt: int, policy: Policy) -> int:
-    """Return which attempt of its round this is, from 1 to `attempts_max`."""
-    return (attempt - 1) % policy.attempts_max + 1
-
-
-def after(
-    outcome: Outcome,
-    attempt: int,
-    policy: Policy,
-    *,
-    on_ambiguous: str,
-    now_ms: int,
-    jitter: float,
-    expires_ms: int | None,
-) -> Next:
-    """Return what follows an outcome. `jitter` is in [0, 1); `on_ambiguous` is `retry`, `assume_sent` or `stop`."""
+def after(outcome: Outcome, been: Trail, policy: Policy, turn: Turn) -> Next:
+    """Return what follows the outcome of an attempt."""
+    been = _begun(been, turn)
     match outcome:
         case Accepted():
             return Next(Event.ACCEPTED)
-        case Throttled(after_ms=pause_ms) | Transient(after_ms=pause_ms):
-            return _again(Event.RETRY, attempt, policy, now_ms, jitter, expires_ms, pause_ms or 0)
-        case Ambiguous():
-            if on_ambiguous == "assume_sent":
-                return Next(Event.ACCEPTED, Reason.ASSUMED_SENT)
-            if on_ambiguous == "stop":
-                return Next(Event.EXHAUSTED, Reason.AMBIGUOUS_STOP)
-            return _again(Event.AMBIGUOUS, attempt, policy, now_ms, jitter, expires_ms, 0)
         case Refused(reason=code):
             return Next(Event.REFUSED, _REFUSALS.get(code, Reason.REFUSED))
         case InvalidRecipient():
             return Next(Event.REFUSED, Reason.INVALID_RECIPIENT)
-        case Misconfigured():
-            return Next(Event.EXHAUSTED, Reason.MISCONFIGURED)
+        case Ambiguous(after_ms=asked_ms):
+            return _after_ambiguous(been, policy, turn, asked_ms or 0)
+        case Throttled(after_ms=asked_ms, scope="recipient"):
+            return _paused(Reason.PACED, been, policy, turn, asked_ms)
+        case Throttled() | Transient() | Misconfigured():
+            return _after_unsent(outcome, been, policy, turn)
     assert_never(outcome)
 
 
 _REFUSALS = {"render_failed": Reason.RENDER_FAILED, "egress_blocked": Reason.EGRESS_BLOCKED}
 
 
-def _again(
-    event: Event, attempt: int, policy: Policy, now_ms: int, jitter: float, expires_ms: int | None, pause_ms: int
-) -> Next:
-    if in_round(attempt, policy) == policy.attempts_max:
+def parked(reason: Reason, until_ms: int, lane: Lane, been: Trail, policy: Policy, turn: Turn) -> Next:
+    """Return what follows a turn in which no account could take the delivery before `until_ms`.
+
+    What waits for a provider that is down comes back ever more seldom; urgent lanes stay close to its recovery. A route
+    does not wait for a channel that is down.
+    """
+    been = _begun(been, turn)
+    if reason is Reason.PROVIDER_DOWN and turn.falls_back:
+        return Next(Event.REFUSED, reason)
+    wait_ms = max(until_ms - turn.now_ms, PARK_MS_MIN)
+    if reason is Reason.PROVIDER_DOWN:
+        most_ms = PARK_URGENT_MS_MAX if lane in URGENT else PARK_MS_MAX
+        longest_ms = min(most_ms, max(wait_ms, PARK_MS_MIN * 5 * 2 ** min(been.parks, 16)))
+        wait_ms = max(min(wait_ms, most_ms), int(longest_ms * (0.5 + turn.jitter / 2)))
+    since_ms = turn.now_ms if been.parked_ms is None else been.parked_ms
+    trail = msgspec.structs.replace(been, parked_ms=since_ms, parks=been.parks + 1, reason=int(reason), tried=())
+    return _due(Event.PARKED, reason, trail, policy, turn, turn.now_ms + wait_ms)
+
+
+def _begun(been: Trail, turn: Turn) -> Trail:
+    return been if been.since_ms else msgspec.structs.replace(been, since_ms=turn.now_ms)
+
+
+def _after_unsent(outcome: Throttled | Transient | Misconfigured, been: Trail, policy: Policy, turn: Turn) -> Next:
+    if turn.others:
+        trail = _going_on(been, tried=(*been.tried, turn.provider))
+        return Next(Event.RETRY, Reason.FAILED_OVER, turn.now_ms, trail)
+    if isinstance(outcome, Misconfigured):
+        if turn.falls_back or not turn.provider:
+            return Next(Event.EXHAUSTED, Reason.MISCONFIGURED)
+        return _again(Event.RETRY, Reason.MISCONFIGURED, been, policy, turn, 0)
+    if isinstance(outcome, Throttled):
+        return _paused(Reason.NONE, been, policy, turn, outcome.after_ms)
+    return _again(Event.RETRY, Reason.NONE, been, policy, turn, outcome.after_ms or 0)
+
+
+def _after_ambiguous(been: Trail, policy: Policy, turn: Turn, asked_ms: int) -> Next:
+    if turn.on_ambiguous == "assume_sent":
+        return Next(Event.ACCEPTED, Reason.ASSUMED_SENT)
+    if turn.on_ambiguous == "stop":
+        return Next(Event.EXHAUSTED, Reason.AMBIGUOUS_STOP)
+    pinned = msgspec.structs.replace(been, pinned=turn.provider)
+    return _again(Event.AMBIGUOUS, Reason.NONE, pinned, policy, turn, asked_ms)
+
+
+def _paused(reason: Reason, been: Trail, policy: Policy, turn: Turn, asked_ms: int | None) -> Next:
+    """Return the next attempt after a pause the provider asked for: everyone was told the same one, so it is a floor and the
+    jitter goes on top."""
+    floor_ms = _THROTTLE_MS if asked_ms is None else asked_ms
+    trail = _going_on(been, failures=been.failures + 1, reason=int(reason))
+    if _gives_up(trail, turn):
         return Next(Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
-    # A stated pause is a floor: everyone was told the same one, so the jitter goes on top of it.
-    due_ms = now_ms + pause_ms + backoff_ms(attempt, policy, jitter)
-    if expires_ms is not None and due_ms >= expires_ms:
+    return _due(Event.RETRY, reason, trail, policy, turn, turn.now_ms + floor_ms + int(floor_ms * turn.jitter))
+
+
+def _again(event: Event, reason: Reason, been: Trail, policy: Policy, turn: Turn, floor_ms: int) -> Next:
+    trail = _going_on(been, failures=been.failures + 1, reason=int(reason))
+    if _gives_up(trail, turn):
+        return Next(Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
+    due_ms = turn.now_ms + floor_ms + pause_ms(trail.failures, policy, turn.jitter)
+    left_ms = _deadline_ms(trail, policy, turn) - turn.now_ms
+    before_ms = _ceiling_ms(trail.failures - 1, policy) if trail.failures > 1 else 0
+    if due_ms - turn.now_ms >= left_ms and max(floor_ms, before_ms) < left_ms:
+        # The schedule would go past the end: one last try comes before it.
+        due_ms = turn.now_ms + floor_ms + int((left_ms - floor_ms) * turn.jitter)
+    return _due(event, reason, trail, policy, turn, due_ms)
+
+
+def _due(event: Event, reason: Reason, trail: Trail, policy: Policy, turn: Turn, due_ms: int) -> Next:
+    if due_ms < _deadline_ms(trail, policy, turn):
+        return Next(event, reason, due_ms, trail)
+    if turn.expires_ms is not None and due_ms >= turn.expires_ms:
         return Next(Event.EXPIRED, Reason.EXPIRED)
-    return Next(event, retry_ms=due_ms)
+    final = Reason.ATTEMPTS_EXHAUSTED if reason in (Reason.NONE, Reason.PACED) else reason
+    return Next(Event.EXHAUSTED, final)
+
+
+def _going_on(been: Trail, **changes: object) -> Trail:
+    """Return the trail after an attempt: what was tried in the pass is forgotten when the next pass begins."""
+    return msgspec.structs.replace(been, **{"tried": (), "parked_ms": None, "parks": 0, "reason": 0, **changes})
+
+
+def _gives_up(trail: Trail, turn: Turn) -> bool:
+    return turn.falls_back and trail.failures >= FALLBACK_TRIES_MAX
+
+
+def _deadline_ms(trail: Trail, policy: Policy, turn: Turn) -> int:
+    deadline_ms = trail.since_ms + policy.age_max_ms
+    return deadline_ms if turn.expires_ms is None else min(deadline_ms, turn.expires_ms)
+
+
+def _ceiling_ms(failures: int, policy: Policy) -> int:
+    return policy.pauses_ms[min(failures, len(policy.pauses_ms)) - 1]

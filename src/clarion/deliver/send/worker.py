@@ -22,7 +22,7 @@ from clarion.ports.directory import Directory
 from clarion.ports.egress import HttpEgress, SmtpEgress
 from clarion.ports.renderer import RenderError
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.vendor import Token, TokenVendor, Traits, Vendor
+from clarion.ports.vendor import Token, TokenVendor, Vendor
 
 TOKEN_MARGIN_MS = 60_000
 """A token is renewed this long before it expires."""
@@ -34,7 +34,6 @@ class Answer(NamedTuple):
     outcome: Outcome
     provider: str
     vendor: str
-    on_ambiguous: str
 
 
 class Sender:
@@ -65,22 +64,13 @@ class Sender:
         """Take up changed definitions; called once a batch."""
         self._contents.refresh()
 
-    def traits(self, tenant: str, channel: Channel) -> Traits | None:
-        """Return the traits of the vendor a tenant's channel sends through, or None when there is no provider."""
-        account = self._account(tenant, channel)
-        vendor = self._vendors.get((channel, account.vendor)) if account else None
-        return vendor.TRAITS if vendor else None
-
-    async def attempt(self, channel: Channel, row: DeliverRow) -> Answer:
+    async def attempt(self, channel: Channel, row: DeliverRow, account: Account | None) -> Answer:
         """Make one attempt and return its answer. Never raises for what a provider, template or account does."""
-        account = self._account(row.tenant, channel)
         if account is None:
-            return Answer(Misconfigured(f"no provider for {channel}"), "", "", "retry")
+            return Answer(Misconfigured(f"no provider for {channel}"), "", "")
         vendor = self._vendors.get((channel, account.vendor))
         if vendor is None:
-            return Answer(
-                Misconfigured(f"no vendor {account.vendor} for {channel}"), account.name, account.vendor, "retry"
-            )
+            return Answer(Misconfigured(f"no vendor {account.vendor} for {channel}"), account.name, account.vendor)
         try:
             outcome = await self._send(channel, row, account, vendor)
         except RenderError as error:
@@ -94,15 +84,7 @@ class Sender:
             self._telemetry.log("error", "attempt_crashed", vendor=account.vendor, error=words)
             outcome = Ambiguous(f"internal error: {type(error).__name__}")
         secrets = [] if isinstance(outcome, Accepted) else secrets_of(account.credentials, self._tokens.held(account))
-        return Answer(believed(outcome, secrets), account.name, account.vendor, vendor.TRAITS.on_ambiguous)
-
-    def _account(self, tenant: str, channel: Channel) -> Account | None:
-        accounts = self._directory.accounts(tenant, channel)
-        if accounts:
-            return accounts[0]
-        if channel is Channel.INAPP:
-            return Account(tenant, "inapp", channel, "inapp", 0, {}, {})
-        return None
+        return Answer(believed(outcome, secrets), account.name, account.vendor)
 
     async def _send(self, channel: Channel, row: DeliverRow, account: Account, vendor: Vendor) -> Outcome:
         at_ms = ids.created_ms(ids.notification_of(row.delivery_id))

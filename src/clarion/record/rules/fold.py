@@ -168,8 +168,8 @@ class Fold:
         told.applied = applied = (row.state, event) in TRANSITIONS
         if applied and event is Event.ACCEPTED:
             self._accept(row, told)
-        else:
-            self._tell(row, told)
+        elif event is not Event.PARKED or (row.state, row.reason) != (State.RETRYING, told.reason):
+            self._tell(row, told)  # what goes on waiting for the same reason was told when it began
         if applied:
             row.reason, row.detail = told.reason, told.detail
             row.finished_ms, row.retry_ms = told.finished_ms, told.retry_ms

@@ -11,7 +11,7 @@ from clarion.record.rules.fold import acceptance
 
 _NO_CALL: Final = frozenset({
     Event.EXPIRED, Event.CANCELLED, Event.CONFIRMED, Event.BOUNCED, Event.REPLAYED, Event.HELD, Event.RELEASED,
-    Event.SKIPPED, Event.MERGED, Event.FOLLOWED,
+    Event.SKIPPED, Event.MERGED, Event.FOLLOWED, Event.PARKED,
 })  # fmt: skip
 """Events that are no attempt: nothing went out to a provider."""
 

@@ -1,0 +1,292 @@
+"""Gives each delivery of a batch the account it goes through, or says why none can take it now."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from clarion.deliver.rules.choice import chance_of, in_order
+from clarion.domain.channel import Channel, Lane
+from clarion.domain.content import Account
+from clarion.domain.decision import Reason
+from clarion.domain.limits_resilience import OVERFLOW_WAIT_MS, RETRY_BUDGET_WAIT_MS
+from clarion.domain.outcome import Outcome
+from clarion.domain.standing import StandingState
+from clarion.domain.trail import Trail
+from clarion.journal.rows import DeliverRow
+from clarion.ports.clock import Clock
+from clarion.ports.directory import Directory
+from clarion.ports.vendor import Traits, Vendor
+
+
+class Grant(NamedTuple):
+    """How many calls an account may be made now; the others may come again at `until_ms` (Unix ms)."""
+
+    granted: int
+    until_ms: int = 0
+    state: StandingState = "closed"
+    detail: str = ""
+
+
+class Change(NamedTuple):
+    """An account that stands otherwise than before, since `at_ms` (Unix ms), and why."""
+
+    account: Account
+    before: StandingState
+    state: StandingState
+    detail: str
+    at_ms: int
+
+
+class Breaking(Protocol):
+    """Whether accounts may be called, as far as they work."""
+
+    def refresh(self) -> None:
+        """Take up what other workers learnt; called once a batch."""
+        ...
+
+    def admit(self, account: Account, wanted: int) -> Grant:
+        """Ask for calls; what is granted is made."""
+        ...
+
+    def state(self, account: Account) -> StandingState:
+        """Return how an account stands, as far as this process knows."""
+        ...
+
+    def open_detail(self, account: Account) -> str:
+        """Return why an account is open."""
+        ...
+
+    def report(self, account: Account, outcome: Outcome) -> None:
+        """Take what a call came to."""
+        ...
+
+    def changes(self) -> list[Change]:
+        """Return what this process brought about since it was asked last."""
+        ...
+
+
+class Pacing(Protocol):
+    """Whether accounts may be called, as far as their limits go."""
+
+    def free(self, account: Account) -> bool:
+        """Return whether the account has no limit at all."""
+        ...
+
+    def take(self, account: Account, lane: Lane, addresses: Sequence[str]) -> list[int | None]:
+        """Return per delivery None when it may go, or when it may come again (Unix ms)."""
+        ...
+
+    def give_back(self, account: Account, count: int) -> None:
+        """Give back what was taken and is not used."""
+        ...
+
+    def done(self, account: Account) -> None:
+        """Note that a call ended."""
+        ...
+
+
+class Budgeting(Protocol):
+    """How many retries accounts may be made beside fresh attempts."""
+
+    def fresh(self, account: Account) -> None:
+        """Note a first attempt."""
+        ...
+
+    def retry(self, account: Account) -> bool:
+        """Take a retry; return whether there was one left."""
+        ...
+
+
+class PutOff(NamedTuple):
+    """Why no account can take a delivery before `until_ms` (Unix ms); `provider` is the one that was asked last."""
+
+    reason: Reason
+    until_ms: int
+    detail: str
+    provider: str
+    vendor: str
+
+
+class Accounts:
+    """The accounts of all tenants as one process uses them."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        vendors: Mapping[tuple[Channel, str], Vendor],
+        breakers: Breaking,
+        pace: Pacing,
+        budgets: Budgeting,
+        clock: Clock,
+    ) -> None:
+        self._directory = directory
+        self._vendors = vendors
+        self.breakers = breakers
+        self._pace = pace
+        self._budgets = budgets
+        self._clock = clock
+
+    def of(self, tenant: str, channel: Channel) -> list[Account]:
+        """Return the accounts of a channel, preferred ones first; the inbox needs none to be set up."""
+        accounts = self._directory.accounts(tenant, channel)
+        if not accounts and channel is Channel.INAPP:
+            return [Account(tenant, "inapp", channel, "inapp", 0, {}, {})]
+        return accounts
+
+    def traits(self, account: Account) -> Traits | None:
+        """Return the traits of an account's vendor."""
+        vendor = self._vendors.get((account.channel, account.vendor))
+        return vendor.TRAITS if vendor else None
+
+    def on_ambiguous(self, account: Account | None) -> str:
+        """Return what follows an attempt that an account may have made."""
+        if account is None:
+            return "retry"
+        traits = self.traits(account)
+        return account.rules.on_ambiguous or (traits.on_ambiguous if traits else "retry")
+
+    def likely(self, channel: Channel, row: DeliverRow) -> Account | None:
+        """Return the account that a delivery would be given if all were well: the one an attempt lost with its worker was
+        most likely made with."""
+        order = in_order(self.of(row.tenant, channel), row.trail, {}, chance_of(row.delivery_id))
+        return order[0] if order else None
+
+    def assign(self, channel: Channel, rows: Sequence[tuple[DeliverRow, Lane]]) -> list[Account | PutOff | None]:
+        """Return for each delivery its account, or why it has to wait; None where the tenant has no account at all."""
+        assigned: list[Account | PutOff | None] = [None] * len(rows)
+        orders: dict[int, list[Account]] = {}
+        for index, (row, _) in enumerate(rows):
+            orders[index] = self._order(channel, row)
+        waiting = [index for index in orders if orders[index]]
+        while waiting:
+            groups: dict[str, list[int]] = {}
+            for index in waiting:
+                row = rows[index][0]
+                groups.setdefault(f"{len(row.tenant)}{row.tenant}{orders[index][0].name}", []).append(index)
+            waiting = []
+            for members in groups.values():
+                account = orders[members[0]][0]
+                for index, verdict in self._ask(account, members, rows):
+                    assigned[index] = _earlier(assigned[index], verdict)
+                    if isinstance(verdict, PutOff) and self._overflows(verdict) and len(orders[index]) > 1:
+                        orders[index] = orders[index][1:]
+                        waiting.append(index)
+        return assigned
+
+    def others(self, channel: Channel, row: DeliverRow, provider: str) -> bool:
+        """Return whether an account that was not tried in this pass, other than `provider`, may be called."""
+        if row.trail is not None and row.trail.pinned:
+            return False
+        tried = {provider, *(row.trail.tried if row.trail else ())}
+        return any(
+            account.name not in tried and self.breakers.state(account) not in ("open", "half_open")
+            for account in self.of(row.tenant, channel)
+        )
+
+    def down(self, account: Account) -> PutOff | None:
+        """Return why an account is not to be called after all, though a delivery was given to it before."""
+        if self.breakers.state(account) != "open":
+            return None
+        self._pace.done(account)
+        detail = self.breakers.open_detail(account)
+        return PutOff(Reason.PROVIDER_DOWN, self._clock.now_ms(), detail, account.name, account.vendor)
+
+    def unused(self, account: Account | None) -> None:
+        """Take back an account that a delivery was given and did not use."""
+        if account is not None:
+            self._pace.done(account)
+
+    def goes_on(self, tenant: str, category: str) -> bool:
+        """Return whether routes of a category go on to their next channel while this one is down."""
+        found = self._directory.category(tenant, category) if category else None
+        return found is None or found.rules.on_outage == "degrade"
+
+    def done(self, account: Account, outcome: Outcome) -> None:
+        """Take what an attempt came to."""
+        self._pace.done(account)
+        self.breakers.report(account, outcome)
+
+    def _order(self, channel: Channel, row: DeliverRow) -> list[Account]:
+        accounts, been = self.of(row.tenant, channel), row.trail
+        if len(accounts) == 1:
+            return accounts
+        demoted = {account.name: self.breakers.state(account) == "degraded" for account in accounts}
+        chance = chance_of(row.delivery_id)
+        found = in_order(accounts, been, demoted, chance)
+        if not found and accounts and been is not None:
+            # What was tried is all there is left: the pass begins again.
+            found = in_order(accounts, msgspec.structs.replace(been, tried=()), demoted, chance)
+        return found
+
+    def _ask(
+        self, account: Account, members: list[int], rows: Sequence[tuple[DeliverRow, Lane]]
+    ) -> list[tuple[int, Account | PutOff]]:
+        """Return what an account says to deliveries that would go through it, in their order."""
+        verdicts: list[tuple[int, Account | PutOff]] = []
+        going: list[int] = []
+        for index in members:
+            if self._within_budget(account, rows[index][0].trail):
+                going.append(index)
+            else:
+                until_ms = self._clock.now_ms() + RETRY_BUDGET_WAIT_MS
+                verdicts.append((index, _put_off(account, Reason.RETRY_BUDGET, until_ms, "too many retries at once")))
+        going, paced = self._paced(account, going, rows)
+        verdicts += paced
+        grant = self.breakers.admit(account, len(going)) if going else Grant(0)
+        for index in going[: grant.granted]:
+            verdicts.append((index, account))
+        refused = going[grant.granted :]
+        if refused:
+            if not self._pace.free(account):
+                self._pace.give_back(account, len(refused))
+            down = grant.state in ("open", "half_open")
+            reason = Reason.PROVIDER_DOWN if down else Reason.PACED
+            verdicts += [(index, _put_off(account, reason, grant.until_ms, grant.detail)) for index in refused]
+        return verdicts
+
+    def _paced(
+        self, account: Account, going: list[int], rows: Sequence[tuple[DeliverRow, Lane]]
+    ) -> tuple[list[int], list[tuple[int, Account | PutOff]]]:
+        """Return the deliveries that an account's limits let go now, and the others with when they may come again."""
+        if not going or self._pace.free(account):
+            return going, []
+        free: list[int] = []
+        late: list[tuple[int, Account | PutOff]] = []
+        by_lane: dict[Lane, list[int]] = {}
+        for index in going:
+            by_lane.setdefault(rows[index][1], []).append(index)
+        for lane, indexes in by_lane.items():
+            times = self._pace.take(account, lane, [rows[index][0].address for index in indexes])
+            for index, until_ms in zip(indexes, times, strict=True):
+                if until_ms is None:
+                    free.append(index)
+                else:
+                    late.append((index, _put_off(account, Reason.PACED, until_ms, "the account's limit is reached")))
+        return free, late
+
+    def _within_budget(self, account: Account, been: Trail | None) -> bool:
+        if been is None or not been.failures or been.tried:
+            self._budgets.fresh(account)
+            return True
+        return self._budgets.retry(account)
+
+    def _overflows(self, verdict: PutOff) -> bool:
+        """Return whether another account is asked instead of waiting: not for a moment's pace, nor for the sake of a
+        retry."""
+        if verdict.reason is Reason.RETRY_BUDGET:
+            return False
+        return verdict.reason is Reason.PROVIDER_DOWN or verdict.until_ms > self._clock.now_ms() + OVERFLOW_WAIT_MS
+
+
+def _put_off(account: Account, reason: Reason, until_ms: int, detail: str) -> PutOff:
+    return PutOff(reason, until_ms, detail, account.name, account.vendor)
+
+
+def _earlier(before: Account | PutOff | None, now: Account | PutOff) -> Account | PutOff:
+    """Return an account rather than none, and otherwise the wait that ends first; a pace rather than an outage."""
+    if not isinstance(before, PutOff) or not isinstance(now, PutOff):
+        return now
+    if before.reason is not now.reason:
+        return before if before.reason is not Reason.PROVIDER_DOWN else now
+    return min(before, now, key=lambda one: one.until_ms)
