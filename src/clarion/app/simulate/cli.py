@@ -28,6 +28,9 @@ def simulate(
     hang: Share = 0.0,
     reset: Share = 0.0,
     invalid_token: Share = 0.0,
+    outage: Annotated[
+        list[str] | None, typer.Option(help="'fcm down 10m', 'twilio 20% 503 from 30s for 5m'; may be given again")
+    ] = None,
     fsync: Annotated[bool, typer.Option("--fsync", help="fsync the receipts before each answer")] = False,
     bodies: Annotated[bool, typer.Option("--bodies", help="keep what messages hold in the receipts")] = False,
     by_address: Annotated[
@@ -35,6 +38,9 @@ def simulate(
     ] = False,
 ) -> None:
     """Play every HTTP vendor, a webhook endpoint and a mail server, with faults by share (0 to 1) of the calls.
+
+    An outage is a vendor and what happens to it: down, 503, 500, 429, 401, hang, reset, drop, flapping or slow, with a share
+    in front, and "from", "for" and "retry-after" behind. `POST /outages` with {"outages": [...]} puts others in their place.
 
     `providers.json` in the folder holds the accounts the vendors take. Prints one JSON line with addresses and files once it is ready, and runs until it is told to stop.
     """
@@ -50,6 +56,7 @@ def simulate(
         fsync=fsync,
         bodies=bodies,
         by_address=by_address,
+        outages=tuple(outage or ()),
     )
 
     def ready(where: Started) -> None:

@@ -24,7 +24,8 @@ class Faults(msgspec.Struct, frozen=True):
 class SimulatorConfig(msgspec.Struct, frozen=True):
     """One run. Port 0 lets the system choose; `folder` gets certificates, credentials and the receipts file, with the
     `bodies` of messages in it when asked. `by_address` lets addresses of the vendors that have their own page in `vendors`
-    choose their answer: 404 at the end is dead, 429 and 500 go wrong that way once."""
+    choose their answer: 404 at the end is dead, 429 and 500 go wrong that way once. `outages` are as `outages.parse` reads
+    them."""
 
     folder: Path
     host: str = "127.0.0.1"
@@ -37,3 +38,4 @@ class SimulatorConfig(msgspec.Struct, frozen=True):
     fsync: bool = False
     bodies: bool = False
     by_address: bool = False
+    outages: tuple[str, ...] = ()

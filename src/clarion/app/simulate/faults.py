@@ -20,6 +20,7 @@ class Answer(StrEnum):
     INVALID_TOKEN = "invalid_token"  # noqa: S105 - a word, not a secret
     MALFORMED = "malformed"
     UNAUTHENTICATED = "unauthenticated"
+    UNAVAILABLE = "unavailable"
 
 
 TAKEN = frozenset({Answer.ACCEPTED, Answer.ACCEPT_THEN_DROP})

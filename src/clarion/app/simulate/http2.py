@@ -34,7 +34,8 @@ class Request(msgspec.Struct, gc=False):
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """An answer. `action` is `answer`, `drop` (reset the stream), `hang` (never answer) or `reset` (cut the connection)."""
+    """An answer. `action` is `answer`, `drop` (reset the stream), `hang` (never answer) or `reset` (cut the connection);
+    `slow_s` holds it back, beyond what all answers are."""
 
     status: int = 200
     body: bytes = b""
@@ -42,6 +43,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     content_type: str = "application/json"
     action: str = "answer"
     headers: tuple[tuple[str, str], ...] = ()
+    slow_s: float = 0.0
 
 
 Handler = Callable[[Sequence[Request]], Sequence[Reply]]
@@ -89,11 +91,14 @@ class Http2Protocol(asyncio.Protocol):
         if replies:
             self._transport.write(replies)
         if whole:
-            answers = list(zip(whole, self._handler(whole), strict=True))
-            if self._latency_s:
-                asyncio.get_running_loop().call_later(self._latency_s, self._answer, answers)
-            else:
-                self._answer(answers)
+            later: dict[float, list[tuple[Request, Reply]]] = {}
+            for request, reply in zip(whole, self._handler(whole), strict=True):
+                later.setdefault(self._latency_s + reply.slow_s, []).append((request, reply))
+            for wait_s, answers in later.items():
+                if wait_s:
+                    asyncio.get_running_loop().call_later(wait_s, self._answer, answers)
+                else:
+                    self._answer(answers)
 
     def abort(self) -> None:
         """Cut the connection."""

@@ -3,10 +3,12 @@
 import asyncio
 import re
 import ssl
+import time
 from binascii import a2b_base64
 from typing import cast
 
 from clarion.app.simulate.faults import Answer
+from clarion.app.simulate.outages import Outages
 from clarion.app.simulate.receipts import Receipts
 from clarion.domain.limits import SIMULATOR_BODY_BYTES_MAX
 
@@ -17,6 +19,8 @@ _FINAL = {
     Answer.ACCEPTED: b"250 2.0.0 queued\r\n",
     Answer.THROTTLE: b"454 4.7.0 slow down\r\n",
     Answer.ERROR_500: b"451 4.3.0 try again\r\n",
+    Answer.UNAVAILABLE: b"421 4.3.2 service not available, closing transmission channel\r\n",
+    Answer.UNAUTHENTICATED: b"530 5.7.0 authentication required\r\n",
     Answer.INVALID_TOKEN: b"550 5.1.1 no such mailbox\r\n",
 }
 """Replies to the final dot. A dead mailbox is known only by its delivery key, so it is refused here and not at RCPT."""
@@ -25,7 +29,15 @@ _FINAL = {
 class MailProtocol(asyncio.Protocol):
     """One session. With `password`, AUTH has to bring it."""
 
-    def __init__(self, receipts: Receipts, tls: ssl.SSLContext, latency_ms: int, password: str | None = None) -> None:
+    def __init__(
+        self,
+        receipts: Receipts,
+        tls: ssl.SSLContext,
+        latency_ms: int,
+        password: str | None = None,
+        outages: Outages | None = None,
+    ) -> None:
+        self._outages = outages or Outages((), time.monotonic)
         self._receipts = receipts
         self._tls = tls
         self._latency_s = latency_ms / 1000
@@ -115,11 +127,12 @@ class MailProtocol(asyncio.Protocol):
         del self._buffer[: end + (len(_END) if end else len(_END) - 2)]
         self._in_data = False
         found = _MESSAGE_ID.search(message)
-        answer = self._receipts.arrived(found[1].decode("latin-1") if found else "", "email", message)
+        effect = self._outages.effect("smtp")
+        answer = self._receipts.arrived(found[1].decode("latin-1") if found else "", "email", message, effect.answer)
         self._receipts.flush()
         if reply := _FINAL.get(answer):
-            if self._latency_s:
-                asyncio.get_running_loop().call_later(self._latency_s, self._transport.write, reply)
+            if wait_s := self._latency_s + effect.slow_s:
+                asyncio.get_running_loop().call_later(wait_s, self._transport.write, reply)
             else:
                 out.append(reply)
         elif answer in (Answer.ACCEPT_THEN_DROP, Answer.RESET):

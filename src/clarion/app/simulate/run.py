@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from weakref import WeakSet
@@ -17,14 +18,17 @@ from clarion.app.simulate.config import SimulatorConfig
 from clarion.app.simulate.faults import Chooser
 from clarion.app.simulate.http2 import Http2Protocol
 from clarion.app.simulate.mail import MailProtocol
+from clarion.app.simulate.outages import OutageError, Outages
 from clarion.app.simulate.receipts import Receipts
-from clarion.app.simulate.services import TOKEN_PATH, WEBHOOK_PATH, Services
+from clarion.app.simulate.services import OUTAGES_PATH, TOKEN_PATH, WEBHOOK_PATH, Services
 from clarion.app.simulate.vendors.script import Secrets
-from clarion.app.simulate.vendors.stage import Stage
+from clarion.app.simulate.vendors.stage import PLAYED, Stage
 from clarion.domain.errors import OperatorError
 
 RECEIPTS_FILE = "receipts.ndjson"
 PROVIDERS_FILE = "providers.json"
+VENDORS = frozenset({"fcm", "webhook", "smtp", *(played.vendor for played in PLAYED)})
+"""Every vendor that can have an outage."""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -40,6 +44,7 @@ class Started(msgspec.Struct, frozen=True):
     webhook_secret_file: Path
     receipts_file: Path
     providers_file: Path
+    outages_url: str
 
 
 @contextlib.asynccontextmanager
@@ -57,9 +62,14 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
         raise OperatorError(str(error)) from error
     receipts = Receipts(config.folder / RECEIPTS_FILE, chooser, fsync=config.fsync, bodies=config.bodies)
     account = msgspec.json.decode(files.service_account_file.read_bytes(), type=dict[str, str])
+    outages = Outages(VENDORS, time.monotonic, config.seed)
+    try:
+        outages.tell(config.outages)
+    except OutageError as error:
+        raise OperatorError(f"--outage: {error}") from error
     secrets = Secrets(files.vendors_secret_file.read_bytes())
-    stage = Stage(receipts, secrets, config.retry_after_s)
-    services = Services(receipts, account, files.webhook_secret_file.read_text(), stage, config.retry_after_s)
+    stage = Stage(receipts, secrets, config.retry_after_s, outages)
+    services = Services(receipts, account, files.webhook_secret_file.read_text(), stage, config.retry_after_s, outages)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(receipts.close)
 
@@ -67,7 +77,7 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
             return Http2Protocol(services.handle, config.latency_ms)
 
         def mail_peer() -> MailProtocol:
-            return MailProtocol(receipts, tls, config.latency_ms)
+            return MailProtocol(receipts, tls, config.latency_ms, outages=outages)
 
         http_port = await _listen(stack, http_peer, config.host, config.http_port, http_tls)
         smtp_port = await _listen(stack, mail_peer, config.host, config.smtp_port)
@@ -88,6 +98,7 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
             webhook_secret_file=files.webhook_secret_file,
             receipts_file=config.folder / RECEIPTS_FILE,
             providers_file=providers_file,
+            outages_url=base_url + OUTAGES_PATH,
         )
 
 

@@ -17,11 +17,13 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from clarion.app.simulate.faults import Answer
 from clarion.app.simulate.http2 import Reply, Request
+from clarion.app.simulate.outages import Effect, OutageError, Outages
 from clarion.app.simulate.receipts import Receipts
 from clarion.app.simulate.vendors.stage import Stage
 
 TOKEN_PATH: Final = "/token"  # noqa: S105 - a path
 WEBHOOK_PATH: Final = "/webhook"
+OUTAGES_PATH: Final = "/outages"
 TOKEN_TTL_S: Final = 3_599
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _FCM_ERROR: Final = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
@@ -43,6 +45,17 @@ def _error(status: int, name: str, text: str, detail: dict[str, object] | None =
     return Reply(status, msgspec.json.encode({"error": error}))
 
 
+class _Told(msgspec.Struct, forbid_unknown_fields=True):
+    outages: list[str]
+
+
+def _affected(reply: Reply, effect: Effect) -> Reply:
+    """Return an answer as an outage changes it beyond its kind."""
+    if effect.retry_after_s is not None:
+        reply = msgspec.structs.replace(reply, retry_after_s=effect.retry_after_s)
+    return msgspec.structs.replace(reply, slow_s=effect.slow_s) if effect.slow_s else reply
+
+
 class Services:
     """Answers batches of requests. `service_account` is the key file it issues tokens to."""
 
@@ -53,7 +66,9 @@ class Services:
         webhook_secret: str,
         stage: Stage,
         retry_after_s: int,
+        outages: Outages,
     ) -> None:
+        self._outages = outages
         self._receipts = receipts
         self._stage = stage
         self._account = service_account
@@ -70,6 +85,12 @@ class Services:
         self._replies = {
             Answer.THROTTLE: msgspec.structs.replace(throttled, retry_after_s=retry_after_s),
             Answer.ERROR_500: _error(500, "INTERNAL", "Internal error", {"@type": _FCM_ERROR, "errorCode": "INTERNAL"}),
+            Answer.UNAVAILABLE: _error(
+                503,
+                "UNAVAILABLE",
+                "The service is currently unavailable.",
+                {"@type": _FCM_ERROR, "errorCode": "UNAVAILABLE"},
+            ),
             Answer.ACCEPT_THEN_DROP: Reply(action="drop"),
             Answer.HANG: Reply(action="hang"),
             Answer.RESET: Reply(action="reset"),
@@ -93,6 +114,8 @@ class Services:
 
     def _route(self, request: Request) -> Reply:
         path = request.headers.get(":path", "").partition("?")[0]
+        if path == OUTAGES_PATH:
+            return self._tell(request)
         if request.headers.get(":method") != "POST":
             return Reply(405)
         if path == self._send_path:
@@ -104,19 +127,31 @@ class Services:
         return self._stage.answer(request) or _error(404, "NOT_FOUND", "Requested entity was not found.")
 
     def _fcm(self, request: Request) -> Reply:
-        fault: Answer | None = None
+        effect = self._outages.effect("fcm")
+        fault = effect.answer
         key = ""
-        if request.headers.get("authorization") != self._bearer:
+        if fault is None and request.headers.get("authorization") != self._bearer:
             fault = Answer.UNAUTHENTICATED
         else:
             try:
                 key = self._decode(request.body).message.data.get("delivery_id", "")
             except msgspec.MsgspecError:
-                fault = Answer.MALFORMED
+                fault = fault or Answer.MALFORMED
         answer = self._receipts.arrived(key, "push", request.body, fault)
         if answer is Answer.ACCEPTED:
-            return Reply(200, f'{{"name":"projects/simulator/messages/{key}"}}'.encode())
-        return self._replies[answer]
+            reply = Reply(200, f'{{"name":"projects/simulator/messages/{key}"}}'.encode())
+        else:
+            reply = self._replies[answer]
+        return _affected(reply, effect)
+
+    def _tell(self, request: Request) -> Reply:
+        """Return the outages in force, after taking others in their place when the request brings them."""
+        if request.headers.get(":method") == "POST":
+            try:
+                self._outages.tell(msgspec.json.decode(request.body, type=_Told).outages)
+            except (OutageError, msgspec.MsgspecError) as error:
+                return Reply(400, msgspec.json.encode({"error": str(error)}))
+        return Reply(200, msgspec.json.encode({"outages": self._outages.texts}))
 
     def _issue(self, request: Request) -> Reply:
         """Grant a token to a valid assertion (RFC 7523 3.1)."""
@@ -133,14 +168,13 @@ class Services:
         return Reply(200, msgspec.json.encode(token))
 
     def _hook(self, request: Request) -> Reply:
-        fault: Answer | None = None
-        try:
-            self._webhook.verify(request.body, request.headers)
-        except (WebhookVerificationError, ValueError):
-            fault = Answer.UNAUTHENTICATED
+        effect = self._outages.effect("webhook")
+        fault = effect.answer
+        if fault is None:
+            try:
+                self._webhook.verify(request.body, request.headers)
+            except (WebhookVerificationError, ValueError):
+                fault = Answer.UNAUTHENTICATED
         answer = self._receipts.arrived(request.headers.get("webhook-id", ""), "webhook", request.body, fault)
-        if answer is Answer.ACCEPTED:
-            return Reply(204)
-        if answer is Answer.INVALID_TOKEN:
-            return Reply(410)
-        return self._replies[answer]
+        plain = {Answer.ACCEPTED: Reply(204), Answer.INVALID_TOKEN: Reply(410)}
+        return _affected(plain.get(answer) or self._replies[answer], effect)

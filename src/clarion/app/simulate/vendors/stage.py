@@ -3,6 +3,7 @@
 import html
 import re
 import time
+from contextlib import suppress
 from hashlib import blake2b
 from string import Template
 from typing import Final
@@ -12,6 +13,8 @@ import msgspec
 
 from clarion.app.simulate.faults import Answer
 from clarion.app.simulate.http2 import Reply, Request
+from clarion.app.simulate.outage_words import words
+from clarion.app.simulate.outages import Outages
 from clarion.app.simulate.receipts import About, Receipts
 from clarion.app.simulate.vendors import amazon, chats, emails, pushes, texts
 from clarion.app.simulate.vendors.script import JSON, Heard, Played, Says, Secrets, path_of
@@ -29,7 +32,10 @@ _CUTS: Final = {
 class Stage:
     """Answers requests to any vendor; what may go wrong with them is drawn like everywhere in the simulator."""
 
-    def __init__(self, receipts: Receipts, secrets: Secrets, retry_after_s: int) -> None:
+    def __init__(
+        self, receipts: Receipts, secrets: Secrets, retry_after_s: int, outages: Outages | None = None
+    ) -> None:
+        self._outages = outages or Outages((), time.monotonic)
         self._receipts = receipts
         self._secrets = secrets
         self._retry_after_s = retry_after_s
@@ -44,22 +50,37 @@ class Stage:
         return None
 
     def _played(self, played: Played, request: Request) -> Reply:
-        told, fault = played.check(request, self._secrets), None
+        effect = self._outages.effect(played.vendor)
+        told, fault = played.check(request, self._secrets), effect.answer
         heard = Heard("", "")
-        if told is not None:
+        if fault is not None:
+            # A vendor that is out of order does not look at credentials; what it is asked is noted all the same.
+            told = None
+            with suppress(LookupError, TypeError, ValueError, AttributeError):
+                heard = played.hear(request, self._secrets)
+        elif told is not None:
             fault = Answer.UNAUTHENTICATED
         else:
             try:
                 heard = played.hear(request, self._secrets)
             except (LookupError, TypeError, ValueError, AttributeError):
                 fault = Answer.MALFORMED
-        values = _values(heard, request, self._retry_after_s)
+        retry_after_s = self._retry_after_s if effect.retry_after_s is None else effect.retry_after_s
+        values = _values(heard, request, retry_after_s)
         id_ = heard.id or Template(played.id_form).safe_substitute(values)
         about = About(played.vendor, heard.to, id_)
         answer = self._receipts.arrived(heard.key, played.channel, request.body, fault, about)
         if answer in _CUTS:
             return _CUTS[answer]
-        return _reply(told or played.says[answer], values | {"id": id_}, self._retry_after_s)
+        says = told or words(played.name or played.vendor, answer) or played.says[answer]
+        if effect.retry_after_s is not None and not _says_when(says):
+            says = msgspec.structs.replace(says, retry_after=True)
+        return _reply(says, values | {"id": id_}, retry_after_s, effect.slow_s)
+
+
+def _says_when(says: Says) -> bool:
+    """Return whether an answer tells in a way of its own how long to wait."""
+    return "$wait_s" in says.body or any("$reset_s" in value for _, value in says.headers)
 
 
 def _values(heard: Heard, request: Request, retry_after_s: int) -> dict[str, str]:
@@ -78,7 +99,7 @@ def _values(heard: Heard, request: Request, retry_after_s: int) -> dict[str, str
     }
 
 
-def _reply(says: Says, values: dict[str, str], retry_after_s: int) -> Reply:
+def _reply(says: Says, values: dict[str, str], retry_after_s: int, slow_s: float) -> Reply:
     fit = html.escape if says.content_type.endswith("xml") else _in_json if says.content_type == JSON else str
     return Reply(
         says.status,
@@ -86,6 +107,7 @@ def _reply(says: Says, values: dict[str, str], retry_after_s: int) -> Reply:
         retry_after_s if says.retry_after else None,
         says.content_type,
         headers=tuple((name, Template(value).safe_substitute(values)) for name, value in says.headers),
+        slow_s=slow_s,
     )
 
 
