@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.accept.quota_meter import Tap
-from clarion.accept.rules.quota import THOUSAND, Bucket, draw, fitting, settled, wait_ms
+from clarion.accept.rules.quota import draw, fitting
+from clarion.domain.bucket import THOUSAND, Bucket, settled, wait_ms
 from clarion.domain.limits_deciding import QUOTA_CLOCK_STEP_MS
 from clarion.domain.quota import Usage
 from clarion.ports.quotas import BucketName

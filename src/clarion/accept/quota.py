@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from clarion.accept.quota_meter import DAILY, RATE, Meter, Meters, Tap
-from clarion.accept.rules.quota import DAY_MS, THOUSAND, Drawn, draw, wait_ms
+from clarion.accept.rules.quota import Drawn, draw
+from clarion.domain.bucket import DAY_MS, THOUSAND, wait_ms
 from clarion.domain.errors import CallerError, QuotaExceeded, TooLarge
 from clarion.domain.quota import TENANT, Usage
 from clarion.ports.clock import Clock

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from clarion.accept.rules.quota import Bucket, leaked, room_m
+from clarion.domain.bucket import Bucket, leaked, room_m
 from clarion.domain.limits_deciding import QUOTA_METERS_MAX
 from clarion.domain.quota import TENANT, Quota
 from clarion.ports.quotas import BucketName
