@@ -27,11 +27,11 @@ def test_a_template_goes_before_the_account_and_a_message_before_both():
     settings = {"from_name": "Shop", "reply_to": "help@shop.example", "list_unsubscribe": "mailto:off@shop.example"}
     mail = sealed(settings=settings)
     assert (mail.sender_name, mail.reply_to) == ("Shop", "help@shop.example")
-    assert mail.list_unsubscribe == "<mailto:off@shop.example>"
+    assert mail.headers == {"List-Unsubscribe": "<mailto:off@shop.example>"}
     link = {"list_unsubscribe": "https://shop.example/u/1"}
     mail = sealed(settings=settings, metadata=link, from_name="Ada", reply_to="ada@shop.example")
     assert (mail.sender_name, mail.reply_to) == ("Ada", "ada@shop.example")
-    assert mail.list_unsubscribe == "<https://shop.example/u/1>"
+    assert mail.headers == {"List-Unsubscribe": "<https://shop.example/u/1>"}
 
 
 def test_domains_go_out_in_ascii():

@@ -22,7 +22,6 @@ GIVEN = {
     "subject": "Your order",
     "text": "text",
     "html": "<p>html</p>",
-    "list_unsubscribe": "",
 }
 ALWAYS = ["From", "MIME-Version", "To", "Subject", "Message-ID", "Date"]
 BREAKS = ["\r", "\n", "\r\n", "\0", "\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1e", "\ud800"]
@@ -77,7 +76,7 @@ def test_lines_stay_within_rfc_5322(subject):
 
 @pytest.mark.parametrize("junk", BREAKS)
 @pytest.mark.parametrize(
-    "field", ["subject", "sender", "sender_name", "reply_to", "recipient", "list_unsubscribe", "delivery_id"]
+    "field", ["subject", "sender", "sender_name", "reply_to", "recipient", "delivery_id"]
 )
 def test_nothing_can_add_a_header(field, junk):
     value = (GIVEN[field] or "https://x.example/") + junk + "Bcc: mallory@evil.example"
@@ -164,15 +163,21 @@ def test_a_local_part_beyond_ascii_is_refused_in_so_many_words(local):
 @pytest.mark.parametrize(
     "bad", ["http://x.example/", "javascript:alert(1)", "https://x.example/>", "https://x y", "https://", "x"]
 )
-def test_list_unsubscribe_takes_https_and_mailto_only(bad):
+def test_links_are_https_and_mailto_only(bad):
     with pytest.raises(ValueError, match="list_unsubscribe"):
-        mime.build(**{**GIVEN, "list_unsubscribe": bad})
+        mime.link(bad)
 
 
-def test_list_unsubscribe_is_there_only_when_given():
+def test_further_headers_are_there_only_when_given():
     assert b"List-Unsubscribe" not in mime.build(**GIVEN)
-    payload = mime.build(**{**GIVEN, "list_unsubscribe": "mailto:leave@shop.example?subject=1"})
-    assert b"\r\nList-Unsubscribe: <mailto:leave@shop.example?subject=1>\r\n" in payload
+    payload = mime.build(**GIVEN, headers={"List-Unsubscribe": "<https://a.example/1>, <mailto:leave@shop.example>"})
+    assert b"\r\nList-Unsubscribe: <https://a.example/1>,\r\n <mailto:leave@shop.example>\r\n" in payload
+
+
+@pytest.mark.parametrize("junk", BREAKS)
+def test_no_further_header_brings_another(junk):
+    with pytest.raises(ValueError, match="List-Unsubscribe"):
+        mime.build(**GIVEN, headers={"List-Unsubscribe": f"<https://a.example/1>{junk}Bcc: x@evil.example"})
 
 
 @given(at_ms=st.integers(0, 4_102_444_800_000))

@@ -4,8 +4,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
-from clarion.domain.limits import EGRESS_TIMEOUT_MS_DEFAULT
+from clarion.domain.limits import EGRESS_TIMEOUT_MS_DEFAULT, RESPONSE_BYTES_MAX
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -29,11 +30,15 @@ class Message(msgspec.Struct, frozen=True):
     metadata: dict[str, str] = {}
     reference: str = ""
     """What a provider gives back in its receipts: the delivery id and, of a broadcast, its place in the chunk."""
+    unsubscribe_url: str = ""
+    """An https link that ends such messages by one POST (RFC 8058), empty where there is none."""
+    attachments: tuple[Attachment, ...] = ()
+    """Files of an e-mail, each with its content."""
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
     """An HTTP call a vendor wants made; `timeout_ms` bounds the whole call. Calls to one origin that differ in `connection`
-    never share one: some vendors tie a connection to the first account that uses it."""
+    never share one: some vendors tie a connection to the first account that uses it. The answer's body is cut at `answer_bytes_max`."""
 
     method: str
     url: str
@@ -41,6 +46,7 @@ class HttpRequest(msgspec.Struct, frozen=True):
     body: bytes
     timeout_ms: int = EGRESS_TIMEOUT_MS_DEFAULT
     connection: str = ""
+    answer_bytes_max: int = RESPONSE_BYTES_MAX
 
     def __repr__(self) -> str:
         # The origin only: a path may be a secret, as that of a chat vendor's webhook is.
@@ -49,7 +55,7 @@ class HttpRequest(msgspec.Struct, frozen=True):
 
 
 class HttpResponse(msgspec.Struct, frozen=True):
-    """An HTTP answer; header names are lower-case, the body is cut at `RESPONSE_BYTES_MAX`."""
+    """An HTTP answer; header names are lower-case, the body is cut where the request says."""
 
     status: int
     headers: dict[str, str]
@@ -57,7 +63,8 @@ class HttpResponse(msgspec.Struct, frozen=True):
 
 
 class SmtpRequest(msgspec.Struct, frozen=True):
-    """An SMTP transaction. `security` is `starttls`, `tls` or `none`; `payload` is the whole RFC 5322 message."""
+    """An SMTP transaction. `security` is `starttls`, `tls` or `none`; `payload` is the whole RFC 5322 message. With
+    `utf8`, an address or header has characters beyond ASCII, so the server has to offer SMTPUTF8 (RFC 6531)."""
 
     host: str
     port: int
@@ -68,6 +75,7 @@ class SmtpRequest(msgspec.Struct, frozen=True):
     recipient: str
     payload: bytes
     timeout_ms: int = 30_000
+    utf8: bool = False
 
     def __repr__(self) -> str:
         return f"SmtpRequest({self.host}:{self.port}, {len(self.payload)} bytes)"

@@ -11,7 +11,7 @@ from clarion.domain.content import Account
 from clarion.domain.limits import NAME_CHARS_MAX, SUBJECT_CHARS_MAX
 from clarion.domain.message import Message
 from clarion.ports.vendor import Field
-from clarion.providers import mime
+from clarion.providers import mime, unsubscribing
 
 _ADDRESS: Final = r"[^@\s]+@[^@\s]+"
 
@@ -20,15 +20,15 @@ SENDER: Final = (
     Field("from_email", required=True, about="sender", pattern=_ADDRESS),
     Field("from_name", about="sender's name", default=""),
     Field("reply_to", about="where answers go", pattern=_ADDRESS),
-    Field("list_unsubscribe", about="https or mailto link; a message's metadata may carry its own"),
+    Field("list_unsubscribe", about="https link, or mailto link besides one-click; metadata may carry another"),
 )
 """The settings that say whom an account's mail comes from."""
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """A checked message; `reply_to` and `list_unsubscribe` may be empty, and so may one of `text` and `html`.
+    """A checked message; `reply_to` may be empty, and so may one of `text` and `html`.
 
-    `list_unsubscribe` is the header's value, in angle brackets.
+    `headers` are those of `unsubscribing`.
     """
 
     sender: str
@@ -38,7 +38,7 @@ class Envelope(msgspec.Struct, frozen=True):
     subject: str
     text: str
     html: str
-    list_unsubscribe: str
+    headers: dict[str, str]
 
 
 def seal(message: Message, account: Account) -> Envelope:
@@ -50,7 +50,6 @@ def seal(message: Message, account: Account) -> Envelope:
     subject, text, html = parts.get("subject") or "", parts.get("text") or "", parts.get("html") or ""
     name = parts.get("from_name") or settings.get("from_name") or ""
     reply_to = parts.get("reply_to") or settings.get("reply_to") or ""
-    link = message.metadata.get("list_unsubscribe") or settings.get("list_unsubscribe") or ""
     if len(subject) > SUBJECT_CHARS_MAX:
         raise ValueError(f"subject is longer than {SUBJECT_CHARS_MAX} characters")
     if len(name) > NAME_CHARS_MAX:
@@ -65,7 +64,7 @@ def seal(message: Message, account: Account) -> Envelope:
         subject=mime.plain(subject, "subject"),
         text=text,
         html=html,
-        list_unsubscribe=f"<{mime.link(link)}>" if link else "",
+        headers=unsubscribing.headers(message, settings),
     )
 
 

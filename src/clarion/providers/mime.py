@@ -7,13 +7,16 @@ boundary. Header text that is not plain goes into encoded-words (RFC 2047). Ever
 
 import binascii
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
 import idna
 
+from clarion.domain.attachment import Attachment
 from clarion.domain.limits import EMAIL_CHARS_MAX, MIME_SKELETONS_MAX, NAME_CHARS_MAX, SUBJECT_CHARS_MAX
+from clarion.providers import mime_files
 
 _BREAKS: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\x80-\x9f\u2028\u2029\ud800-\udfff]")
 _ATOMS: Final = re.compile(r"[!#-'*+\-/-9=?A-Z^-~]+(?:\.[!#-'*+\-/-9=?A-Z^-~]+)*")
@@ -27,6 +30,8 @@ _LINE_CHARS_MAX: Final = 900
 """Well inside the 998 of RFC 5322 2.1.1 with the longest header name in front."""
 _WORD_BYTES: Final = 39
 """UTF-8 bytes of an encoded-word: 52 of base64 and 12 of frame keep a folded line within the 76 of RFC 2047 2."""
+_FOLD: Final = "\r\n "
+_NONE: Final[Mapping[str, str]] = {}
 _DAYS: Final = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -39,16 +44,17 @@ def plain(text: str, field: str) -> str:
 
 
 @lru_cache(maxsize=MIME_SKELETONS_MAX)
-def address(text: str, field: str) -> str:
-    """Return an e-mail address in the ASCII form SMTP takes. Raises `ValueError` when it is not one."""
+def address(text: str, field: str, *, utf8: bool = False) -> str:
+    """Return an e-mail address in ASCII as far as it goes; what stands before its @ may be in any script with `utf8` only
+    (RFC 6531). Raises `ValueError` when it is not one."""
     local, _, host = plain(text, field).rpartition("@")
     name = _ascii(host)
-    if name and not local.isascii() and _ATOMS.fullmatch(_FOREIGN.sub("x", local)):
+    if not name or len(text) > EMAIL_CHARS_MAX or not _ATOMS.fullmatch(_FOREIGN.sub("x", local)):
+        raise ValueError(f"{field} is not an e-mail address that can be mailed to")
+    if not utf8 and not local.isascii():
         raise ValueError(
             f"{field} has characters beyond ASCII before its @: that takes SMTPUTF8, which is not spoken here"
         )
-    if not name or len(text) > EMAIL_CHARS_MAX or not _ATOMS.fullmatch(local):
-        raise ValueError(f"{field} is not an e-mail address that can be mailed to")
     return f"{local}@{name}"
 
 
@@ -95,11 +101,11 @@ def unstructured(text: str, field: str) -> str:
 
 
 @lru_cache(maxsize=MIME_SKELETONS_MAX)
-def mailbox(name: str, email: str, field: str) -> str:
-    """Return `"Name" <address>`, or the bare address without a name."""
+def mailbox(name: str, email: str, field: str, *, utf8: bool = False) -> str:
+    """Return `"Name" <address>`, or the bare address without a name; `utf8` as for `address`."""
     if len(name) > NAME_CHARS_MAX:
         raise ValueError(f"{field} is longer than {NAME_CHARS_MAX} characters")
-    spec = address(email, field)
+    spec = address(email, field, utf8=utf8)
     if not name:
         return spec
     encoded = unstructured(name, field)
@@ -112,9 +118,9 @@ def mailbox(name: str, email: str, field: str) -> str:
 @lru_cache(maxsize=MIME_SKELETONS_MAX)
 def _skeleton(sender: str, sender_name: str, reply_to: str) -> str:
     """Return the header lines every message of an account has in common."""
-    lines = f"From: {mailbox(sender_name, sender, 'from_email')}\r\n"
+    lines = f"From: {mailbox(sender_name, sender, 'from_email', utf8=True)}\r\n"
     if reply_to:
-        lines += f"Reply-To: {address(reply_to, 'reply_to')}\r\n"
+        lines += f"Reply-To: {address(reply_to, 'reply_to', utf8=True)}\r\n"
     return lines + "MIME-Version: 1.0\r\n"
 
 
@@ -139,7 +145,7 @@ def _civil(days: int) -> tuple[int, int, int]:
 
 def message_id(delivery_id: str, sender: str) -> str:
     """Return the Message-ID without brackets: the same on each attempt, so that receivers can drop a repeat."""
-    return f"{delivery_id}@{address(sender, 'from_email').rpartition('@')[2]}"
+    return f"{delivery_id}@{address(sender, 'from_email', utf8=True).rpartition('@')[2]}"
 
 
 def _part(kind: str, text: str) -> bytes:
@@ -165,27 +171,44 @@ def build(
     subject: str,
     text: str,
     html: str,
-    list_unsubscribe: str,
+    headers: Mapping[str, str] = _NONE,
+    files: Sequence[Attachment] = (),
 ) -> bytes:
-    """Return the whole message, the same bytes for the same arguments. Raises `ValueError` naming the bad field."""
+    """Return the whole message, the same bytes for the same arguments. Raises `ValueError` naming the bad field.
+
+    It is ASCII unless an address has other characters before its @. `headers` are further ones, of links and tokens. Files
+    with a `cid` stand beside the HTML that shows them (RFC 2387), others at the end of the message.
+    """
     if len(subject) > SUBJECT_CHARS_MAX:
         raise ValueError(f"subject is longer than {SUBJECT_CHARS_MAX} characters")
     if not text and not html:
         raise ValueError("an e-mail needs a text or an html part")
     head = (
-        f"{_skeleton(sender, sender_name, reply_to)}To: {address(recipient, 'address')}\r\n"
+        f"{_skeleton(sender, sender_name, reply_to)}To: {address(recipient, 'address', utf8=True)}\r\n"
         f"Subject: {unstructured(subject, 'subject')}\r\n"
         f"Message-ID: <{message_id(plain(delivery_id, 'delivery_id'), sender)}>\r\nDate: {date(created_ms)}\r\n"
     )
-    if list_unsubscribe:
-        head += f"List-Unsubscribe: <{link(list_unsubscribe)}>\r\n"
-    if not (text and html):
-        return head.encode() + (_part("plain", text) if text else _part("html", html))
-    # The underscore is not in base64's alphabet, so no body line can be the boundary.
-    mark = f"=_{delivery_id}"
-    opening = f'Content-Type: multipart/alternative; boundary="{mark}"\r\n\r\n--{mark}\r\n'
-    between, end = f"--{mark}\r\n".encode(), f"--{mark}--\r\n".encode()
-    return b"%s%s%s%s%s" % ((head + opening).encode(), _part("plain", text), between, _part("html", html), end)
+    for name, value in headers.items():
+        head += f"{name}: {plain(value, name).replace(', <', f',{_FOLD}<')}\r\n"
+    inline, beside = mime_files.split(files, html=bool(html)) if files else ((), ())
+    parts = [_part("plain", text)] if text else []
+    if html:
+        shown = [mime_files.part(file, inline=True) for file in inline]
+        page = _part("html", html)
+        parts.append(_multipart('related; type="text/html"', f"=_r_{delivery_id}", [page, *shown]) if shown else page)
+    body = parts[0] if len(parts) == 1 else _multipart("alternative", f"=_{delivery_id}", parts)
+    if beside:
+        attached = [mime_files.part(file, inline=False) for file in beside]
+        body = _multipart("mixed", f"=_m_{delivery_id}", [body, *attached])
+    return head.encode() + body
+
+
+def _multipart(kind: str, mark: str, parts: Sequence[bytes]) -> bytes:
+    """Return parts, the last line of each ended, as one with its header. All lines of bodies are base64, which has no
+    underscore, so none can be the boundary."""
+    between = f"--{mark}\r\n".encode()
+    head = f'Content-Type: multipart/{kind}; boundary="{mark}"\r\n\r\n'.encode()
+    return b"%s%s%s--%s--\r\n" % (head, between, between.join(parts), mark.encode())
 
 
 def link(url: str) -> str:

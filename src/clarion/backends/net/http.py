@@ -30,7 +30,6 @@ from clarion.domain.limits import (
     EGRESS_CONNECTIONS_MAX,
     EGRESS_INFLIGHT_MAX,
     EGRESS_URL_CHARS_MAX,
-    RESPONSE_BYTES_MAX,
 )
 from clarion.domain.message import HttpRequest, HttpResponse
 
@@ -113,7 +112,7 @@ class GuardedHttp:
     async def _call(self, client: Client, request: HttpRequest) -> HttpResponse:
         builder = client.request(request.method, request.url).headers(request.headers).body_bytes(request.body)
         async with builder.timeout(_delta(request.timeout_ms)).build_streamed() as response:
-            body = await response.body_reader.read(RESPONSE_BYTES_MAX)
+            body = await response.body_reader.read(request.answer_bytes_max)
             return HttpResponse(response.status, dict(response.headers), bytes(body or b""))
 
     async def _open(self, key: _Key, timeout_ms: int) -> _Route:

@@ -15,7 +15,11 @@ from clarion.domain.limits import SMTP_REPLY_BYTES_MAX
 from clarion.domain.message import SmtpReply, SmtpRequest
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
-_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f<>]|[^\x00-\x7f]")
+_SIZE_DIGITS: Final = 20
+"""Of the number in EHLO (RFC 1870 4)."""
+_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f-\x9f<>\u2028\u2029\ud800-\udfff]")
+_NO_UTF8: Final = SmtpReply("mail", 550, "5.6.7 the mail server does not offer SMTPUTF8 (RFC 6531)")
+"""What a server answers to an address it has no script for; here it is not even asked."""
 
 
 def wire_form(payload: bytes) -> bytes:
@@ -149,13 +153,23 @@ class SmtpSession(asyncio.Protocol):
         return None if code == 235 else SmtpReply("auth", code, text)
 
     async def send(self, request: SmtpRequest) -> SmtpReply:
-        """Return the decisive reply to one message. Raises `EgressError` when the connection ends first."""
+        """Return the decisive reply to one message. Raises `EgressError` when the connection ends first.
+
+        What the server said it does not take is not sent to it: the reply is then the one it would have given.
+        """
         if _UNSAFE.search(request.sender) or _UNSAFE.search(request.recipient):
             raise EgressError("an envelope address cannot be put on the wire", sent=Sent.NO)
+        if not request.utf8 and not (request.sender + request.recipient).isascii():
+            raise EgressError("an envelope address cannot be put on the wire", sent=Sent.NO)
+        if refusal := self._unable(request):
+            return refusal
         self.payload_out = False
         self.messages += 1
-        size = f" SIZE={len(request.payload)}" if "SIZE" in self._features else ""
-        commands = (f"MAIL FROM:<{request.sender}>{size}", f"RCPT TO:<{request.recipient}>", "DATA")
+        options = f" SIZE={len(request.payload)}" if "SIZE" in self._features else ""
+        if request.utf8:
+            # A server with SMTPUTF8 has 8BITMIME too (RFC 6531 3.1).
+            options += " BODY=8BITMIME SMTPUTF8"
+        commands = (f"MAIL FROM:<{request.sender}>{options}", f"RCPT TO:<{request.recipient}>", "DATA")
         if "PIPELINING" in self._features:
             self._transport.write("\r\n".join((*commands, "")).encode())
             replies = [await self._reply() for _ in commands]
@@ -175,6 +189,15 @@ class SmtpSession(asyncio.Protocol):
         if not self.closed and refused.code != 421:
             await self._ask("RSET")
         return refused
+
+    def _unable(self, request: SmtpRequest) -> SmtpReply | None:
+        """Return the refusal of a message that the server's EHLO rules out (RFC 1870, 6531)."""
+        if request.utf8 and "SMTPUTF8" not in self._features:
+            return _NO_UTF8
+        most = self._features.get("SIZE", "").strip()
+        if most.isascii() and most.isdecimal() and len(most) <= _SIZE_DIGITS and 0 < int(most) < len(request.payload):
+            return SmtpReply("mail", 552, f"5.3.4 the mail server takes messages of up to {most} bytes")
+        return None
 
     async def _payload(self, payload: bytes) -> SmtpReply:
         body = wire_form(payload)

@@ -80,7 +80,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         "text": mail.text,
         "html": mail.html,
         "h:Reply-To": mail.reply_to,
-        "h:List-Unsubscribe": mail.list_unsubscribe,
+        **{f"h:{name}": value for name, value in mail.headers.items()},
         "v:delivery_id": message.delivery_id,
     }
     basic = base64.b64encode(f"api:{account.credentials['api_key']}".encode()).decode()

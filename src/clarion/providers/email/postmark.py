@@ -92,8 +92,8 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
     body |= {name: text for name, text in (("TextBody", mail.text), ("HtmlBody", mail.html)) if text}
     if mail.reply_to:
         body["ReplyTo"] = mail.reply_to
-    if mail.list_unsubscribe:
-        body["Headers"] = [{"Name": "List-Unsubscribe", "Value": mail.list_unsubscribe}]
+    if mail.headers:
+        body["Headers"] = [{"Name": name, "Value": value} for name, value in mail.headers.items()]
     headers = {
         "content-type": "application/json",
         "accept": "application/json",

@@ -84,8 +84,8 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
     }
     if mail.reply_to:
         body["reply_to"] = {"email": mail.reply_to}
-    if mail.list_unsubscribe:
-        body["headers"] = {"List-Unsubscribe": mail.list_unsubscribe}
+    if mail.headers:
+        body["headers"] = mail.headers
         # Subscription tracking would replace the header with SendGrid's own link.
         body["tracking_settings"] = {"subscription_tracking": {"enable": False}}
     headers = {"content-type": "application/json", "authorization": f"Bearer {account.credentials['api_key']}"}

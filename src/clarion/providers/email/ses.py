@@ -15,7 +15,7 @@ from clarion.domain.limits import SUBJECT_CHARS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
-from clarion.providers import envelope, mime, sigv4
+from clarion.providers import envelope, mime, sigv4, unsubscribing
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
 
 TRAITS: Final = Traits(
@@ -99,8 +99,8 @@ def _content(message: Message, account: Account) -> dict[str, Any]:
         "Subject": {"Data": subject, "Charset": "UTF-8"},
         "Body": {kind: {"Data": text, "Charset": "UTF-8"} for kind, text in bodies.items() if text},
     }
-    if link := message.metadata.get("list_unsubscribe") or account.settings.get("list_unsubscribe"):
-        content["Headers"] = [{"Name": "List-Unsubscribe", "Value": f"<{mime.link(link)}>"}]
+    if headers := unsubscribing.headers(message, account.settings):
+        content["Headers"] = [{"Name": name, "Value": value} for name, value in headers.items()]
     return content
 
 

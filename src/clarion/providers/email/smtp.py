@@ -13,7 +13,7 @@ from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
 from clarion.domain.message import Message, SmtpReply, SmtpRequest
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
-from clarion.providers import dkim, mime
+from clarion.providers import dkim, mime, unsubscribing
 from clarion.providers.envelope import PARTS, SENDER
 
 TRAITS: Final = Traits(
@@ -50,6 +50,8 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("*", r"(530|534|535|538) .*", "account"),
     ("*", r"4.. .*", "again_slowly"),
     ("connect auth", r"5.. .*", "account"),
+    ("*", r"55\d 5\.6\.7", "smtputf8_unsupported"),
+    ("mail", r"(552 .*|5.. 5\.3\.4)", "too_large"),
     ("rcpt", r"(550 5\.1\.(1|10)|551 .*|553 5\.1\.3)", "dead"),
     ("mail", r"5.. .*", "sender_refused"),
     ("*", r"5.. 5\.7\..*", "policy"),
@@ -75,21 +77,25 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         subject=parts.get("subject") or "",
         text=parts.get("text") or "",
         html=parts.get("html") or "",
-        list_unsubscribe=message.metadata.get("list_unsubscribe") or settings.get("list_unsubscribe") or "",
+        headers=unsubscribing.headers(message, settings),
+        files=message.attachments,
     )
     signer = settings.get("dkim_domain"), settings.get("dkim_selector"), account.credentials.get("dkim_private_key")
     if any(signer):
         domain, selector, pem = (text or "" for text in signer)
         payload = dkim.signed(payload, domain=domain, selector=selector, pem=pem, at_ms=message.created_ms)
+    sender = mime.address(settings["from_email"], "from_email", utf8=True)
+    recipient = mime.address(message.address, "address", utf8=True)
     return SmtpRequest(
         host=settings["host"],
         port=int(settings.get("port", 587)),
         security=settings.get("security", "starttls"),
         username=account.credentials.get("username"),
         password=account.credentials.get("password"),
-        sender=mime.address(settings["from_email"], "from_email"),
-        recipient=mime.address(message.address, "address"),
+        sender=sender,
+        recipient=recipient,
         payload=payload,
+        utf8=not payload.isascii() or not (sender + recipient).isascii(),
     )
 
 

@@ -1,0 +1,71 @@
+"""Files as MIME parts (RFC 2045, 2183, 2392), their names as RFC 2231 writes what is not plain ASCII.
+
+What an author of a request gave is checked once more here: whatever reaches a header line cannot end it.
+"""
+
+import binascii
+import re
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+
+from clarion.domain.attachment import Attachment, is_cid, is_content_type, name_fault
+
+_LINE_BYTES: Final = 57
+"""Of content, which makes 76 characters of base64 (RFC 2045 6.8)."""
+_SECTION_CHARS: Final = 54
+_PLAIN: Final = re.compile(r"[ !#-\[\]-~]*")
+_UNRESERVED: Final = "!#$&+-.^_`{}~"
+
+
+def split(files: Sequence[Attachment], *, html: bool) -> tuple[list[Attachment], list[Attachment]]:
+    """Return the files shown within the HTML and those beside it; without HTML all are beside."""
+    inline = [file for file in files if file.cid] if html else []
+    return inline, [file for file in files if not (html and file.cid)]
+
+
+def checked(file: Attachment) -> bytes:
+    """Return the content of a file. Raises `ValueError` when its name, type or id cannot be put into a header, or it has no
+    content."""
+    if fault := name_fault(file.filename):
+        raise ValueError(f"the filename of an attachment {fault}")
+    if not is_content_type(file.media):
+        raise ValueError(f"the content_type of {file.filename} is not a media type")
+    if file.cid and not is_cid(file.cid):
+        raise ValueError(f"the inline_cid of {file.filename} is not an id")
+    if file.content is None:
+        raise ValueError(f"{file.filename} has no content")
+    return file.content
+
+
+def total_bytes(files: Sequence[Attachment]) -> int:
+    """Return the bytes of files as base64 carries them, in lines."""
+    return sum((len(file.content or b"") + 2) // 3 * 4 * 78 // 76 for file in files)
+
+
+def part(file: Attachment, *, inline: bool) -> bytes:
+    """Return a file as a body part with its headers, its last line ended. Raises `ValueError` as `checked` does."""
+    content = checked(file)
+    head = f"Content-Type: {file.media}\r\nContent-Transfer-Encoding: base64\r\n"
+    if inline:
+        head += f"Content-ID: <{file.cid}>\r\n"
+    head += f"Content-Disposition: {'inline' if inline else 'attachment'};{_filename(file.filename)}\r\n\r\n"
+    encode = binascii.b2a_base64
+    lines = [encode(content[at : at + _LINE_BYTES], newline=False) for at in range(0, len(content), _LINE_BYTES)]
+    return b"%s%s\r\n" % (head.encode(), b"\r\n".join(lines))
+
+
+def _filename(name: str) -> str:
+    """Return the parameter of a name: a quoted string, or percent-encoded sections (RFC 2231 3, 4)."""
+    if _PLAIN.fullmatch(name) and "=?" not in name:
+        return f'\r\n filename="{name}"'
+    sections = [""]
+    for char in name:
+        encoded = quote(char, safe=_UNRESERVED)
+        if len(sections[-1]) + len(encoded) > _SECTION_CHARS:
+            sections.append("")
+        sections[-1] += encoded
+    if len(sections) == 1:
+        return f"\r\n filename*=utf-8''{sections[0]}"
+    sections[0] = f"utf-8''{sections[0]}"
+    return ";".join(f"\r\n filename*{number}*={section}" for number, section in enumerate(sections))
