@@ -98,9 +98,10 @@ class BatchVendor(Vendor, Protocol):
 
     def read_batch(
         self, response: HttpResponse, messages: Sequence[Message], account: Account, *, now_ms: int
-    ) -> list[Outcome] | None:
-        """Return an outcome per message in order, or None when the answer does not say which of them it is about though it
-        surely took none: they are then sent one by one."""
+    ) -> list[Outcome | None] | None:
+        """Return an outcome per message in order; None in place of one that was surely not taken because of another, so that
+        it can be sent again without that one. None instead of a list when the answer does not say which of them it is
+        about though it surely took none: they are then sent one by one."""
         ...
 
 
