@@ -15,6 +15,7 @@ from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused
 from clarion.ports.vendor import Field, Traits
 from clarion.providers.answers import object_of, said
+from clarion.providers.sms.termii_receipts import read_receipts as read_receipts
 from clarion.providers.texting import by_status_unkeyed, digits_of, text_of
 
 TRAITS: Final = Traits(
@@ -29,9 +30,13 @@ TRAITS: Final = Traits(
             "route", about="dnd for transactional messages, generic for promotion", pattern="dnd|generic", default="dnd"
         ),
     ),
-    credentials=(Field("api_key", required=True, pattern="[!-~]+", about="API key of the dashboard"),),
+    credentials=(
+        Field("api_key", required=True, pattern="[!-~]+", about="API key of the dashboard"),
+        Field("secret_key", pattern="[!-~]+", about="secret key of the dashboard, which signs receipts"),
+    ),
     parts=("body",),
     required_parts=("body",),
+    receipts=True,
     docs="https://developers.termii.com/messaging-api",
 )
 

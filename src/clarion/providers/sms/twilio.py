@@ -14,6 +14,7 @@ from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
 from clarion.providers.answers import object_of, retry_after_ms, said
+from clarion.providers.sms.twilio_receipts import read_receipts as read_receipts
 from clarion.providers.texting import by_status_unkeyed, digits_of, text_of
 
 BASE_URL: Final = "https://api.twilio.com"
@@ -34,12 +35,20 @@ TRAITS: Final = Traits(
         Field("sender", required=True, about="number, short code, sender id or Messaging Service SID", pattern=_SENDER),
         Field("api_key_sid", about="API key to sign in with instead of the account", pattern="SK[0-9a-fA-F]{32}"),
         Field("base_url", kind="url", about="origin of the API, for another region", default=BASE_URL),
+        Field(
+            "status_callback",
+            kind="url",
+            about="where Twilio tells of messages: the address of receipts of this provider",
+            pattern="https?://[^/_]+(/.*)?",
+        ),
     ),
     credentials=(
         Field("secret", required=True, pattern="[!-~]+", about="auth token, or with api_key_sid that key's secret"),
+        Field("auth_token", pattern="[!-~]+", about="with api_key_sid: the auth token, which signs receipts"),
     ),
     parts=("body",),
     required_parts=("body",),
+    receipts=True,
     docs="https://www.twilio.com/docs/messaging/api/message-resource",
 )
 
@@ -76,6 +85,10 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
     form = {"To": f"+{digits_of(message)}", "MessagingServiceSid" if service else "From": sender, "Body": text}
     if message.expires_ms is not None:
         form["ValidityPeriod"] = str(min(max((message.expires_ms - now_ms) // 1000, 1), VALIDITY_S_MAX))
+    if settings.get("status_callback"):
+        # The signature of a callback covers its URL, so what it says of whose message it is can be relied on.
+        reference = quote(message.reference or message.delivery_id, safe="")
+        form["StatusCallback"] = f"{settings['status_callback']}?ref={reference}"
     user = settings.get("api_key_sid") or settings["account_sid"]
     basic = base64.b64encode(f"{user}:{account.credentials['secret']}".encode()).decode()
     origin, sid = settings.get("base_url", BASE_URL).rstrip("/"), quote(settings["account_sid"], safe="")

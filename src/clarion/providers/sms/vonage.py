@@ -5,10 +5,7 @@ https://developer.vonage.com/en/getting-started/concepts/signing-messages. Answe
 `status` of each SMS the text was cut into says what did. There is no idempotency key; the delivery id is `client-ref`.
 """
 
-import hashlib
-import hmac
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -26,7 +23,9 @@ from clarion.domain.outcome import (
 )
 from clarion.ports.vendor import Field, Traits
 from clarion.providers.answers import object_of, retry_after_ms, said
+from clarion.providers.sms.vonage_receipts import read_receipts as read_receipts
 from clarion.providers.texting import by_status_unkeyed, digits_of, in_gsm, text_of
+from clarion.providers.vonage_signature import signature
 
 BASE_URL: Final = "https://rest.nexmo.com"
 TTL_MS_MIN: Final = 20_000
@@ -54,10 +53,11 @@ TRAITS: Final = Traits(
     credentials=(
         Field("api_key", required=True, pattern="[!-~]+", about="API key of the dashboard"),
         Field("api_secret", required=True, pattern="[!-~]+", about="API secret of the dashboard"),
-        Field("signature_secret", about="signs calls, which then carry no api_secret"),
+        Field("signature_secret", about="signs receipts, and calls, which then carry no api_secret"),
     ),
     parts=("body",),
     required_parts=("body",),
+    receipts=True,
     docs="https://developer.vonage.com/en/messaging/sms/overview",
 )
 
@@ -96,7 +96,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         "to": digits_of(message),
         "text": text,
         "type": "text" if in_gsm(text) else "unicode",
-        "client-ref": message.delivery_id,
+        "client-ref": message.reference or message.delivery_id,
     }
     if message.expires_ms is not None:
         form["ttl"] = str(min(max(message.expires_ms - now_ms, TTL_MS_MIN), TTL_MS_MAX))
@@ -108,15 +108,6 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         form["api_secret"] = credentials["api_secret"]
     url = settings.get("base_url", BASE_URL).rstrip("/") + "/sms/json"
     return HttpRequest("POST", url, {"content-type": "application/x-www-form-urlencoded"}, urlencode(form).encode())
-
-
-def signature(form: Mapping[str, str], secret: str, method: str) -> str:
-    """Return the `sig` of a form by one of the methods an account can be set to."""
-    values = {name: value.replace("&", "_").replace("=", "_") for name, value in form.items() if name != "sig"}
-    line = "".join(f"&{name}={values[name]}" for name in sorted(values)).encode()
-    if method == "md5hash":
-        return hashlib.md5(line + secret.encode(), usedforsecurity=False).hexdigest()
-    return hmac.new(secret.encode(), line, method).hexdigest()
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:

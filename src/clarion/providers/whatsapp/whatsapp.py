@@ -18,6 +18,7 @@ from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled
 from clarion.ports.vendor import Field, Traits
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+from clarion.providers.whatsapp.whatsapp_receipts import read_receipts as read_receipts
 
 BASE_URL: Final = "https://graph.facebook.com"
 API_VERSION: Final = "v23.0"
@@ -44,8 +45,11 @@ TRAITS: Final = Traits(
             pattern="[!-~]+",
             about="system user's token with whatsapp_business_messaging",
         ),
+        Field("app_secret", pattern="[!-~]+", about="secret of the app, which signs receipts"),
+        Field("verify_token", pattern="[!-~]+", about="what you enter as verify token where receipts are switched on"),
     ),
     parts=("body", "template"),
+    receipts=True,
     docs="https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes",
 )
 
@@ -96,7 +100,7 @@ _MISSING_OBJECT: Final = (100, 33)
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-    """Return the `messages` call: the template if there is one, else the text. Statuses carry the delivery id back."""
+    """Return the `messages` call: the template if there is one, else the text. Statuses carry our reference back."""
     settings, parts = account.settings, message.parts
     if not _NUMBER.fullmatch(message.address):
         raise ValueError("address is not a phone number in international form")
@@ -104,7 +108,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         "to": message.address,
-        "biz_opaque_callback_data": message.delivery_id,
+        "biz_opaque_callback_data": message.reference or message.delivery_id,
     }
     if parts.get("template"):
         body |= {"type": "template", "template": _template(parts["template"], settings.get("language") or LANGUAGE)}

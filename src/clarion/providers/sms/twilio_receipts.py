@@ -1,0 +1,147 @@
+"""What Twilio tells of messages afterwards, and what people answer.
+
+Signature: https://www.twilio.com/docs/usage/webhooks/webhooks-security; status callbacks:
+https://www.twilio.com/docs/messaging/guides/track-outbound-message-status; STOP, START and HELP:
+https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out. There is no time in what is signed: the same call again
+is the same event, and does nothing.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+from clarion.domain.content import Account
+from clarion.domain.limits_receipts import INBOUND_TEXT_CHARS_MAX
+from clarion.ports.receipts import (
+    Forged,
+    Inbound,
+    Receipt,
+    ReceiptCall,
+    ReceiptKind,
+    Suppress,
+    Told,
+    Unreadable,
+    word_of,
+)
+from clarion.providers.calls import event_id, form_of, json_of, line, number_of, plain, query_of, same
+
+KINDS: Final[dict[str, ReceiptKind | None]] = {
+    "delivered": "delivered",
+    "read": "read",
+    "undelivered": "bounced",
+    "failed": "bounced",
+    "canceled": "bounced",
+    **dict.fromkeys(("accepted", "scheduled", "queued", "sending", "sent", "partially_delivered")),
+}
+"""What a `MessageStatus` tells; None for the steps on the way, which change nothing for us."""
+
+SUPPRESSED: Final[dict[str, str]] = {
+    **dict.fromkeys(("21211", "21217", "21614", "21635", "30005", "30006"), "invalid_recipient"),
+    "21610": "stop",
+}
+"""Why a number is not written to any more, by the `ErrorCode` of a failure. 30003 (switched off), 30004 (blocked), 30007
+(filtered) and 30008 (unknown) say nothing for good."""
+
+ANSWERED: Final = frozenset(
+    ("stop", "unsubscribe", "end", "quit", "stopall", "revoke", "optout", "cancel", "start", "yes", "unstop", "help", "info")
+)  # fmt: skip
+"""Words Twilio replies to by itself, unless told otherwise."""
+
+
+def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> Told:
+    """Return what a status callback or an inbound message tells. Our reference is the `ref` of the URL that was given with
+    the message; the signature covers it."""
+    token = account.credentials.get("auth_token")
+    if not token and not account.settings.get("api_key_sid"):
+        token = account.credentials.get("secret")
+    if not token:
+        return Forged("no auth_token is set")
+    fields = _signed(call, str(token))
+    if isinstance(fields, Forged):
+        return fields
+    sid = fields.get("MessageSid") or fields.get("SmsSid") or ""
+    if not sid:
+        return Unreadable("MessageSid is missing")
+    status = (fields.get("MessageStatus") or fields.get("SmsStatus") or "").casefold()
+    if status == "received" or ("MessageStatus" not in fields and "Body" in fields):
+        return [_inbound(sid, fields)]
+    if status not in KINDS:
+        return Unreadable(line("unknown MessageStatus", status))
+    kind = KINDS[status]
+    if kind is None:
+        return []
+    code = fields.get("ErrorCode", "") if kind == "bounced" else ""
+    number, reason = number_of(fields.get("To", "")), SUPPRESSED.get(code)
+    references = [value for name, value in query_of(call.url) or [] if name == "ref"]
+    return [
+        Receipt(
+            kind,
+            event_id("twilio", sid, status),
+            reference=references[0] if references else "",
+            vendor_message_id=sid,
+            detail=line(status, code, fields.get("ErrorMessage", "")),
+            suppress=Suppress(number, reason) if number and reason else None,
+        )
+    ]
+
+
+def _inbound(sid: str, fields: Mapping[str, str]) -> Inbound:
+    """Return a message from a person. `OptOutType` says what Advanced Opt-Out took it for, in any language."""
+    text, sender = fields.get("Body", ""), fields.get("From", "")
+    word: Literal["stop", "start", "help", "other"]
+    match fields.get("OptOutType", "").casefold():
+        case "stop" | "start" | "help" as word:
+            answered = True
+        case _:
+            word, answered = word_of(text), text.strip().casefold() in ANSWERED
+    address = number_of(sender) or sender
+    return Inbound(event_id("twilio", sid, "received"), address, text[:INBOUND_TEXT_CHARS_MAX], word, answered=answered)
+
+
+def _signed(call: ReceiptCall, token: str) -> dict[str, str] | Forged:
+    """Return the fields of a call whose signature is good. What is signed is the URL and, of a form, its fields; of any
+    other body the URL carries the hash, as `bodySHA256`."""
+    given = call.headers.get("x-twilio-signature", "")
+    if not given:
+        return Forged("X-Twilio-Signature is missing")
+    query = query_of(call.url)
+    if query is None:
+        return Forged("the query cannot be read")
+    hashes = [value for name, value in query if name == "bodySHA256"]
+    if hashes:
+        fields: list[tuple[str, str]] | None = []
+        if not same(hashes[0].lower(), hashlib.sha256(call.body).hexdigest()):
+            return Forged("bodySHA256 is not the body's")
+    else:
+        fields = [] if call.method == "GET" else form_of(call.body)
+    if fields is None:
+        return Forged("the body is not a form, and bodySHA256 is missing")
+    # Which of the two Twilio signs depends on the product, so its own libraries try both.
+    matches = [same(given, signature(url, fields, token)) for url in _with_and_without_port(call.url)]
+    if not any(matches):
+        return Forged("X-Twilio-Signature does not match")
+    if call.method == "GET":
+        return dict(query)
+    if hashes:
+        body = json_of(call.body)
+        return {name: plain(value) for name, value in body.items()} if isinstance(body, dict) else {}
+    return dict(fields)
+
+
+def signature(url: str, fields: Iterable[tuple[str, str]], token: str) -> str:
+    """Return the signature of a call: base64 of HMAC-SHA1 over the URL and each distinct field, in the order of names."""
+    text = url + "".join(name + value for name, value in sorted(set(fields)))
+    return base64.b64encode(hmac.new(token.encode(), text.encode(errors="replace"), "sha1").digest()).decode()
+
+
+def _with_and_without_port(url: str) -> tuple[str, str]:
+    """Return a URL with its port, the scheme's own where it names none, and without."""
+    scheme, mark, rest = url.partition("://")
+    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    origin, path = rest[:end], rest[end:]
+    host, colon, port = origin.rpartition(":")
+    if not colon or not port.isdigit():
+        host, port = origin, "443" if scheme == "https" else "80"
+    return f"{scheme}{mark}{host}:{port}{path}", f"{scheme}{mark}{host}{path}"

@@ -1,0 +1,136 @@
+"""What WhatsApp tells of messages afterwards, and what people answer.
+
+https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks: "Create a webhook endpoint" for the
+handshake and the signature, "Status messages", "messages" and "user_preferences" for what is told. Many events come in one
+call and in any order: `read` may come without `delivered`, and `failed` after `sent`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from clarion.domain.content import Account
+from clarion.domain.limits_receipts import HANDSHAKE_CHARS_MAX, INBOUND_TEXT_CHARS_MAX
+from clarion.ports.receipts import (
+    Forged,
+    Handshake,
+    Inbound,
+    Receipt,
+    ReceiptCall,
+    ReceiptKind,
+    Suppress,
+    Told,
+    Unreadable,
+    word_of,
+)
+from clarion.providers.calls import event_id, hex_hmac, json_of, line, number_of, objects, part, plain, same, seconds_ms
+
+KINDS: Final[dict[str, ReceiptKind]] = {"delivered": "delivered", "read": "read", "played": "read", "failed": "bounced"}
+"""What a `status` tells; `sent` and those to come change nothing for us."""
+
+SUPPRESSED: Final = frozenset((131026,))
+"""Error codes of a number that cannot be reached: not on WhatsApp, an old app, or terms not accepted. 131050 has stopped
+marketing only: what the person ordered still has to reach the number."""
+
+PREFERENCES: Final[dict[str, ReceiptKind]] = {"stop": "unsubscribed", "resume": "resubscribed"}
+
+_CHALLENGE: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{HANDSHAKE_CHARS_MAX}}}")
+
+
+def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Mapping[str, bytes]) -> Told:
+    """Return what a call tells: the handshake is a GET, everything else a POST. Our reference is a status's
+    `biz_opaque_callback_data`."""
+    if call.method == "GET":
+        return _handshake(call.query, account)
+    secret = account.credentials.get("app_secret")
+    if not secret:
+        return Forged("no app_secret is set")
+    # Over the raw bytes: Meta writes characters as escapes, and writing its JSON anew would write them differently.
+    if not same(call.headers.get("x-hub-signature-256", ""), "sha256=" + hex_hmac(str(secret), call.body, "sha256")):
+        return Forged("X-Hub-Signature-256 is missing or does not match")
+    body = json_of(call.body)
+    if not isinstance(body, dict) or body.get("object") != "whatsapp_business_account":
+        return Unreadable("the body is not of a whatsapp_business_account")
+    told: list[Receipt | Inbound] = []
+    for entry in objects(body.get("entry")):
+        for change in objects(entry.get("changes")):
+            value = part(change, "value")
+            told += _statuses(value)
+            told += _messages(value)
+            told += _preferences(value)
+    return told
+
+
+def _handshake(query: Mapping[str, str], account: Account) -> Told:
+    token = account.credentials.get("verify_token")
+    if not token:
+        return Forged("no verify_token is set")
+    if not same(query.get("hub.verify_token", ""), str(token)):
+        return Forged("hub.verify_token does not match")
+    challenge = query.get("hub.challenge", "")
+    if query.get("hub.mode") != "subscribe" or not _CHALLENGE.fullmatch(challenge):
+        return Unreadable("not a subscription, or its hub.challenge cannot be echoed")
+    return Handshake(echo=challenge)
+
+
+def _statuses(value: dict[str, Any]) -> Iterator[Receipt]:
+    for status in objects(value.get("statuses")):
+        id_, name = plain(status.get("id")), plain(status.get("status"))
+        kind = KINDS.get(name)
+        if kind is None or not id_:
+            continue
+        error = next(iter(objects(status.get("errors"))), {}) if kind == "bounced" else {}
+        # Who is known by a user name only has no number here.
+        number = number_of(plain(status.get("recipient_id")))
+        words = [plain(error.get("code")), plain(error.get("title")), plain(part(error, "error_data").get("details"))]
+        yield Receipt(
+            kind,
+            event_id("whatsapp", id_, name),
+            reference=plain(status.get("biz_opaque_callback_data")),
+            vendor_message_id=id_,
+            at_ms=seconds_ms(plain(status.get("timestamp"))),
+            detail=line(name, *words),
+            suppress=Suppress(number, "invalid_recipient") if number and error.get("code") in SUPPRESSED else None,
+        )
+
+
+def _messages(value: dict[str, Any]) -> Iterator[Inbound]:
+    """Yield what people write: a text, the button of a template, or a reply to a message with buttons or a list."""
+    for message in objects(value.get("messages")):
+        id_, sender = plain(message.get("id")), plain(message.get("from"))
+        if not id_ or not sender:
+            continue
+        button, chosen = part(message, "button"), part(message, "interactive")
+        reply = part(chosen, "button_reply") or part(chosen, "list_reply")
+        # A button means what its payload says, where that is one of the words; people only see the text.
+        said = [
+            plain(text)
+            for text in (
+                part(message, "text").get("body"),
+                button.get("payload"),
+                button.get("text"),
+                reply.get("id"),
+                reply.get("title"),
+            )
+        ]
+        word = next((word for text in said if (word := word_of(text)) != "other"), "other")
+        shown = said[0] or said[2] or said[4]
+        yield Inbound(
+            event_id("whatsapp", id_, "inbound"),
+            number_of(sender) or sender,
+            shown[:INBOUND_TEXT_CHARS_MAX],
+            word,
+            seconds_ms(plain(message.get("timestamp"))),
+        )
+
+
+def _preferences(value: dict[str, Any]) -> Iterator[Receipt]:
+    """Yield who stopped or resumed marketing. WhatsApp itself keeps marketing from them (131050); nothing is suppressed,
+    as that would keep their orders from them too."""
+    for change in objects(value.get("user_preferences")):
+        who, at = plain(change.get("wa_id")), plain(change.get("timestamp"))
+        kind = PREFERENCES.get(plain(change.get("value")))
+        if kind is None or plain(change.get("category")) != "marketing_messages":
+            continue
+        words = line("marketing", plain(change.get("value")), plain(change.get("detail")))
+        yield Receipt(kind, event_id("whatsapp", who, kind, at), at_ms=seconds_ms(at), detail=words)
