@@ -10,6 +10,7 @@ from clarion.domain.channel import CHANNELS, LANES
 from clarion.domain.delivery_state import Event as DeliveryEvent
 from clarion.domain.delivery_state import State
 from clarion.domain.ids import DELIVERY_ID_BYTES, NOTIFICATION_ID_BYTES
+from clarion.domain.trail import Trail
 from clarion.journal import events
 
 RECORDS_MAX = 4
@@ -81,6 +82,7 @@ _COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "ordering_keys": st.none() | texts,
     "ordinals": counts,
     "outcomes": outcomes,
+    "places": chunk_refs,
     "providers": names,
     "reasons": reasons,
     "requests": requests,
@@ -90,6 +92,7 @@ _COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "subject_ids": notification_ids,
     "templates": names,
     "tenants": names,
+    "trails": st.none() | st.builds(Trail, counts, counts, st.lists(names, max_size=3).map(tuple), names),
     "user_ids": texts,
     "users": data,
     "vendors": names,

@@ -101,6 +101,21 @@ def seen(person: int, at_ms: int = AT_MS + 60) -> events.SeenFrame:
     return events.SeenFrame([TENANT], [NOTIFICATIONS[person]], [f"user-{person}"], [at_ms])
 
 
+def receipt(
+    person: int, kind: str, at_ms: int = AT_MS + 70, tenant: str = TENANT, detail: str = ""
+) -> events.ReceiptFrame:
+    place = (CHUNK, person - SINGLES) if person >= SINGLES else None
+    number = person if place is None else place[1]
+    return events.ReceiptFrame(
+        "push", "fcm-1", "fcm", [id_of(person)], [tenant], [place], [kind], [at_ms], [detail], [f"user-{number}"],
+        [f"token-{number}"],
+    )  # fmt: skip
+
+
+def standing(before: str, state: str, at_ms: int = AT_MS, provider: str = "fcm-1") -> events.StandingFrame:
+    return events.StandingFrame([TENANT], ["push"], [provider], ["fcm"], [before], [state], ["why"], [at_ms])
+
+
 def stored(frames, first_offset: int = 1, partition: int = 0) -> list[StoredFrame]:
     return [
         StoredFrame(OUTCOMES, partition, offset, 1, AT_MS, encode(frame, 1))
@@ -158,6 +173,8 @@ class MemoryLedger:
         tables["dead_letters"].update(copy.deepcopy(changes.dead_letters))
         for tenant, id_, at_ms in changes.cancellations:
             tables["cancellations"].setdefault((tenant, id_), at_ms)
+        for row in changes.standings:
+            tables["standings"][len(tables["standings"])] = row
         for *who, at_ms in changes.sightings:
             first_ms, last_ms = tables["sightings"].get(tuple(who), (at_ms, at_ms))
             tables["sightings"][tuple(who)] = (first_ms, max(last_ms, at_ms))
@@ -182,6 +199,7 @@ def dump(db: apsw.Connection) -> dict[str, list]:
     found = {}
     for name in MemoryLedger().tables:
         table, columns = {
+            "standings": ("standings", "tenant, at_ms, provider, channel, vendor, before, state, detail"),
             "totals": ("broadcast_totals", "tenant, broadcast_id, channel, state, reason, count"),
             "counters": ("counters", "minute_ms, tenant, channel, what, reason, count"),
             "dead_letters": (

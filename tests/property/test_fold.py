@@ -1,18 +1,21 @@
 """The fold: the same rows however a stream is cut, one terminal state, and nothing late or repeated turns it back."""
 
 import itertools
+from typing import get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.domain.delivery_state import TERMINAL, TRANSITIONS, Event, State
 from clarion.domain.history import STATES
+from clarion.ports.receipts import ReceiptKind
 from tests.contract import ledgers as world
 
 PERSON = st.integers(0, world.PEOPLE - 1)
 SINGLE = st.integers(0, world.SINGLES - 1)
 ATTEMPT = st.integers(1, 3)
 TIME = st.integers(0, 3).map(lambda n: world.AT_MS + 40_000 * n)
+RECEIPT_KINDS = get_args(ReceiptKind)
 FRAMES = st.one_of(
     st.builds(world.planned, SINGLE, st.sampled_from([0, 0, 2]), TIME),
     st.builds(world.planned, SINGLE, scheduled_ms=st.just(world.AT_MS + 99)),
@@ -38,6 +41,8 @@ FRAMES = st.one_of(
     st.builds(world.replayed, PERSON),
     st.builds(world.cancelled, SINGLE),
     st.builds(world.seen, SINGLE, TIME),
+    st.builds(world.receipt, PERSON, st.sampled_from(RECEIPT_KINDS), TIME, st.sampled_from(["acme", "acme", "other"])),
+    st.builds(world.standing, st.just("closed"), st.sampled_from(["open", "degraded"]), TIME),
 )
 STREAMS = st.lists(FRAMES, max_size=25)
 
@@ -70,7 +75,10 @@ def test_states_move_only_as_the_law_says(stream):
 def test_a_terminal_state_changes_only_by_receipt_or_replay(stream):
     ledger = world.MemoryLedger()
     harmless = [
-        f for f in stream if not isinstance(f, type(world.replayed(0))) and "bounced" not in getattr(f, "events", ())
+        f
+        for f in stream
+        if not isinstance(f, type(world.replayed(0)))
+        and "bounced" not in (*getattr(f, "events", ()), *getattr(f, "kinds", ()))
     ]
     rested: dict[bytes, int] = {}
     for frame in world.stored(harmless):
@@ -101,6 +109,25 @@ def test_every_delivery_rests_once_a_terminal_event_was_seen(stream, person):
     ledger = world.MemoryLedger()
     world.fold_all(ledger, [world.stored([*stream, world.planned(person), world.attempted(person, Event.ACCEPTED)])])
     assert ledger.tables["deliveries"][world.id_of(person)].state in TERMINAL
+
+
+@given(STREAMS, st.lists(st.builds(world.receipt, PERSON, st.sampled_from(RECEIPT_KINDS)), max_size=6))
+def test_receipts_told_again_move_nothing_and_the_timeline_keeps_one_of_each(stream, receipts):
+    once, again = world.MemoryLedger(), world.MemoryLedger()
+    world.fold_all(once, [world.stored([*stream, *receipts])])
+    world.fold_all(again, [world.stored([*stream, *receipts, *receipts])])
+    assert states(again) == states(once)
+    assert set(again.tables["attempts"]) >= set(once.tables["attempts"])
+    applied = {key for key, row in once.tables["attempts"].items() if row.applied}
+    assert applied <= {key for key, row in again.tables["attempts"].items() if row.applied}
+
+
+@given(STREAMS, PERSON, st.sampled_from(RECEIPT_KINDS))
+def test_a_receipt_of_another_tenant_changes_nothing(stream, person, kind):
+    ours, theirs = world.MemoryLedger(), world.MemoryLedger()
+    world.fold_all(ours, [world.stored(stream)])
+    world.fold_all(theirs, [world.stored([*stream, world.receipt(person, kind, tenant="other")])])
+    assert theirs.dump() == ours.dump()
 
 
 def states(ledger) -> dict[bytes, int]:

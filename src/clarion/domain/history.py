@@ -192,6 +192,19 @@ class Instance(msgspec.Struct, frozen=True, gc=False):
     detail: str
 
 
+class StandingChange(msgspec.Struct, frozen=True, gc=False):
+    """How an account at a provider stood from `at_ms` on: `state` and `before` are those of `domain.standing.Standing`."""
+
+    tenant: str
+    at_ms: int
+    provider: str
+    channel: str
+    vendor: str
+    before: str
+    state: str
+    detail: str
+
+
 INSTANCE_ENDINGS: Final = frozenset({"completed", "merged", "cancelled", "expired", "failed"})
 """Events of which exactly one ends every instance; its name is the state it rests in."""
 
@@ -218,6 +231,7 @@ class Changes(msgspec.Struct):
     sightings: list[tuple[str, bytes, str, int]] = []
     """(tenant, notification id, user id, seen_ms); of one user and notification the first and the last are kept."""
     progress: list[Progress] = []
+    standings: list[StandingChange] = []
     settings: dict[bytes, bytes] = {}
     """Digest to shared facts that decisions were made from (JSON)."""
     totals: dict[TotalKey, int] = {}

@@ -22,6 +22,7 @@ from clarion.domain.history import (
     InboxItem,
     Notification,
     Progress,
+    StandingChange,
 )
 from clarion.domain.ids import created_ms
 from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
@@ -30,6 +31,7 @@ from clarion.journal import codec, events
 from clarion.ports.journal import StoredFrame
 from clarion.record.recent import RecentRows
 from clarion.record.rules.fold import Fold
+from clarion.record.rules.fold_receipts import Receipt
 
 INAPP: Final = "inapp"
 SANDBOX: Final = "sandbox"
@@ -73,6 +75,9 @@ def touched(frames: Iterable[events.Event]) -> tuple[set[bytes], set[bytes]]:
             case events.AttemptedFrame():
                 deliveries.update(frame.delivery_ids)
                 chunks.update(place[0] for place in frame.chunks if place is not None)
+            case events.ReceiptFrame():
+                deliveries.update(frame.delivery_ids)
+                chunks.update(place[0] for place in frame.places if place is not None)
             case events.ChunkFrame() | events.ChunkAttemptedFrame() | events.ChunkReleasedFrame():
                 chunks.add(frame.chunk_id)
             case _:
@@ -105,11 +110,16 @@ def fold_frame(fold: Fold, frame: events.Event) -> None:
         case events.CancelledFrame():
             fold.cancelled(frame.tenants, frame.subject_ids, frame.at_ms)
         case events.ReplayedFrame():
-            fold.replayed(frame.delivery_ids, frame.at_ms)
+            fold.replayed(frame.delivery_ids, frame.at_ms, frame.details, frame.addresses, frame.due_ms)
         case events.SeenFrame():
             fold.seen(frame.tenants, frame.notification_ids, frame.user_ids, frame.at_ms)
         case events.ProgressFrame():
             fold.progress(_progress(frame))
+        case events.ReceiptFrame():
+            for told in _receipts(frame):
+                fold.receipt(told)
+        case events.StandingFrame():
+            fold.standings(_standings(frame))
         case _:
             pass
 
@@ -161,6 +171,22 @@ def _progress(frame: events.ProgressFrame) -> Iterable[Progress]:
         frame.steps, frame.events, frame.at_ms, frame.details, strict=True,
     )  # fmt: skip
     return (Progress(*row) for row in columns)
+
+
+def _receipts(frame: events.ReceiptFrame) -> Iterable[Receipt]:
+    columns = zip(
+        frame.delivery_ids, frame.tenants, frame.places, frame.kinds, frame.at_ms, frame.details, frame.user_ids,
+        frame.addresses, strict=True,
+    )  # fmt: skip
+    return (Receipt(*row, frame.channel, frame.provider, frame.vendor) for row in columns)
+
+
+def _standings(frame: events.StandingFrame) -> Iterable[StandingChange]:
+    columns = zip(
+        frame.tenants, frame.at_ms, frame.providers, frame.channels, frame.vendors, frame.before, frame.states,
+        frame.details, strict=True,
+    )  # fmt: skip
+    return (StandingChange(*row) for row in columns)
 
 
 def _fold_attempted(fold: Fold, frame: events.AttemptedFrame) -> None:

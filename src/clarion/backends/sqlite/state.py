@@ -13,10 +13,11 @@ from clarion.backends.sqlite.state_inbox import StateInbox
 from clarion.backends.sqlite.state_instances import StateInstances
 from clarion.backends.sqlite.state_sightings import StateSightings
 from clarion.backends.sqlite.state_threads import Threads
+from clarion.backends.sqlite.state_told import StateTold
 from clarion.ports.clock import Clock
 
 
-class SqliteState(StateFold, StateHistory, StateInbox, StateInstances, StateSightings):
+class SqliteState(StateFold, StateHistory, StateInbox, StateInstances, StateSightings, StateTold):
     """Ledger, history, inbox and sightings over one file. May be called from any thread; each has its own connections."""
 
     def __init__(self, data_dir: Path, clock: Clock) -> None:

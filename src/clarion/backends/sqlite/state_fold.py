@@ -52,6 +52,9 @@ _TOTAL: Final = """INSERT INTO broadcast_totals VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET count = count + excluded.count"""
 _COUNTER: Final = """INSERT INTO counters (minute_ms, tenant, channel, what, reason, count) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET count = count + excluded.count"""
+_STANDING: Final = """INSERT INTO standings (tenant, at_ms, provider, sequence, channel, vendor, before, state, detail)
+    SELECT ?1, ?2, ?3, coalesce(max(sequence), 0) + 1, ?4, ?5, ?6, ?7, ?8 FROM standings
+    WHERE tenant = ?1 AND at_ms = ?2 AND provider = ?3"""
 _POSITION: Final = """INSERT INTO positions VALUES (?, ?, ?)
     ON CONFLICT DO UPDATE SET "offset" = excluded."offset", fence = excluded.fence"""
 
@@ -144,6 +147,7 @@ def _store(db: apsw.Connection, changes: Changes) -> None:
     db.executemany(_CANCELLED, changes.cancellations)
     db.executemany(_SIGHTING, changes.sightings)
     store_progress(db, changes.progress)
+    db.executemany(_STANDING, map(astuple, changes.standings))
     db.executemany(_COUNTER, [(*key, count) for key, count in changes.counters.items()])
 
 

@@ -7,12 +7,12 @@ in the same rows.
 
 from collections.abc import Iterable, Sequence
 
-from clarion.domain.delivery_state import TRANSITIONS, Event, State, next_state
-from clarion.domain.history import Attempt, Changes, Chunk, ChunkState, DeadLetter, Delivery, Notification, Progress
+from clarion.domain.delivery_state import TRANSITIONS, Event, State
+from clarion.domain.history import Attempt, Chunk, ChunkState, DeadLetter, Delivery, Notification, Progress
 from clarion.domain.ids import notification_of
 from clarion.record.rules import chunk_bytes
-
-MINUTE_MS = 60_000
+from clarion.record.rules.fold_receipts import ReceiptFold, told_ahead
+from clarion.record.rules.rows import acceptance
 
 _NAME_OF_PLANNED = {
     State.HELD: Event.HELD,
@@ -33,14 +33,9 @@ _AFTER_HOLD = {
 """What the state of a later plan says of a delivery that was held."""
 
 
-class Fold:
+class Fold(ReceiptFold):
     """One batch being folded. `deliveries` and `chunks` are the current rows of everything the batch touches; they are
     changed in place. What came of it is in `changes`."""
-
-    def __init__(self, deliveries: dict[bytes, Delivery], chunks: dict[bytes, ChunkState]) -> None:
-        self._deliveries = deliveries
-        self._chunks = chunks
-        self.changes = Changes()
 
     def notifications(self, rows: Iterable[Notification]) -> None:
         """Take planned or scheduled notifications; the store keeps what an earlier row knew."""
@@ -166,6 +161,11 @@ class Fold:
         if told.attempt > row.attempt:
             row.attempt, row.repeats = told.attempt, 0
         told.applied = applied = (row.state, event) in TRANSITIONS
+        if event is Event.ACCEPTED and not applied and told_ahead(row):
+            self._accept(row, told)
+            self.changes.deliveries[row.id] = row
+            self._count(told.finished_ms, row.tenant, row.channel, event, told.reason)
+            return True
         if applied and event is Event.ACCEPTED:
             self._accept(row, told)
         elif event is not Event.PARKED or (row.state, row.reason) != (State.RETRYING, told.reason):
@@ -183,15 +183,27 @@ class Fold:
         if row.state in (State.DEAD, State.FAILED):
             self.changes.dead_letters[letter.delivery_id] = letter
 
-    def replayed(self, delivery_ids: Sequence[bytes], at_ms: Sequence[int]) -> None:
-        """Open dead deliveries again. One that is not dead stays as it is."""
-        for id_, when_ms in zip(delivery_ids, at_ms, strict=True):
+    def replayed(
+        self,
+        delivery_ids: Sequence[bytes],
+        at_ms: Sequence[int],
+        details: Sequence[str] = (),
+        addresses: Sequence[str | None] = (),
+        due_ms: Sequence[int | None] = (),
+    ) -> None:
+        """Open dead deliveries again, at another address where one is given. One that is not dead stays as it is."""
+        none = [None] * len(delivery_ids)
+        columns = zip(delivery_ids, at_ms, details or none, addresses or none, due_ms or none, strict=True)
+        for id_, when_ms, detail, address, due in columns:
             row = self._current(id_)
             if row is None or (row.state, Event.REPLAYED) not in TRANSITIONS:
                 continue
-            row.reason, row.detail, row.retry_ms = 0, "", None
+            row.reason, row.detail, row.retry_ms = 0, "", due
+            row.address = address or row.address
             self.changes.attempts.append(
-                Attempt(id_, row.tenant, row.attempt, when_ms, when_ms, Event.REPLAYED, "", 0, "", "", "", "", None)
+                Attempt(
+                    id_, row.tenant, row.attempt, when_ms, when_ms, Event.REPLAYED, "", 0, detail or "", "", "", "", due
+                )
             )
             self._move(row, Event.REPLAYED)
             self._count(when_ms, row.tenant, row.channel, Event.REPLAYED, 0)
@@ -216,16 +228,6 @@ class Fold:
         """Take what workflow instances did, in order."""
         self.changes.progress.extend(rows)
 
-    def _current(self, delivery_id: bytes) -> Delivery | None:
-        row = self._deliveries.get(delivery_id)
-        if row is not None and row.chunk_id is not None:
-            chunk = self._chunks.get(row.chunk_id)
-            if chunk is not None and row.state != chunk.states[row.chunk_index]:
-                # The byte is the truth: a slice accepted at once is told of the chunk alone.
-                row.state = State(chunk.states[row.chunk_index])
-                self.changes.deliveries[row.id] = row
-        return row
-
     def _accept(self, row: Delivery, told: Attempt) -> None:
         if row.accepted_attempt:  # accepted, bounced, replayed, accepted again: the first story moves to its own row
             self.changes.attempts.append(acceptance(row))
@@ -237,43 +239,3 @@ class Fold:
         self.changes.attempts.append(told)
         if not row.accepted_attempt and told.provider:
             row.provider, row.vendor, row.started_ms = told.provider, told.vendor, told.started_ms
-
-    def _move(self, row: Delivery, event: Event) -> None:
-        chunk = self._chunks.get(row.chunk_id) if row.chunk_id is not None else None
-        row.state = next_state(row.state, event)
-        self.changes.deliveries[row.id] = row
-        if chunk is not None:
-            index = row.chunk_index
-            self._splice(chunk, index, bytes((row.state,)), bytes((row.reason,)))
-
-    def _splice(self, chunk: ChunkState, first: int, states: bytes, reasons: bytes | None = None) -> None:
-        end = first + len(states)
-        self._retotal(chunk, chunk.states[first:end], chunk.reasons[first:end], -1)
-        chunk.states = chunk.states[:first] + states + chunk.states[end:]
-        if reasons is not None:
-            chunk.reasons = chunk.reasons[:first] + reasons + chunk.reasons[end:]
-        self._retotal(chunk, states, chunk.reasons[first:end], +1)
-        self.changes.chunk_states[chunk.chunk_id] = chunk
-
-    def _retotal(self, chunk: ChunkState, states: bytes, reasons: bytes, sign: int) -> None:
-        broadcast = notification_of(chunk.chunk_id)
-        for (byte, reason), count in chunk_bytes.tally(states, reasons).items():
-            self._total(chunk.tenant, broadcast, chunk.channel, byte, reason, sign * count)
-
-    def _total(self, tenant: str, broadcast: bytes, channel: str, state: int, reason: int, count: int) -> None:
-        key = (tenant, broadcast, channel, state, reason)
-        self.changes.totals[key] = self.changes.totals.get(key, 0) + count
-
-    def _count(self, at_ms: int, tenant: str, channel: str, what: str, reason: int, count: int = 1) -> None:
-        key = (at_ms - at_ms % MINUTE_MS, tenant, channel, what, reason)
-        self.changes.counters[key] = self.changes.counters.get(key, 0) + count
-
-
-def acceptance(row: Delivery) -> Attempt:
-    """Return the accepted attempt that a delivery's own row tells of."""
-    accepted_ms = row.accepted_ms or 0
-    repeats = row.repeats if row.attempt == row.accepted_attempt else 0
-    return Attempt(
-        row.id, row.tenant, row.accepted_attempt, accepted_ms, row.started_ms or accepted_ms, Event.ACCEPTED, "accepted",
-        0, "", row.provider, row.vendor, row.vendor_message_id, None, repeats,
-    )  # fmt: skip

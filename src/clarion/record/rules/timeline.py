@@ -7,12 +7,13 @@ import msgspec
 
 from clarion.domain.delivery_state import NAMES, TERMINAL, Event, State
 from clarion.domain.history import Attempt, Delivery, Instance, Notification
-from clarion.record.rules.fold import acceptance
+from clarion.record.rules.fold_receipts import TOLD
+from clarion.record.rules.rows import acceptance
 
-_NO_CALL: Final = frozenset({
+_NO_CALL: Final = TOLD | {
     Event.EXPIRED, Event.CANCELLED, Event.CONFIRMED, Event.BOUNCED, Event.REPLAYED, Event.HELD, Event.RELEASED,
     Event.SKIPPED, Event.MERGED, Event.FOLLOWED, Event.PARKED,
-})  # fmt: skip
+}  # fmt: skip
 """Events that are no attempt: nothing went out to a provider."""
 
 

@@ -1,0 +1,28 @@
+"""What the store of history knows of what providers told: deliveries by a vendor's own ids, and how accounts stood."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from clarion.domain.history import Chunk, Delivery, StandingChange
+
+
+class ToldHistory(Protocol):
+    """Look-ups within one tenant, for receipts and for whoever watches accounts."""
+
+    def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
+        """Return deliveries by id."""
+        ...
+
+    def delivery_by_vendor_id(self, tenant: str, vendor: str, vendor_message_id: str) -> Delivery | None:
+        """Return the delivery that a vendor knows by an id of its own, of vendors that give nothing of ours back."""
+        ...
+
+    def chunk(self, tenant: str, chunk_id: bytes) -> Chunk | None:
+        """Return a chunk of a broadcast."""
+        ...
+
+    def standings(
+        self, tenant: str, provider: str | None, from_ms: int, to_ms: int, limit: int
+    ) -> list[StandingChange]:
+        """Return how accounts at providers stood, or one of them, at or after `from_ms` and before `to_ms`, newest first."""
+        ...

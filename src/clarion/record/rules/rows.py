@@ -1,0 +1,67 @@
+"""The rows a batch touches, and how a move of one is written: to its own row, to the byte of its chunk, and to the totals."""
+
+from clarion.domain.delivery_state import Event, State, next_state
+from clarion.domain.history import Attempt, Changes, ChunkState, Delivery
+from clarion.domain.ids import notification_of
+from clarion.record.rules import chunk_bytes
+
+MINUTE_MS = 60_000
+
+
+class Rows:
+    """Current rows of one batch and what came of them. `deliveries` and `chunks` are changed in place."""
+
+    def __init__(self, deliveries: dict[bytes, Delivery], chunks: dict[bytes, ChunkState]) -> None:
+        self._deliveries = deliveries
+        self._chunks = chunks
+        self.changes = Changes()
+
+    def _current(self, delivery_id: bytes) -> Delivery | None:
+        row = self._deliveries.get(delivery_id)
+        if row is not None and row.chunk_id is not None:
+            chunk = self._chunks.get(row.chunk_id)
+            if chunk is not None and row.state != chunk.states[row.chunk_index]:
+                # The byte is the truth: a slice accepted at once is told of the chunk alone.
+                row.state = State(chunk.states[row.chunk_index])
+                self.changes.deliveries[row.id] = row
+        return row
+
+    def _move(self, row: Delivery, event: Event) -> None:
+        chunk = self._chunks.get(row.chunk_id) if row.chunk_id is not None else None
+        row.state = next_state(row.state, event)
+        self.changes.deliveries[row.id] = row
+        if chunk is not None:
+            index = row.chunk_index
+            self._splice(chunk, index, bytes((row.state,)), bytes((row.reason,)))
+
+    def _splice(self, chunk: ChunkState, first: int, states: bytes, reasons: bytes | None = None) -> None:
+        end = first + len(states)
+        self._retotal(chunk, chunk.states[first:end], chunk.reasons[first:end], -1)
+        chunk.states = chunk.states[:first] + states + chunk.states[end:]
+        if reasons is not None:
+            chunk.reasons = chunk.reasons[:first] + reasons + chunk.reasons[end:]
+        self._retotal(chunk, states, chunk.reasons[first:end], +1)
+        self.changes.chunk_states[chunk.chunk_id] = chunk
+
+    def _retotal(self, chunk: ChunkState, states: bytes, reasons: bytes, sign: int) -> None:
+        broadcast = notification_of(chunk.chunk_id)
+        for (byte, reason), count in chunk_bytes.tally(states, reasons).items():
+            self._total(chunk.tenant, broadcast, chunk.channel, byte, reason, sign * count)
+
+    def _total(self, tenant: str, broadcast: bytes, channel: str, state: int, reason: int, count: int) -> None:
+        key = (tenant, broadcast, channel, state, reason)
+        self.changes.totals[key] = self.changes.totals.get(key, 0) + count
+
+    def _count(self, at_ms: int, tenant: str, channel: str, what: str, reason: int, count: int = 1) -> None:
+        key = (at_ms - at_ms % MINUTE_MS, tenant, channel, what, reason)
+        self.changes.counters[key] = self.changes.counters.get(key, 0) + count
+
+
+def acceptance(row: Delivery) -> Attempt:
+    """Return the accepted attempt that a delivery's own row tells of."""
+    accepted_ms = row.accepted_ms or 0
+    repeats = row.repeats if row.attempt == row.accepted_attempt else 0
+    return Attempt(
+        row.id, row.tenant, row.accepted_attempt, accepted_ms, row.started_ms or accepted_ms, Event.ACCEPTED, "accepted",
+        0, "", row.provider, row.vendor, row.vendor_message_id, None, repeats,
+    )  # fmt: skip
