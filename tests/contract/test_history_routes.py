@@ -22,10 +22,13 @@ from tests.contract.journals import PARTITIONS
 
 
 class Ordinals:
-    """The one thing of a directory these endpoints ask for: `user-N` has ordinal N."""
+    """What these endpoints ask a directory for: `user-N` has ordinal N, and nobody is suppressed."""
 
     def ordinals(self, tenant, user_ids):
         return {user: int(user[5:]) for user in user_ids if tenant == world.TENANT and user.startswith("user-")}
+
+    def suppressed(self, tenant, channel, addresses):
+        return {}
 
 
 class Api:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
+from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import ADDRESS_CACHE_MAX, ADDRESS_CHARS_MAX, EMAIL_CHARS_MAX, KEY_CHARS_MAX
 
@@ -111,3 +112,18 @@ def url(text: str, field: str) -> str:
 def suppression_key(channel: str, address: str) -> str:
     """Return the form in which an address is suppressed: mailboxes compare without regard to case."""
     return address.lower() if channel == "email" else address
+
+
+def contact(channel: Channel, text: str, field: str) -> str:
+    """Return the canonical form of an address of a channel. Raises `InvalidField`."""
+    match channel:
+        case Channel.EMAIL:
+            return email(text, field)
+        case Channel.SMS | Channel.WHATSAPP:
+            return phone(text, field)
+        case Channel.WEBHOOK:
+            return url(text, field)
+        case Channel.INAPP:
+            return identifier(text, field)
+        case Channel.PUSH | Channel.WEBPUSH | Channel.CHAT:
+            return single_line(text, field, ADDRESS_CHARS_MAX)

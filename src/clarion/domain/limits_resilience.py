@@ -38,3 +38,15 @@ RECEIPT_AGE_MS_MAX: Final = 3 * 24 * 3600 * 1000
 RECEIPT_IDS_MAX: Final = 1_000_000
 """Receipts remembered so that a repeated one does nothing."""
 REPLAY_EDIT_BYTES_MAX: Final = 256 * 1024
+"""An edit given with a replay, as JSON."""
+REPLAY_LETTERS_MAX: Final = 10_000
+"""Dead letters that one call looks through; its answer says where to go on."""
+REPLAY_PAGE_LETTERS: Final = 200
+"""Dead letters that are claimed and put back on the journal in one append."""
+REPLAY_RATE_MAX: Final = 10_000
+REPLAY_RATE_MIN: Final = 0.01
+"""Deliveries a second that a replay may be spread to."""
+VERIFY_TIMEOUT_MS: Final = 10_000
+"""How long a provider may take to say whether an account works."""
+STANDING_CHANGES_MAX: Final = 50
+"""Changes of an account's standing that are shown."""

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from clarion.domain.attachment import Attachment
 from clarion.domain.outcome import Outcome
 from clarion.domain.trail import Trail
 from clarion.journal.requests import Audience as Audience
@@ -36,8 +37,8 @@ class DeliverFrame(_Columns, tag=2):
     the attempt to make. `chunks` refers to the chunk
     and index a retried broadcast delivery came from, or is None. `steps` names the workflow step that sends (or is
     empty). `fallbacks` is the encoded one-event `ResumeFrame` that is put back on `accepted.<lane>` when the delivery
-    ends without having been sent. `trails` is what a delivery has been through, None before its first attempt. Frames
-    older than these three columns have none of them.
+    ends without having been sent. `trails` is what a delivery has been through, None before its first attempt;
+    `attachments` are those of an e-mail. Frames older than these four columns have none of them.
     """
 
     delivery_ids: list[bytes]
@@ -57,6 +58,7 @@ class DeliverFrame(_Columns, tag=2):
     steps: list[str] = []
     fallbacks: list[bytes | None] = []
     trails: list[Trail | None] = []
+    attachments: list[list[Attachment] | None] = []
 
 
 class ChunkFrame(_Columns, tag=3):
@@ -175,11 +177,16 @@ class CancelledFrame(_Columns, tag=8):
 
 
 class ReplayedFrame(_Columns, tag=9):
-    """Dead deliveries put back on the journal by a caller, on `outcomes`."""
+    """Dead deliveries put back on the journal by a caller, on `outcomes`. `details` say what was edited and by whose key,
+    `addresses` the new one where that was edited, `due_ms` when the attempt is made if not at once. Older frames have none
+    of the three."""
 
     tenants: list[str]
     delivery_ids: list[bytes]
     at_ms: list[int]
+    details: list[str] = []
+    addresses: list[str | None] = []
+    due_ms: list[int | None] = []
 
 
 class AdvanceFrame(_Columns, tag=10):

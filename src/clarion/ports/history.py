@@ -30,12 +30,18 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class DeadLetterFilter(msgspec.Struct, frozen=True):
-    """Which dead letters; None leaves a field open. `replayed` None means either."""
+    """Which dead letters; None leaves a field open. `replayed` None means either. `provider` and `vendor` are of the newest
+    attempt, `address` is compared as suppressions are; they died at or after `dead_from_ms` and before `dead_to_ms`."""
 
     channel: str | None = None
     user_id: str | None = None
     reason: int | None = None
     replayed: bool | None = None
+    provider: str | None = None
+    vendor: str | None = None
+    address: str | None = None
+    dead_from_ms: int | None = None
+    dead_to_ms: int | None = None
 
 
 class History(Sightings, Protocol):

@@ -51,8 +51,12 @@ def limit_of(query: Mapping[str, str]) -> int:
 
 def page(items: list[Any], following: bytes | None) -> Reply:
     """Return a page; `following` is the cursor of the next one, None at the end."""
-    cursor = None if following is None else base64.urlsafe_b64encode(following).rstrip(b"=").decode()
-    return Reply({"data": items, "next": cursor})
+    return Reply({"data": items, "next": None if following is None else cursor_text(following)})
+
+
+def cursor_text(following: bytes) -> str:
+    """Return a cursor as callers see it."""
+    return base64.urlsafe_b64encode(following).rstrip(b"=").decode()
 
 
 def time_of(query: Mapping[str, str], name: str) -> int | None:

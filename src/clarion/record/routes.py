@@ -18,8 +18,8 @@ from clarion.ports.journal import Journal
 from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page, time_of
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
+from clarion.record.dead_letters.routes import dead_letter_routes
 from clarion.record.routes_broadcasts import broadcast_routes
-from clarion.record.routes_dead_letters import dead_letter_routes
 from clarion.record.routes_watch import watch_routes
 from clarion.record.rules.timeline import moments, running, status, taken_back
 from clarion.record.shapes import (
@@ -60,7 +60,7 @@ def routes(state: History, journal: Journal, directory: Directory, clock: Clock)
             queries=_LIST_QUERIES, tag="notifications",
         ),
         *broadcast_routes(state, journal, directory),
-        *dead_letter_routes(state, journal, clock),
+        *dead_letter_routes(state, journal, directory, clock),
         *watch_routes(state, clock),
     ]  # fmt: skip
 

@@ -10,7 +10,7 @@ import msgspec
 from clarion.domain import ids
 from clarion.domain.decision import REASON_NAMES
 from clarion.domain.delivery_state import NAMES
-from clarion.domain.history import REASONS, Attempt, Capture, DeadLetter, Delivery, Notification
+from clarion.domain.history import REASONS, Attempt, Capture, Delivery, Notification
 from clarion.journal.events import Request
 from clarion.ports.times import shown
 from clarion.record.rules.timeline import Moment, attempts
@@ -107,20 +107,6 @@ class NotificationOut(_Notification, frozen=True, kw_only=True, omit_defaults=Tr
     metadata: dict[str, str] | None = None
 
 
-class DeadLetterOut(msgspec.Struct, frozen=True):
-    """A delivery given up, kept for replay."""
-
-    id: str
-    notification_id: str
-    channel: str
-    user_id: str | None
-    reason: str | None
-    detail: str
-    attempts: int
-    dead_at: datetime
-    replayed_at: datetime | None
-
-
 class CaptureOut(msgspec.Struct, frozen=True):
     """A message that a sandbox provider kept instead of sending it."""
 
@@ -210,21 +196,6 @@ def delivery_out(row: Delivery, told: Iterable[Attempt]) -> DeliveryOut:
         finished_at=shown(row.finished_ms),
         retry_at=shown(row.retry_ms),
         attempts=[_attempt_out(attempt) for attempt in attempts(row, told)],
-    )
-
-
-def dead_letter_out(row: DeadLetter) -> DeadLetterOut:
-    """Return a dead letter."""
-    return DeadLetterOut(
-        id=delivery_text(row.delivery_id),
-        notification_id=ids.write(ids.NOTIFICATION_PREFIX, ids.notification_of(row.delivery_id)),
-        channel=row.channel,
-        user_id=row.user_id or None,
-        reason=reason_name(row.reason),
-        detail=row.detail,
-        attempts=row.attempt,
-        dead_at=shown(row.dead_ms),
-        replayed_at=shown(row.replayed_ms),
     )
 
 

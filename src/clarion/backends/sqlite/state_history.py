@@ -26,6 +26,13 @@ _CHUNKS: Final = f"""SELECT {_columns(Chunk, "chunks")}, {_columns(ChunkState, "
     FROM chunks JOIN chunk_states USING (chunk_id, tenant)
     WHERE chunk_id >= ? AND chunk_id <= ? AND tenant = ?"""  # noqa: S608
 _DEAD: Final = f"SELECT {_columns(DeadLetter)} FROM dead_letters WHERE tenant = ?"  # noqa: S608
+_OF_DELIVERY: Final = """EXISTS (SELECT 1 FROM deliveries AS d, (SELECT ? AS wanted)
+    WHERE d.id = dead_letters.delivery_id AND d.tenant = dead_letters.tenant AND """
+_BY_PROVIDER: Final = f"{_OF_DELIVERY} d.provider = wanted)"
+_BY_VENDOR: Final = f"{_OF_DELIVERY} d.vendor = wanted)"
+_BY_ADDRESS: Final = (
+    f"{_OF_DELIVERY} (d.address = wanted OR d.channel = 'email' AND lower(d.address) = lower(wanted)))"
+)
 _CAPTURES: Final = f"SELECT {_columns(Capture)} FROM captures WHERE tenant = ?"  # noqa: S608
 _CLAIM: Final = """UPDATE dead_letters SET claimed_ms = ? WHERE tenant = ? AND delivery_id = ? AND replayed_ms IS NULL
     AND (claimed_ms IS NULL OR claimed_ms <= ?) RETURNING delivery_id"""
@@ -127,6 +134,11 @@ class StateHistory:
         where.also("user_id = ?", only.user_id)
         where.also("reason = ?", only.reason)
         where.also("(replayed_ms IS NOT NULL) = ?", only.replayed)
+        where.also("dead_ms >= ?", only.dead_from_ms)
+        where.also("dead_ms < ?", only.dead_to_ms)
+        where.also(_BY_PROVIDER, only.provider)
+        where.also(_BY_VENDOR, only.vendor)
+        where.also(_BY_ADDRESS, only.address)
         where.window("delivery_id", window)
         return [DeadLetter(*row) for row in self._rows(where.statement, where.values)]
 

@@ -1,0 +1,1 @@
+"""Dead letters: looked for, looked at, edited and replayed."""

@@ -1,0 +1,45 @@
+"""What a caller wants changed before a replay, checked."""
+
+import msgspec
+
+from clarion.domain.address import contact, key
+from clarion.domain.channel import Channel
+from clarion.domain.depth import too_deep
+from clarion.domain.errors import InvalidField
+from clarion.domain.json_numbers import numbers
+from clarion.domain.limits_resilience import REPLAY_EDIT_BYTES_MAX
+from clarion.ports.directory import Directory
+from clarion.record.dead_letters.shapes import ReplayEdit
+from clarion.record.rules.replay import Edit
+
+
+def edit_of(directory: Directory, tenant: str, given: ReplayEdit | None, channel: Channel | None) -> Edit:
+    """Return the edit asked for; `channel` is that of the letter whose address is changed. Raises `InvalidField` naming the
+    field that is wrong."""
+    if given is None:
+        return Edit()
+    address = None
+    if given.address is not None and channel is not None:
+        if channel is Channel.INAPP:
+            raise InvalidField("cannot be changed: an in-app message goes to its user", field="edit.address")
+        address = contact(channel, given.address, "edit.address")
+        if not address:
+            raise InvalidField("must not be empty", field="edit.address")
+    template = None
+    if given.template is not None:
+        directory.revision()
+        template = directory.template(tenant, key(given.template, "edit.template"))
+        if template is None:
+            raise InvalidField(f"no such template: {given.template}", field="edit.template", code="unknown_template")
+    if given.data is not None:
+        _check(given.data)
+    return Edit(address, given.data, template)
+
+
+def _check(data: dict[str, object]) -> None:
+    numbers(data, "edit.data")
+    text = msgspec.json.encode(data)
+    if len(text) > REPLAY_EDIT_BYTES_MAX:
+        raise InvalidField(f"is larger than {REPLAY_EDIT_BYTES_MAX} bytes", field="edit.data")
+    if too_deep(text):
+        raise InvalidField("is nested too deeply", field="edit.data")

@@ -1,0 +1,174 @@
+"""One page of a replay: judged by how things stand now, and put back on the journal in one append."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from clarion.domain import ids
+from clarion.domain.channel import Channel, Lane
+from clarion.domain.history import Delivery
+from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.domain.trail import Trail
+from clarion.journal.codec import encode
+from clarion.journal.events import ReplayedFrame
+from clarion.journal.rows import DeliverRow, cut_frames, encode_delivery
+from clarion.journal.topics import OUTCOMES, deliver
+from clarion.ports.directory import Directory
+from clarion.ports.history import History
+from clarion.ports.journal import Append, Frame, Timer
+from clarion.record.dead_letters.shapes import ReplayPreview
+from clarion.record.rules.replay import Edit, Letter, Pace, Status, edited, refusal
+from clarion.record.shapes import reason_name
+
+
+class Judged(NamedTuple):
+    """Letters of a page, their deliveries as they stand, and why some are not replayed; the others may be."""
+
+    letters: Sequence[Letter]
+    deliveries: Mapping[bytes, Delivery]
+    refusals: Mapping[bytes, Status]
+
+    def open(self) -> list[Letter]:
+        """Return the letters that may be replayed."""
+        return [letter for letter in self.letters if letter.stored.delivery_id not in self.refusals]
+
+
+class Replays:
+    """What one call of the API replays for a tenant. `by` names the caller's key in the timeline of what was edited."""
+
+    def __init__(
+        self, state: History, directory: Directory, partitions: int, tenant: str, edit: Edit, pace: Pace, by: str
+    ) -> None:
+        self._state = state
+        self._directory = directory
+        self._partitions = partitions
+        self._tenant = tenant
+        self._edit = edit
+        self._pace = pace
+        names = edit.names()
+        self._detail = f"edited {', '.join(names)}; key {by}" if names else ""
+        self.begun = 0
+        """Replays that were given a time so far."""
+
+    def judge(self, letters: Sequence[Letter]) -> Judged:
+        """Return which letters of a page may be replayed, in the order in which they would go."""
+        deliveries = self._state.deliveries(self._tenant, [letter.stored.delivery_id for letter in letters])
+        suppressed = self._suppressed(letters)
+        cancelled = self._cancelled(letters)
+        refusals: dict[bytes, Status] = {}
+        count = 0
+        for letter in letters:
+            id_ = letter.stored.delivery_id
+            address = "" if letter.row is None else edited(letter.row, self._edit).address
+            why = refusal(
+                letter,
+                deliveries.get(id_),
+                self._edit,
+                (letter.stored.channel, address) in suppressed,
+                ids.notification_of(id_) in cancelled,
+                self._pace.due_ms(self.begun + count),
+            )
+            if why is None:
+                count += 1
+            else:
+                refusals[id_] = why
+        return Judged(letters, deliveries, refusals)
+
+    def _suppressed(self, letters: Sequence[Letter]) -> set[tuple[str, str]]:
+        addresses: dict[str, set[str]] = defaultdict(set)
+        for stored, row in letters:
+            if row is not None and row.address:
+                addresses[stored.channel].add(edited(row, self._edit).address)
+        return {
+            (channel, address)
+            for channel, found in addresses.items()
+            for address in self._directory.suppressed(self._tenant, channel, sorted(found))
+        }
+
+    def _cancelled(self, letters: Sequence[Letter]) -> set[bytes]:
+        notifications = {ids.notification_of(letter.stored.delivery_id) for letter in letters}
+        return {id_ for id_ in notifications if self._state.cancelled_ms(self._tenant, id_) is not None}
+
+    def append(self, judged: Judged, claimed: Collection[bytes], now_ms: int) -> Append:
+        """Return what replays the claimed letters: what is due goes on the journal, what is not becomes a timer."""
+        rows: dict[tuple[str, int], list[DeliverRow]] = defaultdict(list)
+        told: dict[int, list[tuple[bytes, str | None, int | None]]] = defaultdict(list)
+        timers: list[Timer] = []
+        for letter in judged.open():
+            id_ = letter.stored.delivery_id
+            if id_ not in claimed or letter.row is None:
+                continue
+            due_ms = self._pace.due_ms(self.begun)
+            self.begun += 1
+            row = self._again(letter, letter.row, judged.deliveries.get(id_), max(due_ms, now_ms))
+            topic, partition = self._place(letter, row)
+            if due_ms <= now_ms:
+                rows[topic, partition].append(row)
+            else:
+                timer_id = id_ + b"r" + row.attempt.to_bytes(4, "big")
+                timers.append(Timer(timer_id, due_ms, topic, partition, encode_delivery(row)))
+            told[partition].append((id_, self._edit.address, due_ms if due_ms > now_ms else None))
+        frames = [
+            frame
+            for (topic, partition), found in rows.items()
+            for frame in cut_frames(topic, partition, found, FRAME_RECORDS_MAX)
+        ]
+        frames += [self._told(partition, entries, now_ms) for partition, entries in told.items()]
+        return Append(frames=frames, timers=timers)
+
+    def _again(self, letter: Letter, row: DeliverRow, delivery: Delivery | None, due_ms: int) -> DeliverRow:
+        """Return the delivery of a new round: its attempts go on being counted, and its age begins anew."""
+        attempt = max(letter.stored.attempt, 0 if delivery is None else delivery.attempt) + 1
+        return edited(row, self._edit)._replace(attempt=attempt, trail=Trail(since_ms=due_ms))
+
+    def _place(self, letter: Letter, row: DeliverRow) -> tuple[str, int]:
+        if row.chunk is not None:  # a chunk's story is told on the partition of the chunk
+            lane, partition = Lane.BULK, row.chunk[0][-1] % self._partitions
+        else:
+            notification = self._state.notification(self._tenant, ids.notification_of(row.delivery_id))
+            lane = Lane.NORMAL if notification is None else Lane(notification.lane)
+            partition = ids.partition_of(row.delivery_id)
+        return deliver(Channel(letter.stored.channel), lane), partition
+
+    def _told(self, partition: int, entries: Sequence[tuple[bytes, str | None, int | None]], now_ms: int) -> Frame:
+        count = len(entries)
+        delivery_ids, addresses, due_ms = map(list, zip(*entries, strict=True))
+        event = ReplayedFrame(
+            [self._tenant] * count, delivery_ids, [now_ms] * count, [self._detail] * count, addresses, due_ms
+        )
+        return Frame(OUTCOMES, partition, count, encode(event, count))
+
+
+class Tally:
+    """Counts of a dry run."""
+
+    def __init__(self) -> None:
+        self._letters = 0
+        self._channels: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._providers: Counter[str] = Counter()
+        self._skipped: Counter[str] = Counter()
+
+    def add(self, judged: Judged) -> None:
+        """Count a page."""
+        self._letters += len(judged.letters)
+        self._skipped.update(status.value for status in judged.refusals.values())
+        for letter in judged.open():
+            delivery = judged.deliveries.get(letter.stored.delivery_id)
+            self._channels[letter.stored.channel] += 1
+            self._reasons[reason_name(letter.stored.reason) or "none"] += 1
+            self._providers["" if delivery is None else delivery.provider] += 1
+
+    def unknown(self, count: int) -> None:
+        """Count ids that name no letter."""
+        if count:
+            self._letters += count
+            self._skipped[Status.NOT_FOUND.value] += count
+
+    def preview(self) -> ReplayPreview:
+        """Return the counts."""
+        replayable = self._channels.total()
+        return ReplayPreview(
+            self._letters, replayable, dict(self._channels), dict(self._reasons), dict(self._providers),
+            dict(self._skipped),
+        )  # fmt: skip

@@ -1,0 +1,228 @@
+"""Endpoints of dead letters: look at what was given up, and put it back on the journal."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from clarion.domain import ids
+from clarion.domain.channel import Channel
+from clarion.domain.errors import InvalidField, NotFound, Overloaded
+from clarion.domain.history import DeadLetter
+from clarion.domain.limits import BATCH_ITEMS_MAX, HISTORY_SCAN_MAX
+from clarion.domain.limits_resilience import REPLAY_LETTERS_MAX, REPLAY_PAGE_LETTERS
+from clarion.ports.clock import Clock
+from clarion.ports.directory import Directory
+from clarion.ports.history import History
+from clarion.ports.journal import Journal
+from clarion.ports.pages import PAGE_QUERIES, cursor_of, cursor_text, limit_of, page
+from clarion.ports.times import shown
+from clarion.ports.web import Call, Query, Reply, Route
+from clarion.record.dead_letters.editing import edit_of
+from clarion.record.dead_letters.replay import Judged, Replays, Tally
+from clarion.record.dead_letters.search import Found, Only, not_replayed, only_of, opened, search
+from clarion.record.dead_letters.shapes import (
+    DeadLetterDetail,
+    ReplayIn,
+    ReplayOut,
+    ReplayResult,
+    detail_out,
+    letter_out,
+)
+from clarion.record.rules.replay import Letter, Pace, Status
+from clarion.record.shapes import delivery_text
+
+_READ: Final = "notifications:read"
+_WRITE: Final = "notifications:write"
+_TIME_BYTES: Final = 8
+_PAGES_MAX: Final = REPLAY_LETTERS_MAX // REPLAY_PAGE_LETTERS
+_QUERIES: Final = (
+    Query("channel", "Only on this channel"),
+    Query("user_id", "Only to this user"),
+    Query("reason", "Only for this reason"),
+    Query("replayed", "Only those replayed, or not", "boolean"),
+    Query("provider", "Only with this account in the newest attempt"),
+    Query("vendor", "Only with this vendor in the newest attempt"),
+    Query("template", "Only with this template"),
+    Query("category", "Only of this category"),
+    Query("address", "Only to this address"),
+    Query("created_from", "Of notifications accepted at or after this time"),
+    Query("created_to", "Of notifications accepted before this time"),
+    Query("dead_from", "Given up at or after this time"),
+    Query("dead_to", "Given up before this time"),
+    *PAGE_QUERIES,
+)
+
+
+def dead_letter_routes(state: History, journal: Journal, directory: Directory, clock: Clock) -> list[Route]:
+    """Return the endpoints of dead letters."""
+    handlers = _DeadLetters(state, journal, directory, clock)
+    return [
+        Route(
+            "GET", "/v1/dead-letters", handlers.listed, _READ,
+            "Deliveries given up, newest notification first; a page filtered by template or category may hold fewer items "
+            "than asked for", queries=_QUERIES, tag="dead letters",
+        ),
+        Route(
+            "GET", "/v1/dead-letters/{id}", handlers.get, _READ,
+            "One delivery given up: each attempt, and what it would be sent with", reply=DeadLetterDetail,
+            tag="dead letters",
+        ),
+        Route(
+            "POST", "/v1/dead-letters/replay", handlers.replay, _WRITE, "Deliver again what was given up",
+            body=ReplayIn, reply=ReplayOut, status=202, tag="dead letters",
+        ),
+    ]  # fmt: skip
+
+
+class _Asked(NamedTuple):
+    """What a replay is about: ids, or a filter with where to begin and when the first replay is due."""
+
+    ids: Sequence[str]
+    only: Only | None
+    below: bytes | None
+    start_ms: int
+
+
+class _DeadLetters:
+    def __init__(self, state: History, journal: Journal, directory: Directory, clock: Clock) -> None:
+        self._state = state
+        self._journal = journal
+        self._directory = directory
+        self._clock = clock
+
+    async def listed(self, call: Call) -> Reply:
+        tenant, limit = call.caller.tenant, limit_of(call.query)
+        below = cursor_of(call.query, ids.DELIVERY_ID_BYTES)
+        found = search(self._state, tenant, only_of(call.query), below, limit, HISTORY_SCAN_MAX)
+        deliveries = self._state.deliveries(tenant, [letter.stored.delivery_id for letter in found.letters])
+        items = [letter_out(letter, deliveries.get(letter.stored.delivery_id)) for letter in found.letters]
+        return page(items, found.below)
+
+    async def get(self, call: Call) -> Reply:
+        tenant, text = call.caller.tenant, call.path["id"]
+        stored = self._stored(tenant, text)
+        if stored is None:
+            raise NotFound(f"unknown dead letter {text!r}", field="id")
+        id_ = stored.delivery_id
+        delivery = self._state.deliveries(tenant, [id_]).get(id_)
+        return Reply(detail_out(opened(stored), delivery, self._state.attempts_of(tenant, [id_])))
+
+    async def replay(self, call: Call) -> Reply:
+        body: ReplayIn = call.body
+        tenant, asked = call.caller.tenant, self._asked(body)
+        edit = edit_of(self._directory, tenant, body.edit, self._channel(tenant, body))
+        pace = Pace(asked.start_ms, body.rate_per_s)
+        replays = Replays(
+            self._state, self._directory, self._journal.partitions, tenant, edit, pace, call.caller.key_id
+        )
+        if asked.only is None:
+            return await self._by_ids(tenant, asked.ids, replays, dry_run=body.dry_run)
+        default = REPLAY_LETTERS_MAX if body.dry_run else BATCH_ITEMS_MAX
+        return await self._by_filter(tenant, asked, replays, pace, body.limit or default, dry_run=body.dry_run)
+
+    def _asked(self, body: ReplayIn) -> _Asked:
+        now_ms = self._clock.now_ms()
+        if (body.ids is None) == (body.filter is None):
+            raise InvalidField("takes either ids or a filter", field="ids")
+        if body.filter is None:
+            for name in ("limit", "after"):
+                if getattr(body, name) is not None:
+                    raise InvalidField("goes with a filter only", field=name)
+            return _Asked(list(dict.fromkeys(body.ids or ())), None, None, now_ms)
+        only = not_replayed(only_of(msgspec.to_builtins(body.filter), "filter."))
+        cursor = cursor_of({} if body.after is None else {"after": body.after}, ids.DELIVERY_ID_BYTES + _TIME_BYTES)
+        if cursor is None:
+            return _Asked((), only, None, now_ms)
+        # The cursor carries the pace: a call that goes on begins where the one before it ended.
+        due_ms = int.from_bytes(cursor[ids.DELIVERY_ID_BYTES :], "big")
+        return _Asked((), only, cursor[: ids.DELIVERY_ID_BYTES], max(now_ms, due_ms) if body.rate_per_s else now_ms)
+
+    def _channel(self, tenant: str, body: ReplayIn) -> Channel | None:
+        """Return the channel of the one letter whose address is edited; None when there is nothing to check it by."""
+        if body.edit is None or body.edit.address is None:
+            return None
+        if body.ids is None or len(set(body.ids)) != 1:
+            raise InvalidField("can be given for one dead letter at a time", field="edit.address")
+        stored = self._stored(tenant, body.ids[0])
+        if stored is None:
+            raise NotFound(f"unknown dead letter {body.ids[0]!r}", field="ids")
+        return Channel(stored.channel)
+
+    def _stored(self, tenant: str, text: str) -> DeadLetter | None:
+        id_ = ids.read(ids.DELIVERY_PREFIX, text, ids.DELIVERY_ID_BYTES)
+        return None if id_ is None else self._state.dead_letter(tenant, id_)
+
+    async def _by_ids(self, tenant: str, texts: Sequence[str], replays: Replays, *, dry_run: bool) -> Reply:
+        found = [opened(stored) for text in texts if (stored := self._stored(tenant, text)) is not None]
+        statuses: dict[str, str] = dict.fromkeys(texts, Status.NOT_FOUND.value)
+        tally = Tally()
+        tally.unknown(len(texts) - len(found))
+        for start in range(0, len(found), REPLAY_PAGE_LETTERS):
+            judged = replays.judge(found[start : start + REPLAY_PAGE_LETTERS])
+            tally.add(judged)
+            if not dry_run:
+                statuses |= await self._apply(tenant, judged, replays)
+        if dry_run:
+            return Reply(ReplayOut([], {}, preview=tally.preview()), 202)
+        return Reply(_out(statuses), 202)
+
+    async def _by_filter(
+        self, tenant: str, asked: _Asked, replays: Replays, pace: Pace, limit: int, *, dry_run: bool
+    ) -> Reply:
+        statuses: dict[str, str] = {}
+        tally, below, looked, following = Tally(), asked.below, 0, asked.below
+        for _ in range(_PAGES_MAX):
+            found = await asyncio.to_thread(self._page, tenant, asked, below, limit - looked)
+            judged = await asyncio.to_thread(replays.judge, found.letters)
+            tally.add(judged)
+            if not dry_run:
+                try:
+                    statuses |= await self._apply(tenant, judged, replays)
+                except Overloaded:
+                    if not statuses:
+                        raise
+                    break  # what was done is told, and where to go on
+            looked += len(found.letters)
+            below = following = found.below
+            if following is None or looked >= limit:
+                break
+        due_ms = pace.due_ms(replays.begun)
+        next_ = None if following is None else cursor_text(following + due_ms.to_bytes(_TIME_BYTES, "big"))
+        if dry_run:
+            return Reply(ReplayOut([], {}, next_, preview=tally.preview()), 202)
+        last_ms = pace.due_ms(replays.begun - 1) if replays.begun and pace.rate_per_s else None
+        return Reply(msgspec.structs.replace(_out(statuses), next=next_, last_due_at=shown(last_ms)), 202)
+
+    def _page(self, tenant: str, asked: _Asked, below: bytes | None, left: int) -> Found:
+        only = asked.only or Only()
+        return search(self._state, tenant, only, below, min(left, REPLAY_PAGE_LETTERS), HISTORY_SCAN_MAX)
+
+    async def _apply(self, tenant: str, judged: Judged, replays: Replays) -> dict[str, str]:
+        """Put letters back on the journal, each at most once, and return what became of every letter.
+
+        The claim is durable before the append. A process that dies in between leaves letters that can be replayed again
+        a minute later; the deliver stage drops what has been sent by then.
+        """
+        now_ms = self._clock.now_ms()
+        wanted = [letter.stored.delivery_id for letter in judged.open()]
+        claimed = await asyncio.to_thread(self._state.claim_replays, tenant, wanted, now_ms) if wanted else set()
+        if claimed:
+            append = await asyncio.to_thread(replays.append, judged, claimed, now_ms)
+            await self._journal.append(append)
+        return {delivery_text(letter.stored.delivery_id): _status(letter, judged, claimed) for letter in judged.letters}
+
+
+def _status(letter: Letter, judged: Judged, claimed: set[bytes]) -> str:
+    id_ = letter.stored.delivery_id
+    why = judged.refusals.get(id_)
+    if why is not None:
+        return why.value
+    return (Status.REPLAYED if id_ in claimed else Status.ALREADY_REPLAYED).value
+
+
+def _out(statuses: dict[str, str]) -> ReplayOut:
+    results = [ReplayResult(text, status) for text, status in statuses.items()]
+    return ReplayOut(results, dict(Counter(statuses.values())))

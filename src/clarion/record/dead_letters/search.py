@@ -1,0 +1,116 @@
+"""Looking for dead letters: filters of the API, and pages of what meets them."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from clarion.domain.channel import CHANNELS, Channel
+from clarion.domain.decision import REASON_NAMES
+from clarion.domain.errors import CorruptFrame, InvalidField
+from clarion.domain.history import DeadLetter
+from clarion.journal.codec import decode
+from clarion.journal.events import DeliverFrame
+from clarion.journal.rows import DeliverRow, deliver_rows
+from clarion.ports.history import DeadLetterFilter, History, Window
+from clarion.ports.pages import time_of
+from clarion.record.rules.replay import Letter
+
+_REASONS: Final = {name: int(reason) for reason, name in REASON_NAMES.items() if reason}
+_REPLAYED: Final = {"true": True, "false": False}
+
+
+class Only(NamedTuple):
+    """Which dead letters: what the store can tell, and what only their content does."""
+
+    stored: DeadLetterFilter = DeadLetterFilter()
+    template: str | None = None
+    category: str | None = None
+    created_from_ms: int | None = None
+    created_to_ms: int | None = None
+
+    @property
+    def by_content(self) -> bool:
+        """Whether letters have to be looked into."""
+        return self.template is not None or self.category is not None
+
+    def holds(self, row: DeliverRow | None) -> bool:
+        """Return whether the content is what was asked for; a template is meant in any version unless one is named."""
+        if not self.by_content:
+            return True
+        if row is None:
+            return False
+        names = (row.template, row.template.partition("@")[0])
+        return self.template in (None, *names) and self.category in (None, row.category)
+
+
+class Found(NamedTuple):
+    """Letters, and the id to go on below (None when nothing is left)."""
+
+    letters: list[Letter]
+    below: bytes | None
+
+
+def only_of(given: Mapping[str, str], prefix: str = "") -> Only:
+    """Return the filter of query parameters, or of a body's filter when `prefix` names it. Raises `InvalidField`."""
+    channel, reason, replayed = given.get("channel"), given.get("reason"), given.get("replayed")
+    if channel is not None and channel not in CHANNELS:
+        raise InvalidField(f"must be one of {', '.join(Channel)}", field=f"{prefix}channel")
+    if reason is not None and reason not in _REASONS:
+        raise InvalidField(f"must be one of {', '.join(_REASONS)}", field=f"{prefix}reason")
+    if replayed is not None and replayed not in _REPLAYED:
+        raise InvalidField("must be true or false", field=f"{prefix}replayed")
+    times = {}
+    for name in ("created_from", "created_to", "dead_from", "dead_to"):
+        try:
+            times[name] = time_of(given, name)
+        except InvalidField as error:
+            raise InvalidField(error.detail, field=f"{prefix}{name}") from None
+    stored = DeadLetterFilter(
+        channel=channel,
+        user_id=given.get("user_id"),
+        reason=None if reason is None else _REASONS[reason],
+        replayed=None if replayed is None else _REPLAYED[replayed],
+        provider=given.get("provider"),
+        vendor=given.get("vendor"),
+        address=given.get("address"),
+        dead_from_ms=times["dead_from"],
+        dead_to_ms=times["dead_to"],
+    )
+    return Only(stored, given.get("template"), given.get("category"), times["created_from"], times["created_to"])
+
+
+def not_replayed(only: Only) -> Only:
+    """Return the filter without letters that were replayed already."""
+    return only._replace(stored=msgspec.structs.replace(only.stored, replayed=False))
+
+
+def opened(stored: DeadLetter) -> Letter:
+    """Return a letter with what is in it."""
+    try:
+        event = decode(stored.payload)
+    except CorruptFrame:
+        return Letter(stored, None)
+    return Letter(stored, next(iter(deliver_rows(event)), None) if isinstance(event, DeliverFrame) else None)
+
+
+def search(state: History, tenant: str, only: Only, below: bytes | None, limit: int, look_max: int) -> Found:
+    """Return the newest letters that meet the filter, at most `limit` of them, after looking at `look_max` at most."""
+    letters: list[Letter] = []
+    looked_at = 0
+    while True:
+        step = min(look_max - looked_at, limit - len(letters) + 1)
+        window = Window(step, below, only.created_from_ms, only.created_to_ms)
+        rows = state.dead_letters(tenant, window, only.stored)
+        for stored in rows:
+            if len(letters) == limit:
+                return Found(letters, below)
+            below = stored.delivery_id
+            letter = opened(stored)
+            if only.holds(letter.row):
+                letters.append(letter)
+        looked_at += len(rows)
+        if len(rows) < step:
+            return Found(letters, None)
+        if looked_at >= look_max:
+            return Found(letters, below)
