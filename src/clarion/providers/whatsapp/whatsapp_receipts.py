@@ -113,13 +113,13 @@ def _messages(value: dict[str, Any]) -> Iterator[Inbound]:
                 reply.get("title"),
             )
         ]
-        word = next((word for text in said if (word := word_of(text)) != "other"), "other")
+        words = [word_of(text) for text in said]
         shown = said[0] or said[2] or said[4]
         yield Inbound(
             event_id("whatsapp", id_, "inbound"),
             number_of(sender) or sender,
             shown[:INBOUND_TEXT_CHARS_MAX],
-            word,
+            next((word for word in words if word != "other"), words[0]),
             seconds_ms(plain(message.get("timestamp"))),
         )
 
