@@ -10,7 +10,7 @@ from clarion.domain.json_numbers import numbers
 from clarion.domain.limits_resilience import REPLAY_EDIT_BYTES_MAX
 from clarion.ports.directory import Directory
 from clarion.record.dead_letters.shapes import ReplayEdit
-from clarion.record.rules.replay import Edit
+from clarion.record.dead_letters.verdicts import Edit
 
 
 def edit_of(directory: Directory, tenant: str, given: ReplayEdit | None, channel: Channel | None) -> Edit:

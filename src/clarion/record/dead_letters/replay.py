@@ -17,7 +17,7 @@ from clarion.ports.directory import Directory
 from clarion.ports.history import History
 from clarion.ports.journal import Append, Frame, Timer
 from clarion.record.dead_letters.shapes import ReplayPreview
-from clarion.record.rules.replay import Edit, Letter, Pace, Status, edited, refusal
+from clarion.record.dead_letters.verdicts import Edit, Letter, Pace, Status, edited, refusal
 from clarion.record.shapes import reason_name
 
 

@@ -31,7 +31,7 @@ from clarion.record.dead_letters.shapes import (
     detail_out,
     letter_out,
 )
-from clarion.record.rules.replay import Letter, Pace, Status
+from clarion.record.dead_letters.verdicts import Letter, Pace, Status
 from clarion.record.shapes import delivery_text
 
 _READ: Final = "notifications:read"

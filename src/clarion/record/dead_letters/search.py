@@ -14,7 +14,7 @@ from clarion.journal.events import DeliverFrame
 from clarion.journal.rows import DeliverRow, deliver_rows
 from clarion.ports.history import DeadLetterFilter, History, Window
 from clarion.ports.pages import time_of
-from clarion.record.rules.replay import Letter
+from clarion.record.dead_letters.verdicts import Letter
 
 _REASONS: Final = {name: int(reason) for reason, name in REASON_NAMES.items() if reason}
 _REPLAYED: Final = {"true": True, "false": False}

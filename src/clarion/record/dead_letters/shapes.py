@@ -11,7 +11,7 @@ from clarion.domain.history import Attempt, Delivery
 from clarion.domain.limits import BATCH_ITEMS_MAX
 from clarion.domain.limits_resilience import REPLAY_LETTERS_MAX, REPLAY_RATE_MAX, REPLAY_RATE_MIN
 from clarion.ports.times import shown
-from clarion.record.rules.replay import Letter
+from clarion.record.dead_letters.verdicts import Letter
 from clarion.record.shapes import DeliveryOut, delivery_out, delivery_text, reason_name
 
 
