@@ -6,8 +6,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from clarion.accept.rules import check
-from clarion.accept.shapes import AudienceIn, BroadcastIn, NotificationIn, To
+from clarion.accept.rules.attachments import attachments
+from clarion.accept.shapes import AttachmentIn, AudienceIn, BroadcastIn, NotificationIn, To
 from clarion.domain import address
+from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Category
 from clarion.domain.errors import InvalidField
@@ -57,7 +59,13 @@ class Admission:
         if body.ordering_key is not None and len(recipients) > 1:
             raise InvalidField("takes a single recipient", field="ordering_key")
         check.header_text(body.cancellation_key, "cancellation_key", CANCELLATION_KEY_CHARS_MAX)
-        return self._request(body, recipients, body.ordering_key, body.cancellation_key)
+        request = self._request(body, recipients, body.ordering_key, body.cancellation_key)
+        if not body.attachments:
+            return request
+        if request.workflow:
+            raise InvalidField("go with a template only, not with a workflow", field="attachments")
+        files = [_file(one) for one in body.attachments]
+        return msgspec.structs.replace(request, attachments=attachments(files, len(recipients)))
 
     def broadcast(self, body: BroadcastIn) -> BroadcastJob:
         """Return the job of a broadcast."""
@@ -187,6 +195,12 @@ def _recipient(to: str | To, field: str) -> Recipient:
     check_language(to.locale, f"{field}.locale")
     address.single_line(to.zone, f"{field}.zone", KEY_CHARS_MAX)
     return Recipient(contacts=check.contacts(given, field), locale=to.locale, zone=to.zone)
+
+
+def _file(given: AttachmentIn) -> Attachment:
+    return Attachment(
+        given.filename, given.content_type or "", given.content, given.url or "", given.inline_cid or ""
+    )  # fmt: skip
 
 
 def owner_of(request: Request) -> str:

@@ -7,6 +7,7 @@ import msgspec
 
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.limits import (
+    ADDRESS_CHARS_MAX,
     BATCH_ITEMS_MAX,
     IDEMPOTENCY_KEY_CHARS_MAX,
     KEY_CHARS_MAX,
@@ -15,6 +16,12 @@ from clarion.domain.limits import (
     ORDERING_KEY_CHARS_MAX,
 )
 from clarion.domain.limits_deciding import CANCELLATION_KEY_CHARS_MAX
+from clarion.domain.limits_email import (
+    ATTACHMENT_NAME_CHARS_MAX,
+    ATTACHMENTS_MAX,
+    CID_CHARS_MAX,
+    CONTENT_TYPE_CHARS_MAX,
+)
 
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_CHARS_MAX)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -54,6 +61,17 @@ class _Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     idempotency_key: IdempotencyKey | None = None
 
 
+class AttachmentIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A file for the e-mails of a notification: its `content` in base64, or the `url` it is fetched from when they are sent.
+    With an `inline_cid` the HTML shows it as `cid:<inline_cid>`."""
+
+    filename: Annotated[str, msgspec.Meta(min_length=1, max_length=ATTACHMENT_NAME_CHARS_MAX)]
+    content: bytes | None = None
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=ADDRESS_CHARS_MAX)] | None = None
+    content_type: Annotated[str, msgspec.Meta(min_length=1, max_length=CONTENT_TYPE_CHARS_MAX)] | None = None
+    inline_cid: Annotated[str, msgspec.Meta(min_length=1, max_length=CID_CHARS_MAX)] | None = None
+
+
 class NotificationIn(_Content, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One notification. `to` is a user id, an inline recipient, or a list of up to 1,000 of them. By its
     `cancellation_key` it can be taken back without knowing its id."""
@@ -61,6 +79,7 @@ class NotificationIn(_Content, frozen=True, kw_only=True, forbid_unknown_fields=
     to: str | To | list[str | To]
     ordering_key: Annotated[str, msgspec.Meta(min_length=1, max_length=ORDERING_KEY_CHARS_MAX)] | None = None
     cancellation_key: CancellationKey | None = None
+    attachments: Annotated[list[AttachmentIn], msgspec.Meta(max_length=ATTACHMENTS_MAX)] = []
 
 
 class BatchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

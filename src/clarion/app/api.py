@@ -20,6 +20,7 @@ from clarion.app.http.protocol import BoundedHttp
 from clarion.app.wiring import OPERATOR_KEY_FILE, Identity, Parts, Shared, operator_key
 from clarion.control import routes as control_routes
 from clarion.control.schedules.timers import repair_timers
+from clarion.control.unsubscribe import routes as unsubscribe_routes
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_deciding import SCHEDULE_REPAIR_MS
 from clarion.journal import topics
@@ -154,6 +155,7 @@ def routes(parts: Shared) -> list[Route]:
         *record_routes.routes(parts.state, parts.journal, parts.directory, parts.clock),
         *realtime_routes.routes(parts.state, parts.directory, parts.clock, parts.control.users.touch, parts.journal),
         *routes_seen.routes(parts.state, parts.journal, parts.clock),
+        *unsubscribe_routes.routes(parts.control, parts.unsubscribing, parts.clock),
         *control_routes.routes(
             parts.control,
             parts.vault,

@@ -70,7 +70,9 @@ def broadcast_worker(parts: Shared, leases: LeasedPartitions) -> BroadcastWorker
 def sender(parts: Shared, kind: type[S]) -> S:
     """Return what makes the attempts of every channel, of the kind asked for."""
     http, smtp = parts.http(), parts.smtp()
-    return kind(parts.directory, parts.vendors, parts.contents(), http, smtp, parts.clock, parts.telemetry)
+    return kind(
+        parts.directory, parts.vendors, parts.contents(), http, smtp, parts.clock, parts.telemetry, parts.unsubscribing
+    )
 
 
 class _Unhindered:

@@ -39,6 +39,7 @@ class Api(_Section, frozen=True):
     linger_ms: Counting
     max_backlog_events: Positive
     max_requests: Positive
+    public_url: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\x00-\x20\x7f<>\"?#@]+)?$")]
 
 
 class Workers(_Section, frozen=True):
@@ -166,6 +167,11 @@ class Config(_Section, frozen=True):
 
     def __repr__(self) -> str:
         return f"Config(data_dir={str(self.data_dir)!r}, api={self.api!r})"
+
+    @property
+    def public_url(self) -> str:
+        """Where others reach the API, without a slash at its end."""
+        return self.api.public_url.rstrip("/") or f"http://{self.api.host}:{self.api.port}"
 
     @property
     def worker_count(self) -> int:

@@ -34,6 +34,7 @@ from clarion.ops import logging
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
+from clarion.ops.unsubscribing import SealedLinks
 from clarion.ops.vault import FileVault
 from clarion.ports.clock import Clock
 from clarion.ports.drafting import Drafting
@@ -59,6 +60,7 @@ class Shared:
         self.journal = journal
         self.quotas = quotas
         self.vault = FileVault.load(config.data_dir, config.master_key or None)
+        self.unsubscribing = SealedLinks(self.vault, config.public_url)
         self.control = SqliteControl(config.data_dir, self.vault, clock)
         self.directory = SqliteDirectory(config.data_dir, self.vault, clock)
         self.state = SqliteState(config.data_dir, clock)

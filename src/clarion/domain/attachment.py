@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from clarion.domain.limits_email import ATTACHMENT_NAME_CHARS_MAX, CONTENT_TYPE_CHARS_MAX
+from clarion.domain.limits_email import ATTACHMENT_NAME_CHARS_MAX, CID_CHARS_MAX, CONTENT_TYPE_CHARS_MAX
 
 _WORD: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _CONTENT_TYPE: Final = re.compile(
@@ -100,4 +100,4 @@ def is_content_type(text: str) -> bool:
 
 def is_cid(text: str) -> bool:
     """Return whether a text can name an inline file: letters, digits, dots and dashes, perhaps with a domain."""
-    return _CID.fullmatch(text) is not None
+    return len(text) <= CID_CHARS_MAX and _CID.fullmatch(text) is not None

@@ -14,6 +14,7 @@ SES_HEADER_CHARS_MAX: Final = 995
 ATTACHMENTS_MAX: Final = 10
 ATTACHMENT_NAME_CHARS_MAX: Final = 150
 CONTENT_TYPE_CHARS_MAX: Final = 127
+CID_CHARS_MAX: Final = 128
 ATTACHMENTS_INLINE_BYTES_MAX: Final = 768 * 1024
 """What a request may bring itself: a body of 1 MiB holds no more than this in base64."""
 ATTACHMENTS_BYTES_MAX: Final = 15 * 1024 * 1024
@@ -25,3 +26,6 @@ ATTACHMENT_FETCHES_MAX: Final = 4
 UNSUBSCRIBE_TOKEN_CHARS_MAX: Final = 840
 """With the installation's own URL in front, it fits a header line."""
 UNSUBSCRIBE_BODY_BYTES_MAX: Final = 4 * 1024
+ATTACHMENT_RETRY_MS_MIN: Final = 60_000
+ATTACHMENT_RETRY_MS_MAX: Final = 3_600_000
+"""Between attempts of an e-mail whose file cannot be had."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from clarion.domain.attachment import Attachment
+
 
 class Recipient(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """A user by id, or an inline recipient by contact (never both). `attributes` are what templates read of the latter
@@ -21,7 +23,7 @@ class Recipient(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
     """An accepted request, checked and normalised: the lane is resolved, recipients are unique. `broadcast` is the id
-    of the broadcast that made it, if one did."""
+    of the broadcast that made it, if one did. `attachments` go with its e-mails."""
 
     to: list[Recipient]
     template: str
@@ -37,6 +39,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     workflow_version: int = 0
     cancellation_key: str | None = None
     broadcast: bytes = b""
+    attachments: list[Attachment] | None = None
 
 
 class Audience(msgspec.Struct, frozen=True, array_like=True):

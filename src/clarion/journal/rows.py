@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from clarion.domain.attachment import Attachment
 from clarion.domain.limits import FRAME_BYTES_MAX
 from clarion.domain.outcome import Outcome
 from clarion.domain.trail import Trail
@@ -31,6 +32,7 @@ class DeliverRow(NamedTuple):
     step: str = ""
     fallback: bytes | None = None
     trail: Trail | None = None
+    attachments: list[Attachment] | None = None
 
 
 class AttemptRow(NamedTuple):
@@ -61,8 +63,14 @@ def deliver_frame(rows: Sequence[DeliverRow]) -> DeliverFrame:
 def deliver_rows(frame: DeliverFrame) -> Iterable[DeliverRow]:
     """Yield the rows of a frame."""
     count = len(frame.delivery_ids)
-    columns = [getattr(frame, name) for name in DeliverFrame.__struct_fields__[:-3]]
-    columns += [frame.steps or [""] * count, frame.fallbacks or [None] * count, frame.trails or [None] * count]
+    columns = [getattr(frame, name) for name in DeliverFrame.__struct_fields__[:-4]]
+    nothing = [None] * count
+    columns += [
+        frame.steps or [""] * count,
+        frame.fallbacks or nothing,
+        frame.trails or nothing,
+        frame.attachments or nothing,
+    ]
     return map(DeliverRow._make, zip(*columns, strict=True))
 
 

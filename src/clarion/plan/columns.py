@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
+from clarion.domain.attachment import Attachment
 from clarion.domain.channel import NAMES, Lane
 from clarion.domain.decision import Hold, Merge, Send, Skip
 from clarion.domain.route import Route
@@ -56,8 +59,11 @@ class PlannedColumns:
 
     def notification(self, item: Accepted, scheduled_ms: int | None) -> int:
         """Add a notification and return its index. What a step sends was told of whole where its workflow started; a step
-        knows one recipient only, and its partition may be recorded before that one."""
+        knows one recipient only, and its partition may be recorded before that one. Of files only the names are told."""
         request = None if item.step else item.request
+        if request is not None and request.attachments:
+            named = [Attachment(file.filename, file.media, cid=file.cid) for file in request.attachments]
+            request = msgspec.structs.replace(request, attachments=named)
         self._notifications.append((item.notification_id, item.tenant, item.accepted_ms, request, scheduled_ms))
         return len(self._notifications) - 1
 

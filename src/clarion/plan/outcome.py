@@ -87,7 +87,7 @@ class PlanWriter:
                 self._seen.add(id_)
                 self._columns.delivery(index, item, id_, user.user_id, planned, profile_id, facts)
                 if isinstance(planned.decision, Send):
-                    row = _row(item, user, id_, planned.address, category, reads)
+                    row = _row(item, user, id_, planned, category, reads)
                     self._send(item, user, planned.channel, row, places)
                 elif not isinstance(planned.decision, Skip) and planned.channel not in put_off:
                     put_off.append(planned.channel)
@@ -185,7 +185,7 @@ def _row(
     item: Accepted,
     user: User | Recipient,
     delivery_id: bytes,
-    address: str,
+    planned: Planned,
     category: str,
     reads: dict[str, Any] | None,
 ) -> DeliverRow:
@@ -194,7 +194,7 @@ def _row(
         delivery_id,
         item.tenant,
         user.user_id,
-        address,
+        planned.address,
         user.locale,
         request.template,
         category,
@@ -206,6 +206,7 @@ def _row(
         request.ordering_key,
         None,
         item.step,
+        attachments=request.attachments if planned.channel is Channel.EMAIL else None,
     )
 
 

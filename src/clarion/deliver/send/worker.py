@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 from clarion.content.render import Contents
 from clarion.deliver.rules.compose import compose
 from clarion.deliver.rules.trust import believed, secrets_of, unsaid
+from clarion.deliver.send.dressing import Dressing, Unready
 from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
@@ -22,6 +23,7 @@ from clarion.ports.directory import Directory
 from clarion.ports.egress import HttpEgress, SmtpEgress
 from clarion.ports.renderer import RenderError
 from clarion.ports.telemetry import Telemetry
+from clarion.ports.unsubscribing import Unsubscribing
 from clarion.ports.vendor import Token, TokenVendor, Vendor
 
 TOKEN_MARGIN_MS = 60_000
@@ -48,6 +50,7 @@ class Sender:
         smtp: SmtpEgress,
         clock: Clock,
         telemetry: Telemetry,
+        unsubscribing: Unsubscribing | None = None,
     ) -> None:
         self._directory = directory
         self._vendors = vendors
@@ -57,6 +60,7 @@ class Sender:
         self._clock = clock
         self._telemetry = telemetry
         self._tokens = _Tokens(http, clock)
+        self._dressing = Dressing(directory, http, unsubscribing)
         # Has no thread before the first slow build.
         self._slow = ThreadPoolExecutor(SLOW_BUILDS_MAX, thread_name_prefix="build")
 
@@ -79,6 +83,8 @@ class Sender:
             outcome = Refused("unbuildable", str(error))
         except EgressError as error:
             outcome = _of_failure(error)
+        except Unready as error:
+            outcome = error.outcome
         except Exception as error:  # noqa: BLE001 - a vendor's bug must cost one delivery, not the partition
             words = unsaid(repr(error), secrets_of(account.credentials))
             self._telemetry.log("error", "attempt_crashed", vendor=account.vendor, error=words)
@@ -103,6 +109,12 @@ class Sender:
             row.expires_ms,
             row.metadata,
         )
+        if channel is Channel.EMAIL:
+            async with self._dressing.complete(row, message) as whole:
+                return await self._sent(vendor, whole, account)
+        return await self._sent(vendor, message, account)
+
+    async def _sent(self, vendor: Vendor, message: Message, account: Account) -> Outcome:
         if not hasattr(vendor, "token_request"):
             return await self._call(vendor, message, account, None)
         token_vendor = cast(TokenVendor, vendor)

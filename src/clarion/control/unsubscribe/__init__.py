@@ -1,0 +1,1 @@
+"""Unsubscribing by a link in an e-mail, in one click (RFC 8058)."""

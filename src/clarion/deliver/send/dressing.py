@@ -1,0 +1,88 @@
+"""What an e-mail gets just before it is built: the link to unsubscribe with, and the files that lie elsewhere."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from clarion.deliver.rules.files import TOO_LARGE, file_of, later, refused
+from clarion.domain.attachment import Attachment
+from clarion.domain.errors import EgressError
+from clarion.domain.limits_email import ATTACHMENT_FETCH_MS_MAX, ATTACHMENT_FETCHES_MAX, ATTACHMENTS_BYTES_MAX
+from clarion.domain.message import HttpRequest, Message
+from clarion.domain.outcome import Outcome, Refused
+from clarion.journal.rows import DeliverRow
+from clarion.ports.directory import Directory
+from clarion.ports.egress import HttpEgress
+from clarion.ports.unsubscribing import Subject, Unsubscribing
+
+_HEADERS: Final = {"accept": "*/*"}
+
+
+class Unready(Exception):
+    """An e-mail cannot be sent as it was asked for; `outcome` is what that amounts to. Nothing went out."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(repr(outcome))
+        self.outcome = outcome
+
+
+class Dressing:
+    """Completes the e-mails of one process. Few with fetched files are under way at a time: they lie in memory."""
+
+    def __init__(self, directory: Directory, http: HttpEgress, links: Unsubscribing | None) -> None:
+        self._directory = directory
+        self._http = http
+        self._links = links
+        self._room = asyncio.Semaphore(ATTACHMENT_FETCHES_MAX)
+
+    @asynccontextmanager
+    async def complete(self, row: DeliverRow, message: Message) -> AsyncIterator[Message]:
+        """Give the message to send. Raises `Unready` when a file cannot be had."""
+        url, files = self.unsubscribe_url(row), row.attachments or ()
+        if not files:
+            yield msgspec.structs.replace(message, unsubscribe_url=url) if url else message
+        elif not any(file.content is None for file in files):
+            yield msgspec.structs.replace(message, unsubscribe_url=url, attachments=tuple(files))
+        else:
+            async with self._room:
+                had = await fetched(files, self._http, row.attempt)
+                yield msgspec.structs.replace(message, unsubscribe_url=url, attachments=had)
+
+    def unsubscribe_url(self, row: DeliverRow) -> str:
+        """Return the link by which its recipient ends e-mails such as this one. Empty for those of no category, which there is
+        no way to refuse, and of a critical one, which nobody can refuse."""
+        if self._links is None or not row.category:
+            return ""
+        category = self._directory.category(row.tenant, row.category)
+        if category is None or category.critical:
+            return ""
+        address = "" if row.user_id else row.address
+        return self._links.url(Subject(row.tenant, row.user_id, address, row.category, "email"))
+
+
+async def fetched(files: Sequence[Attachment], http: HttpEgress, attempt: int) -> tuple[Attachment, ...]:
+    """Return files with their content, one after the other fetched within the bound on all of them. Raises `Unready`."""
+    had: list[Attachment] = []
+    room_bytes = ATTACHMENTS_BYTES_MAX - sum(len(file.content or b"") for file in files)
+    for file in files:
+        got = file if file.content is not None else await _fetch(file, http, room_bytes, attempt)
+        room_bytes -= len(got.content or b"") if file.content is None else 0
+        had.append(got)
+    if room_bytes < 0:
+        raise Unready(Refused(TOO_LARGE, f"the files of an e-mail are larger than {ATTACHMENTS_BYTES_MAX} bytes"))
+    return tuple(had)
+
+
+async def _fetch(file: Attachment, http: HttpEgress, room_bytes: int, attempt: int) -> Attachment:
+    call = HttpRequest("GET", file.url, _HEADERS, b"", ATTACHMENT_FETCH_MS_MAX, answer_bytes_max=max(room_bytes, 0) + 1)
+    try:
+        got = file_of(file, await http.send(call), max(room_bytes, 0), attempt)
+    except EgressError as error:
+        # Only the file was asked for, so whatever happened the message did not go out.
+        raise Unready(refused(file, error.detail) if error.blocked else later(file, error.detail, attempt)) from None
+    if isinstance(got, Attachment):
+        return got
+    raise Unready(got)
