@@ -42,6 +42,9 @@ def _check(name: str, module: object, traits: object) -> None:
         raise OperatorError(f"{name} declares TRAITS but has no {' and no '.join(missing)}()")
     if hasattr(module, "token_request") != hasattr(module, "read_token"):
         raise OperatorError(f"{name} has one of token_request() and read_token(), it needs both or none")
+    batching = [hasattr(module, part) for part in ("batch_key", "build_batch", "read_batch")]
+    if any(batching) != all(batching) or any(batching) != (traits.batch_max > 1):
+        raise OperatorError(f"{name}: batch_max over 1, batch_key(), build_batch() and read_batch() go together")
     if traits.transport not in TRANSPORTS:
         raise OperatorError(f"{name}: transport {traits.transport!r} is none of {sorted(TRANSPORTS)}")
     if traits.on_ambiguous not in AMBIGUITY_POLICIES:

@@ -6,12 +6,16 @@ words: "try again after 120 seconds" or "try again after Mon, 25 Aug 2025 07:00:
 
 import base64
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote, urlencode
+
+import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits import ATTEMPT_PAUSE_MS_MAX
+from clarion.domain.limits_batches import BATCH_TIMEOUT_MS, MAILGUN_BATCH_MAX
 from clarion.domain.limits_email import MAILGUN_MESSAGE_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import (
@@ -27,6 +31,7 @@ from clarion.domain.outcome import (
 from clarion.ports.vendor import Field, Traits
 from clarion.providers import envelope
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+from clarion.providers.batching import alike, distinct, for_all
 
 BASE_URL: Final = "https://api.mailgun.net"
 
@@ -46,6 +51,7 @@ TRAITS: Final = Traits(
     parts=envelope.PARTS,
     required_parts=("subject",),
     docs="https://documentation.mailgun.com/docs/mailgun/user-manual/sending-messages/send-http",
+    batch_max=MAILGUN_BATCH_MAX,
 )
 
 RULES: Final[tuple[tuple[str, str, str], ...]] = (
@@ -63,6 +69,8 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
 a domain that is unknown, disabled or in the other region; "Magnificent" is how a path that does not exist answers."""
 
 _RULES: Final = tuple((re.compile(status), re.compile(words), meaning) for status, words, meaning in RULES)
+_VARIABLE: Final = re.compile(r"%[A-Za-z_][\w.-]*%")
+"""What Mailgun fills in where a call has recipient variables: `%recipient.x%`, `%recipient%`, `%unsubscribe_url%`, ..."""
 _SPAN: Final = re.compile(r"try again after (\d{1,9}) (second|minute|hour)s?\b")
 _DATE: Final = re.compile(r"try again after (\w{3}, \d{1,2} \w{3} \d{4} [\d:]{8} (?:UTC|GMT))")
 _UNIT_MS: Final = {"second": 1_000, "minute": 60_000, "hour": 3_600_000}
@@ -70,10 +78,15 @@ _UNIT_MS: Final = {"second": 1_000, "minute": 60_000, "hour": 3_600_000}
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
     """Return the call that sends one message; the variable `delivery_id` comes back with each event about it."""
+    return _call(_fields(message, account), account)
+
+
+def _fields(message: Message, account: Account) -> dict[str, str]:
+    """Return Mailgun's form; empty fields are left out of the call, but for the subject."""
     mail = envelope.seal(message, account)
     if envelope.size(mail.text, "text") + envelope.size(mail.html, "html") > MAILGUN_MESSAGE_BYTES_MAX:
         raise ValueError(f"Mailgun takes no e-mail over {MAILGUN_MESSAGE_BYTES_MAX} bytes")
-    fields = {
+    return {
         "from": envelope.mailbox(mail.sender_name, mail.sender),
         "to": mail.recipient,
         "subject": mail.subject,
@@ -81,13 +94,62 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         "html": mail.html,
         "h:Reply-To": mail.reply_to,
         **{f"h:{name}": value for name, value in mail.headers.items()},
-        "v:delivery_id": message.delivery_id,
+        **_variables(message),
     }
+
+
+def _variables(message: Message) -> dict[str, str]:
+    """Return what events about a message carry back."""
+    return {"v:delivery_id": message.delivery_id}
+
+
+def _call(fields: dict[str, str], account: Account) -> HttpRequest:
     basic = base64.b64encode(f"api:{account.credentials['api_key']}".encode()).decode()
     headers = {"content-type": "application/x-www-form-urlencoded", "authorization": f"Basic {basic}"}
     origin, domain = account.settings.get("base_url", BASE_URL).rstrip("/"), quote(account.settings["domain"], safe="")
     body = urlencode({name: value for name, value in fields.items() if value or name == "subject"})
     return HttpRequest("POST", f"{origin}/v3/{domain}/messages", headers, body.encode())
+
+
+def batch_key(message: Message, account: Account) -> str | None:
+    """Return the same for messages that differ in nothing but the recipient and the values of their headers. What Mailgun
+    would take for a variable goes alone, and so does an address with capitals, by which variables might not be found."""
+    try:
+        mail = envelope.seal(message, account)
+    except ValueError:
+        return None
+    texts = (mail.sender_name, mail.subject, mail.text, mail.html, *mail.headers.values())
+    if mail.recipient != mail.recipient.lower() or any(_VARIABLE.search(text) for text in texts):
+        return None
+    return alike(message, *mail.headers)
+
+
+def build_batch(messages: Sequence[Message], account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the call to many, with variables of every recipient: without them, each would see the addresses of all
+    (https://documentation.mailgun.com/docs/mailgun/user-manual/sending-messages/batch-sending).
+
+    Raises `ValueError` when an address is there twice.
+    """
+    fields = _fields(messages[0], account)
+    mails = [envelope.seal(message, account) for message in messages]
+    recipients = distinct([mail.recipient for mail in mails])
+    own = [
+        _variables(message) | {f"h:{name}": value for name, value in mail.headers.items()}
+        for mail, message in zip(mails, messages, strict=True)
+    ]
+    names = {field: f"f{number}" for number, field in enumerate(own[0])}
+    variables = [{name: given[field] for field, name in names.items()} for given in own]
+    fields |= {field: f"%recipient.{name}%" for field, name in names.items()}
+    fields["to"] = ", ".join(recipients)
+    fields["recipient-variables"] = msgspec.json.encode(dict(zip(recipients, variables, strict=True))).decode()
+    return msgspec.structs.replace(_call(fields, account), timeout_ms=BATCH_TIMEOUT_MS)
+
+
+def read_batch(
+    response: HttpResponse, messages: Sequence[Message], account: Account, *, now_ms: int
+) -> list[Outcome | None] | None:
+    """Return the one outcome for all; Mailgun refuses a call for one bad address and does not say for which."""
+    return for_all(read(response, messages[0], account, now_ms=now_ms), len(messages))
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:

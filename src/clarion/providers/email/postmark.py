@@ -5,12 +5,14 @@ https://postmarkapp.com/developer/api/overview). Code 0 can name recipients that
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
+from clarion.domain.limits_batches import BATCH_ANSWER_BYTES_MAX, BATCH_TIMEOUT_MS, POSTMARK_BATCH_MAX
 from clarion.domain.limits_email import POSTMARK_MESSAGE_BYTES_MAX, POSTMARK_PART_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import (
@@ -26,6 +28,7 @@ from clarion.domain.outcome import (
 from clarion.ports.vendor import Field, Traits
 from clarion.providers import envelope, mime
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+from clarion.providers.batching import for_all
 
 BASE_URL: Final = "https://api.postmarkapp.com"
 STREAM: Final = "outbound"
@@ -44,6 +47,7 @@ TRAITS: Final = Traits(
     parts=envelope.PARTS,
     required_parts=("subject",),
     docs="https://postmarkapp.com/developer/user-guide/send-email-with-api",
+    batch_max=POSTMARK_BATCH_MAX,
 )
 
 OUTCOMES: Final[dict[int, str]] = {
@@ -74,6 +78,11 @@ _INACTIVE: Final = re.compile(r"inactive addresses:\s*(.*?)\.?\s*(?:$|inactive r
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
     """Return the `/email` call; webhooks carry `Metadata` back, so they say which delivery they are about."""
+    return HttpRequest("POST", *_door(account, "/email"), msgspec.json.encode(_body(message, account)))
+
+
+def _body(message: Message, account: Account) -> dict[str, Any]:
+    """Return Postmark's message."""
     mail, settings = envelope.seal(message, account), account.settings
     sizes = {name: envelope.size(text, name) for name, text in (("text", mail.text), ("html", mail.html))}
     for name, size in sizes.items():
@@ -94,18 +103,60 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         body["ReplyTo"] = mail.reply_to
     if mail.headers:
         body["Headers"] = [{"Name": name, "Value": value} for name, value in mail.headers.items()]
+    return body
+
+
+def _door(account: Account, path: str) -> tuple[str, dict[str, str]]:
+    """Return URL and headers of a call."""
     headers = {
         "content-type": "application/json",
         "accept": "application/json",
         "x-postmark-server-token": account.credentials["server_token"],
     }
-    url = settings.get("base_url", BASE_URL).rstrip("/") + "/email"
-    return HttpRequest("POST", url, headers, msgspec.json.encode(body))
+    return account.settings.get("base_url", BASE_URL).rstrip("/") + path, headers
+
+
+def batch_key(message: Message, account: Account) -> str | None:
+    """Return the same for all messages: each goes whole, whatever the others are. One with files goes alone."""
+    return None if message.attachments else "email"
+
+
+def build_batch(messages: Sequence[Message], account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the `/email/batch` call (https://postmarkapp.com/developer/user-guide/send-email-with-api/batch-emails)."""
+    url, headers = _door(account, "/email/batch")
+    body = msgspec.json.encode([_body(message, account) for message in messages])
+    return HttpRequest("POST", url, headers, body, BATCH_TIMEOUT_MS, answer_bytes_max=BATCH_ANSWER_BYTES_MAX)
+
+
+def read_batch(
+    response: HttpResponse, messages: Sequence[Message], account: Account, *, now_ms: int
+) -> list[Outcome | None] | None:
+    """Return what each entry means: HTTP 200 says nothing of them. They come in the order of the messages."""
+    if not 200 <= response.status < 300:
+        return for_all(read(response, messages[0], account, now_ms=now_ms), len(messages))
+    try:
+        entries = msgspec.json.decode(response.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        entries = None
+    if not isinstance(entries, list):
+        return [Ambiguous(f"HTTP {response.status}: no list of results")] * len(messages)
+    if len(entries) != len(messages):
+        return [Ambiguous()] * len(entries)  # whoever asked sees that they do not match
+    # Without the body, so that no message's detail quotes what was said of others.
+    bare = msgspec.structs.replace(response, body=b"")
+    return [
+        _read(entry if isinstance(entry, dict) else {}, bare, message, now_ms)
+        for entry, message in zip(entries, messages, strict=True)
+    ]
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
     """Return what an answer of `/email` means, by its `ErrorCode`; one it does not know, 429 and 5xx by the status."""
-    body, status = object_of(response.body), response.status
+    return _read(object_of(response.body), response, message, now_ms)
+
+
+def _read(body: dict[str, Any], response: HttpResponse, message: Message, now_ms: int) -> Outcome:
+    status = response.status
     # Delayed messages are accepted without a code.
     code = given if type(given := body.get("ErrorCode")) is int else 0
     words = " ".join(str(body.get("Message") or "")[:_WORDS_CHARS_MAX].split())

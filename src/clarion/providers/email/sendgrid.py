@@ -5,6 +5,7 @@ Errors"). 429 names the end of the pause in `X-RateLimit-Reset`, as a Unix time 
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,12 +13,14 @@ import msgspec
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits import ATTEMPT_PAUSE_MS_MAX
+from clarion.domain.limits_batches import BATCH_TIMEOUT_MS, SENDGRID_BATCH_MAX
 from clarion.domain.limits_email import SENDGRID_CALL_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
 from clarion.providers import envelope
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+from clarion.providers.batching import alike, distinct, for_all
 
 BASE_URL: Final = "https://api.sendgrid.com"
 
@@ -34,6 +37,7 @@ TRAITS: Final = Traits(
     parts=envelope.PARTS,
     required_parts=("subject",),
     docs="https://www.twilio.com/docs/sendgrid/api-reference/mail-send",
+    batch_max=SENDGRID_BATCH_MAX,
 )
 
 OUTCOMES: Final[dict[int, str]] = {
@@ -60,12 +64,17 @@ sender in the wrong region for its data. A `request` is about the address only w
 RESET_MS_MIN: Final = 1_000
 """The least pause of a reset that is already over: its clock counts whole seconds and is not ours."""
 
-_ADDRESS_FIELD: Final = re.compile(r"personalizations\W*\d+\W*to\b.*\bemail")
+_ADDRESS_FIELD: Final = re.compile(r"personalizations\W*(\d+)\W*to\b.*\bemail")
 _NOT_OF_THE_ADDRESS: Final = re.compile(r"required|more than once|unique|duplicate", re.IGNORECASE)
 
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
     """Return the `mail/send` call. Events carry `custom_args` back, so they say which delivery they are about."""
+    return _call(_body(message, account), account)
+
+
+def _body(message: Message, account: Account) -> dict[str, Any]:
+    """Return SendGrid's message."""
     mail = envelope.seal(message, account)
     if not mail.subject:
         raise ValueError("SendGrid takes no e-mail without a subject")
@@ -80,7 +89,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         "from": {"email": mail.sender, "name": mail.sender_name} if mail.sender_name else {"email": mail.sender},
         "subject": mail.subject,
         "content": content,
-        "custom_args": {"delivery_id": message.delivery_id},
+        "custom_args": _custom(message),
     }
     if mail.reply_to:
         body["reply_to"] = {"email": mail.reply_to}
@@ -88,16 +97,64 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         body["headers"] = mail.headers
         # Subscription tracking would replace the header with SendGrid's own link.
         body["tracking_settings"] = {"subscription_tracking": {"enable": False}}
+    return body
+
+
+def _call(body: dict[str, Any], account: Account) -> HttpRequest:
     headers = {"content-type": "application/json", "authorization": f"Bearer {account.credentials['api_key']}"}
     url = account.settings.get("base_url", BASE_URL).rstrip("/") + "/v3/mail/send"
     return HttpRequest("POST", url, headers, msgspec.json.encode(body))
 
 
+def _custom(message: Message) -> dict[str, str]:
+    """Return what events about a message carry back."""
+    return {"delivery_id": message.delivery_id}
+
+
+def batch_key(message: Message, account: Account) -> str | None:
+    """Return the same for messages that differ in nothing but the recipient and the values of their headers."""
+    try:
+        return alike(message, *envelope.seal(message, account).headers)
+    except ValueError:
+        return None
+
+
+def build_batch(messages: Sequence[Message], account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the `mail/send` call with a personalization each: nobody sees the others
+    (https://www.twilio.com/docs/sendgrid/for-developers/sending-email/personalizations). Raises `ValueError` when an address
+    is there twice, which SendGrid refuses."""
+    body = _body(messages[0], account)
+    del body["custom_args"]
+    body.pop("headers", None)
+    mails = [envelope.seal(message, account) for message in messages]
+    distinct([mail.recipient for mail in mails])
+    body["personalizations"] = [
+        {"to": [{"email": mail.recipient}], "custom_args": _custom(message)}
+        | ({"headers": mail.headers} if mail.headers else {})
+        for mail, message in zip(mails, messages, strict=True)
+    ]
+    return msgspec.structs.replace(_call(body, account), timeout_ms=BATCH_TIMEOUT_MS)
+
+
+def read_batch(
+    response: HttpResponse, messages: Sequence[Message], account: Account, *, now_ms: int
+) -> list[Outcome | None] | None:
+    """Return the one outcome for all, or the dead ones among them: SendGrid names bad addresses by their place and then
+    takes none of the call."""
+    errors = _errors(response)
+    places = [_place(error) for error in errors]
+    if response.status != 400 or not places or not all(place in range(len(messages)) for place in places):
+        return for_all(read(response, messages[0], account, now_ms=now_ms), len(messages))
+    outcomes: list[Outcome | None] = [None] * len(messages)
+    for place, error in zip(places, errors, strict=True):
+        outcomes[place] = InvalidRecipient(said(response, _words(error)))
+    return outcomes
+
+
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
     """Return what an answer of `mail/send` means; the id of an accepted message is in a header, its body is empty."""
-    listed = object_of(response.body).get("errors")
-    errors = [error for error in listed if isinstance(error, dict)] if isinstance(listed, list) else []
-    words = "; ".join(f"{error.get('field') or ''} {error.get('message') or ''}".strip() for error in errors)
+    errors = _errors(response)
+    words = "; ".join(_words(error) for error in errors)
     detail = said(response, words)
     match OUTCOMES.get(response.status):
         case "accepted":
@@ -110,7 +167,7 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
             return Throttled(_pause_ms(response, now_ms), detail)
         case "again":
             return Transient(detail, retry_after_ms(response.headers, now_ms))
-        case "request" if any(_of_the_address(error) for error in errors):
+        case "request" if any(_place(error) >= 0 for error in errors):
             return InvalidRecipient(detail)
         case "request" | "refused":
             return Refused(f"http_{response.status}", detail)
@@ -118,10 +175,21 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
             return by_status(response, now_ms, words)
 
 
-def _of_the_address(error: dict[str, Any]) -> bool:
-    """Return whether an error says that the recipient's address is none; that it is missing or there twice is our fault."""
+def _errors(response: HttpResponse) -> list[dict[str, Any]]:
+    listed = object_of(response.body).get("errors")
+    return [error for error in listed if isinstance(error, dict)] if isinstance(listed, list) else []
+
+
+def _words(error: dict[str, Any]) -> str:
+    return f"{error.get('field') or ''} {error.get('message') or ''}".strip()
+
+
+def _place(error: dict[str, Any]) -> int:
+    """Return which personalization's address an error calls none, -1 when it is about something else; that one is missing
+    or there twice is our fault."""
     field, text = str(error.get("field", "")), str(error.get("message", ""))
-    return bool(_ADDRESS_FIELD.match(field)) and not _NOT_OF_THE_ADDRESS.search(text)
+    found = _ADDRESS_FIELD.match(field)
+    return int(found[1][:9]) if found and not _NOT_OF_THE_ADDRESS.search(text) else -1
 
 
 def _pause_ms(response: HttpResponse, now_ms: int) -> int | None:

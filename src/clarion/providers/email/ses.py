@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,11 +13,13 @@ import msgspec
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits import SUBJECT_CHARS_MAX
+from clarion.domain.limits_batches import BATCH_TIMEOUT_MS, SES_BATCH_MAX, SES_TEMPLATE_CHARS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
 from clarion.providers import envelope, mime, sigv4, unsubscribing
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+from clarion.providers.batching import alike, for_all
 
 TRAITS: Final = Traits(
     vendor="ses",
@@ -34,6 +37,7 @@ TRAITS: Final = Traits(
     idempotent=False,
     on_ambiguous="retry",
     docs="https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html",
+    batch_max=SES_BATCH_MAX,
 )
 
 TAG: Final = "delivery_id"
@@ -53,6 +57,29 @@ OUTCOMES: Final[dict[str, str]] = sigv4.CODES | {
 }
 """What an error's code means; a word without a meaning of its own refuses for that reason."""
 
+STATUSES: Final[dict[str, str]] = {
+    "SUCCESS": "accepted",
+    "MESSAGE_REJECTED": "message_rejected",
+    "MAIL_FROM_DOMAIN_NOT_VERIFIED": "account",
+    "CONFIGURATION_SET_NOT_FOUND": "account",
+    "CONFIGURATION_SET_DOES_NOT_EXIST": "account",
+    "TEMPLATE_NOT_FOUND": "account",
+    "TEMPLATE_DOES_NOT_EXIST": "account",
+    "ACCOUNT_SUSPENDED": "account",
+    "ACCOUNT_THROTTLED": "later",
+    "ACCOUNT_DAILY_QUOTA_EXCEEDED": "quota",
+    "INVALID_SENDING_POOL_NAME": "account",
+    "ACCOUNT_SENDING_PAUSED": "account",
+    "CONFIGURATION_SET_SENDING_PAUSED": "account",
+    "INVALID_PARAMETER": "invalid_request",
+    "TRANSIENT_FAILURE": "again",
+    "FAILED": "failed",
+}
+"""What the `Status` of an entry of `SendBulkEmail` means; some have one name in the model and another on its page."""
+
+NOT_IN_BULK: Final = frozenset({"AccessDenied", "NotAuthorized", "NotFound", "UnknownOperation"})
+"""Errors that may be about `SendBulkEmail` alone: a key whose policy, or an endpoint that, knows only `SendEmail`."""
+
 RULES: Final[tuple[tuple[str, str, str], ...]] = (
     ("Throttled|Throttling|TooManyRequests|LimitExceeded", r"daily message quota exceeded", "quota"),
     ("Throttling|TooManyRequests|LimitExceeded", r"maximum sending rate exceeded", "later"),
@@ -65,25 +92,109 @@ _RULES: Final = tuple((re.compile(code), re.compile(words, re.IGNORECASE), to) f
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
     """Return the signed `SendEmail` call. SES writes Message-ID, Date and the MIME structure itself."""
+    return _call(_body(message, account), account, "outbound-emails", now_ms)
+
+
+def _body(message: Message, account: Account) -> dict[str, Any]:
+    """Return the input of `SendEmail`."""
     settings, parts = account.settings, message.parts
     name = parts.get("from_name") or settings.get("from_name") or ""
     body: dict[str, Any] = {
         "FromEmailAddress": mime.mailbox(name, settings["from_email"], "from_email").replace("\r\n", ""),
         "Destination": {"ToAddresses": [mime.address(message.address, "address")]},
         "Content": {"Simple": _content(message, account)},
-        "EmailTags": [{"Name": TAG, "Value": message.delivery_id}],
+        "EmailTags": _tags(message),
     }
     if reply_to := parts.get("reply_to") or settings.get("reply_to"):
         body["ReplyToAddresses"] = [mime.address(reply_to, "reply_to")]
     if configuration_set := settings.get("configuration_set"):
         body["ConfigurationSetName"] = configuration_set
+    return body
+
+
+def _call(body: dict[str, Any], account: Account, name: str, now_ms: int) -> HttpRequest:
     try:
         payload = msgspec.json.encode(body)
     except UnicodeEncodeError:
         raise ValueError("a part of the e-mail holds half a surrogate pair") from None
-    url = sigv4.origin(account, "email") + "/v2/email/outbound-emails"
+    url = f"{sigv4.origin(account, 'email')}/v2/email/{name}"
     request = HttpRequest("POST", url, {"content-type": "application/json"}, payload)
     return sigv4.signed(request, account, "ses", now_ms)
+
+
+def _tags(message: Message) -> list[dict[str, str]]:
+    """Return what events about a message carry back."""
+    return [{"Name": TAG, "Value": message.delivery_id}]
+
+
+def batch_key(message: Message, account: Account) -> str | None:
+    """Return the same for messages that differ in nothing but the recipient and the values of their headers. Content that a
+    template's language would read otherwise than as it is goes alone."""
+    if message.attachments:
+        return None
+    try:
+        texts = [*_template(_body(message, account)).values()]
+        texts += unsubscribing.headers(message, account.settings).values()
+    except ValueError:
+        return None
+    if any("{{" in text for text in texts) or sum(map(len, texts)) > SES_TEMPLATE_CHARS_MAX:
+        return None
+    return alike(message)
+
+
+def _template(body: dict[str, Any]) -> dict[str, str]:
+    simple = body["Content"]["Simple"]
+    return {"Subject": simple["Subject"]["Data"]} | {kind: part["Data"] for kind, part in simple["Body"].items()}
+
+
+def build_batch(messages: Sequence[Message], account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the signed `SendBulkEmail` call, with the content as a template without variables
+    (https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendBulkEmail.html)."""
+    body = _body(messages[0], account)
+    body["DefaultContent"] = {"Template": {"TemplateContent": _template(body), "TemplateData": "{}"}}
+    del body["Content"], body["Destination"], body["EmailTags"]
+    body["BulkEmailEntries"] = [_entry(message, account) for message in messages]
+    return msgspec.structs.replace(_call(body, account, "outbound-bulk-emails", now_ms), timeout_ms=BATCH_TIMEOUT_MS)
+
+
+def _entry(message: Message, account: Account) -> dict[str, Any]:
+    """Return a recipient of `SendBulkEmail` with what is its own."""
+    entry: dict[str, Any] = {
+        "Destination": {"ToAddresses": [mime.address(message.address, "address")]},
+        "ReplacementTags": _tags(message),
+    }
+    if headers := unsubscribing.headers(message, account.settings):
+        entry["ReplacementHeaders"] = [{"Name": name, "Value": value} for name, value in headers.items()]
+    return entry
+
+
+def read_batch(
+    response: HttpResponse, messages: Sequence[Message], account: Account, *, now_ms: int
+) -> list[Outcome | None] | None:
+    """Return what each entry's `Status` means, in the order of the messages: HTTP 200 says nothing of them."""
+    body, code = object_of(response.body), _code(response)
+    if response.status != 200 or code:
+        if code in NOT_IN_BULK or response.status == 404:
+            return None
+        return for_all(read(response, messages[0], account, now_ms=now_ms), len(messages))
+    entries = body.get("BulkEmailEntryResults")
+    if not isinstance(entries, list):
+        return [Ambiguous("HTTP 200: no list of results")] * len(messages)
+    # Without the body, so that no message's detail quotes what was said of others.
+    bare = msgspec.structs.replace(response, body=b"")
+    return [_read_entry(entry if isinstance(entry, dict) else {}, bare, now_ms) for entry in entries]
+
+
+def _read_entry(entry: dict[str, Any], response: HttpResponse, now_ms: int) -> Outcome:
+    status, id_ = str(entry.get("Status") or ""), str(entry.get("MessageId") or "")
+    words = f"{status} {entry.get('Error') or ''}".strip()
+    match STATUSES.get(status, ""):
+        case "accepted":
+            return Accepted(id_) if id_ else Ambiguous(said(response, words))
+        case "message_rejected":
+            return _outcome(_meaning("MessageRejected", words) or "", response, words, now_ms)
+        case meaning:
+            return _outcome(meaning, response, words, now_ms)
 
 
 def _content(message: Message, account: Account) -> dict[str, Any]:
@@ -106,14 +217,25 @@ def _content(message: Message, account: Account) -> dict[str, Any]:
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
     """Return what an answer of `SendEmail` means, by the error's code before the HTTP status."""
-    body = object_of(response.body)
-    code = sigv4.code_of(str(response.headers.get("x-amzn-errortype") or body.get("__type") or body.get("code") or ""))
+    body, code = object_of(response.body), _code(response)
     if response.status == 200 and not code and body.get("MessageId"):
         return Accepted(str(body["MessageId"]))
     words = f"{code} {body.get('message') or body.get('Message') or ''}".strip()
+    return _outcome(_meaning(code, words) or ("account" if response.status == 404 else ""), response, words, now_ms)
+
+
+def _code(response: HttpResponse) -> str:
+    """Return an error's name, "" when there is none."""
+    body = object_of(response.body)
+    return sigv4.code_of(str(response.headers.get("x-amzn-errortype") or body.get("__type") or body.get("code") or ""))
+
+
+def _outcome(meaning: str, response: HttpResponse, words: str, now_ms: int) -> Outcome:
+    """Return the outcome of an error or of an entry's status; one without a meaning of its own means what the HTTP status
+    does."""
     detail, after_ms = said(response, words), retry_after_ms(response.headers, now_ms)
-    match _meaning(code, words) or ("account" if response.status == 404 else None):
-        case None:
+    match meaning:
+        case "":
             return by_status(response, now_ms, words) if response.status != 200 else Ambiguous(detail)
         case "later":
             return Throttled(THROTTLED_MS if after_ms is None else after_ms, detail)
