@@ -52,9 +52,9 @@ requests = st.builds(
 )
 outcomes = st.one_of(
     st.builds(outcome.Accepted, texts, st.none() | data),
-    st.builds(outcome.Throttled, st.none() | counts, texts),
+    st.builds(outcome.Throttled, st.none() | counts, texts, st.sampled_from(["account", "recipient"])),
     st.builds(outcome.Transient, texts, st.none() | counts),
-    st.builds(outcome.Ambiguous, texts),
+    st.builds(outcome.Ambiguous, texts, st.none() | counts),
     st.builds(outcome.Refused, names, texts),
     st.builds(outcome.InvalidRecipient, texts),
     st.builds(outcome.Misconfigured, texts),

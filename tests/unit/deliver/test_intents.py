@@ -55,7 +55,7 @@ def test_results_of_a_chunk_are_told_once_each(states, data):
     for row in rows:
         fine = data.draw(st.booleans())
         following = Next(Event.ACCEPTED) if fine else Next(Event.RETRY, retry_ms=5)
-        answer = Answer(Accepted("id") if fine else Transient("no"), "main", "sandbox", "retry")
+        answer = Answer(Accepted("id") if fine else Transient("no"), "main", "sandbox")
         results.append(Result(row, answer, following, 1, 2))
         if not fine:
             failed.add(row.chunk[1])

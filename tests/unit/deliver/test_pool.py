@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from clarion.domain.channel import Channel, Lane
+from clarion.domain.channel import Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import State
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
@@ -189,10 +189,10 @@ def test_a_sender_that_fails_takes_the_pool_down(directory):
         await world.plan()
         tools = world.tools()
 
-        def accounts(tenant: str, channel: Channel) -> None:
+        async def attempt(*args: object) -> None:
             raise Broken
 
-        tools.sender._account = accounts  # type: ignore[method-assign,assignment]
+        tools.sender.attempt = attempt  # type: ignore[method-assign,assignment]
         pool = world.start(tools, await world.held(GROUP))
         with pytest.raises(BaseExceptionGroup) as failure:
             await pool.running

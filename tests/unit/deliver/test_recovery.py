@@ -13,7 +13,7 @@ from clarion.journal.events import IntentFrame
 from clarion.ports.journal import Append, Frame
 from tests.stages.holder import Holder, attempted
 from tests.stages.virtual import run, until
-from tests.stages.world import GROUP, POLICY, WatchedSandbox, World, address
+from tests.stages.world import GROUP, WatchedSandbox, World, address
 
 A, B, C = (address("accepted", n) for n in range(3))
 
@@ -117,7 +117,7 @@ def test_a_vendor_that_must_not_repeat_stops_at_a_loss(directory):
 
 
 def test_a_message_that_kills_its_worker_is_parked(directory):
-    limit = POLICY.attempts_max + LOST_STARTS_MAX
+    limit = LOST_STARTS_MAX
 
     async def story(world: World) -> None:
         await world.accept(A)

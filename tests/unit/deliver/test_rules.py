@@ -1,97 +1,219 @@
-"""The rules of delivery by property: back-off, what follows an outcome, what follows a loss, and the commit window."""
+"""The rules of delivery by property: what follows an outcome, a wait or a loss, which account is next, and the window."""
 
+from collections import Counter
+
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clarion.deliver.rules.choice import chance_of, in_order
 from clarion.deliver.rules.loss import after_loss
-from clarion.deliver.rules.retry import Policy, after, backoff_ms
+from clarion.deliver.rules.retry import Policy, Turn, after, parked, pause_ms
 from clarion.deliver.rules.window import Window
+from clarion.domain.channel import LANES, Channel, Lane
+from clarion.domain.content import Account
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event
 from clarion.domain.limits import LOST_STARTS_MAX
+from clarion.domain.limits_resilience import FALLBACK_TRIES_MAX, PARK_MS_MAX, PARK_MS_MIN, PARK_URGENT_MS_MAX
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Refused, Throttled, Transient
+from clarion.domain.resilience import AccountRules
+from clarion.domain.trail import Trail
 from tests.strategies import outcomes
 
 NOW_MS = 1_700_000_000_000
 
 policies = st.builds(
-    Policy, attempts_max=st.integers(1, 20), base_ms=st.integers(1, 10_000), cap_ms=st.integers(1, 3_600_000)
+    Policy,
+    pauses_ms=st.lists(st.integers(1, 3_600_000), min_size=1, max_size=6).map(tuple),
+    age_max_ms=st.integers(1_000, 7 * 86_400_000),
 )
 jitters = st.floats(0, 1, exclude_max=True)
-attempts = st.integers(1, 2_000)
-ambiguities = st.sampled_from(["retry", "assume_sent", "stop"])
-expiries = st.none() | st.integers(NOW_MS - 10_000, NOW_MS + 10_000_000)
+trails = st.builds(
+    Trail,
+    since_ms=st.just(0) | st.integers(NOW_MS - 8 * 86_400_000, NOW_MS),
+    failures=st.integers(0, 200),
+    tried=st.sampled_from([(), ("second",)]),
+    parks=st.integers(0, 3_000),
+    parked_ms=st.none() | st.just(NOW_MS - 5_000),
+)
+turns = st.builds(
+    Turn,
+    now_ms=st.just(NOW_MS),
+    jitter=jitters,
+    provider=st.just("main"),
+    others=st.booleans(),
+    falls_back=st.booleans(),
+    on_ambiguous=st.sampled_from(["retry", "assume_sent", "stop"]),
+    expires_ms=st.none() | st.integers(NOW_MS - 10_000, NOW_MS + 10_000_000),
+)
 
 
-@given(attempts, policies, jitters)
-def test_a_pause_lies_between_nothing_and_the_cap(attempt, policy, jitter):
-    assert 0 <= backoff_ms(attempt, policy, jitter) <= policy.cap_ms
+def deadline_ms(been: Trail, policy: Policy, turn: Turn) -> int:
+    return min((been.since_ms or NOW_MS) + policy.age_max_ms, turn.expires_ms or 1 << 60)
 
 
-@given(policies, jitters)
-def test_the_ceiling_of_the_pause_doubles(policy, jitter):
-    for attempt in range(1, 12):
-        assert backoff_ms(attempt, policy, jitter) <= policy.base_ms * 2 ** (attempt - 1)
+@given(st.integers(1, 500), policies, jitters)
+def test_a_pause_is_at_most_what_the_schedule_says_for_it(failures, policy, jitter):
+    longest_ms = policy.pauses_ms[min(failures, len(policy.pauses_ms)) - 1]
+    assert 0 <= pause_ms(failures, policy, jitter) <= longest_ms
+    assert pause_ms(failures, policy, 0.999) >= longest_ms // 2
 
 
-@given(policies, st.integers(0, 5), jitters)
-def test_a_replayed_delivery_gets_a_whole_round_again(policy, rounds, jitter):
-    """However often it was given up: the attempts of the next round are as many and as far apart as those of the first."""
-    first = rounds * policy.attempts_max + 1
-    told = []
-    for attempt in range(first, first + policy.attempts_max):
-        values = {"now_ms": NOW_MS, "jitter": jitter, "expires_ms": None}
-        told.append(after(Transient(), attempt, policy, on_ambiguous="retry", **values))
-        assert backoff_ms(attempt, policy, jitter) == backoff_ms(attempt - first + 1, policy, jitter)
-    assert [one.event for one in told] == [Event.RETRY] * (policy.attempts_max - 1) + [Event.EXHAUSTED]
+@given(outcomes, trails, policies, turns)
+def test_what_follows_is_before_the_end_and_after_a_stated_pause(outcome, been, policy, turn):
+    following = after(outcome, been, policy, turn)
+    goes_on = following.event in (Event.RETRY, Event.AMBIGUOUS)
+    assert goes_on == (following.retry_ms is not None) == (following.trail is not None)
+    if following.retry_ms is None or following.reason is Reason.FAILED_OVER:
+        return
+    assert following.retry_ms < deadline_ms(been, policy, turn)
+    assert following.retry_ms >= NOW_MS + (getattr(outcome, "after_ms", None) or 0)
+    assert following.trail.failures == been.failures + 1
+    assert following.trail.tried == ()
+    assert not isinstance(outcome, Accepted | Refused | InvalidRecipient)
 
 
-@given(outcomes, attempts, policies, ambiguities, jitters, expiries)
-def test_another_attempt_is_never_beyond_the_budget_the_expiry_or_a_stated_pause(
-    outcome, attempt, policy, on_ambiguous, jitter, expires_ms
-):
-    following = after(
-        outcome, attempt, policy, on_ambiguous=on_ambiguous, now_ms=NOW_MS, jitter=jitter, expires_ms=expires_ms
+@given(outcomes, trails, policies, turns)
+def test_only_what_was_surely_not_sent_goes_to_another_account(outcome, been, policy, turn):
+    following = after(outcome, been, policy, turn)
+    unsent = isinstance(outcome, Transient | Misconfigured) or (
+        isinstance(outcome, Throttled) and outcome.scope == "account"
     )
-    assert (following.retry_ms is not None) == (following.event in (Event.RETRY, Event.AMBIGUOUS))
-    if following.retry_ms is not None:
-        assert attempt % policy.attempts_max != 0
-        assert expires_ms is None or following.retry_ms < expires_ms
-        assert following.retry_ms >= NOW_MS + (getattr(outcome, "after_ms", None) or 0)
-        assert not isinstance(outcome, Accepted | Refused | InvalidRecipient | Misconfigured)
+    assert (following.reason is Reason.FAILED_OVER) == (unsent and turn.others)
+    if following.reason is Reason.FAILED_OVER:
+        assert following.retry_ms == NOW_MS
+        assert following.trail.tried == (*been.tried, "main")
+    if isinstance(outcome, Ambiguous) and following.trail is not None:
+        assert following.trail.pinned == "main"
 
 
-@given(attempts, policies, jitters)
-def test_each_outcome_has_one_meaning(attempt, policy, jitter):
-    def following(outcome, on_ambiguous="retry"):
-        values = {"now_ms": NOW_MS, "jitter": jitter, "expires_ms": None}
-        told = after(outcome, attempt, policy, on_ambiguous=on_ambiguous, **values)
+@given(trails, policies, jitters)
+def test_each_outcome_has_one_meaning(been, policy, jitter):
+    been = msgspec.structs.replace(been, since_ms=NOW_MS, failures=0)
+
+    def following(outcome, **changes):
+        told = after(outcome, been, policy, Turn(NOW_MS, jitter, "main", **changes))
         return told.event, told.reason
 
-    last = attempt % policy.attempts_max == 0
-    exhausted = (Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
     assert following(Accepted()) == (Event.ACCEPTED, Reason.NONE)
-    assert following(Transient()) == (exhausted if last else (Event.RETRY, Reason.NONE))
-    assert following(Throttled(5)) == (exhausted if last else (Event.RETRY, Reason.NONE))
-    assert following(Ambiguous()) == (exhausted if last else (Event.AMBIGUOUS, Reason.NONE))
-    assert following(Ambiguous(), "assume_sent") == (Event.ACCEPTED, Reason.ASSUMED_SENT)
-    assert following(Ambiguous(), "stop") == (Event.EXHAUSTED, Reason.AMBIGUOUS_STOP)
+    assert following(Transient()) == (Event.RETRY, Reason.NONE)
+    assert following(Throttled(5)) == (Event.RETRY, Reason.NONE)
+    assert following(Throttled(5, scope="recipient")) == (Event.RETRY, Reason.PACED)
+    assert following(Throttled(5, scope="recipient"), others=True) == (Event.RETRY, Reason.PACED)
+    assert following(Ambiguous()) == (Event.AMBIGUOUS, Reason.NONE)
+    assert following(Ambiguous(), on_ambiguous="assume_sent") == (Event.ACCEPTED, Reason.ASSUMED_SENT)
+    assert following(Ambiguous(), on_ambiguous="stop") == (Event.EXHAUSTED, Reason.AMBIGUOUS_STOP)
     assert following(Refused("http_400")) == (Event.REFUSED, Reason.REFUSED)
     assert following(Refused("render_failed")) == (Event.REFUSED, Reason.RENDER_FAILED)
     assert following(Refused("egress_blocked")) == (Event.REFUSED, Reason.EGRESS_BLOCKED)
     assert following(InvalidRecipient()) == (Event.REFUSED, Reason.INVALID_RECIPIENT)
-    assert following(Misconfigured()) == (Event.EXHAUSTED, Reason.MISCONFIGURED)
+    assert following(Misconfigured()) == (Event.RETRY, Reason.MISCONFIGURED)
+    assert following(Misconfigured(), falls_back=True) == (Event.EXHAUSTED, Reason.MISCONFIGURED)
 
 
-@given(attempts, policies, ambiguities)
-def test_losses_are_bounded(attempt, policy, on_ambiguous):
-    following = after_loss(attempt, policy, on_ambiguous)
-    if attempt % (policy.attempts_max + LOST_STARTS_MAX) == 0:
-        assert following.event == Event.EXHAUSTED
-        assert following.reason == Reason.POISON
+def test_without_any_account_there_is_nothing_to_wait_for():
+    told = after(Misconfigured(), Trail(), _DAY, Turn(NOW_MS, 0.5, ""))
+    assert (told.event, told.reason) == (Event.EXHAUSTED, Reason.MISCONFIGURED)
+
+
+_DAY = Policy((30_000, 300_000, 1_800_000, 3_600_000), 86_400_000)
+
+
+@given(st.lists(st.floats(0.2, 0.99), min_size=200, max_size=200), st.none() | st.integers(60_000, 20 * 3_600_000))
+def test_a_delivery_that_always_fails_is_tried_to_its_end_and_not_much_more_often_than_the_schedule_says(
+    draws, lasts_ms
+):
+    expires_ms = None if lasts_ms is None else NOW_MS + lasts_ms
+    been, now_ms, tries = Trail(), NOW_MS, 0
+    for jitter in draws:
+        tries += 1
+        told = after(Transient(), been, _DAY, Turn(now_ms, jitter, "main", expires_ms=expires_ms))
+        if told.retry_ms is None:
+            break
+        assert told.retry_ms >= now_ms
+        been, now_ms = told.trail, told.retry_ms
+    assert told.event == (Event.EXPIRED if expires_ms else Event.EXHAUSTED)
+    assert now_ms < (expires_ms or NOW_MS + _DAY.age_max_ms)
+    assert been.failures == tries - 1
+
+
+@given(st.lists(jitters, min_size=3, max_size=3))
+def test_a_route_goes_on_after_a_few_failed_passes(draws):
+    been, now_ms = Trail(), NOW_MS
+    for number, jitter in enumerate(draws, 1):
+        told = after(Transient(), been, _DAY, Turn(now_ms, jitter, "main", falls_back=True))
+        if number < FALLBACK_TRIES_MAX:
+            been, now_ms = told.trail, told.retry_ms
+    assert (told.event, told.reason) == (Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
+
+
+waits = st.sampled_from([Reason.PROVIDER_DOWN, Reason.PACED, Reason.RETRY_BUDGET])
+
+
+@given(waits, st.integers(-10_000, 900_000), st.sampled_from(LANES), trails, policies, turns)
+def test_what_is_put_off_comes_back_in_bounds_or_ends_with_its_reason(reason, wait_ms, lane, been, policy, turn):
+    told = parked(reason, NOW_MS + wait_ms, lane, been, policy, turn)
+    if reason is Reason.PROVIDER_DOWN and turn.falls_back:
+        assert (told.event, told.reason) == (Event.REFUSED, reason)
+    elif told.retry_ms is None:
+        assert told.event in (Event.EXPIRED, Event.EXHAUSTED)
+    else:
+        assert told.event is Event.PARKED
+        assert NOW_MS + PARK_MS_MIN <= told.retry_ms < deadline_ms(been, policy, turn)
+        if reason is Reason.PROVIDER_DOWN:
+            most_ms = PARK_URGENT_MS_MAX if lane in (Lane.CRITICAL, Lane.HIGH) else PARK_MS_MAX
+            assert told.retry_ms <= NOW_MS + most_ms
+        else:
+            assert told.retry_ms >= NOW_MS + wait_ms
+        assert (told.trail.failures, told.trail.parks) == (been.failures, been.parks + 1)
+
+
+@given(st.integers(1, 40), st.sampled_from(["retry", "assume_sent", "stop"]))
+def test_losses_are_bounded(lost, on_ambiguous):
+    following = after_loss(lost, on_ambiguous)
+    if lost >= LOST_STARTS_MAX:
+        assert (following.event, following.reason) == (Event.EXHAUSTED, Reason.POISON)
     else:
         expected = {"retry": Event.AMBIGUOUS, "assume_sent": Event.ACCEPTED, "stop": Event.EXHAUSTED}
         assert following.event == expected[on_ambiguous]
+
+
+def account(name: str, priority: int, weight: int) -> Account:
+    return Account("acme", name, Channel.SMS, "sandbox", priority, {}, {}, 1, AccountRules(weight=weight))
+
+
+lists_of_accounts = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=6).map(
+    lambda drawn: [account(f"a{n}", *one) for n, one in enumerate(sorted(drawn))]
+)
+
+
+@given(lists_of_accounts, st.sets(st.integers(0, 5)), st.sets(st.integers(0, 5)), jitters)
+def test_accounts_are_asked_by_standing_priority_and_weight_and_each_once(accounts, tried, demoted, chance):
+    been = Trail(tried=tuple(f"a{n}" for n in sorted(tried)))
+    down = {f"a{n}": True for n in demoted}
+    order = in_order(accounts, been, down, chance)
+    assert sorted(one.name for one in order) == sorted(one.name for one in accounts if one.name not in been.tried)
+    ranks = [(down.get(one.name, False), one.rules.weight == 0, one.priority) for one in order]
+    assert ranks == sorted(ranks)
+
+
+@given(lists_of_accounts, jitters)
+def test_what_one_account_may_have_sent_stays_with_it(accounts, chance):
+    for one in accounts:
+        assert in_order(accounts, Trail(pinned=one.name), {}, chance) == [one]
+
+
+def test_accounts_of_one_priority_share_by_weight():
+    accounts = [account("heavy", 1, 3), account("light", 1, 1), account("spare", 1, 0)]
+    first = Counter(in_order(accounts, None, {}, step / 1_000)[0].name for step in range(1_000))
+    assert first == {"heavy": 750, "light": 250}
+
+
+@given(st.binary(min_size=24, max_size=24))
+def test_the_same_delivery_draws_the_same_chance(delivery_id):
+    assert 0 <= chance_of(delivery_id) < 1
+    assert chance_of(delivery_id) == chance_of(bytes(delivery_id))
 
 
 @st.composite

@@ -66,10 +66,10 @@ class Watched:
         return Accepted()
 
 
-def sender(vendor, account, wire=None):
+def sender(vendor, wire=None, channel=Channel.EMAIL, name="watched"):
     return Sender(
-        SimpleNamespace(accounts=lambda tenant, channel: [account]),
-        {(account.channel, account.vendor): vendor},
+        SimpleNamespace(),
+        {(channel, name): vendor},
         SimpleNamespace(render=lambda *args: PARTS),
         None,
         wire,
@@ -84,7 +84,7 @@ def account(**credentials):
 
 async def test_the_loop_goes_on_during_a_slow_build():
     vendor, turns = Watched(build_s=0.2), 0
-    attempt = asyncio.create_task(sender(vendor, account(key="k")).attempt(Channel.EMAIL, ROW))
+    attempt = asyncio.create_task(sender(vendor).attempt(Channel.EMAIL, ROW, account(key="k")))
     while not attempt.done():
         turns += 1
         await asyncio.sleep(0.005)
@@ -95,8 +95,8 @@ async def test_the_loop_goes_on_during_a_slow_build():
 
 async def test_slow_builds_are_few_at_once():
     vendor = Watched(build_s=0.02)
-    one = sender(vendor, account(key="k"))
-    answers = await asyncio.gather(*(one.attempt(Channel.EMAIL, ROW) for _ in range(12)))
+    one = sender(vendor)
+    answers = await asyncio.gather(*(one.attempt(Channel.EMAIL, ROW, account(key="k")) for _ in range(12)))
     assert [type(answer.outcome) for answer in answers] == [Accepted] * 12
     assert vendor.most <= SLOW_BUILDS_MAX
     assert len(set(vendor.threads)) <= SLOW_BUILDS_MAX
@@ -105,13 +105,13 @@ async def test_slow_builds_are_few_at_once():
 @pytest.mark.parametrize("credentials", [{}, {"key": ""}, {"other": "x"}])
 async def test_without_a_slow_credential_the_build_needs_no_thread(credentials):
     vendor = Watched()
-    await sender(vendor, account(**credentials)).attempt(Channel.EMAIL, ROW)
+    await sender(vendor).attempt(Channel.EMAIL, ROW, account(**credentials))
     assert vendor.threads == [threading.current_thread()]
 
 
 async def test_what_cannot_be_built_fails_as_it_does_without_a_thread():
     for credentials in ({}, {"key": "k"}):
-        answer = await sender(Watched(flaw=ValueError("no")), account(**credentials)).attempt(Channel.EMAIL, ROW)
+        answer = await sender(Watched(flaw=ValueError("no"))).attempt(Channel.EMAIL, ROW, account(**credentials))
         assert answer.outcome == Refused("unbuildable", "no")
 
 
@@ -123,8 +123,8 @@ async def test_signed_mail_is_made_in_a_thread_and_the_same():
         return smtp.build(*args, **named)
 
     owner, wire = battery.account(table), Wire()
-    await sender(SimpleNamespace(TRAITS=smtp.TRAITS, build=build, read=smtp.read), owner, wire).attempt(
-        Channel.EMAIL, ROW
+    await sender(SimpleNamespace(TRAITS=smtp.TRAITS, build=build, read=smtp.read), wire, name="smtp").attempt(
+        Channel.EMAIL, ROW, owner
     )
     created_ms = ids.created_ms(ids.notification_of(DELIVERY))
     message = battery.message(table, address=ROW.address, parts=PARTS, created_ms=created_ms, metadata={})
