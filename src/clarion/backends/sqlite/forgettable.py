@@ -1,0 +1,127 @@
+"""Files of which nothing has to survive a power cut: shared by all processes on one machine, written without a single fsync.
+
+They have no migrations for the same reason: a file that is broken, or of another layout, is made anew. It is opened when
+it is first used.
+"""
+
+import fcntl
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from clarion.backends.sqlite.connection import connect
+from clarion.domain.errors import DurabilityError, Overloaded
+
+_CACHE_KIB: Final = 2_048
+T = TypeVar("T")
+
+
+class Forgettable:
+    """One such file. Used by one thread at a time. `what` names its content in errors; `ready` is done to each connection
+    when it is opened."""
+
+    def __init__(
+        self,
+        path: Path,
+        what: str,
+        layout: int,
+        create: str,
+        wait_ms: int,
+        ready: Callable[[apsw.Connection], None] = lambda _db: None,
+    ) -> None:
+        self._path = path
+        self._what = what
+        self._layout = layout
+        self._create = create
+        self._wait_ms = wait_ms
+        self._ready = ready
+        self._log = logging.getLogger(f"clarion.{what}")
+        self._db: apsw.Connection | None = None
+
+    def change(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Do work as one transaction that nobody writes beside; when it raises, nothing is stored. Raises `Overloaded` when
+        the file cannot be written just now and `DurabilityError` when it is broken."""
+        try:
+            db = self._db or self._open()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                answer = work(db)
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+        except (apsw.BusyError, apsw.FullError) as error:
+            raise Overloaded(f"{self._what} cannot be written now") from error
+        except apsw.Error as error:
+            raise self._failed(error) from error
+        return answer
+
+    def read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Do work that changes nothing. Raises like `change`."""
+        try:
+            return work(self._db or self._open())
+        except (apsw.BusyError, apsw.FullError) as error:
+            raise Overloaded(f"{self._what} cannot be read now") from error
+        except apsw.Error as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _failed(self, error: apsw.Error) -> DurabilityError:
+        with suppress(apsw.Error):
+            self.close()  # whoever comes next opens it again, which mends what can be mended
+        return DurabilityError(f"the store of {self._what} failed: {error}")
+
+    def _open(self) -> apsw.Connection:
+        db = self._opened()
+        try:
+            self._ready(db)
+        except BaseException:
+            db.close()
+            raise
+        self._db = db
+        return db
+
+    def _opened(self) -> apsw.Connection:
+        """Open the file; one that is broken or of another layout is made anew, by one process alone."""
+        path = self._path
+        with path.with_name(f".{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            db = self._good()
+            if db is None:
+                for ending in ("", "-wal", "-shm"):
+                    path.with_name(path.name + ending).unlink(missing_ok=True)
+                db = self._connected()
+                db.execute(self._create)
+                db.pragma("user_version", self._layout)
+        return db
+
+    def _good(self) -> apsw.Connection | None:
+        if not self._path.exists():
+            return None
+        db = None
+        try:
+            db = self._connected()
+            if db.pragma("user_version") == self._layout and db.pragma("quick_check") == "ok":
+                return db
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            self._log.warning(
+                "%s is broken and is made anew, so what was in it is forgotten: %s", self._path.name, error
+            )
+        if db is not None:
+            db.close()
+        return None
+
+    def _connected(self) -> apsw.Connection:
+        db = connect(self._path, cache_kib=_CACHE_KIB, busy_wait_ms=self._wait_ms)
+        db.pragma("synchronous", "off")
+        return db
