@@ -307,3 +307,23 @@ async def test_no_tenant_sees_or_touches_anything_of_another(house):
     assert (d.users(o, ["ana"]), d.accounts(o, "email")) == ({}, [])
     assert d.page(o, None, 0, 9).rows == d.page(o, "news", 0, 9).rows == []
     assert (d.template(o, "hello"), d.category(o, "c"), d.topic_exists(o, "news")) == (None, None, False)
+
+
+async def test_what_is_suppressed_for_good_keeps_its_reason_and_is_lifted_for_it_alone(house):
+    suppressions, directory, clock = house.control.suppressions, house.directory, house.clock
+    now = clock.now_ms()
+
+    async def learn(reason, expires_ms=None):
+        await suppressions.learn(T, [Suppression(Channel.EMAIL, "Ana@example.com", reason, now, expires_ms)])
+        return directory.suppressed(T, "email", ["ana@example.com"]).get("ana@example.com")
+
+    assert await learn("soft", now + 5_000) == "soft"
+    assert await learn("softer", now + 1_000) == "soft"
+    assert await learn("longer", now + 9_000) == "longer"
+    assert await learn("stop") == "stop"
+    assert await learn("hard_bounce") == "stop"
+    assert await learn("soft", now + 99_000) == "stop"
+    assert not await suppressions.lift(T, "email", "ana@example.com", "complaint")
+    assert not await suppressions.lift("other", "email", "ana@example.com", "stop")
+    assert await suppressions.lift(T, "email", "ANA@example.com", "stop")
+    assert directory.suppressed(T, "email", ["ana@example.com"]) == {}

@@ -168,3 +168,13 @@ async def test_a_definition_this_build_cannot_read_does_not_stop_the_others(hous
     assert [one.key for one in house.directory.definitions(T, Workflow)] == ["welcome"]
     assert house.directory.definition(T, Workflow, "odd") is None
     assert "workflow odd of tenant acme is left out" in caplog.text
+
+
+async def test_an_account_is_found_by_its_name_enabled_or_not(house):
+    for name, enabled in (("on", True), ("off", False)):
+        write = ProviderWrite(name, Channel.EMAIL, "sandbox", 1, enabled, {}, {"api_key": name})
+        await house.control.providers.put(T, write)
+    for name in ("on", "off"):
+        assert house.directory.account(T, name).credentials == {"api_key": name}
+    assert house.directory.account(T, "none") is None
+    assert house.directory.account("other", "on") is None

@@ -78,6 +78,15 @@ class Suppressions(Protocol):
         """Store suppressions in one transaction; one already there is replaced."""
         ...
 
+    async def learn(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
+        """Store what is not suppressed yet, or for a shorter time, in one transaction; what is suppressed for good stays as
+        it is, whatever it was for. The same again changes nothing."""
+        ...
+
+    async def lift(self, tenant: str, channel: str, address: str, reason: str) -> bool:
+        """Lift a suppression if it was made for this reason; return whether there was one."""
+        ...
+
     async def page(
         self, tenant: str, channel: str | None, address: str | None, after: tuple[str, str], limit: int
     ) -> list[Suppression]:

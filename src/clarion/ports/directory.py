@@ -97,6 +97,10 @@ class Directory(Protocol):
         """Return the tenant's enabled accounts of a channel with credentials decrypted, preferred first."""
         ...
 
+    def account(self, tenant: str, name: str) -> Account | None:
+        """Return an account by its name, enabled or not, with credentials decrypted."""
+        ...
+
     def defaults(self, tenant: str) -> dict[str, dict[str, bool]]:
         """Return the tenant's default preferences: category (or `*`) to channel (or `*`) to allowed."""
         ...

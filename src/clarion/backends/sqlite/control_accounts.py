@@ -18,6 +18,11 @@ from clarion.ports.secrets import Vault
 
 _PROVIDER: Final = [PROVIDERS.c[name] for name in ProviderRecord.__struct_fields__]
 _SUPPRESSION: Final = [SUPPRESSIONS.c[name] for name in Suppression.__struct_fields__]
+# The last value is the present: a suppression that is over is as good as none.
+_LEARN: Final = """INSERT INTO suppressions VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE
+    SET reason = excluded.reason, created_ms = excluded.created_ms, expires_ms = excluded.expires_ms
+    WHERE suppressions.expires_ms IS NOT NULL
+    AND (excluded.expires_ms IS NULL OR suppressions.expires_ms <= max(?7, excluded.expires_ms))"""
 
 
 def open_credentials(vault: Vault, tenant: str, name: str, sealed: bytes) -> dict[str, Any]:
@@ -103,6 +108,25 @@ class SqliteSuppressions:
         await self._runner.run(
             lambda tx: tx.many("INSERT OR REPLACE INTO suppressions VALUES (?, ?, ?, ?, ?, ?)", rows)
         )
+
+    async def learn(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
+        """Store what is not suppressed yet, or for a shorter time; what is suppressed for good stays as it is."""
+        rows = [
+            (tenant, entry.channel.value, suppression_key(entry.channel, entry.address), entry.reason,
+             entry.created_ms, entry.expires_ms, entry.created_ms)
+            for entry in suppressions
+        ]  # fmt: skip
+        await self._runner.run(lambda tx: tx.many(_LEARN, rows))
+
+    async def lift(self, tenant: str, channel: str, address: str, reason: str) -> bool:
+        """Lift a suppression if it was made for this reason; return whether there was one."""
+        write = delete(SUPPRESSIONS).where(
+            SUPPRESSIONS.c.tenant == tenant,
+            SUPPRESSIONS.c.channel == channel,
+            SUPPRESSIONS.c.address == suppression_key(channel, address),
+            SUPPRESSIONS.c.reason == reason,
+        )
+        return await self._runner.run(lambda tx: tx.change(write)) > 0
 
     async def page(
         self, tenant: str, channel: str | None, address: str | None, after: tuple[str, str], limit: int

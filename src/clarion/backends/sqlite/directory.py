@@ -15,29 +15,27 @@ import msgspec
 
 from clarion.backends.sqlite.audience_pages import AudienceReader
 from clarion.backends.sqlite.connection import connect
-from clarion.backends.sqlite.control_accounts import open_credentials
 from clarion.backends.sqlite.control_content import (
     CATEGORY_COLUMNS,
     read_category,
 )
 from clarion.backends.sqlite.control_profiles import read_preferences, read_quiet_hours
 from clarion.backends.sqlite.control_tenants import key_digest, key_id_of
+from clarion.backends.sqlite.directory_accounts import AccountReader
 from clarion.backends.sqlite.directory_definitions import DefinitionReader
 from clarion.backends.sqlite.directory_templates import TemplateReader
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.segment_sql import condition, install
 from clarion.domain.address import suppression_key
-from clarion.domain.channel import Channel
 from clarion.domain.content import Account, Category, Template
 from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits import DIRECTORY_CACHE_MAX, PROFILE_CACHE_MAX, REVISION_CHECK_MS
 from clarion.domain.quota import Quota
-from clarion.domain.resilience import AccountRules
 from clarion.domain.segment import Filter
 from clarion.domain.user import Device, Profile, User
 from clarion.ports.clock import Clock
 from clarion.ports.directory import D, Defined, UserPage
-from clarion.ports.secrets import SealBroken, Vault
+from clarion.ports.secrets import Vault
 from clarion.ports.web import Caller
 
 _LOG: Final = logging.getLogger("clarion.directory")
@@ -60,16 +58,11 @@ _SUPPRESSED: Final = """
 SELECT s.address, s.reason FROM json_each(?) j CROSS JOIN suppressions s
 ON s.tenant = ? AND s.channel = ? AND s.address = j.value WHERE s.expires_ms IS NULL OR s.expires_ms > ?
 """
-_ACCOUNTS: Final = """
-SELECT name, channel, vendor, priority, settings, sealed, version, rules FROM providers
-WHERE tenant = ? AND channel = ? AND enabled ORDER BY priority, name
-"""
 _KEY: Final = "SELECT tenant, digest, scopes, expires_ms FROM api_keys WHERE key_id = ? AND revoked_ms IS NULL"
 _QUOTAS: Final = "SELECT key_id, quota FROM quotas WHERE tenant = ?"
 
 _DEVICES: Final = msgspec.msgpack.Decoder(tuple[Device, ...])
 _ATTRIBUTES: Final = msgspec.json.Decoder(dict[str, Any])
-_RULES: Final = msgspec.json.Decoder(AccountRules)
 _QUOTA: Final = msgspec.json.Decoder(Quota)
 _DEFAULTS: Final = msgspec.json.Decoder(_Defaults)
 _CONTACTS: Final = msgspec.json.Decoder(dict[str, tuple[str, ...]])
@@ -89,11 +82,11 @@ class SqliteDirectory:
     def __init__(self, data_dir: Path, vault: Vault, clock: Clock) -> None:
         self._db = connect(path_of(data_dir, "control"), readonly=True, mmap=True)
         install(self._db)
-        self._vault = vault
         self._clock = clock
         self._profiles: dict[int, Profile] = {}
         self._definitions = DefinitionReader(self._rows)
         self._templates = TemplateReader(self._rows)
+        self._accounts = AccountReader(self._rows, vault)
         self._audiences = AudienceReader(self._rows, clock.monotonic_ms)
         self._cached: dict[tuple[str, ...], Any] = {}
         self._seen_commit = self._commit_counter()  # before the revision, or a commit in between goes unseen
@@ -158,7 +151,11 @@ class SqliteDirectory:
     def accounts(self, tenant: str, channel: str) -> list[Account]:
         """Return the tenant's enabled accounts of a channel with credentials decrypted, preferred first. One whose
         credentials do not open is left out and logged: it must not stop the others."""
-        return self._definition(("accounts", tenant, channel), lambda: self._read_accounts(tenant, channel)) or []
+        return self._definition(("accounts", tenant, channel), lambda: self._accounts.of(tenant, channel)) or []
+
+    def account(self, tenant: str, name: str) -> Account | None:
+        """Return an account by its name, enabled or not, with credentials decrypted."""
+        return self._definition(("account", tenant, name), lambda: self._accounts.named(tenant, name))
 
     def defaults(self, tenant: str) -> _Defaults:
         """Return the tenant's default preferences: category (or `*`) to channel (or `*`) to allowed."""
@@ -257,29 +254,6 @@ class SqliteDirectory:
     def _one(self, text: str, values: tuple[str, ...], read: Callable[[tuple[Any, ...]], T]) -> T | None:
         row = next(iter(self._rows(text, values)), None)
         return None if row is None else read(row)
-
-    def _read_accounts(self, tenant: str, channel: str) -> list[Account]:
-        accounts = []
-        for name, kind, vendor, priority, settings, sealed, version, rules in self._rows(_ACCOUNTS, (tenant, channel)):
-            try:
-                credentials = open_credentials(self._vault, tenant, name, sealed)
-            except SealBroken as error:
-                _LOG.error("account %s of tenant %s is left out: %s", name, tenant, error)
-                continue
-            accounts.append(
-                Account(
-                    tenant,
-                    name,
-                    Channel(kind),
-                    vendor,
-                    priority,
-                    msgspec.json.decode(settings),
-                    credentials,
-                    version,
-                    _RULES.decode(rules),
-                )
-            )
-        return accounts
 
 
 def _json(values: Sequence[object]) -> str:
