@@ -6,6 +6,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from clarion.domain import outcome
+from clarion.domain.attachment import Attachment
 from clarion.domain.channel import CHANNELS, LANES
 from clarion.domain.delivery_state import Event as DeliveryEvent
 from clarion.domain.delivery_state import State
@@ -59,11 +60,13 @@ outcomes = st.one_of(
     st.builds(outcome.InvalidRecipient, texts),
     st.builds(outcome.Misconfigured, texts),
 )
+files = st.builds(Attachment, texts, texts, st.none() | st.binary(max_size=20), texts, texts)
 
 _COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "accepted_ms": times_ms,
     "addresses": texts,
     "at_ms": times_ms,
+    "attachments": st.none() | st.lists(files, min_size=1, max_size=2),
     "attempts": counts,
     "categories": names,
     "channels": channels,
