@@ -49,7 +49,7 @@ def _event(event: dict[str, Any]) -> Receipt | Inbound | None:
         return None
     if plain(event.get("type")).casefold() == "inbound":
         text, sender = plain(event.get("message")), plain(event.get("sender"))
-        address = number_of(sender) or sender
+        address = number_of(sender) or line(sender)
         return Inbound(event_id("termii", id_, "inbound"), address, text[:INBOUND_TEXT_CHARS_MAX], word_of(text))
     status = line(plain(event.get("status")))
     kind = next((kind for words, kind in _KINDS if words.search(status)), None) if status else None

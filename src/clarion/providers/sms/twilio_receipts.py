@@ -96,7 +96,7 @@ def _inbound(sid: str, fields: Mapping[str, str]) -> Inbound:
             answered = True
         case _:
             word, answered = word_of(text), text.strip().casefold() in ANSWERED
-    address = number_of(sender) or sender
+    address = number_of(sender) or line(sender)
     return Inbound(event_id("twilio", sid, "received"), address, text[:INBOUND_TEXT_CHARS_MAX], word, answered=answered)
 
 

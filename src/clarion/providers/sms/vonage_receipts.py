@@ -120,7 +120,7 @@ def _inbound(id_: str, fields: Mapping[str, str]) -> Inbound:
     text = fields.get("text", "")
     return Inbound(
         event_id("vonage", id_, "inbound"),
-        number_of(fields["msisdn"]) or fields["msisdn"],
+        number_of(fields["msisdn"]) or line(fields["msisdn"]),
         text[:INBOUND_TEXT_CHARS_MAX],
         "other" if fields.get("concat", "").casefold() == "true" else word_of(text),
         utc_ms(fields.get("message-timestamp", "")),

@@ -117,7 +117,7 @@ def _messages(value: dict[str, Any]) -> Iterator[Inbound]:
         shown = said[0] or said[2] or said[4]
         yield Inbound(
             event_id("whatsapp", id_, "inbound"),
-            number_of(sender) or sender,
+            number_of(sender) or line(sender),
             shown[:INBOUND_TEXT_CHARS_MAX],
             next((word for word in words if word != "other"), words[0]),
             seconds_ms(plain(message.get("timestamp"))),
