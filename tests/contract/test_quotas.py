@@ -61,6 +61,17 @@ def test_what_is_decided_is_stored_bucket_by_bucket(store):
     assert read(store, BucketName("other", "key", "rate"), BucketName("acme", "key", "daily")) == [Usage(), Usage()]
 
 
+def test_buckets_of_one_owner_that_are_of_no_time_to_keep_are_forgotten(store):
+    names = [BucketName("acme", "account:a", kind) for kind in ("per_day", "to:0f", "to:1a", "to:1b", "to:1c", "to:20")]
+    others = [BucketName("acme", "account:b", "to:1a"), BucketName("other", "account:a", "to:1a")]
+    times_ms = [5, 5, 10, 11, 21, 5, 5, 5]
+    for name, at_ms in zip([*names, *others], times_ms, strict=True):
+        put(store, name, Usage(1, at_ms))
+    store.forget("acme", "account:a", ("to:1", "to:2"), (10, 20))
+    left = [usage.used_m for usage in read(store, *names, *others)]
+    assert left == [1, 1, 0, 1, 0, 1, 1, 1]
+
+
 def test_a_decision_that_fails_changes_nothing_and_the_next_one_works(store):
     put(store, MINE, Usage(1, 2))
 

@@ -26,6 +26,11 @@ class Quotas(Protocol):
         just now and `DurabilityError` when it is broken."""
         ...
 
+    def forget(self, tenant: str, key_id: str, kinds: tuple[str, str], keep_ms: tuple[int, int]) -> None:
+        """Remove the buckets of one owner whose kind lies from the first of `kinds` up to, not including, the last, unless
+        their `at_ms` is after the first and not after the last of `keep_ms`. Raises as `change` does."""
+        ...
+
     def close(self) -> None:
         """Close what is open."""
         ...

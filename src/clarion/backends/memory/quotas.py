@@ -21,5 +21,12 @@ class MemoryQuotas:
         self._usages |= dict(zip(names, usages, strict=True))
         return answer
 
+    def forget(self, tenant: str, key_id: str, kinds: tuple[str, str], keep_ms: tuple[int, int]) -> None:
+        """Remove the buckets of one owner and a range of kinds, but for those with a time to keep."""
+        for name, usage in list(self._usages.items()):
+            whose = name.tenant == tenant and name.key_id == key_id and kinds[0] <= name.kind < kinds[1]
+            if whose and not keep_ms[0] < usage.at_ms <= keep_ms[1]:
+                del self._usages[name]
+
     def close(self) -> None:
         """Forget nothing: there is nothing to close."""

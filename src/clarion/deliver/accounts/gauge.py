@@ -1,0 +1,185 @@
+"""What one worker knows of one account's limits: what it holds, what it saw last, and what it promised."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from clarion.deliver.rules.pace import (
+    CONCURRENT,
+    DAILY,
+    RATE,
+    RECIPIENT,
+    Drawn,
+    Holds,
+    Late,
+    kept_m,
+    kinds_of,
+    rate_bucket,
+    spread,
+)
+from clarion.domain.bucket import DAY_MS, THOUSAND, Bucket, leaked, room_m
+from clarion.domain.content import Account
+from clarion.domain.limits_pace import (
+    PACE_CALL_MS_DEFAULT,
+    PACE_CALL_MS_MAX,
+    PACE_CALL_MS_MIN,
+    PACE_CALLS_FRESH_MS,
+    PACE_CALLS_SPAN_MS,
+    PACE_LOOK_MIN,
+    PACE_TURN_MS,
+)
+from clarion.domain.resilience import Limits
+from clarion.ports.quotas import BucketName
+
+_CALL_WEIGHT = 0.1
+
+
+class Gauge:
+    """The limits of one account as a worker sees them. Times are of the clock that never goes back."""
+
+    def __init__(self, account: Account) -> None:
+        self.tenant = account.tenant
+        self.owner = f"account:{account.name}"
+        self._salt = blake2b(f"{account.tenant}/{account.name}".encode(), digest_size=32).digest()
+        self.holds = Holds()
+        self.synced_ms = -PACE_CALLS_FRESH_MS
+        self._seen_ms = self._day = 0
+        self._rate_used_m = 0
+        self._day_full = False
+        self._horizons: dict[tuple[str, bool], float] = {}
+        self._call_ms: float = PACE_CALL_MS_DEFAULT
+        self._busy_ms = 0
+        self.follow(account.rules.limits)
+
+    def follow(self, limits: Limits) -> None:
+        """Keep to these limits from now on; calls under way stay counted."""
+        self.limits = limits
+        self.kinds = kinds_of(limits)
+        self.names = [BucketName(self.tenant, self.owner, kind) for kind in self.kinds]
+        self.bucket = Bucket(1) if limits.per_second is None else rate_bucket(limits.per_second)
+        self.holds = Holds(calls=self.holds.calls)
+        self._rate_used_m, self._day_full = 0, False
+        self._horizons.clear()
+
+    def recipient(self, address: str) -> BucketName:
+        """Return the bucket of a recipient: a digest, since addresses belong to people."""
+        digest = blake2b(address.encode("utf-8", "surrogatepass"), digest_size=12, key=self._salt)
+        return BucketName(self.tenant, self.owner, f"to:{digest.hexdigest()}")
+
+    def settle(self, now_ms: int, day: int) -> None:
+        """Let leak what leaked until now, and begin a new day."""
+        passed_ms = max(0, now_ms - self._seen_ms)
+        self._seen_ms = max(now_ms, self._seen_ms)
+        rate_m, held_day, calls = self.holds
+        if day != self._day:
+            self._day, self._day_full, held_day = day, False, 0
+        if passed_ms:
+            rate_m = leaked(self.bucket, rate_m, passed_ms)
+            self._rate_used_m = leaked(self.bucket, self._rate_used_m, passed_ms)
+            self._busy_ms += passed_ms * calls.under_way
+        self.holds = Holds(rate_m, held_day, calls)
+
+    def full(self, urgent: bool) -> str:
+        """Return the limit that is known to have no room, or nothing: others only take, so what was seen last tells."""
+        if self._day_full and not self.holds.day:
+            return DAILY
+        if self.limits.per_second is None:
+            return ""
+        return RATE if self._open_m() - THOUSAND < kept_m(self.bucket, urgent, fresh=False) else ""
+
+    def worth_asking(self, number: int) -> int:
+        """Return of how many deliveries in a batch it is worth finding out when their recipients are free."""
+        if self.limits.per_second is None or self.limits.recipient_interval_ms is None:
+            return number
+        return min(number, PACE_LOOK_MIN + 2 * self._open_m() // THOUSAND)
+
+    def promised(self, urgent: bool) -> bool:
+        """Return whether deliveries were told to come again that have not all been due yet."""
+        return self._horizons.get((RATE, urgent), 0) > self._seen_ms
+
+    def quick(self, count: int, fresh: bool) -> bool:
+        """Take from what is held alone; return whether that was enough. `fresh` is of deliveries that give way to others."""
+        limits, (rate_m, held_day, calls) = self.limits, self.holds
+        if fresh or limits.recipient_interval_ms is not None:
+            return False
+        if limits.per_second is not None and rate_m < count * THOUSAND:
+            return False
+        if limits.per_day is not None and held_day < count:
+            return False
+        if limits.concurrent is not None:
+            current = self._seen_ms - self.synced_ms < PACE_CALLS_FRESH_MS
+            current = current and self._seen_ms // PACE_CALLS_SPAN_MS == calls.span
+            if not current or calls.booked - calls.under_way < count:
+                return False
+            calls = calls._replace(under_way=calls.under_way + count)
+        self.holds = Holds(max(0, rate_m - count * THOUSAND), max(0, held_day - count), calls)
+        return True
+
+    def learn(self, drawn: Drawn, now_ms: int) -> None:
+        """Take what came of asking the store."""
+        self.holds, self.synced_ms = drawn.holds, now_ms
+        if RATE in drawn.books:
+            self._rate_used_m = drawn.books[RATE].used_m
+        if DAILY in drawn.books and self.limits.per_day is not None:
+            self._day_full = drawn.books[DAILY].used_m >= self.limits.per_day * THOUSAND
+
+    def give_back(self, count: int) -> None:
+        """Take back what was granted and is not used."""
+        rate_m, held_day, calls = self.holds
+        if self.limits.per_second is not None:
+            rate_m = min(rate_m + count * THOUSAND, self._rate_used_m)
+        if self.limits.per_day is not None:
+            held_day += count
+        self.holds = Holds(rate_m, held_day, calls._replace(under_way=max(0, calls.under_way - count)))
+
+    def ended(self) -> None:
+        """Count a call that ended. How long calls take is what was under way between two ends (Little's law)."""
+        calls = self.holds.calls
+        self._call_ms += (self._busy_ms - self._call_ms) * _CALL_WEIGHT
+        self._busy_ms = 0
+        self.holds = self.holds._replace(calls=calls._replace(under_way=max(0, calls.under_way - 1)))
+
+    def spare(self) -> bool:
+        """Return whether calls are to be told of that are over: now when none is under way, soon otherwise."""
+        calls = self.holds.calls
+        if calls.booked <= calls.under_way:
+            return False
+        return not calls.under_way or self._seen_ms - self.synced_ms >= PACE_CALLS_FRESH_MS
+
+    def times(
+        self, late: Sequence[Late | None], waited: Sequence[bool], urgent: bool, ahead_ms: int
+    ) -> list[int | None]:
+        """Return when deliveries may come again (Unix ms, by adding `ahead_ms` to the clock that never goes back). Those that
+        `waited` before are not sent to the end of the queue."""
+        out: list[int | None] = [None] * len(late)
+        queues: dict[tuple[str, bool], list[int]] = {}
+        for index, why in enumerate(late):
+            if why is None:
+                continue
+            if why.limit == DAILY:
+                out[index] = (self._day + 1) * DAY_MS
+            elif why.limit == RECIPIENT:
+                out[index] = why.free_ms + ahead_ms
+            else:
+                queues.setdefault((why.limit, bool(waited) and waited[index]), []).append(index)
+        for (limit, again), indexes in queues.items():
+            first_ms, step_ms = self._gait(limit, urgent)
+            horizon_ms = 0.0 if again else self._horizons.get((limit, urgent), 0.0)
+            moments, horizon_ms = spread(horizon_ms, self._seen_ms, first_ms, step_ms, len(indexes))
+            if not again:
+                self._horizons[limit, urgent] = horizon_ms
+            for index, moment_ms in zip(indexes, moments, strict=True):
+                out[index] = moment_ms + ahead_ms
+        return out
+
+    def _gait(self, limit: str, urgent: bool) -> tuple[int, float]:
+        """Return in how long the first delivery over a limit may go, and how much later each one behind it."""
+        if limit == CONCURRENT:
+            call_ms = min(max(self._call_ms, PACE_CALL_MS_MIN), PACE_CALL_MS_MAX)
+            step_ms = call_ms / (self.limits.concurrent or 1)
+            return min(int(step_ms), PACE_TURN_MS // 2), step_ms
+        missing_m = THOUSAND + kept_m(self.bucket, urgent, fresh=False) - self._open_m()
+        rate = self.bucket.rate_per_s
+        return -(-missing_m // rate), 1000 / rate
+
+    def _open_m(self) -> int:
+        return self.holds.rate_m + room_m(self.bucket, self._rate_used_m)

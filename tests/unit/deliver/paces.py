@@ -1,0 +1,89 @@
+"""Workers that keep to limits over one store, under a clock that tests turn."""
+
+from clarion.backends.memory.quotas import MemoryQuotas
+from clarion.deliver.accounts.pace import Pace
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.errors import Overloaded
+from clarion.domain.resilience import AccountRules, Limits
+
+WALL_MS = 1_790_000_000_000
+"""2026-09-21T14:13:20Z."""
+
+
+class TurnedClock:
+    """Implements `ports.clock.Clock`; the clock that never goes back is another one than the wall's."""
+
+    def __init__(self) -> None:
+        self.passed_ms = 0
+
+    def now_ms(self):
+        return WALL_MS + self.passed_ms
+
+    def monotonic_ms(self):
+        return 5_000_000 + self.passed_ms
+
+    def entropy(self, size):
+        return bytes(size)
+
+    def jitter(self):
+        return 0.5
+
+
+class Told:
+    """Telemetry that remembers."""
+
+    def __init__(self) -> None:
+        self.counts = {}
+        self.lines = []
+
+    def count(self, name, amount, **labels):
+        key = (name, *labels.values())
+        self.counts[key] = self.counts.get(key, 0) + amount
+
+    def log(self, level, event, **fields):
+        self.lines.append((level, event, fields))
+
+
+class CountedQuotas(MemoryQuotas):
+    """Counts changes, and fails on request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes = 0
+        self.fails = False
+
+    def change(self, names, decide):
+        self.changes += 1
+        if self.fails:
+            raise Overloaded("quotas cannot be counted now")
+        assert len(set(names)) == len(names)
+        return super().change(names, decide)
+
+    @property
+    def names(self):
+        return set(self._usages)
+
+
+class Site:
+    """Workers, one store, one clock, one account."""
+
+    def __init__(self, workers=1, **limits):
+        self.clock, self.store, self.told = TurnedClock(), CountedQuotas(), Told()
+        self.account = account(**limits)
+        self.paces = [Pace(self.store, self.clock, self.told, f"worker-{index}") for index in range(workers)]
+        self.pace = self.paces[0]
+
+    def take(self, number, *, lane="normal", worker=0, to=None, waited=()):
+        addresses = [f"+1{index}" for index in range(number)] if to is None else to
+        return self.paces[worker].take(self.account, lane, addresses, waited)
+
+    def granted(self, number, **how):
+        return self.take(number, **how).count(None)
+
+    def after(self, time_ms):
+        self.clock.passed_ms += time_ms
+
+
+def account(name="primary", **limits):
+    return Account("acme", name, Channel.SMS, "sandbox", 0, {}, {}, 1, AccountRules(limits=Limits(**limits)))
