@@ -62,3 +62,8 @@ def by_status(response: HttpResponse, now_ms: int, words: str = "") -> Outcome:
     if status in (401, 403):
         return Misconfigured(detail)
     return Refused(f"http_{status}", detail)
+
+
+def unusable(response: HttpResponse, words: str = "") -> Misconfigured | None:
+    """Return what is wrong with an account that may not even be asked about: 401, 403, or 404 for what it names."""
+    return Misconfigured(said(response, words)) if response.status in (401, 403, 404) else None

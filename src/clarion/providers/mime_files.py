@@ -43,6 +43,11 @@ def total_bytes(files: Sequence[Attachment]) -> int:
     return sum((len(file.content or b"") + 2) // 3 * 4 * 78 // 76 for file in files)
 
 
+def base64_of(file: Attachment) -> str:
+    """Return the content of a file as JSON carries it. Raises `ValueError` as `checked` does."""
+    return binascii.b2a_base64(checked(file), newline=False).decode()
+
+
 def part(file: Attachment, *, inline: bool) -> bytes:
     """Return a file as a body part with its headers, its last line ended. Raises `ValueError` as `checked` does."""
     content = checked(file)

@@ -15,8 +15,10 @@ import msgspec
 
 from clarion.domain.content import Account
 from clarion.domain.limits import VENDOR_KEYS_MAX
-from clarion.domain.message import HttpRequest
+from clarion.domain.message import HttpRequest, HttpResponse
+from clarion.domain.outcome import Misconfigured
 from clarion.ports.vendor import Field
+from clarion.providers.answers import said
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
@@ -106,3 +108,12 @@ def _key(secret: str, day: str, region: str, service: str) -> bytes:
     for part in (day, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
+
+
+def unusable(response: HttpResponse, code: str, words: str) -> Misconfigured | None:
+    """Return what is wrong with an account by an error's code. `AccessDenied` says that the signature is good: such a key may
+    well be allowed to send."""
+    if response.status == 200 or code in ("AccessDenied", "AuthorizationError"):
+        return None
+    at_fault = CODES.get(code) == "account" or (not code and response.status in (401, 403, 404))
+    return Misconfigured(said(response, f"{code} {words}".strip())) if at_fault else None

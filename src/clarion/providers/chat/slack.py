@@ -196,3 +196,20 @@ def _outcome(meaning: str | None, word: str, response: HttpResponse, now_ms: int
             # By the status; a 429 without a word is a pause of the same length.
             late = response.status == 429
             return Throttled(after_ms if after_ms is not None else THROTTLED_MS, detail) if late else None
+
+
+def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest | None:
+    """Return the `auth.test` call (https://docs.slack.dev/reference/methods/auth.test); a webhook cannot be tried without
+    posting to it."""
+    if not (bot_token := account.credentials.get("bot_token")):
+        return None
+    url = account.settings.get("base_url", BASE_URL).rstrip("/") + "/api/auth.test"
+    return HttpRequest("POST", url, {"authorization": f"Bearer {bot_token}"}, b"")
+
+
+def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
+    """Return what is wrong. Slack says so with HTTP 200; `ratelimited` says nothing of the account."""
+    body = object_of(response.body)
+    error = str(body.get("error") or "")
+    at_fault = body.get("ok") is False and error not in ("ratelimited", "internal_error", "fatal_error")
+    return Misconfigured(said(response, error)) if at_fault or response.status in (401, 403, 404) else None

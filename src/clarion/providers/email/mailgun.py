@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits import ATTEMPT_PAUSE_MS_MAX
@@ -29,9 +30,10 @@ from clarion.domain.outcome import (
     Transient,
 )
 from clarion.ports.vendor import Field, Traits
-from clarion.providers import envelope
-from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+from clarion.providers import envelope, form_data, mime_files
+from clarion.providers.answers import by_status, object_of, retry_after_ms, said, unusable
 from clarion.providers.batching import alike, distinct, for_all
+from clarion.providers.form_data import FilePart
 
 BASE_URL: Final = "https://api.mailgun.net"
 
@@ -78,13 +80,15 @@ _UNIT_MS: Final = {"second": 1_000, "minute": 60_000, "hour": 3_600_000}
 
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
     """Return the call that sends one message; the variable `delivery_id` comes back with each event about it."""
-    return _call(_fields(message, account), account)
+    html = bool(message.parts.get("html"))
+    return _call(_fields(message, account), account, [_file(file, html=html) for file in message.attachments])
 
 
 def _fields(message: Message, account: Account) -> dict[str, str]:
     """Return Mailgun's form; empty fields are left out of the call, but for the subject."""
     mail = envelope.seal(message, account)
-    if envelope.size(mail.text, "text") + envelope.size(mail.html, "html") > MAILGUN_MESSAGE_BYTES_MAX:
+    texts_bytes = envelope.size(mail.text, "text") + envelope.size(mail.html, "html")
+    if texts_bytes + mime_files.total_bytes(message.attachments) > MAILGUN_MESSAGE_BYTES_MAX:
         raise ValueError(f"Mailgun takes no e-mail over {MAILGUN_MESSAGE_BYTES_MAX} bytes")
     return {
         "from": envelope.mailbox(mail.sender_name, mail.sender),
@@ -103,12 +107,25 @@ def _variables(message: Message) -> dict[str, str]:
     return {"v:delivery_id": message.delivery_id}
 
 
-def _call(fields: dict[str, str], account: Account) -> HttpRequest:
+def _file(file: Attachment, *, html: bool) -> FilePart:
+    """Return a file of the form; Mailgun makes the id of one shown within the HTML of its name
+    (https://documentation.mailgun.com/docs/mailgun/user-manual/sending-messages/send-attachments)."""
+    content = mime_files.checked(file)
+    if file.cid and html:
+        return FilePart("inline", file.cid, file.media, content)
+    return FilePart("attachment", file.filename, file.media, content)
+
+
+def _call(fields: dict[str, str], account: Account, files: Sequence[FilePart] = ()) -> HttpRequest:
     basic = base64.b64encode(f"api:{account.credentials['api_key']}".encode()).decode()
     headers = {"content-type": "application/x-www-form-urlencoded", "authorization": f"Basic {basic}"}
     origin, domain = account.settings.get("base_url", BASE_URL).rstrip("/"), quote(account.settings["domain"], safe="")
-    body = urlencode({name: value for name, value in fields.items() if value or name == "subject"})
-    return HttpRequest("POST", f"{origin}/v3/{domain}/messages", headers, body.encode())
+    given = {name: value for name, value in fields.items() if value or name == "subject"}
+    if files:
+        headers["content-type"], body = form_data.encoded(given, files)
+    else:
+        body = urlencode(given).encode()
+    return HttpRequest("POST", f"{origin}/v3/{domain}/messages", headers, body)
 
 
 def batch_key(message: Message, account: Account) -> str | None:
@@ -190,3 +207,20 @@ def _pause_ms(response: HttpResponse, words: str, now_ms: int) -> int | None:
     if asked_ms is None and (date := _DATE.search(words)):
         return retry_after_ms({"retry-after": date[1]}, now_ms)
     return asked_ms
+
+
+def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the call that looks at the domain (https://documentation.mailgun.com/docs/mailgun/api-reference)."""
+    settings = account.settings
+    basic = base64.b64encode(f"api:{account.credentials['api_key']}".encode()).decode()
+    url = f"{settings.get('base_url', BASE_URL).rstrip('/')}/v3/domains/{quote(settings['domain'], safe='')}"
+    return HttpRequest("GET", url, {"authorization": f"Basic {basic}"}, b"")
+
+
+def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
+    """Return what is wrong: the key is refused, the domain is not the account's, or it is disabled."""
+    body = object_of(response.body)
+    domain = body.get("domain")
+    if response.status == 200 and isinstance(domain, dict) and domain.get("state") == "disabled":
+        return Misconfigured("HTTP 200: the domain is disabled")
+    return unusable(response, str(body.get("message") or ""))

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits_batches import BATCH_ANSWER_BYTES_MAX, BATCH_TIMEOUT_MS, POSTMARK_BATCH_MAX
@@ -26,8 +27,8 @@ from clarion.domain.outcome import (
     Transient,
 )
 from clarion.ports.vendor import Field, Traits
-from clarion.providers import envelope, mime
-from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+from clarion.providers import envelope, mime, mime_files
+from clarion.providers.answers import by_status, object_of, retry_after_ms, said, unusable
 from clarion.providers.batching import for_all
 
 BASE_URL: Final = "https://api.postmarkapp.com"
@@ -89,7 +90,7 @@ def _body(message: Message, account: Account) -> dict[str, Any]:
         if size > POSTMARK_PART_BYTES_MAX:
             raise ValueError(f"the {name} part is over the {POSTMARK_PART_BYTES_MAX} bytes that Postmark takes")
     # Postmark measures the message in base64, which is 4 bytes for 3.
-    if sum(sizes.values()) * 4 // 3 > POSTMARK_MESSAGE_BYTES_MAX:
+    if sum(sizes.values()) * 4 // 3 + mime_files.total_bytes(message.attachments) > POSTMARK_MESSAGE_BYTES_MAX:
         raise ValueError(f"Postmark takes no e-mail over {POSTMARK_MESSAGE_BYTES_MAX} bytes in base64")
     body: dict[str, Any] = {
         "From": envelope.mailbox(mail.sender_name, mail.sender),
@@ -103,7 +104,15 @@ def _body(message: Message, account: Account) -> dict[str, Any]:
         body["ReplyTo"] = mail.reply_to
     if mail.headers:
         body["Headers"] = [{"Name": name, "Value": value} for name, value in mail.headers.items()]
+    if message.attachments:
+        body["Attachments"] = [_file(file, html=bool(mail.html)) for file in message.attachments]
     return body
+
+
+def _file(file: Attachment, *, html: bool) -> dict[str, str]:
+    """Return Postmark's attachment; with a `ContentID` it is shown within the HTML."""
+    given = {"Name": file.filename, "Content": mime_files.base64_of(file), "ContentType": file.media}
+    return given | {"ContentID": f"cid:{file.cid}"} if file.cid and html else given
 
 
 def _door(account: Account, path: str) -> tuple[str, dict[str, str]]:
@@ -189,3 +198,14 @@ def _left_out(words: str, message: Message) -> bool:
     found = _INACTIVE.search(words)
     listed = {address.strip().lower() for address in found[1].split(",")} if found else set()
     return mime.address(message.address, "address").lower() in listed
+
+
+def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the call that looks at the server (https://postmarkapp.com/developer/api/server-api)."""
+    return HttpRequest("GET", *_door(account, "/server"), b"")
+
+
+def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
+    """Return what is wrong: the token is not that of a server."""
+    body = object_of(response.body)
+    return unusable(response, f"{body.get('ErrorCode', '')} {body.get('Message', '')}".strip())

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits import ATTEMPT_PAUSE_MS_MAX
@@ -18,8 +19,8 @@ from clarion.domain.limits_email import SENDGRID_CALL_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
-from clarion.providers import envelope
-from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+from clarion.providers import envelope, mime_files
+from clarion.providers.answers import by_status, object_of, retry_after_ms, said, unusable
 from clarion.providers.batching import alike, distinct, for_all
 
 BASE_URL: Final = "https://api.sendgrid.com"
@@ -82,7 +83,8 @@ def _body(message: Message, account: Account) -> dict[str, Any]:
     content = [
         {"type": f"text/{kind}", "value": value} for kind, value in (("plain", mail.text), ("html", mail.html)) if value
     ]
-    if sum(envelope.size(part["value"], part["type"]) for part in content) > SENDGRID_CALL_BYTES_MAX:
+    files_bytes = mime_files.total_bytes(message.attachments)
+    if files_bytes + sum(envelope.size(part["value"], part["type"]) for part in content) > SENDGRID_CALL_BYTES_MAX:
         raise ValueError(f"SendGrid takes no e-mail over {SENDGRID_CALL_BYTES_MAX} bytes")
     body: dict[str, Any] = {
         "personalizations": [{"to": [{"email": mail.recipient}]}],
@@ -97,7 +99,20 @@ def _body(message: Message, account: Account) -> dict[str, Any]:
         body["headers"] = mail.headers
         # Subscription tracking would replace the header with SendGrid's own link.
         body["tracking_settings"] = {"subscription_tracking": {"enable": False}}
+    if message.attachments:
+        body["attachments"] = [_file(file, html=bool(mail.html)) for file in message.attachments]
     return body
+
+
+def _file(file: Attachment, *, html: bool) -> dict[str, str]:
+    """Return SendGrid's attachment; its type takes no parameters ("Mail Send Errors", attachments)."""
+    given = {
+        "content": mime_files.base64_of(file),
+        "filename": file.filename.replace(";", "_"),
+        "type": file.media.partition(";")[0],
+        "disposition": "attachment",
+    }
+    return given | {"disposition": "inline", "content_id": file.cid} if file.cid and html else given
 
 
 def _call(body: dict[str, Any], account: Account) -> HttpRequest:
@@ -199,3 +214,17 @@ def _pause_ms(response: HttpResponse, now_ms: int) -> int | None:
     if asked_ms is not None or not (reset.isascii() and reset.isdigit()):
         return asked_ms
     return min(max(int(reset[:12]) * 1000 - now_ms, RESET_MS_MIN), ATTEMPT_PAUSE_MS_MAX)
+
+
+def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the call that lists what the key may do (https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions)."""
+    url = account.settings.get("base_url", BASE_URL).rstrip("/") + "/v3/scopes"
+    return HttpRequest("GET", url, {"authorization": f"Bearer {account.credentials['api_key']}"}, b"")
+
+
+def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
+    """Return what is wrong: the key is refused, or may not send mail."""
+    scopes = object_of(response.body).get("scopes")
+    if response.status == 200 and isinstance(scopes, list) and "mail.send" not in scopes:
+        return Misconfigured("HTTP 200: the key lacks the permission mail.send")
+    return unusable(response, "; ".join(_words(error) for error in _errors(response)))

@@ -10,14 +10,16 @@ from typing import Any, Final
 
 import msgspec
 
+from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits import SUBJECT_CHARS_MAX
 from clarion.domain.limits_batches import BATCH_TIMEOUT_MS, SES_BATCH_MAX, SES_TEMPLATE_CHARS_MAX
+from clarion.domain.limits_email import SES_MESSAGE_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
-from clarion.providers import envelope, mime, sigv4, unsubscribing
+from clarion.providers import envelope, mime, mime_files, sigv4, unsubscribing
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
 from clarion.providers.batching import alike, for_all
 
@@ -87,6 +89,7 @@ RULES: Final[tuple[tuple[str, str, str], ...]] = (
 )
 """Codes that mean more than one thing, by SES's words; read before `OUTCOMES`."""
 
+_TYPE_CHARS_MAX: Final = 78
 _RULES: Final = tuple((re.compile(code), re.compile(words, re.IGNORECASE), to) for code, words, to in RULES)
 
 
@@ -212,7 +215,26 @@ def _content(message: Message, account: Account) -> dict[str, Any]:
     }
     if headers := unsubscribing.headers(message, account.settings):
         content["Headers"] = [{"Name": name, "Value": value} for name, value in headers.items()]
+    if message.attachments:
+        texts = sum(len(text) for text in bodies.values() if text)
+        if texts + mime_files.total_bytes(message.attachments) > SES_MESSAGE_BYTES_MAX:
+            raise ValueError(f"SES takes no e-mail over {SES_MESSAGE_BYTES_MAX} bytes in base64")
+        content["Attachments"] = [_file(file, html=bool(bodies["Html"])) for file in message.attachments]
     return content
+
+
+def _file(file: Attachment, *, html: bool) -> dict[str, str]:
+    """Return SES's `Attachment` (https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Attachment.html)."""
+    media = file.media if len(file.media) <= _TYPE_CHARS_MAX else file.media.partition(";")[0]
+    inline = file.cid and html
+    given = {
+        "FileName": file.filename,
+        "ContentType": media,
+        "RawContent": mime_files.base64_of(file),
+        "ContentTransferEncoding": "BASE64",
+        "ContentDisposition": "INLINE" if inline else "ATTACHMENT",
+    }
+    return given | {"ContentId": file.cid} if inline else given
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
@@ -254,3 +276,17 @@ def _meaning(code: str, words: str) -> str | None:
         if codes.fullmatch(code) and pattern.search(words):
             return meaning
     return OUTCOMES.get(code)
+
+
+def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the signed `GetAccount` call."""
+    return sigv4.signed(HttpRequest("GET", sigv4.origin(account, "email") + "/v2/email/account", {}, b""), account,
+                        "ses", now_ms)  # fmt: skip
+
+
+def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
+    """Return what is wrong. A key that may send but not look is refused with `AccessDenied`, which a bad one is not."""
+    body, code = object_of(response.body), _code(response)
+    if response.status == 200 and body.get("SendingEnabled") is False:
+        return Misconfigured("HTTP 200: sending is disabled for this account")
+    return sigv4.unusable(response, code, str(body.get("message") or body.get("Message") or ""))

@@ -126,3 +126,31 @@ def _meaning(reply: SmtpReply) -> str:
         if (stages == "*" or reply.stage in stages) and pattern.fullmatch(line):
             return meaning
     return "rejected"
+
+
+def verify_request(account: Account, *, now_ms: int, token: str | None) -> SmtpRequest:
+    """Return a transaction of which only the beginning is made: connect, TLS, AUTH."""
+    settings, credentials = account.settings, account.credentials
+    signer = settings.get("dkim_domain"), settings.get("dkim_selector"), credentials.get("dkim_private_key")
+    if any(signer):
+        domain, selector, pem = (text or "" for text in signer)
+        dkim.signed(b"From: <a@b.test>\r\n\r\n", domain=domain, selector=selector, pem=pem, at_ms=now_ms)
+    return SmtpRequest(
+        host=settings["host"],
+        port=int(settings.get("port", 587)),
+        security=settings.get("security", "starttls"),
+        username=credentials.get("username"),
+        password=credentials.get("password"),
+        sender="",
+        recipient="",
+        payload=b"",
+    )
+
+
+def read_verify(response: SmtpReply, account: Account) -> Misconfigured | None:
+    """Return what is wrong: the server refused user and password, or to go on without them."""
+    at_fault = response.code in (530, 534, 535, 538) or (response.stage == "auth" and response.code >= 500)
+    if not at_fault:
+        return None
+    detail = f"{response.stage}: {response.code} {' '.join(response.text.split())}"
+    return Misconfigured(detail[:ATTEMPT_DETAIL_CHARS_MAX])

@@ -189,3 +189,17 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
             return Transient(detail, after_ms)
         case refusal:
             return Refused(refusal, detail)
+
+
+def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return a push to a device that does not exist: APNs looks at the provider token and the topic before it says so."""
+    message = Message("dlv_verify", "", account.tenant, Channel.PUSH, "", "0" * 64, {"data": {}}, 1, now_ms)
+    return build(message, account, now_ms=now_ms, token=None)
+
+
+def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
+    """Return what is wrong; a bad device token is what a good account hears."""
+    reason = object_of(response.body).get("reason")
+    words = reason if isinstance(reason, str) else ""
+    at_fault = OUTCOMES.get(words) in ("account", "stale") or (not words and response.status in (401, 403, 404))
+    return Misconfigured(said(response, words)) if at_fault else None

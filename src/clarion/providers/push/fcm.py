@@ -30,7 +30,7 @@ from clarion.domain.outcome import (
     Transient,
 )
 from clarion.ports.vendor import Field, Token, Traits
-from clarion.providers.answers import by_status, object_of, retry_after_ms, said
+from clarion.providers.answers import by_status, object_of, retry_after_ms, said, unusable
 
 BASE_URL: Final = "https://fcm.googleapis.com"
 TOKEN_URL: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 - a URL
@@ -204,3 +204,19 @@ def read_token(response: HttpResponse) -> Token | Outcome:
         after_ms, detail = retry_after_ms(response.headers, None), said(response, words)
         return Throttled(after_ms, detail) if response.status == 429 else Transient(detail, after_ms)
     return Misconfigured(said(response, words))
+
+
+def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return a `messages:send` that FCM only validates; nobody gets it."""
+    origin = account.settings.get("base_url", BASE_URL).rstrip("/")
+    url = f"{origin}/v1/projects/{quote(account.settings['project_id'], safe='')}/messages:send"
+    body = {"validate_only": True, "message": {"topic": "verify"}}
+    headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
+    return HttpRequest("POST", url, headers, msgspec.json.encode(body))
+
+
+def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
+    """Return what is wrong: the token is refused, or the project is unknown or closed to this service account."""
+    error = object_of(response.body).get("error")
+    error = error if isinstance(error, dict) else {}
+    return unusable(response, f"{error.get('status', '')} {error.get('message', '')}".strip())

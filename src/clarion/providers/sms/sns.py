@@ -153,3 +153,17 @@ def _elements(body: bytes) -> dict[str, str]:
     for name, text in _ELEMENT.findall(body):
         found.setdefault(name.decode(), html.unescape(text.decode("utf-8", "replace")).strip())
     return found
+
+
+def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the signed `GetSMSAttributes` call."""
+    headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+    form = urlencode({"Action": "GetSMSAttributes", "Version": "2010-03-31"}).encode()
+    request = HttpRequest("POST", sigv4.origin(account, "sns") + "/", headers, form)
+    return sigv4.signed(request, account, "sns", now_ms)
+
+
+def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
+    """Return what is wrong. A key that may send but not look gets `AuthorizationError`, which a bad one does not."""
+    found = _elements(response.body)
+    return sigv4.unusable(response, sigv4.code_of(found.get("Code", "")), found.get("Message", ""))

@@ -6,6 +6,7 @@ of ours. Its `generic` route is for promotion: Nigerian numbers on the do-not-di
 
 import re
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -14,7 +15,7 @@ from clarion.domain.content import Account
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused
 from clarion.ports.vendor import Field, Traits
-from clarion.providers.answers import object_of, said
+from clarion.providers.answers import object_of, said, unusable
 from clarion.providers.sms.termii_receipts import read_receipts as read_receipts
 from clarion.providers.texting import by_status_unkeyed, digits_of, text_of
 
@@ -99,3 +100,14 @@ def _words(body: dict[str, Any]) -> str:
     """Return what an answer says in prose, and the fields it names as JSON."""
     said_in = [body[name] for name in ("message", "error", "errors") if body.get(name)]
     return " ".join(value if isinstance(value, str) else msgspec.json.encode(value).decode() for value in said_in)
+
+
+def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the call for the balance (https://developers.termii.com/balance), which takes the key in its query only."""
+    query = urlencode({"api_key": account.credentials["api_key"]})
+    return HttpRequest("GET", f"{account.settings['base_url'].rstrip('/')}/api/get-balance?{query}", {}, b"")
+
+
+def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
+    """Return what is wrong: the key is refused."""
+    return unusable(response, _words(object_of(response.body)))

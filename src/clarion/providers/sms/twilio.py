@@ -13,7 +13,7 @@ from clarion.domain.content import Account
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
-from clarion.providers.answers import object_of, retry_after_ms, said
+from clarion.providers.answers import object_of, retry_after_ms, said, unusable
 from clarion.providers.sms.twilio_receipts import read_receipts as read_receipts
 from clarion.providers.texting import by_status_unkeyed, digits_of, text_of
 
@@ -127,3 +127,21 @@ def _outcome(meaning: str, response: HttpResponse, now_ms: int, detail: str) -> 
             return Transient(detail, LATER_MS)
         case reason:
             return Refused(reason, detail)
+
+
+def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the call that looks at the account, or with an API key, which may not, at its newest message."""
+    settings = account.settings
+    user = settings.get("api_key_sid") or settings["account_sid"]
+    basic = base64.b64encode(f"{user}:{account.credentials['secret']}".encode()).decode()
+    origin, sid = settings.get("base_url", BASE_URL).rstrip("/"), quote(settings["account_sid"], safe="")
+    path = "/Messages.json?PageSize=1" if settings.get("api_key_sid") else ".json"
+    return HttpRequest("GET", f"{origin}/2010-04-01/Accounts/{sid}{path}", {"authorization": f"Basic {basic}"}, b"")
+
+
+def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
+    """Return what is wrong: the secret is refused, or the account is suspended or closed."""
+    body = object_of(response.body)
+    if response.status == 200 and body.get("status") in ("suspended", "closed"):
+        return Misconfigured(f"HTTP 200: the account is {body['status']}")
+    return unusable(response, f"{body.get('code') or ''} {body.get('message') or ''}".strip())

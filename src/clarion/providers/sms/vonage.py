@@ -5,6 +5,7 @@ https://developer.vonage.com/en/getting-started/concepts/signing-messages. Answe
 `status` of each SMS the text was cut into says what did. There is no idempotency key; the delivery id is `client-ref`.
 """
 
+import base64
 import re
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -22,7 +23,7 @@ from clarion.domain.outcome import (
     Throttled,
 )
 from clarion.ports.vendor import Field, Traits
-from clarion.providers.answers import object_of, retry_after_ms, said
+from clarion.providers.answers import object_of, retry_after_ms, said, unusable
 from clarion.providers.sms.vonage_receipts import read_receipts as read_receipts
 from clarion.providers.texting import by_status_unkeyed, digits_of, in_gsm, text_of
 from clarion.providers.vonage_signature import signature
@@ -142,3 +143,18 @@ def _outcome(entry: dict[str, Any], detail: str) -> Outcome:
             return InvalidRecipient(detail)
         case reason:
             return Refused(reason, detail)
+
+
+def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the call for the balance (https://developer.vonage.com/en/api/account), with the secret in a header."""
+    credentials = account.credentials
+    basic = base64.b64encode(f"{credentials['api_key']}:{credentials['api_secret']}".encode()).decode()
+    url = account.settings.get("base_url", BASE_URL).rstrip("/") + "/account/get-balance"
+    return HttpRequest("GET", url, {"authorization": f"Basic {basic}", "accept": "application/json"}, b"")
+
+
+def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
+    """Return what is wrong: key or secret are refused."""
+    body = object_of(response.body)
+    words = body.get("error-code-label") or body.get("detail") or body.get("title") or ""
+    return unusable(response, str(words))

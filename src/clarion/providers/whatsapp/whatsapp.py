@@ -215,3 +215,21 @@ def _regained_ms(response: HttpResponse) -> int | None:
     minutes = [entry.get("estimated_time_to_regain_access") for entry in entries]
     longest = max((value for value in minutes if type(value) is int), default=0)
     return min(longest * 60_000, ATTEMPT_PAUSE_MS_MAX) if longest > 0 else None
+
+
+def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
+    """Return the call that looks at the business phone number."""
+    settings = account.settings
+    origin, version = settings.get("base_url", BASE_URL).rstrip("/"), settings.get("api_version", API_VERSION)
+    headers = {"authorization": f"Bearer {account.credentials['access_token']}"}
+    return HttpRequest("GET", f"{origin}/{version}/{settings['phone_number_id']}?fields=id", headers, b"")
+
+
+def read_verify(response: HttpResponse, account: Account) -> Misconfigured | None:
+    """Return what is wrong: the token is refused, or there is no such number for it (code 100, a 400)."""
+    error = object_of(response.body).get("error")
+    error = error if isinstance(error, dict) else {}
+    code = error.get("code") if type(error.get("code")) is int else None
+    at_fault = code == 100 or response.status in (401, 403, 404)
+    at_fault = at_fault or (code is not None and OUTCOMES.get(code) == "account")
+    return Misconfigured(said(response, _words(error, code))) if at_fault else None
