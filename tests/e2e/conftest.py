@@ -5,9 +5,12 @@ import contextlib
 import pytest
 
 from clarion.app.load.programs import System, running
+from clarion.domain.channel import Channel
 from tests.e2e.outside import Api, new_tenant
 
-QUICK = {"CLARION_DELIVER_RETRY_BASE_MS": "100", "CLARION_DELIVER_ATTEMPTS_MAX": "3"}
+QUICK = {"CLARION_DELIVER_PASSES_MAX": "3"} | {
+    f"CLARION_DELIVER_RETRY_PAUSES_MS_{channel.name}": "100,200" for channel in Channel
+}
 
 FAILURES = ("request_failed", "attempt_crashed", "Traceback", "cannot stay up")
 """What a log line of a process says when something went wrong in it that no caller is to blame for."""

@@ -122,6 +122,7 @@ class AgeMax(_Section, frozen=True):
 class Deliver(_Section, frozen=True):
     """Attempts and retries of the deliver stage."""
 
+    passes_max: Counting
     concurrency: Concurrency
     retry_pauses_ms: RetryPauses
     age_max_ms: AgeMax
@@ -260,7 +261,8 @@ def _typed(text: str, default: object) -> object:
     if isinstance(default, int):
         return int(text) if text.removeprefix("-").replace("_", "").isdecimal() else text
     if isinstance(default, list):
-        return [item.strip() for item in text.split(",") if item.strip()]
+        kind = default[0] if default else ""
+        return [_typed(item.strip(), kind) for item in text.split(",") if item.strip()]
     return text
 
 

@@ -99,7 +99,9 @@ class Shared:
         """Return the retry policy of a channel."""
         deliver = self.config.deliver
         return Policy(
-            tuple(getattr(deliver.retry_pauses_ms, channel.value)), getattr(deliver.age_max_ms, channel.value)
+            tuple(getattr(deliver.retry_pauses_ms, channel.value)),
+            getattr(deliver.age_max_ms, channel.value),
+            deliver.passes_max or None,
         )
 
     async def close(self) -> None:

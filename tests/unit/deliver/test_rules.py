@@ -69,7 +69,7 @@ def test_what_follows_is_before_the_end_and_after_a_stated_pause(outcome, been, 
         return
     assert following.retry_ms < deadline_ms(been, policy, turn)
     assert following.retry_ms >= NOW_MS + (getattr(outcome, "after_ms", None) or 0)
-    assert following.trail.failures == been.failures + 1
+    assert following.trail.failures == been.failures + (following.reason is not Reason.MISCONFIGURED)
     assert following.trail.tried == ()
     assert not isinstance(outcome, Accepted | Refused | InvalidRecipient)
 
@@ -91,6 +91,7 @@ def test_only_what_was_surely_not_sent_goes_to_another_account(outcome, been, po
 @given(trails, policies, jitters)
 def test_each_outcome_has_one_meaning(been, policy, jitter):
     been = msgspec.structs.replace(been, since_ms=NOW_MS, failures=0)
+    policy = msgspec.structs.replace(policy, age_max_ms=7 * 86_400_000)
 
     def following(outcome, **changes):
         told = after(outcome, been, policy, Turn(NOW_MS, jitter, "main", **changes))
@@ -110,6 +111,15 @@ def test_each_outcome_has_one_meaning(been, policy, jitter):
     assert following(InvalidRecipient()) == (Event.REFUSED, Reason.INVALID_RECIPIENT)
     assert following(Misconfigured()) == (Event.RETRY, Reason.MISCONFIGURED)
     assert following(Misconfigured(), falls_back=True) == (Event.EXHAUSTED, Reason.MISCONFIGURED)
+
+
+@given(st.integers(1, 10), st.lists(jitters, min_size=10, max_size=10))
+def test_passes_can_be_bounded_by_number(most, draws):
+    policy, been = Policy((1,), 86_400_000, most), Trail()
+    for number, jitter in enumerate(draws[:most], 1):
+        told = after(Transient(), been, policy, Turn(NOW_MS, jitter, "main"))
+        assert (told.event is Event.EXHAUSTED) == (number == most)
+        been = told.trail or been
 
 
 def test_without_any_account_there_is_nothing_to_wait_for():

@@ -21,6 +21,7 @@ from clarion.app.chaos.schedule import Kill, kills
 from clarion.app.commands.remote import Unreachable
 from clarion.app.load import furnish, receipts
 from clarion.app.load.programs import HOST, RunError, Simulator, System, wait_for
+from clarion.domain.channel import Channel
 
 LANES: Final = 8
 REQUESTS_A_SECOND: Final = 120.0
@@ -40,9 +41,8 @@ FAULTS: Final = (
     "--latency-ms", "20", "--throttle", "0.02", "--error-500", "0.03", "--accept-then-drop", "0.01", "--fsync",
 )  # fmt: skip
 QUICK: Final = {
-    "CLARION_DELIVER_RETRY_BASE_MS": "50",
-    "CLARION_DELIVER_RETRY_CAP_MS": "1000",
-    "CLARION_DELIVER_ATTEMPTS_MAX": "20",
+    "CLARION_DELIVER_PASSES_MAX": "20",
+    **{f"CLARION_DELIVER_RETRY_PAUSES_MS_{channel.name}": "50,100,200,500,1000" for channel in Channel},
     "CLARION_LEASE_TTL_MS": "1500",
 }
 """Settings that make a drain quick; what is promised does not depend on them."""

@@ -27,10 +27,12 @@ _THROTTLE_MS = 1_000
 
 class Policy(msgspec.Struct, frozen=True):
     """How long and how often a channel tries. `pauses_ms` are the longest pauses after the first, second, ... failed pass
-    over its accounts, the last one for all that follow. `age_max_ms` after its round began, a delivery is given up."""
+    over its accounts, the last one for all that follow. `age_max_ms` after its round began, a delivery is given up, and
+    after `passes_max` failed passes if there is such a bound."""
 
     pauses_ms: tuple[int, ...]
     age_max_ms: int
+    passes_max: int | None = None
 
 
 class Turn(NamedTuple):
@@ -116,7 +118,10 @@ def _after_unsent(outcome: Throttled | Transient | Misconfigured, been: Trail, p
     if isinstance(outcome, Misconfigured):
         if turn.falls_back or not turn.provider:
             return Next(Event.EXHAUSTED, Reason.MISCONFIGURED)
-        return _again(Event.RETRY, Reason.MISCONFIGURED, been, policy, turn, 0)
+        # Not the delivery's failure: it waits until the account is mended, for as long as its age allows.
+        due_ms = turn.now_ms + pause_ms(been.failures + 1, policy, turn.jitter)
+        trail = _going_on(been, reason=int(Reason.MISCONFIGURED))
+        return _due(Event.RETRY, Reason.MISCONFIGURED, trail, policy, turn, due_ms)
     if isinstance(outcome, Throttled):
         return _paused(Reason.NONE, been, policy, turn, outcome.after_ms)
     return _again(Event.RETRY, Reason.NONE, been, policy, turn, outcome.after_ms or 0)
@@ -136,14 +141,14 @@ def _paused(reason: Reason, been: Trail, policy: Policy, turn: Turn, asked_ms: i
     jitter goes on top."""
     floor_ms = _THROTTLE_MS if asked_ms is None else asked_ms
     trail = _going_on(been, failures=been.failures + 1, reason=int(reason))
-    if _gives_up(trail, turn):
+    if _gives_up(trail, policy, turn):
         return Next(Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
     return _due(Event.RETRY, reason, trail, policy, turn, turn.now_ms + floor_ms + int(floor_ms * turn.jitter))
 
 
 def _again(event: Event, reason: Reason, been: Trail, policy: Policy, turn: Turn, floor_ms: int) -> Next:
     trail = _going_on(been, failures=been.failures + 1, reason=int(reason))
-    if _gives_up(trail, turn):
+    if _gives_up(trail, policy, turn):
         return Next(Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
     due_ms = turn.now_ms + floor_ms + pause_ms(trail.failures, policy, turn.jitter)
     left_ms = _deadline_ms(trail, policy, turn) - turn.now_ms
@@ -168,8 +173,9 @@ def _going_on(been: Trail, **changes: object) -> Trail:
     return msgspec.structs.replace(been, **{"tried": (), "parked_ms": None, "parks": 0, "reason": 0, **changes})
 
 
-def _gives_up(trail: Trail, turn: Turn) -> bool:
-    return turn.falls_back and trail.failures >= FALLBACK_TRIES_MAX
+def _gives_up(trail: Trail, policy: Policy, turn: Turn) -> bool:
+    most = FALLBACK_TRIES_MAX if turn.falls_back else policy.passes_max
+    return most is not None and trail.failures >= min(most, policy.passes_max or most)
 
 
 def _deadline_ms(trail: Trail, policy: Policy, turn: Turn) -> int:
