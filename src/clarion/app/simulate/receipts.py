@@ -73,6 +73,10 @@ class Receipts:
         self._lines.append(self._encoder.encode(line))
         return answer
 
+    def drawn(self, key: str, about: About = _NOTHING) -> Answer:
+        """Return what the next arrival of a key will be answered, and note nothing."""
+        return self._chooser.choose(key, self._arrivals.get(key, 0) + 1, about.address)
+
     def flush(self) -> None:
         """Write what was noted; nothing of it may be answered before."""
         if not self._lines:

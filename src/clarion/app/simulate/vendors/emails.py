@@ -98,6 +98,8 @@ def _hear_mailgun(request: Request, secrets: Secrets) -> Heard:
     form = form_of(request)
     _of_content([form.get("text") or form.get("html")])
     text_of(form["from"])
+    if "," in form["to"]:
+        raise ValueError("all recipients would see each other")
     return Heard(text_of(form["v:delivery_id"]), text_of(form["to"]))
 
 

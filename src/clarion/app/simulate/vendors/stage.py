@@ -17,6 +17,7 @@ from clarion.app.simulate.outage_words import words
 from clarion.app.simulate.outages import Outages
 from clarion.app.simulate.receipts import About, Receipts
 from clarion.app.simulate.vendors import amazon, chats, emails, pushes, texts
+from clarion.app.simulate.vendors.batches import BATCHES, Batch
 from clarion.app.simulate.vendors.script import JSON, Heard, Played, Says, Secrets, path_of
 
 PLAYED: Final[tuple[Played, ...]] = (
@@ -40,10 +41,15 @@ class Stage:
         self._secrets = secrets
         self._retry_after_s = retry_after_s
         self._doors = [(re.compile(played.path), played) for played in PLAYED]
+        by_name = {played.vendor: played for played in PLAYED}
+        self._batches = [(re.compile(batch.path), batch, by_name[batch.vendor]) for batch in BATCHES]
 
     def answer(self, request: Request) -> Reply | None:
         """Return the answer, noted for the next flush of the receipts; None when the path is no vendor's."""
         path = path_of(request)
+        for pattern, batch, played in self._batches:
+            if pattern.fullmatch(path) and (reply := self._batch(batch, played, request)):
+                return reply
         for pattern, played in self._doors:
             if pattern.fullmatch(path):
                 return self._played(played, request)
@@ -76,6 +82,42 @@ class Stage:
         if effect.retry_after_s is not None and not _says_when(says):
             says = msgspec.structs.replace(says, retry_after=True)
         return _reply(says, values | {"id": id_}, retry_after_s, effect.slow_s)
+
+    def _batch(self, batch: Batch, played: Played, request: Request) -> Reply | None:
+        """Return the answer to a call with many messages, None when it has only one."""
+        told = played.check(request, self._secrets)
+        try:
+            heard = batch.hear(request)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            if batch.path == played.path:
+                return None
+            return _reply(told or played.says[Answer.MALFORMED], {}, self._retry_after_s, 0.0)
+        if not heard:
+            return None
+        effect = self._outages.effect(played.vendor)
+        retry_after_s = self._retry_after_s if effect.retry_after_s is None else effect.retry_after_s
+        values = [_values(one, request, retry_after_s) for one in heard]
+        ids = [Template(played.id_form).safe_substitute(one) for one in values]
+        ids = ids if batch.says else [ids[0]] * len(ids)
+        values = [one | {"id": id_} for one, id_ in zip(values, ids, strict=True)]
+        abouts = [About(played.vendor, one.to, id_) for one, id_ in zip(heard, ids, strict=True)]
+        drawn = [self._receipts.drawn(one.key, about) for one, about in zip(heard, abouts, strict=True)]
+        dead = [at for at, answer in enumerate(drawn) if answer is Answer.INVALID_TOKEN]
+        fault = effect.answer or (Answer.UNAUTHENTICATED if told else None)
+        fault = fault or next((answer for answer in drawn if answer in batch.whole), None)
+        answers = [
+            self._receipts.arrived(one.key, played.channel, request.body, fault or answer, about)
+            for one, answer, about in zip(heard, drawn, abouts, strict=True)
+        ]
+        if fault in _CUTS:
+            return _CUTS[fault]
+        if fault is None and batch.says:
+            return Reply(200, msgspec.json.encode(batch.says(answers, values)), slow_s=effect.slow_s)
+        if fault is Answer.INVALID_TOKEN and batch.dead:
+            return Reply(400, msgspec.json.encode(batch.dead(dead)), slow_s=effect.slow_s)
+        says = played.says[fault or Answer.ACCEPTED]
+        says = told or (words(played.name or played.vendor, fault) if fault else None) or says
+        return _reply(says, values[0], retry_after_s, effect.slow_s)
 
 
 def _says_when(says: Says) -> bool:
