@@ -48,5 +48,5 @@ REPLAY_RATE_MIN: Final = 0.01
 """Deliveries a second that a replay may be spread to."""
 VERIFY_TIMEOUT_MS: Final = 10_000
 """How long a provider may take to say whether an account works."""
-STANDING_CHANGES_MAX: Final = 50
+STANDING_CHANGES_SHOWN_MAX: Final = 50
 """Changes of an account's standing that are shown."""

@@ -25,6 +25,11 @@ class SmtpEgress(Protocol):
         """Return the decisive reply (250 at stage `data` is success) or raise `EgressError`."""
         ...
 
+    async def check(self, request: SmtpRequest) -> SmtpReply:
+        """Return the reply to connect, TLS, AUTH and NOOP, in a session of its own and without sending: 250 at stage `noop`
+        is success. Raises `EgressError`."""
+        ...
+
     async def close(self) -> None:
         """Quit all sessions."""
         ...

@@ -7,7 +7,7 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.message import HttpRequest, HttpResponse, Message, Request, Response
+from clarion.domain.message import HttpRequest, HttpResponse, Message, Request, Response, SmtpReply, SmtpRequest
 from clarion.domain.outcome import Misconfigured, Outcome
 
 
@@ -108,10 +108,12 @@ class BatchVendor(Vendor, Protocol):
 class VerifiableVendor(Vendor, Protocol):
     """A vendor whose credentials can be tried without sending anything."""
 
-    def verify_request(self, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
-        """Return a call that does nothing but tell whether the account works. Raises `ValueError` as `build` does."""
+    def verify_request(self, account: Account, *, now_ms: int, token: str | None) -> HttpRequest | SmtpRequest | None:
+        """Return a call that does nothing but tell whether the account works, None when an account such as this one cannot
+        be tried. Raises `ValueError` as `build` does."""
         ...
 
-    def read_verify(self, response: HttpResponse, account: Account) -> Misconfigured | None:
-        """Return what is wrong with the account in the vendor's words, or None when the answer shows nothing wrong."""
+    def read_verify(self, response: HttpResponse | SmtpReply, account: Account) -> Misconfigured | None:
+        """Return what is wrong with the account in the vendor's words, or None when the answer shows nothing wrong. A 429 or
+        5xx never comes here: it says nothing of the account."""
         ...

@@ -39,5 +39,9 @@ class NoMail:
         """Raise `EgressError`."""
         raise EgressError("nothing is sent from a test", sent=Sent.NO)
 
+    async def check(self, request: SmtpRequest) -> SmtpReply:
+        """Raise `EgressError`."""
+        raise EgressError("no mail server is called from a test", sent=Sent.NO)
+
     async def close(self) -> None:
         """Nothing is open."""

@@ -90,6 +90,25 @@ class GuardedSmtp:
             if session is not None and session.idle is None and not session.closed:
                 session.abort()
 
+    async def check(self, request: SmtpRequest) -> SmtpReply:
+        """Return the reply to connect, TLS, AUTH and NOOP in a session of its own: 250 at stage `noop` is success."""
+        if request.security not in ("tls", "starttls") and not self._allow_plain:
+            raise EgressError("SMTP without TLS is not allowed", sent=Sent.NO, blocked=True)
+        session: SmtpSession | None = None
+        try:
+            async with asyncio.timeout(request.timeout_ms / 1000):
+                session = await self._connect(request)
+                reply = await session.greet(request, self._tls) or await session.noop()
+            session.quit()
+            return reply
+        except TimeoutError:
+            raise EgressError("the mail server took too long", sent=Sent.NO) from None
+        except OSError as error:
+            raise EgressError(f"TLS with {request.host} failed: {error}", sent=Sent.NO) from None
+        finally:
+            if session is not None and not session.closed:
+                session.abort()
+
     async def close(self) -> None:
         """Quit all idle sessions."""
         for pool in self._pools.values():

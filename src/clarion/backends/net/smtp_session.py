@@ -207,6 +207,10 @@ class SmtpSession(asyncio.Protocol):
         self.payload_out = False
         return SmtpReply("data", code, text)
 
+    async def noop(self) -> SmtpReply:
+        """Return the reply to NOOP."""
+        return SmtpReply("noop", *await self._ask("NOOP"))
+
     def quit(self) -> None:
         """Say goodbye without waiting for an answer."""
         if not self.closed:
