@@ -5,6 +5,7 @@ An append checks first and changes afterwards, and nothing awaits in between, so
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from heapq import heappop, heappush
 
 import msgspec
 
@@ -71,6 +72,8 @@ class MemoryJournal:
         self._positions: dict[tuple[str, int, str], Position] = {}
         self._leases = MemoryLeases(clock)
         self._timers: dict[bytes, Timer] = {}
+        self._due: list[tuple[int, int, bytes]] = []
+        self._timers_set = 0
         self._idempotency: dict[tuple[str, str], IdempotencyEntry] = {}
         self._cancellations: list[tuple[int, Cancellation]] = []
         self._cancelled = 0
@@ -93,7 +96,10 @@ class MemoryJournal:
         for commit in batch.commits:
             self._commit(commit)
         for timer in batch.timers:
-            self._timers.setdefault(timer.timer_id, timer)
+            if timer.timer_id not in self._timers:
+                self._timers[timer.timer_id] = timer
+                self._timers_set += 1
+                heappush(self._due, (timer.due_ms, self._timers_set, timer.timer_id))
         for cancellation in batch.cancellations:
             self._cancelled += 1
             self._cancellations.append((self._cancelled, cancellation))
@@ -156,17 +162,21 @@ class MemoryJournal:
 
     async def fire(self, now_ms: int, limit: int) -> int:
         """Move up to `limit` due timers to their streams, each exactly once, and return how many."""
-        due = [timer for timer in self._timers.values() if timer.due_ms <= now_ms]
-        due = sorted(due, key=lambda timer: (urgency(timer.topic), timer.due_ms))[:limit]
+        ripe = []
+        while self._due and self._due[0][0] <= now_ms:
+            ripe.append(heappop(self._due))
+        ripe.sort(key=lambda entry: (urgency(self._timers[entry[2]].topic), entry[0]))
+        for later in ripe[limit:]:
+            heappush(self._due, later)
+        due = [self._timers.pop(timer_id) for _, _, timer_id in ripe[:limit]]
         for timer in due:
-            del self._timers[timer.timer_id]
             self._put(Frame(timer.topic, timer.partition, 1, timer.payload))
         self._growth.grew()
         return len(due)
 
     def next_due_ms(self) -> int | None:
         """Return when the earliest timer is due."""
-        return min((timer.due_ms for timer in self._timers.values()), default=None)
+        return self._due[0][0] if self._due else None
 
     def cancelled_since(self, sequence: int) -> tuple[int, list[bytes]]:
         """Return the sequence number to go on from and the subject ids cancelled after `sequence`."""
