@@ -14,7 +14,7 @@ SES_HEADER_CHARS_MAX: Final = 995
 ATTACHMENTS_MAX: Final = 10
 ATTACHMENT_NAME_CHARS_MAX: Final = 150
 CONTENT_TYPE_CHARS_MAX: Final = 127
-CID_CHARS_MAX: Final = 128
+CID_CHARS_MAX: Final = 78
 ATTACHMENTS_INLINE_BYTES_MAX: Final = 768 * 1024
 """What a request may bring itself: a body of 1 MiB holds no more than this in base64."""
 ATTACHMENTS_BYTES_MAX: Final = 15 * 1024 * 1024
