@@ -62,7 +62,7 @@ def part(file: Attachment, *, inline: bool) -> bytes:
 
 def _filename(name: str) -> str:
     """Return the parameter of a name: a quoted string, or percent-encoded sections (RFC 2231 3, 4)."""
-    if _PLAIN.fullmatch(name) and "=?" not in name:
+    if _PLAIN.fullmatch(name):
         return f'\r\n filename="{name}"'
     sections = [""]
     for char in name:
