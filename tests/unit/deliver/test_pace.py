@@ -111,6 +111,13 @@ def test_what_one_worker_holds_of_a_day_is_not_lost_to_it():
     assert site.store.changes < 900
 
 
+def test_what_is_held_of_a_day_ends_with_it():
+    site = Site(per_day=1_000)
+    site.granted(1)
+    site.after(MIDNIGHT_MS - WALL_MS)
+    assert sum(site.granted(1) for _ in range(1_020)) == 1_000
+
+
 def test_calls_under_way_are_counted_over_all_workers():
     site = Site(workers=2, concurrent=3)
     assert site.granted(2, worker=0) == 2

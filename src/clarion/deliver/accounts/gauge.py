@@ -23,7 +23,6 @@ from clarion.domain.limits_pace import (
     PACE_CALL_MS_MAX,
     PACE_CALL_MS_MIN,
     PACE_CALLS_FRESH_MS,
-    PACE_CALLS_SPAN_MS,
     PACE_LOOK_MIN,
     PACE_TURN_MS,
 )
@@ -107,7 +106,6 @@ class Gauge:
             return False
         if limits.concurrent is not None:
             current = self._seen_ms - self.synced_ms < PACE_CALLS_FRESH_MS
-            current = current and self._seen_ms // PACE_CALLS_SPAN_MS == calls.span
             if not current or calls.booked - calls.under_way < count:
                 return False
             calls = calls._replace(under_way=calls.under_way + count)
