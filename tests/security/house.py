@@ -12,6 +12,7 @@ from clarion.app.wiring import Identity, Shared
 from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.backends.sqlite.migrate import upgrade_all
 from clarion.backends.sqlite.quotas import SqliteQuotas
+from clarion.backends.sqlite.standings import SqliteStandings
 from clarion.control.auth.tokens import UserTokens
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
@@ -47,6 +48,7 @@ class House:
             ProcessTelemetry(Metrics()),
             SqliteJournal(data_dir, clock, 2),
             SqliteQuotas(data_dir),
+            SqliteStandings(data_dir),
         )
         self.routes = [*api.routes(self.parts), *api._ops(self.parts)]
         self.tokens = UserTokens(self.parts.vault)
@@ -126,3 +128,4 @@ class House:
         self.parts.directory.close()
         self.parts.state.close()
         self.parts.quotas.close()
+        self.parts.standings.close()

@@ -22,6 +22,7 @@ from clarion.backends.sqlite.directory import SqliteDirectory
 from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.backends.sqlite.migrate import upgrade_all
 from clarion.backends.sqlite.quotas import SqliteQuotas
+from clarion.backends.sqlite.standings import SqliteStandings
 from clarion.backends.sqlite.state import SqliteState
 from clarion.content.drafting import DirectDrafting
 from clarion.content.render import Contents
@@ -41,6 +42,7 @@ from clarion.ports.drafting import Drafting
 from clarion.ports.egress import HttpEgress, SmtpEgress
 from clarion.ports.journal import Journal
 from clarion.ports.quotas import Quotas
+from clarion.ports.standings import Standings
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.vendor import Vendor
 from clarion.ports.web import OPERATOR, Caller
@@ -53,12 +55,21 @@ _OPERATOR = Caller(tenant="", key_id="operator", scopes=frozenset({OPERATOR}))
 class Shared:
     """What every stage is made of, whatever clock and journal it stands on. The schema has to be up to date."""
 
-    def __init__(self, config: Config, clock: Clock, telemetry: Telemetry, journal: Journal, quotas: Quotas) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        telemetry: Telemetry,
+        journal: Journal,
+        quotas: Quotas,
+        standings: Standings,
+    ) -> None:
         self.config = config
         self.clock = clock
         self.telemetry = telemetry
         self.journal = journal
         self.quotas = quotas
+        self.standings = standings
         self.vault = FileVault.load(config.data_dir, config.master_key or None)
         self.unsubscribing = SealedLinks(self.vault, config.public_url)
         self.control = SqliteControl(config.data_dir, self.vault, clock)
@@ -111,6 +122,7 @@ class Shared:
         await self.control.close()
         self.state.close()
         self.quotas.close()
+        self.standings.close()
 
 
 class Parts(Shared):
@@ -129,6 +141,7 @@ class Parts(Shared):
             ProcessTelemetry(Metrics(config.run_dir / "metrics", role)),
             SqliteJournal(config.data_dir, clock, config.journal.partitions or config.worker_count),
             SqliteQuotas(config.data_dir),
+            SqliteStandings(config.data_dir),
         )
 
 

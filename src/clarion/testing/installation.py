@@ -10,6 +10,7 @@ from clarion.app.config import load
 from clarion.app.wiring import Shared
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.memory.quotas import MemoryQuotas
+from clarion.backends.memory.standings import MemoryStandings
 from clarion.backends.sqlite.migrate import path_of, upgrade
 from clarion.testing.answers import Answers, NoMail
 from clarion.testing.clock import SetClock
@@ -41,7 +42,8 @@ class Installation(Shared):
             path_of(folder, name).write_bytes(image)
         self.answers = Answers()
         self.lines = Lines()
-        super().__init__(load(settings, {}), clock, self.lines, MemoryJournal(clock, PARTITIONS), MemoryQuotas())
+        quotas, standings = MemoryQuotas(), MemoryStandings()
+        super().__init__(load(settings, {}), clock, self.lines, MemoryJournal(clock, PARTITIONS), quotas, standings)
 
     def http(self) -> Answers:
         """Return the world outside."""

@@ -1,0 +1,38 @@
+"""The budgets for retries of all accounts, as one process has them.
+
+They are not shared: a budget is a share of what a process sends afresh, so all of them together are the same share of all.
+"""
+
+from clarion.deliver.rules.budget import Budget, attempted, retried
+from clarion.domain.content import Account
+from clarion.domain.limits_resilience import STANDINGS_MAX
+from clarion.ports.clock import Clock
+
+
+class Budgets:
+    """Retries that accounts have left. Used on one event loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._budgets: dict[tuple[str, str], Budget] = {}
+
+    def fresh(self, account: Account, attempts: int = 1) -> None:
+        """Note first attempts: they bring a share of a retry each."""
+        now_ms = self._clock.monotonic_ms()
+        key = (account.tenant, account.name)
+        self._budgets[key] = attempted(self._of(key, now_ms), now_ms, attempts)
+
+    def retry(self, account: Account) -> bool:
+        """Take a retry; return whether there was one left."""
+        now_ms = self._clock.monotonic_ms()
+        key = (account.tenant, account.name)
+        self._budgets[key], taken = retried(self._of(key, now_ms), now_ms)
+        return taken
+
+    def _of(self, key: tuple[str, str], now_ms: int) -> Budget:
+        budget = self._budgets.get(key)
+        if budget is None:
+            if len(self._budgets) >= STANDINGS_MAX:
+                del self._budgets[next(iter(self._budgets))]
+            budget = Budget(at_ms=now_ms)
+        return budget
