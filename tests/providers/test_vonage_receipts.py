@@ -156,6 +156,11 @@ def test_the_time_of_a_call_bounds_how_long_it_can_be_repeated():
         assert isinstance(told(fields, now_s=NOW_S + late_s), list)
     for late_s in (RECEIPT_AGE_MS_MAX // 1000 + 1, -RECEIPT_AHEAD_MS_MAX // 1000 - 1):
         assert isinstance(told(fields, now_s=NOW_S + late_s), Forged)
+    for timestamp in ("", "now", f"{NOW_S}000", "-1"):
+        odd = {**DELIVERED, "timestamp": timestamp}
+        assert isinstance(told({**odd, "sig": vonage.signature(odd, "secret", "sha256")}), Forged)
+    written = {**DELIVERED, "timestamp": DELIVERED["message-timestamp"]}
+    assert isinstance(told({**written, "sig": vonage.signature(written, "secret", "sha256")}), list)
     untimed = {**DELIVERED, "sig": vonage.signature(DELIVERED, "secret", "sha256")}
     assert isinstance(told(untimed), Forged)
 

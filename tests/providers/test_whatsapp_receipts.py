@@ -160,6 +160,25 @@ def test_inbound_words(sent, text, word):
     assert found == Inbound(found.event_id, "+16505551234", text, word, 1749416383000)
 
 
+@pytest.mark.parametrize(
+    ("sender", "numbers"),
+    [
+        ("4915112345678", ["+4915112345678"]),
+        ("554188887777", ["+554188887777", "+5541988887777"]),
+        ("5511987654321", ["+5511987654321"]),
+        ("5215512345678", ["+525512345678"]),
+        ("5491123456789", ["+5491123456789", "+541123456789"]),
+        ("US.13491208655302741918", ["US.13491208655302741918"]),
+    ],
+)
+def test_a_stop_holds_for_each_form_a_number_is_known_in(sender, numbers):
+    for word in ("stop", "start"):
+        found = told(messages=[TEXT | {"from": sender, "text": {"body": word}}])
+        assert [(one.address, one.word) for one in found] == [(number, word) for number in numbers]
+        assert len({one.event_id for one in found}) == len(numbers)
+    assert [one.address for one in told(messages=[TEXT | {"from": sender}])] == numbers[:1]
+
+
 @pytest.mark.parametrize(("value", "kind"), [("stop", "unsubscribed"), ("resume", "resubscribed")])
 def test_who_stops_marketing_still_gets_orders(value, kind):
     [receipt] = told(user_preferences=[PREFERENCE | {"value": value}])

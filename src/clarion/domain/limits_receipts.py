@@ -10,3 +10,5 @@ HANDSHAKE_CHARS_MAX: Final = 200
 """The longest challenge that is echoed; Meta's have ten digits."""
 RECEIPT_AHEAD_MS_MAX: Final = 10 * 60 * 1000
 """How far a provider's clock may be ahead of ours."""
+SECONDS_DIGITS_MAX: Final = 11
+"""Unix seconds with more digits are none: they are milliseconds, or nonsense."""

@@ -11,7 +11,7 @@ import msgspec
 from clarion.domain.address import phone
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
-from clarion.domain.limits_receipts import CALL_FIELDS_MAX
+from clarion.domain.limits_receipts import CALL_FIELDS_MAX, SECONDS_DIGITS_MAX
 
 
 def form_of(encoded: bytes | str) -> list[tuple[str, str]] | None:
@@ -87,7 +87,7 @@ def line(*words: str) -> str:
 
 def seconds_ms(text: str) -> int:
     """Return Unix seconds, as text, in milliseconds; 0 when they are none."""
-    return int(text[:12]) * 1000 if text.isascii() and text.isdigit() else 0
+    return int(text) * 1000 if text.isascii() and text.isdigit() and len(text) <= SECONDS_DIGITS_MAX else 0
 
 
 def utc_ms(text: str) -> int:

@@ -80,7 +80,8 @@ def read_receipts(call: ReceiptCall, account: Account, *, now_ms: int, keys: Map
     if not same(fields.get("sig", "").lower(), signature(fields, str(secret), method)):
         return Forged("sig does not match")
     # What Vonage repeats for a day may carry the time of its first attempt, so the age allowed is longer than that.
-    sent_ms = seconds_ms(fields.get("timestamp", ""))
+    timestamp = fields.get("timestamp", "")
+    sent_ms = seconds_ms(timestamp) or utc_ms(timestamp)
     if not now_ms - RECEIPT_AGE_MS_MAX <= sent_ms <= now_ms + RECEIPT_AHEAD_MS_MAX:
         return Forged("timestamp is too old, missing or in the future")
     id_ = fields.get("messageId") or fields.get("message-id") or ""

@@ -34,6 +34,16 @@ marketing only: what the person ordered still has to reach the number."""
 
 PREFERENCES: Final[dict[str, ReceiptKind]] = {"stop": "unsubscribed", "resume": "resubscribed"}
 
+FORMS: Final[tuple[tuple[str, str], ...]] = (
+    # an id of a person at WhatsApp, the number people know
+    (r"55([1-9][0-9])([6-9][0-9]{7})", r"55\g<1>9\g<2>"),
+    (r"521([0-9]{10})", r"52\1"),
+    (r"549([0-9]{10})", r"54\1"),
+)
+"""Where ids keep an older form of the number: in Brazil without the ninth digit, in Mexico and Argentina with a digit for
+mobile phones (https://support.gupshup.io/hc/en-us/articles/4407840924953)."""
+
+_FORMS: Final = tuple((re.compile(pattern), known) for pattern, known in FORMS)
 _CHALLENGE: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{HANDSHAKE_CHARS_MAX}}}")
 
 
@@ -81,7 +91,7 @@ def _statuses(value: dict[str, Any]) -> Iterator[Receipt]:
             continue
         error = next(iter(objects(status.get("errors"))), {}) if kind == "bounced" else {}
         # Who is known by a user name only has no number here.
-        number = number_of(plain(status.get("recipient_id")))
+        number = next(iter(numbers_of(plain(status.get("recipient_id")))), "")
         words = [plain(error.get("code")), plain(error.get("title")), plain(part(error, "error_data").get("details"))]
         yield Receipt(
             kind,
@@ -92,6 +102,12 @@ def _statuses(value: dict[str, Any]) -> Iterator[Receipt]:
             detail=line(name, *words),
             suppress=Suppress(number, "invalid_recipient") if number and error.get("code") in SUPPRESSED else None,
         )
+
+
+def numbers_of(id_: str) -> list[str]:
+    """Return the phone numbers in E.164 that an id of a person at WhatsApp may stand for, its own form first."""
+    forms = [id_, *(match.expand(known) for pattern, known in _FORMS if (match := pattern.fullmatch(id_)))]
+    return [number for form in forms if (number := number_of(form))]
 
 
 def _messages(value: dict[str, Any]) -> Iterator[Inbound]:
@@ -114,14 +130,16 @@ def _messages(value: dict[str, Any]) -> Iterator[Inbound]:
             )
         ]
         words = [word_of(text) for text in said]
-        shown = said[0] or said[2] or said[4]
-        yield Inbound(
-            event_id("whatsapp", id_, "inbound"),
-            number_of(sender) or line(sender),
-            shown[:INBOUND_TEXT_CHARS_MAX],
-            next((word for word in words if word != "other"), words[0]),
+        word = next((word for word in words if word != "other"), words[0])
+        shown, at_ms = (
+            (said[0] or said[2] or said[4])[:INBOUND_TEXT_CHARS_MAX],
             seconds_ms(plain(message.get("timestamp"))),
         )
+        first, *others = numbers_of(sender) or [line(sender)]
+        yield Inbound(event_id("whatsapp", id_, "inbound"), first, shown, word, at_ms)
+        for number in others if word in ("stop", "start") else ():
+            # Under which form the person is known here cannot be seen, and a STOP has to hold for either.
+            yield Inbound(event_id("whatsapp", id_, "inbound", number), number, shown, word, at_ms)
 
 
 def _preferences(value: dict[str, Any]) -> Iterator[Receipt]:
