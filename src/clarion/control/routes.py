@@ -8,6 +8,7 @@ from clarion.control.event_rules import routes as event_rules
 from clarion.control.layouts import routes as layouts
 from clarion.control.policy import routes as policy
 from clarion.control.providers import routes as providers
+from clarion.control.providers.verify import Verifier
 from clarion.control.schedules import routes as schedules
 from clarion.control.segments import routes as segments
 from clarion.control.suppressions import routes as suppressions
@@ -37,8 +38,10 @@ def routes(
     clock: Clock,
     journal: Journal,
     expressions: Expressions,
+    verifier: Verifier | None = None,
 ) -> list[Route]:
-    """Return the endpoints of every area; `vendors` maps (channel, vendor name) to its declaration."""
+    """Return the endpoints of every area; `vendors` maps (channel, vendor name) to its declaration;
+    `verifier` asks vendors whether an account works."""
     return [
         *tenants.routes(control, clock),
         *quotas.routes(control.quotas),
@@ -55,6 +58,6 @@ def routes(
         *layouts.routes(control, drafting),
         *templates.routes(control, drafting, schemas),
         *previews.routes(control, drafting, clock),
-        *providers.routes(control.providers, vendors),
+        *providers.routes(control.providers, vendors, verifier),
         *suppressions.routes(control.suppressions, clock),
     ]

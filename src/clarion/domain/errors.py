@@ -11,6 +11,7 @@ ClarionError
 |  |- TooLarge            body or list over its bound (413)
 |  |- TooSlow             the body did not come in time (408)
 |  |- QuotaExceeded       the quota of the tenant or key is used up, come back after `retry_after_s` (429)
+|  |- Unverified          a provider could not be asked about an account (503)
 |  `- Overloaded          cannot be held now, come back after `retry_after_s` (429/503)
 |- OperatorError          the operator can mend it: one clear sentence, non-zero exit
 |- StaleLease             the fence moved on: this holder may not write
@@ -122,6 +123,13 @@ class Overloaded(CallerError):
     def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+
+
+class Unverified(CallerError):
+    """A provider could not be asked whether an account works; nothing was stored."""
+
+    status = 503
+    code = "verify_failed"
 
 
 class QuotaExceeded(CallerError):

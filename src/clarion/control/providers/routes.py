@@ -8,21 +8,24 @@ import msgspec
 
 from clarion.control.paging import page_of, page_reply
 from clarion.control.providers.fields import check_fields
+from clarion.control.providers.verify import Verifier
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField, NotFound
-from clarion.domain.resilience import Breaker, Limits, OnAmbiguous
+from clarion.domain.limits_resilience import ACCOUNT_WEIGHT_MAX
+from clarion.domain.resilience import AccountRules, Breaker, Limits, OnAmbiguous
 from clarion.ports.control_accounts import ProviderRecord, Providers, ProviderWrite
 from clarion.ports.pages import PAGE_QUERIES
 from clarion.ports.times import shown
 from clarion.ports.vendor import Traits
-from clarion.ports.web import Call, Reply, Route
+from clarion.ports.web import Call, Query, Reply, Route
 
 Vendors = Mapping[tuple[Channel, str], Traits]
 
 
 class ProviderBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An account at a vendor. Lower `priority` is preferred. Leaving `credentials` out keeps those stored."""
+    """An account at a vendor. Lower `priority` is preferred; accounts of one priority share the load by `weight`, and one of
+    weight 0 is used when there is no other. Leaving `credentials` out keeps those stored."""
 
     channel: Channel
     vendor: str
@@ -30,6 +33,10 @@ class ProviderBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     credentials: dict[str, Any] | None = None
     priority: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 100
     enabled: bool = True
+    weight: Annotated[int, msgspec.Meta(ge=0, le=ACCOUNT_WEIGHT_MAX)] = 1
+    limits: Limits = Limits()
+    breaker: Breaker = Breaker()
+    on_ambiguous: OnAmbiguous | None = None
 
     def __repr__(self) -> str:
         return f"ProviderBody(channel={self.channel.value!r}, vendor={self.vendor!r})"
@@ -55,9 +62,10 @@ class ProviderView(msgspec.Struct, frozen=True):
 
 
 class _Handlers:
-    def __init__(self, providers: Providers, vendors: Vendors) -> None:
+    def __init__(self, providers: Providers, vendors: Vendors, verifier: Verifier | None) -> None:
         self._providers = providers
         self._vendors = vendors
+        self._verifier = verifier
 
     async def put(self, call: Call) -> Reply:
         tenant, body, name = call.caller.tenant, call.body, key(call.path["name"], "name")
@@ -69,8 +77,10 @@ class _Handlers:
             credentials = check_fields(traits.credentials, credentials, "credentials", secret=True)
         settings = check_fields(traits.settings, body.settings, "settings", secret=False)
         write = ProviderWrite(
-            name, body.channel, body.vendor, body.priority, body.enabled, settings, credentials
+            name, body.channel, body.vendor, body.priority, body.enabled, settings, credentials, _rules(body)
         )  # fmt: skip
+        if _flag(call.query, "verify") and self._verifier is not None:
+            await self._verifier.check(tenant, write)
         return Reply(_view(await self._providers.put(tenant, write)))
 
     async def get(self, call: Call) -> Reply:
@@ -104,6 +114,19 @@ class _Handlers:
         return stored is not None and (stored.channel, stored.vendor) == (body.channel, body.vendor)
 
 
+def _rules(body: ProviderBody) -> AccountRules:
+    if body.breaker.open_max_ms < body.breaker.open_ms:
+        raise InvalidField("must not be less than open_ms", field="breaker.open_max_ms")
+    return AccountRules(body.weight, body.limits, body.breaker, body.on_ambiguous)
+
+
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    text = query.get(name, "false")
+    if text not in ("true", "false"):
+        raise InvalidField("must be true or false", field=name)
+    return text == "true"
+
+
 def _view(provider: ProviderRecord) -> ProviderView:
     values = msgspec.structs.asdict(provider)
     values["credentials_set"] = values.pop("credential_names")
@@ -113,14 +136,17 @@ def _view(provider: ProviderRecord) -> ProviderView:
     return ProviderView(**values)
 
 
-def routes(providers: Providers, vendors: Vendors) -> list[Route]:
-    """Return the endpoints of this area; `vendors` are the declarations of every vendor there is."""
-    do = _Handlers(providers, vendors)
+def routes(providers: Providers, vendors: Vendors, verifier: Verifier | None = None) -> list[Route]:
+    """Return the endpoints of this area; `vendors` are the declarations of every vendor there is, `verifier` asks them."""
+    do = _Handlers(providers, vendors, verifier)
+    verify = Query(
+        "verify", "Ask the vendor first whether the account works, and store nothing when it does not", "boolean"
+    )
     write, read, tag, one = "providers:write", "providers:read", "providers", "/v1/providers/{name}"
     return [
         Route("GET", "/v1/providers", do.page, read, "List provider accounts", queries=PAGE_QUERIES, tag=tag),
         Route("PUT", one, do.put, write, "Create or replace a provider account",
-              body=ProviderBody, reply=ProviderView, tag=tag),
+              body=ProviderBody, reply=ProviderView, queries=(verify,), tag=tag),
         Route("GET", one, do.get, read, "Get a provider account", reply=ProviderView, tag=tag),
         Route("DELETE", one, do.remove, write, "Remove a provider account", status=204, tag=tag),
     ]  # fmt: skip
