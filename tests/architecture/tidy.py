@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 FILE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "base", "manager", "managers", "tools", "misc"}
-STAGES = {"accept", "plan", "deliver", "wait", "record", "realtime"}
+STAGES = {"accept", "plan", "deliver", "wait", "record", "realtime", "feedback"}
 WAITERS = ("worker", "routes", "socket")
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef

@@ -19,10 +19,14 @@ from clarion.app.http.application import application
 from clarion.app.http.protocol import BoundedHttp
 from clarion.app.wiring import OPERATOR_KEY_FILE, Identity, Parts, Shared, operator_key
 from clarion.control import routes as control_routes
+from clarion.control.providers import standing as standing_routes
+from clarion.control.providers.verify import Verifier
 from clarion.control.schedules.timers import repair_timers
 from clarion.control.unsubscribe import routes as unsubscribe_routes
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits_deciding import SCHEDULE_REPAIR_MS
+from clarion.feedback import routes as feedback_routes
+from clarion.feedback.worker import Feedback
 from clarion.journal import topics
 from clarion.journal.find import find_accepted
 from clarion.ops import health
@@ -156,6 +160,7 @@ def routes(parts: Shared) -> list[Route]:
         *realtime_routes.routes(parts.state, parts.directory, parts.clock, parts.control.users.touch, parts.journal),
         *routes_seen.routes(parts.state, parts.journal, parts.clock),
         *unsubscribe_routes.routes(parts.control, parts.unsubscribing, parts.clock),
+        *_receipts(parts),
         *control_routes.routes(
             parts.control,
             parts.vault,
@@ -165,8 +170,24 @@ def routes(parts: Shared) -> list[Route]:
             parts.clock,
             parts.journal,
             parts.expressions,
+            Verifier(parts.vendors, parts.directory, parts.http, parts.smtp, parts.clock),
         ),
+        *standing_routes.routes(parts.control.providers, parts.standings, parts.state, parts.journal, parts.clock),
     ]
+
+
+def _receipts(parts: Shared) -> list[Route]:
+    feedback = Feedback(
+        parts.directory,
+        parts.vendors,
+        parts.state,
+        parts.control.suppressions,
+        parts.journal,
+        parts.http(),
+        parts.clock,
+        parts.telemetry,
+    )
+    return feedback_routes.routes(feedback, parts.config.public_url)
 
 
 def _ops(parts: Parts) -> list[Route]:

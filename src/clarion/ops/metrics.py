@@ -23,6 +23,8 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "occurrences": ("Occurrences of schedules that came up", ("result",)),
     "quota_refused": ("Events refused because a quota was used up", ("kind",)),
     "paced": ("Deliveries put off by a limit of their account", ("channel", "limit")),
+    "receipts": ("What providers told of messages afterwards", ("vendor", "kind", "matched")),
+    "inbound": ("Messages of people to our senders", ("vendor", "word")),
     "refused": ("Requests refused with a problem document", ("code",)),
 }
 """Short name of each counter to what it counts and its labels; exposed as `clarion_<name>_total`."""

@@ -36,7 +36,8 @@ class Suppress(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True):
     """One thing that happened to a message. `reference` is our own (`Message.reference`) where the vendor gives it back,
     otherwise `vendor_message_id` finds the delivery. `event_id` is the same for repetitions of one receipt. `at_ms` is
-    the vendor's time (Unix ms, 0 when it gave none), `detail` its own words."""
+    the vendor's time (Unix ms, 0 when it gave none), `detail` its own words. `once` says that the signature covers the
+    `event_id` and not the body: whoever saw one call could make others, so the id counts for one body alone."""
 
     kind: ReceiptKind
     event_id: str
@@ -45,6 +46,7 @@ class Receipt(msgspec.Struct, frozen=True):
     at_ms: int = 0
     detail: str = ""
     suppress: Suppress | None = None
+    once: bool = False
 
 
 class Inbound(msgspec.Struct, frozen=True):

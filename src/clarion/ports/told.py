@@ -1,9 +1,12 @@
 """What the store of history knows of what providers told: deliveries by a vendor's own ids, and how accounts stood."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from clarion.domain.history import Chunk, Delivery, StandingChange
+
+BY_VENDOR_ID: Final = frozenset({"termii", "twilio", "ses"})
+"""Vendors whose own ids deliveries are found by: there are messages of theirs that give nothing of ours back."""
 
 
 class ToldHistory(Protocol):

@@ -1,0 +1,340 @@
+"""What a provider tells is stored before it is answered, does no harm when it comes again, and moves nobody else's things."""
+
+import asyncio
+from collections import Counter
+
+import msgspec
+import pytest
+
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.domain import ids
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.delivery_state import State
+from clarion.domain.errors import EgressError, Malformed, Overloaded, Sent, Unauthorized
+from clarion.domain.history import Chunk, Delivery
+from clarion.domain.message import HttpResponse
+from clarion.feedback.worker import Feedback
+from clarion.journal.codec import decode
+from clarion.journal.topics import OUTCOMES
+from clarion.ports.receipts import (
+    Forged,
+    Handshake,
+    Inbound,
+    NeedKey,
+    Receipt,
+    ReceiptCall,
+    Suppress,
+    Unreadable,
+)
+from tests.stages.virtual import START_MS, LoopClock, run
+from tests.stages.world import Notes
+
+PARTITIONS = 4
+NOTIFICATION = ids.notification_id(START_MS - 9_000, 3, b"n" * 9)
+DELIVERY = ids.delivery_id(NOTIFICATION, "ada", "email", "ada@example.com")
+BROADCAST = ids.notification_id(START_MS - 9_000, 1, b"b" * 9)
+CHUNK = BROADCAST + b"chunk-0\x02"
+MEMBER = ids.delivery_id(BROADCAST, "bo", "email", "bo@example.com")
+PACK = msgspec.msgpack.encode
+
+
+class Rows:
+    """`ports.told.ToldHistory` over a few rows."""
+
+    def __init__(self):
+        self.rows = {DELIVERY: Delivery(DELIVERY, "acme", "ada", "email", "ada@example.com", State.SENT)}
+        self.by_id = {}
+        self.chunks = {
+            CHUNK: Chunk(
+                CHUNK, "acme", "email", "en", "news", 1, None, 2, 0, 1, b"", b"", b"", b"", PACK(["ada", "bo"]),
+                PACK(["ada@example.com", "bo@example.com"]), b"",
+            )
+        }  # fmt: skip
+
+    def deliveries(self, tenant, delivery_ids):
+        return {i: self.rows[i] for i in delivery_ids if i in self.rows and self.rows[i].tenant == tenant}
+
+    def delivery_by_vendor_id(self, tenant, vendor, id_):
+        row = self.by_id.get((vendor, id_))
+        return row if row is not None and row.tenant == tenant else None
+
+    def chunk(self, tenant, chunk_id):
+        chunk = self.chunks.get(chunk_id)
+        return chunk if chunk is not None and chunk.tenant == tenant else None
+
+
+class Suppressed:
+    def __init__(self):
+        self.rows = {}
+        self.writes = 0
+
+    async def learn(self, tenant, entries):
+        self.writes += 1
+        for entry in entries:
+            self.rows.setdefault((tenant, entry.channel, entry.address), (entry.reason, entry.expires_ms))
+
+    async def lift(self, tenant, channel, address, reason):
+        key = (tenant, channel, address)
+        if self.rows.get(key, ("",))[0] == reason:
+            del self.rows[key]
+
+
+class Egress:
+    def __init__(self):
+        self.answers = {}
+        self.asked = []
+
+    async def send(self, request):
+        self.asked.append(request.url)
+        answer = self.answers.get(request.url)
+        if answer is None:
+            raise EgressError("no route", sent=Sent.NO)
+        return answer
+
+
+class Postie:
+    """A vendor that says what the test wants."""
+
+    def __init__(self):
+        self.told = []
+
+    def read_receipts(self, call, account, *, now_ms, keys):
+        return self.told(keys) if callable(self.told) else self.told
+
+
+class Home:
+    """A feedback stage with one account; it is the directory itself."""
+
+    def __init__(self, vendor="ses"):
+        self.owner = Account("acme", "mail", Channel.EMAIL, vendor, 0, {}, {})
+        self.vendor, self.notes, self.state = Postie(), Notes(), Rows()
+        self.suppressed, self.egress = Suppressed(), Egress()
+        clock = LoopClock()
+        self.journal = MemoryJournal(clock, PARTITIONS)
+        self.feedback = Feedback(
+            self, {(Channel.EMAIL, vendor): self.vendor}, self.state, self.suppressed, self.journal, self.egress, clock,
+            self.notes,
+        )  # fmt: skip
+
+    def account(self, tenant, name):
+        return self.owner if (tenant, name) == ("acme", "mail") else None
+
+    async def tell(self, *told, body=b"{}", tenant="acme", provider="mail"):
+        if told:
+            self.vendor.told = list(told)
+        return await self.feedback.take(tenant, provider, ReceiptCall("POST", "https://x/", {}, {}, body))
+
+    def frames(self):
+        return {
+            partition: [decode(frame.payload) for frame in self.journal.read(OUTCOMES, partition, 0)]
+            for partition in range(PARTITIONS)
+            if self.journal.read(OUTCOMES, partition, 0)
+        }
+
+
+@pytest.fixture
+def home():
+    return Home()
+
+
+REFERENCE = ids.reference(DELIVERY, None)
+
+
+def receipt(kind="delivered", event_id="e1", reference=REFERENCE, **more):
+    return Receipt(kind, event_id, reference, **more)
+
+
+def test_a_receipt_lands_on_the_partition_of_its_delivery(home):
+    async def go():
+        assert await home.tell(receipt(at_ms=START_MS - 5, detail="250 ok")) == ""
+
+    run(go())
+    (frame,) = home.frames()[3]
+    assert (frame.delivery_ids, frame.tenants, frame.kinds) == ([DELIVERY], ["acme"], ["delivered"])
+    assert (frame.at_ms, frame.details, frame.places, frame.provider) == ([START_MS - 5], ["250 ok"], [None], "mail")
+    assert home.notes.counts["receipts", "ses", "delivered", "yes"] == 1
+
+
+def test_a_receipt_of_a_broadcast_says_whose_it_is_and_goes_to_its_chunk(home):
+    run(home.tell(receipt("bounced", reference=ids.reference(MEMBER, (CHUNK, 1)))))
+    (frame,) = home.frames()[2]
+    assert (frame.places, frame.user_ids, frame.addresses) == ([(CHUNK, 1)], ["bo"], ["bo@example.com"])
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        ids.reference(MEMBER, (CHUNK, 0)),
+        ids.reference(MEMBER, (CHUNK, 900)),
+        ids.reference(DELIVERY, (NOTIFICATION + b"chunk-0\x02", 0)),
+        ids.reference(ids.notification_id(START_MS + 10**9, 1, b"f" * 9) + b"8" * 8, None),
+        ids.reference(NOTIFICATION[:6] + b"\xff" + NOTIFICATION[7:] + b"8" * 8, None),
+        "dlv_zz",
+        "",
+    ],
+)
+def test_a_reference_to_nothing_stores_nothing_or_what_folds_to_nothing(home, reference):
+    run(home.tell(receipt("bounced", reference=reference)))
+    told = [frame for frames in home.frames().values() for frame in frames]
+    assert not told or told[0].places[0] == (NOTIFICATION + b"chunk-0\x02", 0)
+    assert home.notes.counts["receipts", "ses", "bounced", "no"] == 1
+
+
+def test_the_vendors_own_id_finds_a_delivery_that_is_recorded_in_time(home):
+    row = home.state.rows[DELIVERY]
+
+    async def go():
+        telling = asyncio.create_task(home.tell(receipt(reference="", vendor_message_id="m-1")))
+        await asyncio.sleep(0.5)
+        assert home.frames() == {}
+        home.state.by_id["ses", "m-1"] = row
+        await telling
+        await home.tell(receipt(event_id="e2", reference="", vendor_message_id="m-2"))
+
+    run(go())
+    assert [frame.delivery_ids for frame in home.frames()[3]] == [[DELIVERY]]
+    assert home.notes.counts["receipts", "ses", "delivered", "no"] == 1
+
+
+def test_times_outside_the_life_of_the_message_are_now(home):
+    run(home.tell(*(receipt(event_id=str(at), at_ms=at) for at in (0, 5, START_MS + 10**9))))
+    (frame,) = home.frames()[3]
+    assert frame.at_ms == [START_MS] * 3
+
+
+def test_bad_addresses_are_suppressed_and_good_ones_lifted(home):
+    bounced = Suppress("Ada@Example.COM", "hard_bounce")
+    soft = Suppress("bo@example.com", "soft", ttl_ms=5_000)
+    told = [receipt("bounced", "e1", suppress=bounced), receipt("bounced", "e2", suppress=soft)]
+    run(home.tell(*told, receipt("bounced", "e3", suppress=Suppress("no address", "hard_bounce"))))
+    assert home.suppressed.rows == {
+        ("acme", "email", "ada@example.com"): ("hard_bounce", None),
+        ("acme", "email", "bo@example.com"): ("soft", START_MS + 5_000),
+    }
+    run(home.tell(receipt("resubscribed", "e4", suppress=Suppress("ada@example.com", "unsubscribed", lift=True))))
+    assert ("acme", "email", "ada@example.com") in home.suppressed.rows
+    assert home.notes.lines == ["receipt_address_unreadable"]
+
+
+def test_what_comes_again_is_not_stored_again(home):
+    async def go():
+        for _ in range(3):
+            await home.tell(receipt("bounced", suppress=Suppress("ada@example.com", "hard_bounce")))
+
+    run(go())
+    assert len(home.frames()[3]) == home.suppressed.writes == 1
+
+
+def test_a_token_that_covers_no_body_counts_for_one(home):
+    async def go():
+        await home.tell(receipt(once=True), body=b"one")
+        await home.tell(receipt(once=True), body=b"one")
+        with pytest.raises(Unauthorized):
+            await home.tell(receipt("bounced", once=True, suppress=Suppress("ada@example.com", "x")), body=b"two")
+
+    run(go())
+    assert {kind for frame in home.frames()[3] for kind in frame.kinds} == {"delivered"}
+    assert home.suppressed.rows == {}
+
+
+def test_stop_is_heeded_start_lifts_it_and_neither_counts_twice(home):
+    def said(event_id, word):
+        return Inbound(event_id, "ada@example.com", word, word)
+
+    async def go():
+        await home.tell(said("1", "stop"))
+        assert home.suppressed.rows[("acme", "email", "ada@example.com")] == ("stop", None)
+        await home.tell(said("2", "start"))
+        assert home.suppressed.rows == {}
+        await home.tell(said("3", "stop"))
+        home.feedback._seen.clear()
+        await home.tell(said("2", "start"))
+        await home.tell(said("4", "help"), said("5", "other"))
+
+    run(go())
+    assert home.suppressed.rows[("acme", "email", "ada@example.com")] == ("stop", None)
+    assert home.notes.counts == Counter(
+        {("inbound", "ses", "stop"): 2, ("inbound", "ses", "start"): 1, ("inbound", "ses", "help"): 1,
+         ("inbound", "ses", "other"): 1}
+    )  # fmt: skip
+
+
+def test_start_leaves_what_stop_did_not_make(home):
+    home.suppressed.rows["acme", "email", "ada@example.com"] = ("manual", None)
+    run(home.tell(Inbound("1", "ada@example.com", "start", "start")))
+    assert home.suppressed.rows
+
+
+def test_strangers_and_forgers_learn_the_same(home):
+    said = set()
+
+    async def go():
+        home.vendor.told = Forged("the signature does not match")
+        for tenant, provider in (("acme", "mail"), ("acme", "none"), ("none", "mail")):
+            with pytest.raises(Unauthorized) as refused:
+                await home.tell(tenant=tenant, provider=provider)
+            said.add((refused.value.detail, refused.value.code, refused.value.field))
+        home.owner = msgspec.structs.replace(home.owner, vendor="silent")
+        with pytest.raises(Unauthorized) as refused:
+            await home.tell()
+        said.add((refused.value.detail, refused.value.code, refused.value.field))
+
+    run(go())
+    assert len(said) == 1
+    assert home.frames() == {}
+    assert home.notes.lines == ["receipt_refused"]
+
+
+def test_warnings_about_an_account_are_one_a_minute(home):
+    async def go():
+        home.vendor.told = Unreadable("no event")
+        for pause_s in (0, 30, 31):
+            await asyncio.sleep(pause_s)
+            with pytest.raises(Malformed):
+                await home.tell()
+
+    run(go())
+    assert home.notes.lines == ["receipt_unreadable"] * 2
+
+
+def test_a_handshake_is_answered_and_confirmed(home):
+    async def go():
+        home.vendor.told = Handshake(echo="42")
+        assert await home.tell() == "42"
+        home.vendor.told = Handshake(confirm_url="https://sns.example/confirm")
+        with pytest.raises(Overloaded):
+            await home.tell()
+        home.egress.answers["https://sns.example/confirm"] = HttpResponse(200, {}, b"")
+        assert await home.tell() == ""
+
+    run(go())
+    assert home.egress.asked == ["https://sns.example/confirm"] * 2
+
+
+def test_a_key_is_fetched_once_a_day_and_only_over_https(home):
+    url = "https://keys.example/one.pem"
+
+    async def go():
+        home.vendor.told = lambda keys: [receipt(event_id=keys[url].decode())] if url in keys else NeedKey(url)
+        with pytest.raises(Overloaded):
+            await home.tell()
+        home.egress.answers[url] = HttpResponse(200, {}, b"pem")
+        await home.tell()
+        await home.tell()
+        await asyncio.sleep(25 * 3600)
+        await home.tell()
+        home.vendor.told = lambda keys: NeedKey("http://keys.example/one.pem")
+        with pytest.raises(Overloaded):
+            await home.tell()
+        home.vendor.told = lambda keys: NeedKey(url)
+        with pytest.raises(Unauthorized):
+            await home.tell()
+
+    run(go())
+    assert home.egress.asked == [url] * 3
+
+
+def test_many_receipts_of_one_call_are_all_stored(home):
+    run(home.tell(*(receipt(event_id=str(n)) for n in range(1_203))))
+    assert [len(frame.kinds) for frame in home.frames()[3]] == [500, 500, 203]
