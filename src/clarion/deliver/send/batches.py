@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from clarion.deliver.rules.trust import secrets_of, unsaid
 from clarion.domain.content import Account
 from clarion.domain.errors import EgressError
 from clarion.domain.limits_batches import BATCH_CHARS_MAX, BATCH_LINGER_MS, BATCH_MESSAGE_CHARS, BATCH_ROUNDS_MAX
+from clarion.domain.masking import secrets_of, unsaid
 from clarion.domain.message import HttpRequest, Message
 from clarion.domain.outcome import Ambiguous, Outcome
 from clarion.ports.clock import Clock
