@@ -12,8 +12,8 @@ from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.backends.memory.standings import MemoryStandings
 from clarion.backends.sqlite.migrate import path_of, upgrade
+from clarion.ports.clock import Clock
 from clarion.testing.answers import Answers, NoMail
-from clarion.testing.clock import SetClock
 from clarion.testing.lines import Lines
 
 PARTITIONS: Final = 2
@@ -21,10 +21,12 @@ PARTITIONS: Final = 2
 _STORES: Final = ("control", "state")
 _SETTINGS: Final = """
 data_dir = "{folder}"
-[api]
-linger_ms = 0
 [content]
 confined = false
+"""
+_AT_ONCE: Final = """
+[api]
+linger_ms = 0
 [plan]
 linger_ms = 0
 [record]
@@ -33,11 +35,12 @@ linger_ms = 0
 
 
 class Installation(Shared):
-    """What the stages are made of here. `answers` is the world outside, `lines` what would be in the log."""
+    """What the stages are made of here. `answers` is the world outside, `lines` what would be in the log. Unless `lingering`
+    says otherwise (TOML), nothing waits for a fuller batch."""
 
-    def __init__(self, folder: Path, clock: SetClock) -> None:
+    def __init__(self, folder: Path, clock: Clock, lingering: str = _AT_ONCE) -> None:
         settings = folder / "clarion.toml"
-        settings.write_text(_SETTINGS.format(folder=folder.as_posix()))
+        settings.write_text(_SETTINGS.format(folder=folder.as_posix()) + lingering)
         for name, image in _blank().items():
             path_of(folder, name).write_bytes(image)
         self.answers = Answers()

@@ -1,5 +1,6 @@
 """`clarion chaos`: the options of a chaos run as a command."""
 
+import importlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import msgspec
 import typer
 from rich.console import Console
 
+from clarion.app.chaos import outage
 from clarion.app.chaos.case import Case, Verdict
 from clarion.app.chaos.kill9 import Kill9
 from clarion.app.chaos.run import ChaosRun
@@ -22,8 +24,12 @@ KILLS: Final = {"kill9": 50, "workflows": 200}
 """Kills of a case unless another number is given."""
 SEED_DEFAULT: Final = 1
 _HELP: Final = (
-    "kill9: SIGKILL any process at random moments; workflows: the same while instances delay, collect and wait"
+    "kill9: SIGKILL any process at random moments; workflows: the same while instances delay, collect and wait; "
+    "outage: a push vendor is down for ten minutes of virtual time"
 )
+OUTAGE: Final = "outage"
+_VIRTUAL: Final = "clarion.testing.outage.run"
+"""Named and not imported: it makes up time, which nothing in `app` may do."""
 
 
 def chaos(
@@ -34,8 +40,10 @@ def chaos(
     keep: Annotated[bool, typer.Option("--keep", help="keep data, ledger and receipts of the run")] = False,
 ) -> None:
     """Break a running system on purpose and judge what it promised. The last line is one JSON object; exit 1 on a fault."""
+    if case == OUTAGE:
+        return _outage(seed, keep=keep)
     if case not in CASES:
-        raise OperatorError(f"There is no chaos case {case!r}; there is {', '.join(CASES)}.")
+        raise OperatorError(f"There is no chaos case {case!r}; there is {', '.join((*CASES, OUTAGE))}.")
     kills = KILLS[case] if kills is None else kills
     end_in_order()
     console = Console(stderr=True)
@@ -64,4 +72,25 @@ def chaos(
     if verdict is not None:
         typer.echo(msgspec.json.encode(verdict.figures() | {"kills": kills, "seed": seed}).decode())
     if not passed:
+        raise typer.Exit(1)
+
+
+def _outage(seed: int, *, keep: bool) -> None:
+    """Run the case that needs no processes: its stages work in this one, on a clock of their own."""
+    console = Console(stderr=True)
+    folder = Path(tempfile.mkdtemp(prefix="clarion-chaos-outage-"))
+    with console.status("starting") as status:
+        verdict = outage.judge(importlib.import_module(_VIRTUAL).run(seed, folder, say=status.update))
+    notes = ", ".join(f"{name} {value:,}" for name, value in verdict.notes.items())
+    console.print(f"{notes}; trace {verdict.trace}", highlight=False)
+    for line in outage.fault_lines(verdict.faults):
+        console.print(f"[red]{line}[/]", highlight=False)
+    if not verdict.passed:
+        console.print(f"seed {seed}; again: make chaos CASE=outage SEED={seed}", highlight=False)
+    if keep:
+        console.print(f"what arrived is in {folder}", highlight=False)
+    else:
+        shutil.rmtree(folder)
+    typer.echo(msgspec.json.encode(verdict.figures() | {"seed": seed}).decode())
+    if not verdict.passed:
         raise typer.Exit(1)

@@ -18,7 +18,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from clarion.app.simulate.faults import Answer
 from clarion.app.simulate.http2 import Reply, Request
 from clarion.app.simulate.outages import Effect, OutageError, Outages
-from clarion.app.simulate.receipts import Receipts
+from clarion.app.simulate.receipts import About, Receipts
 from clarion.app.simulate.vendors.stage import Stage
 
 TOKEN_PATH: Final = "/token"  # noqa: S105 - a path
@@ -27,6 +27,7 @@ OUTAGES_PATH: Final = "/outages"
 TOKEN_TTL_S: Final = 3_599
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _FCM_ERROR: Final = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
+_UNKNOWN: Final = About()
 _BAD_REQUEST: Final = "type.googleapis.com/google.rpc.BadRequest"
 
 
@@ -129,15 +130,16 @@ class Services:
     def _fcm(self, request: Request) -> Reply:
         effect = self._outages.effect("fcm")
         fault = effect.answer
-        key = ""
+        key, about = "", _UNKNOWN
         if fault is None and request.headers.get("authorization") != self._bearer:
             fault = Answer.UNAUTHENTICATED
         else:
             try:
-                key = self._decode(request.body).message.data.get("delivery_id", "")
+                target = self._decode(request.body).message
+                key, about = target.data.get("delivery_id", ""), About(address=target.token)
             except msgspec.MsgspecError:
                 fault = fault or Answer.MALFORMED
-        answer = self._receipts.arrived(key, "push", request.body, fault)
+        answer = self._receipts.arrived(key, "push", request.body, fault, about)
         if answer is Answer.ACCEPTED:
             reply = Reply(200, f'{{"name":"projects/simulator/messages/{key}"}}'.encode())
         else:

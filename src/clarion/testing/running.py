@@ -1,0 +1,69 @@
+"""A whole installation that runs as a worker and a scheduler do, each stage in a task of its own, under made-up time."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from clarion.app.assembly import accounts, channel_pool, fetch_pool, plan_worker, record_worker, sender
+from clarion.app.wiring import Shared
+from clarion.deliver.send.worker import Sender
+from clarion.domain.channel import Channel
+from clarion.journal import topics
+from clarion.journal.consumer import LeasedPartitions
+from clarion.wait.worker import TimerWorker
+
+_OWNER: Final = "testing"
+_RETENTION_MS: Final = 60_000
+"""Frames everybody has read are forgotten soon: they would only cost memory."""
+
+_STOP_S: Final = 60.0
+"""How long, in the loop's time, stages may take to finish what they began."""
+
+
+class Running:
+    """Starts the stages for some channels with `async with`, and ends them as a stopped worker does."""
+
+    def __init__(self, parts: Shared, channels: Sequence[Channel]) -> None:
+        self._parts = parts
+        self._channels = channels
+        self._stop = asyncio.Event()
+        self._recorded = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> "Running":
+        parts, stop = self._parts, self._stop
+        recorder = record_worker(parts, self._leases(topics.GROUP_RECORD))
+        timers = TimerWorker(parts.journal, parts.clock, parts.telemetry, retention_ms=_RETENTION_MS)
+        jobs: list[Coroutine[Any, Any, None]] = [recorder.run(self._recorded), timers.run(stop)]
+        leases = self._leases(topics.GROUP_PLAN)
+        jobs += [leases.run(stop), plan_worker(parts, leases, fetch_pool(parts)).run(stop)]
+        sends, used = sender(parts, Sender), accounts(parts, _OWNER)
+        for channel in self._channels:
+            leases = self._leases(topics.group_deliver(channel))
+            jobs += [leases.run(stop), channel_pool(parts, leases, sends, used, channel, _OWNER).run(stop)]
+        self._tasks = [asyncio.create_task(job) for job in jobs]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # The record stage stops last, so that it folds what the others finish with.
+        recorder, *others = self._tasks
+        self._stop.set()
+        await asyncio.wait(others, timeout=_STOP_S)
+        self._recorded.set()
+        await asyncio.wait([recorder], timeout=_STOP_S)
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def check(self) -> None:
+        """Raise what made a stage end, if one did."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
+                raise RuntimeError("a stage ended by itself")
+
+    def _leases(self, group: str) -> LeasedPartitions:
+        return LeasedPartitions(self._parts.journal, group, _OWNER, self._parts.clock)
