@@ -111,7 +111,7 @@ def check_row(vendor: Vendor, table: dict[str, Any], row: dict[str, Any]) -> Non
     """An answer means what its row says."""
     outcome = answer(vendor, table, row)
     assert type(outcome).__name__ == row["outcome"], outcome
-    for name in ("after_ms", "reason", "vendor_message_id", "content", "detail"):
+    for name in ("after_ms", "reason", "vendor_message_id", "content", "detail", "scope"):
         if name in row:
             assert getattr(outcome, name) == row[name]
 
@@ -124,6 +124,11 @@ def check_hostile_answers(vendor: Vendor, table: dict[str, Any]) -> None:
             outcome = vendor.read(response, message(table), account(table), now_ms=NOW_MS)
             assert not (isinstance(outcome, Accepted) and status >= 300)
             assert len(getattr(outcome, "detail", "")) <= 500
+            if isinstance(outcome, Transient | Ambiguous) and status == 503:
+                hurried = vendor.read(
+                    HttpResponse(503, {"retry-after": "7"}, body), message(table), account(table), now_ms=NOW_MS
+                )
+                assert getattr(hurried, "after_ms", 7_000) == 7_000, "a pause that is asked for is kept"
             if status >= 500:
                 # Ambiguous where the vendor may have sent and a repeat would be a second message.
                 assert isinstance(outcome, Transient | Throttled | Ambiguous)

@@ -6,7 +6,7 @@ from typing import Final
 from clarion.domain.message import HttpResponse, Message
 from clarion.domain.outcome import Ambiguous, Misconfigured, Outcome
 from clarion.domain.sms import measure
-from clarion.providers.answers import by_status, said
+from clarion.providers.answers import by_status, retry_after_ms, said
 
 _NUMBER: Final = re.compile(r"\+?([1-9][0-9]{6,14})")
 
@@ -40,7 +40,7 @@ def by_status_unkeyed(response: HttpResponse, now_ms: int, words: str = "") -> O
     """Return what a status means where a repeat is a second SMS: as `by_status`, but after a 5xx, and a success that
     cannot be read, the message may have been sent. The one path there is, is missing only under a wrong `base_url`."""
     if 200 <= response.status < 300 or response.status >= 500:
-        return Ambiguous(said(response, words))
+        return Ambiguous(said(response, words), retry_after_ms(response.headers, now_ms))
     if response.status == 404:
         return Misconfigured(said(response, words))
     return by_status(response, now_ms, words)

@@ -161,7 +161,8 @@ def _read_api(response: HttpResponse, now_ms: int) -> Outcome:
     if meaning is None and response.status == 200:
         # An answer that is not Slack's says nothing about what became of the message.
         return Refused("slack_error", detail) if body.get("ok") is False else Ambiguous(detail)
-    return _outcome(meaning, word, response, now_ms, detail) or by_status(response, now_ms, word)
+    # One channel or the whole workspace is over its limit: the answer does not say which.
+    return _outcome(meaning, word, response, now_ms, detail, "account") or by_status(response, now_ms, word)
 
 
 def _read_hook(response: HttpResponse, now_ms: int) -> Outcome:
@@ -169,7 +170,7 @@ def _read_hook(response: HttpResponse, now_ms: int) -> Outcome:
     word, detail = found[1] if found else "", said(response)
     if response.status == 200 and word == "ok":
         return Accepted()
-    if outcome := _outcome(WEBHOOK_OUTCOMES.get(word), word, response, now_ms, detail):
+    if outcome := _outcome(WEBHOOK_OUTCOMES.get(word), word, response, now_ms, detail, "recipient"):
         return outcome
     if 200 <= response.status < 300:
         return Ambiguous(detail)
@@ -177,17 +178,20 @@ def _read_hook(response: HttpResponse, now_ms: int) -> Outcome:
     return Refused(f"http_{response.status}", detail) if isinstance(outcome, Misconfigured) else outcome
 
 
-def _outcome(meaning: str | None, word: str, response: HttpResponse, now_ms: int, detail: str) -> Outcome | None:
+def _outcome(
+    meaning: str | None, word: str, response: HttpResponse, now_ms: int, detail: str, scope: str
+) -> Outcome | None:
+    """Return what a word means, None when the status decides; `scope` says for whom a limit is."""
     after_ms = retry_after_ms(response.headers, now_ms)
     match meaning:
         case "account":
             return Misconfigured(detail)
         case "later":
-            return Throttled(after_ms or THROTTLED_MS, detail)
+            return Throttled(after_ms or THROTTLED_MS, detail, scope)
         case "again":
             return Transient(detail, after_ms)
         case "unknown":
-            return Ambiguous(detail)
+            return Ambiguous(detail, after_ms)
         case "dead":
             return InvalidRecipient(detail)
         case "refused":
@@ -195,7 +199,7 @@ def _outcome(meaning: str | None, word: str, response: HttpResponse, now_ms: int
         case _:
             # By the status; a 429 without a word is a pause of the same length.
             late = response.status == 429
-            return Throttled(after_ms if after_ms is not None else THROTTLED_MS, detail) if late else None
+            return Throttled(after_ms if after_ms is not None else THROTTLED_MS, detail, scope) if late else None
 
 
 def verify_request(account: Account, *, now_ms: int, token: str | None) -> HttpRequest | None:

@@ -181,8 +181,8 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
             return Transient(detail, (_issued_s(now_ms) + TOKEN_LAG_S + TOKEN_PERIOD_S) * 1000 - now_ms)
         case "stale":
             return Misconfigured(f"{detail} (is this machine's clock right?)")
-        case "later":
-            return Throttled(after_ms, detail)
+        case "later":  # too many to one device
+            return Throttled(after_ms, detail, scope="recipient")
         case "much_later":
             return Throttled(after_ms or TOKEN_UPDATES_MS, detail)
         case "again":

@@ -135,7 +135,8 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
         case "account":
             return Misconfigured(detail)
         case "later":
-            return Throttled(retry_after_ms(response.headers, now_ms) or THROTTLED_MS, detail)
+            pause_ms = retry_after_ms(response.headers, now_ms) or THROTTLED_MS
+            return Throttled(pause_ms, detail, scope="recipient" if _of_device(details) else "account")
         case "again":
             return Transient(detail, retry_after_ms(response.headers, now_ms))
         case "argument" if code and "token" in words.lower() and not any(_kind(e) == "BadRequest" for e in details):
@@ -145,6 +146,17 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
         case _:
             pass
     return Misconfigured(detail) if response.status == 404 else by_status(response, now_ms, words)
+
+
+def _of_device(details: list[dict[str, Any]]) -> bool:
+    """Return whether it is one device's quota that is used up. A `google.rpc.QuotaFailure` says which one it is
+    (https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode)."""
+    listed = [entry.get("violations") for entry in details if _kind(entry) == "QuotaFailure"]
+    violations = [each for violation in listed if isinstance(violation, list) for each in violation]
+    texts = [
+        f"{each.get('subject', '')} {each.get('description', '')}" for each in violations if isinstance(each, dict)
+    ]
+    return any("device" in text.lower() for text in texts)
 
 
 def _kind(detail: dict[str, Any]) -> str:

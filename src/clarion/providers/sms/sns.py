@@ -140,7 +140,7 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
         case "later":
             return Throttled(THROTTLED_MS if after_ms is None else after_ms, detail)
         case "unsure":
-            return Ambiguous(detail)
+            return Ambiguous(detail, after_ms)
         case "account":
             return Misconfigured(detail)
         case reason:

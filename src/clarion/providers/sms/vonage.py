@@ -125,7 +125,7 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
     words = f"{failed[0].get('status', '')} {failed[0].get('error-text', '')}".strip()
     outcome = _outcome(failed[0], said(response, words))
     if len(failed) < len(listed) and isinstance(outcome, Throttled):
-        return Ambiguous(said(response, f"{len(failed)} of {len(listed)} SMS: {words}"))
+        return Ambiguous(said(response, f"{len(failed)} of {len(listed)} SMS: {words}"), outcome.after_ms)
     return outcome
 
 

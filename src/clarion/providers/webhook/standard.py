@@ -102,7 +102,8 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
     if status == 410:
         return InvalidRecipient(detail)
     if status in (429, 502, 504) or (status == 503 and after_ms is not None):
-        return Throttled(after_ms, detail)
+        # Each endpoint is a server of its own.
+        return Throttled(after_ms, detail, scope="recipient")
     if 300 <= status < 400:
         return Transient(f"HTTP {status}: a redirect is a failure and is not followed")
     return Transient(detail)

@@ -164,7 +164,9 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
         case "account":
             return Misconfigured(detail)
         case "later":
-            return Throttled(after_ms if response.status == 429 or after_ms is not None else THROTTLED_MS, detail)
+            # Of one push service; an account's subscriptions are with several.
+            pause_ms = after_ms if response.status == 429 or after_ms is not None else THROTTLED_MS
+            return Throttled(pause_ms, detail, scope="recipient")
         case refusal:
             return Refused(refusal, detail)
 

@@ -182,17 +182,18 @@ def read(response: HttpResponse, message: Message, account: Account, *, now_ms: 
     after_ms = retry_after_ms(response.headers, now_ms)
     match OUTCOMES.get(code) if code is not None else None:
         case None if response.status >= 500:
-            return Ambiguous(detail)
+            return Ambiguous(detail, after_ms)
         case None:
             return Refused("unknown_error", detail) if response.status < 300 else by_status(response, now_ms, words)
         case "unknown":
-            return Ambiguous(detail)
+            return Ambiguous(detail, after_ms)
         case "later":
             return Throttled(after_ms or _regained_ms(response) or LATER_MS, detail)
         case "throughput":
             return Throttled(after_ms or THROUGHPUT_MS, detail)
         case "pair":
-            return Throttled(max(after_ms or 0, min(PAIR_MS << min(message.attempt - 1, 20), PAIR_MS_MAX)), detail)
+            growing_ms = min(PAIR_MS << min(message.attempt - 1, 20), PAIR_MS_MAX)
+            return Throttled(max(after_ms or 0, growing_ms), detail, scope="recipient")
         case "account":
             return Misconfigured(detail)
         case "dead":
