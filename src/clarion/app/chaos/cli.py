@@ -41,7 +41,8 @@ def chaos(
 ) -> None:
     """Break a running system on purpose and judge what it promised. The last line is one JSON object; exit 1 on a fault."""
     if case == OUTAGE:
-        return _outage(seed, keep=keep)
+        _outage(seed, keep=keep)
+        return
     if case not in CASES:
         raise OperatorError(f"There is no chaos case {case!r}; there is {', '.join((*CASES, OUTAGE))}.")
     kills = KILLS[case] if kills is None else kills
