@@ -16,7 +16,8 @@ from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.content.render import Contents
-from clarion.deliver.accounts.accounts import Accounts, Change, Grant
+from clarion.deliver.accounts.accounts import Accounts
+from clarion.deliver.accounts.judges import Change, Grant
 from clarion.deliver.partition.supplies import Supplies
 from clarion.deliver.rules.retry import Policy
 from clarion.deliver.send.worker import Sender
@@ -129,7 +130,7 @@ class Unhindered:
     def open_detail(self, account: Account) -> str:
         return ""
 
-    def report(self, account: Account, outcome: Outcome) -> None:
+    def report(self, account: Account, outcome: Outcome, began_ms: int | None = None) -> None:
         """Nothing is counted."""
 
     def changes(self) -> list[Change]:
@@ -138,10 +139,15 @@ class Unhindered:
     def free(self, account: Account) -> bool:
         return True
 
-    def take(self, account: Account, lane: Lane, addresses: Sequence[str]) -> list[int | None]:
+    def take(
+        self, account: Account, lane: Lane, addresses: Sequence[str], waited: Sequence[bool] = ()
+    ) -> list[int | None]:
         return [None] * len(addresses)
 
-    def give_back(self, account: Account, count: int) -> None:
+    def pace_m(self, account: Account) -> int:
+        return 0
+
+    def give_back(self, account: Account, count: int = 1) -> None:
         """Nothing was taken."""
 
     def done(self, account: Account) -> None:

@@ -1,17 +1,16 @@
 """Puts the stages of a worker together, for a process as for `clarion.testing`: who runs them and when is up to them."""
 
-from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from clarion.app.wiring import Shared
-from clarion.deliver.accounts.accounts import Accounts, Change, Grant
+from clarion.deliver.accounts.accounts import Accounts
+from clarion.deliver.accounts.breakers import Breakers
+from clarion.deliver.accounts.budgets import Budgets
+from clarion.deliver.accounts.pace import Pace
 from clarion.deliver.partition.supplies import Supplies
 from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
-from clarion.domain.channel import Channel, Lane
-from clarion.domain.content import Account
-from clarion.domain.outcome import Outcome
-from clarion.domain.standing import StandingState
+from clarion.domain.channel import Channel
 from clarion.journal.consumer import LeasedPartitions
 from clarion.plan.assemble import step_planner
 from clarion.plan.broadcast.pages import PagePlanner
@@ -75,39 +74,11 @@ def sender(parts: Shared, kind: type[S]) -> S:
     )
 
 
-class _Unhindered:
-    def refresh(self) -> None: ...
-
-    def admit(self, account: Account, wanted: int) -> Grant:
-        return Grant(wanted)
-
-    def state(self, account: Account) -> StandingState:
-        return "closed"
-
-    def open_detail(self, account: Account) -> str:
-        return ""
-
-    def report(self, account: Account, outcome: Outcome) -> None: ...
-    def changes(self) -> list[Change]:
-        return []
-
-    def free(self, account: Account) -> bool:
-        return True
-
-    def take(self, account: Account, lane: Lane, addresses: Sequence[str]) -> list[int | None]:
-        return [None] * len(addresses)
-
-    def give_back(self, account: Account, count: int) -> None: ...
-    def done(self, account: Account) -> None: ...
-    def fresh(self, account: Account) -> None: ...
-    def retry(self, account: Account) -> bool:
-        return True
-
-
 def accounts(parts: Shared, worker: str) -> Accounts:
     """Return how the accounts of all tenants are used by one process, whatever the channel."""
-    free = _Unhindered()
-    return Accounts(parts.directory, parts.vendors, free, free, free, parts.clock)
+    breakers = Breakers(parts.standings, parts.clock, parts.telemetry)
+    pace = Pace(parts.quotas, parts.clock, parts.telemetry, worker)
+    return Accounts(parts.directory, parts.vendors, breakers, pace, Budgets(parts.clock), parts.clock)
 
 
 def channel_pool(

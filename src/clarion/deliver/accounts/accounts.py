@@ -1,101 +1,24 @@
 """Gives each delivery of a batch the account it goes through, or says why none can take it now."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
+from clarion.deliver.accounts.horizon import Horizon
+from clarion.deliver.accounts.judges import Breaking, Budgeting, Grant, Pacing
 from clarion.deliver.rules.choice import chance_of, in_order
+from clarion.deliver.rules.retry import URGENT
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.content import Account
 from clarion.domain.decision import Reason
 from clarion.domain.limits_resilience import OVERFLOW_WAIT_MS, RETRY_BUDGET_WAIT_MS
 from clarion.domain.outcome import Outcome
-from clarion.domain.standing import StandingState
 from clarion.domain.trail import Trail
 from clarion.journal.rows import DeliverRow
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.vendor import Traits, Vendor
-
-
-class Grant(NamedTuple):
-    """How many calls an account may be made now; the others may come again at `until_ms` (Unix ms)."""
-
-    granted: int
-    until_ms: int = 0
-    state: StandingState = "closed"
-    detail: str = ""
-
-
-class Change(NamedTuple):
-    """An account that stands otherwise than before, since `at_ms` (Unix ms), and why."""
-
-    account: Account
-    before: StandingState
-    state: StandingState
-    detail: str
-    at_ms: int
-
-
-class Breaking(Protocol):
-    """Whether accounts may be called, as far as they work."""
-
-    def refresh(self) -> None:
-        """Take up what other workers learnt; called once a batch."""
-        ...
-
-    def admit(self, account: Account, wanted: int) -> Grant:
-        """Ask for calls; what is granted is made."""
-        ...
-
-    def state(self, account: Account) -> StandingState:
-        """Return how an account stands, as far as this process knows."""
-        ...
-
-    def open_detail(self, account: Account) -> str:
-        """Return why an account is open."""
-        ...
-
-    def report(self, account: Account, outcome: Outcome) -> None:
-        """Take what a call came to."""
-        ...
-
-    def changes(self) -> list[Change]:
-        """Return what this process brought about since it was asked last."""
-        ...
-
-
-class Pacing(Protocol):
-    """Whether accounts may be called, as far as their limits go."""
-
-    def free(self, account: Account) -> bool:
-        """Return whether the account has no limit at all."""
-        ...
-
-    def take(self, account: Account, lane: Lane, addresses: Sequence[str]) -> list[int | None]:
-        """Return per delivery None when it may go, or when it may come again (Unix ms)."""
-        ...
-
-    def give_back(self, account: Account, count: int) -> None:
-        """Give back what was taken and is not used."""
-        ...
-
-    def done(self, account: Account) -> None:
-        """Note that a call ended."""
-        ...
-
-
-class Budgeting(Protocol):
-    """How many retries accounts may be made beside fresh attempts."""
-
-    def fresh(self, account: Account) -> None:
-        """Note a first attempt."""
-        ...
-
-    def retry(self, account: Account) -> bool:
-        """Take a retry; return whether there was one left."""
-        ...
 
 
 class PutOff(NamedTuple):
@@ -126,6 +49,7 @@ class Accounts:
         self._pace = pace
         self._budgets = budgets
         self._clock = clock
+        self._horizon = Horizon()
 
     def of(self, tenant: str, channel: Channel) -> list[Account]:
         """Return the accounts of a channel, preferred ones first; the inbox needs none to be set up."""
@@ -188,7 +112,7 @@ class Accounts:
         """Return why an account is not to be called after all, though a delivery was given to it before."""
         if self.breakers.state(account) != "open":
             return None
-        self._pace.done(account)
+        self.unused(account)
         detail = self.breakers.open_detail(account)
         return PutOff(Reason.PROVIDER_DOWN, self._clock.now_ms(), detail, account.name, account.vendor)
 
@@ -196,16 +120,17 @@ class Accounts:
         """Take back an account that a delivery was given and did not use."""
         if account is not None:
             self._pace.done(account)
+            self.breakers.give_back(account)
 
     def goes_on(self, tenant: str, category: str) -> bool:
         """Return whether routes of a category go on to their next channel while this one is down."""
         found = self._directory.category(tenant, category) if category else None
         return found is None or found.rules.on_outage == "degrade"
 
-    def done(self, account: Account, outcome: Outcome) -> None:
-        """Take what an attempt came to."""
+    def done(self, account: Account, outcome: Outcome, began_ms: int) -> None:
+        """Take what an attempt that began at a time (Unix ms) came to."""
         self._pace.done(account)
-        self.breakers.report(account, outcome)
+        self.breakers.report(account, outcome, began_ms)
 
     def _order(self, channel: Channel, row: DeliverRow) -> list[Account]:
         accounts, been = self.of(row.tenant, channel), row.trail
@@ -236,14 +161,32 @@ class Accounts:
         grant = self.breakers.admit(account, len(going)) if going else Grant(0)
         for index in going[: grant.granted]:
             verdicts.append((index, account))
-        refused = going[grant.granted :]
-        if refused:
-            if not self._pace.free(account):
-                self._pace.give_back(account, len(refused))
-            down = grant.state in ("open", "half_open")
-            reason = Reason.PROVIDER_DOWN if down else Reason.PACED
-            verdicts += [(index, _put_off(account, reason, grant.until_ms, grant.detail)) for index in refused]
+        verdicts += self._refused(account, grant, going[grant.granted :], rows)
         return verdicts
+
+    def _refused(
+        self, account: Account, grant: Grant, indexes: list[int], rows: Sequence[tuple[DeliverRow, Lane]]
+    ) -> list[tuple[int, Account | PutOff]]:
+        """Return when those may come again who got no call: of a recovering account in turn, urgent ones soon."""
+        if not indexes:
+            return []
+        if not self._pace.free(account):
+            self._pace.give_back(account, len(indexes))
+        if grant.state in ("open", "half_open"):
+            return [(index, _put_off(account, Reason.PROVIDER_DOWN, grant.until_ms, grant.detail)) for index in indexes]
+        times = [grant.until_ms] * len(indexes)
+        if grant.state == "recovering":
+            turns = self._horizon.turns(
+                (account.tenant, account.name), self._clock.now_ms(), self.breakers.pace_m(account), len(indexes)
+            )
+            times = [
+                grant.until_ms if rows[index][1] in URGENT else turn_ms
+                for index, turn_ms in zip(indexes, turns, strict=True)
+            ]
+        return [
+            (index, _put_off(account, Reason.PACED, until_ms, grant.detail))
+            for index, until_ms in zip(indexes, times, strict=True)
+        ]
 
     def _paced(
         self, account: Account, going: list[int], rows: Sequence[tuple[DeliverRow, Lane]]
@@ -257,7 +200,12 @@ class Accounts:
         for index in going:
             by_lane.setdefault(rows[index][1], []).append(index)
         for lane, indexes in by_lane.items():
-            times = self._pace.take(account, lane, [rows[index][0].address for index in indexes])
+            times = self._pace.take(
+                account,
+                lane,
+                [rows[index][0].address for index in indexes],
+                [_waited(rows[index][0].trail) for index in indexes],
+            )
             for index, until_ms in zip(indexes, times, strict=True):
                 if until_ms is None:
                     free.append(index)
@@ -277,6 +225,10 @@ class Accounts:
         if verdict.reason is Reason.RETRY_BUDGET:
             return False
         return verdict.reason is Reason.PROVIDER_DOWN or verdict.until_ms > self._clock.now_ms() + OVERFLOW_WAIT_MS
+
+
+def _waited(been: Trail | None) -> bool:
+    return been is not None and been.parks > 0
 
 
 def _put_off(account: Account, reason: Reason, until_ms: int, detail: str) -> PutOff:

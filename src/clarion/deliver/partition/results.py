@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from clarion.deliver.accounts.accounts import Change
+from clarion.deliver.accounts.judges import Change
 from clarion.deliver.rules.retry import Next
 from clarion.deliver.send.worker import Answer
 from clarion.domain.channel import Channel, Lane

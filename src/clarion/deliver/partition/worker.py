@@ -172,7 +172,7 @@ class PartitionConsumer:
         tools, row, account = self._t, item.row, item.account
         answer = await tools.sender.attempt(tools.channel, row, account)
         if account is not None:
-            tools.accounts.done(account, answer.outcome)
+            tools.accounts.done(account, answer.outcome, started_ms)
         turn = Turn(
             tools.clock.now_ms(),
             tools.clock.jitter(),
