@@ -1,6 +1,5 @@
 """Whether a dead letter may be replayed, and what it is after an edit."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -41,7 +40,7 @@ class Edit(NamedTuple):
     """What a replay changes: a new address, data over the old, another template with what it needs."""
 
     address: str | None = None
-    data: Mapping[str, Any] | None = None
+    data: dict[str, Any] | None = None
     template: Template | None = None
 
     def names(self) -> list[str]:

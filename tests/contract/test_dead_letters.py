@@ -1,0 +1,322 @@
+"""Dead letters over a real state file and the memory journal: found, looked at, edited, replayed at a pace."""
+
+import msgspec
+import pytest
+
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.sqlite.state import SqliteState
+from clarion.domain import ids
+from clarion.domain.channel import Channel
+from clarion.domain.content import Template
+from clarion.domain.delivery_state import Event
+from clarion.domain.errors import InvalidField, NotFound, Overloaded
+from clarion.domain.trail import Trail
+from clarion.journal.codec import decode
+from clarion.journal.rows import DeliverRow, deliver_rows, encode_delivery
+from clarion.journal.topics import OUTCOMES
+from clarion.ports.web import Call, Caller
+from clarion.record import routes as record_routes
+from tests.contract import ledgers as world
+from tests.contract.journals import PARTITIONS
+
+HELLO = Template("hello", 1, None, {Channel.PUSH: {"body": "{{ data.n }}"}}, variables=("n",))
+MAIL = Template("mail", 1, None, {Channel.EMAIL: {"subject": "s", "text": "t"}})
+FAR_MS = world.AT_MS + 10**9
+
+
+class Directory:
+    def __init__(self):
+        self.gone = set()
+
+    def revision(self):
+        return 1
+
+    def template(self, tenant, key):
+        return {"hello": HELLO, "mail": MAIL}.get(key)
+
+    def suppressed(self, tenant, channel, addresses):
+        return {address: "manual" for address in addresses if address in self.gone}
+
+
+class Desk:
+    """The endpoints of dead letters, and what they left behind."""
+
+    def __init__(self, folder, clock):
+        self.clock = clock
+        clock.wall_ms = world.AT_MS + 1_000
+        self.state = SqliteState(folder, clock)
+        self.journal = MemoryJournal(clock, PARTITIONS)
+        self.directory = Directory()
+        self.read_to = {}
+        found = record_routes.routes(self.state, self.journal, self.directory, clock)
+        self.routes = {(route.method, route.path): route for route in found}
+
+    async def ask(self, verb, path, *, query=None, body=None, tenant=world.TENANT, **parts):
+        route = self.routes[verb, path]
+        decoded = None if body is None else msgspec.convert(body, route.body)
+        caller = Caller(tenant, "key_1", frozenset({route.scope}), None)
+        reply = await route.handler(Call(caller, parts, query or {}, {}, b"", decoded))
+        return msgspec.json.decode(msgspec.json.encode(reply.body))
+
+    async def list(self, **query):
+        return [item["id"] for item in (await self.ask("GET", "/v1/dead-letters", query=query))["data"]]
+
+    async def replay(self, **body):
+        return await self.ask("POST", "/v1/dead-letters/replay", body=body)
+
+    async def statuses(self, **body):
+        return {result["id"]: result["status"] for result in (await self.replay(**body))["results"]}
+
+    def kill(self, person, attempt=1, at_ms=world.AT_MS + 9, **changes):
+        """Let a delivery die; its letter holds what `changes` say."""
+        row = DeliverRow(
+            world.id_of(person), world.TENANT, f"user-{person}", f"token-{person}", "en", "hello", "news",
+            {"n": person}, None, attempt, FAR_MS, {"k": "v"}, None, None,
+        )._replace(**changes)  # fmt: skip
+        dead = world.attempted(person, Event.EXHAUSTED, attempt, at_ms=at_ms)
+        dead.dead = [encode_delivery(row)]
+        self.fold(world.planned(person), world.intent(person, attempt), dead)
+
+    def fold(self, *frames):
+        world.fold_all(self.state, [world.stored(frames)])
+
+    def told(self):
+        """Fold what replays left on the topic of outcomes."""
+        for partition in range(PARTITIONS):
+            found = self.journal.read(OUTCOMES, partition, self.read_to.get(partition, 0))
+            for frame in found:
+                self.read_to[partition] = frame.offset
+                self.fold(decode(frame.payload))
+
+    def again(self):
+        """Deliveries on the journal, by their ids."""
+        found = [
+            row
+            for partition in range(PARTITIONS)
+            for frame in self.journal.read("deliver.push.high", partition, 0)
+            for row in deliver_rows(decode(frame.payload))
+        ]
+        return {name(row.delivery_id): row for row in found}
+
+
+def name(id_):
+    return ids.write(ids.DELIVERY_PREFIX, id_)
+
+
+def who(person):
+    return name(world.id_of(person))
+
+
+@pytest.fixture
+def desk(tmp_path, clock):
+    made = Desk(tmp_path, clock)
+    yield made
+    made.state.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "people"),
+    [
+        ({}, [3, 2, 1, 0]),
+        ({"provider": "fcm-1", "vendor": "fcm"}, [3, 2, 1, 0]),
+        ({"provider": "fcm-2"}, []),
+        ({"address": "token-2"}, [2]),
+        ({"template": "mail"}, [1]),
+        ({"template": "mail@3"}, [1]),
+        ({"category": "news"}, [3, 2, 0]),
+        ({"user_id": "user-3"}, [3]),
+        ({"channel": "sms"}, []),
+        ({"dead_from": "2023-11-14T22:13:20.100Z"}, [2]),
+        ({"dead_to": "2023-11-14T22:13:20.100Z", "created_from": "2023-11-14T22:13:20.001Z"}, [3, 1]),
+        ({"limit": "2"}, [3, 2]),
+    ],
+)
+async def test_the_list_is_filtered(desk, query, people):
+    desk.kill(0)
+    desk.kill(1, template="mail@3", category="")
+    desk.kill(2, at_ms=world.AT_MS + 200)
+    desk.kill(3)
+    assert await desk.list(**query) == [who(person) for person in people]
+    assert await desk.ask("GET", "/v1/dead-letters", query=query, tenant="other") == {"data": [], "next": None}
+
+
+@pytest.mark.parametrize("field", ["channel", "reason", "replayed", "dead_from", "dead_to", "created_to"])
+async def test_a_bad_filter_is_named(desk, field):
+    with pytest.raises(InvalidField) as refused:
+        await desk.list(**{field: "?"})
+    assert refused.value.field == field
+    if field != "replayed":
+        with pytest.raises(InvalidField) as refused:
+            await desk.replay(filter={field: "?"})
+        assert refused.value.field == f"filter.{field}"
+
+
+async def test_a_letter_tells_of_its_attempts_and_of_what_would_be_sent(desk):
+    desk.fold(world.planned(0), world.intent(0), world.attempted(0, Event.RETRY))
+    desk.kill(0, 2, address="token-0")
+    found = await desk.ask("GET", "/v1/dead-letters/{id}", id=who(0))
+    assert (found["id"], found["address"], found["template"]) == (who(0), "token-0", "hello")
+    assert [(a["attempt"], a["detail"]) for a in found["delivery"]["attempts"]] == [
+        (1, "503 come back later"),
+        (2, "503 come back later"),
+    ]
+    assert found["content"]["data"] == {"n": 0}
+    assert found["content"]["metadata"] == {"k": "v"}
+    assert found["expires_at"].startswith("2023-11-26")
+    with pytest.raises(NotFound):
+        await desk.ask("GET", "/v1/dead-letters/{id}", id=who(0), tenant="other")
+
+
+async def test_a_letter_that_cannot_be_read_is_shown_and_not_replayed(desk):
+    desk.fold(world.planned(0), world.intent(0), world.attempted(0, Event.EXHAUSTED))
+    found = await desk.ask("GET", "/v1/dead-letters/{id}", id=who(0))
+    assert (found["content"], found["address"]) == (None, "token-0")
+    assert await desk.statuses(ids=[who(0)]) == {who(0): "unreadable"}
+
+
+async def test_a_replay_begins_a_new_round_and_goes_on_counting(desk):
+    desk.kill(0, 6)
+    assert await desk.statuses(ids=[who(0)]) == {who(0): "replayed"}
+    row = desk.again()[who(0)]
+    assert (row.attempt, row.trail) == (7, Trail(since_ms=desk.clock.now_ms()))
+    desk.told()
+    assert await desk.statuses(ids=[who(0)]) == {who(0): "already_replayed"}
+    desk.fold(world.intent(0, 7), world.attempted(0, Event.ACCEPTED, 7))
+    assert await desk.statuses(ids=[who(0)]) == {who(0): "already_sent"}
+    assert len(desk.again()) == 1
+
+
+async def test_what_must_not_go_is_not_replayed_and_told_why(desk):
+    desk.kill(0, expires_ms=desk.clock.now_ms())
+    desk.kill(1)
+    desk.kill(2)
+    desk.kill(3)
+    desk.directory.gone.add("token-1")
+    desk.fold(world.cancelled(2))
+    before = await desk.replay(filter={}, dry_run=True)
+    assert before["preview"] == {
+        "letters": 4,
+        "replayable": 1,
+        "by_channel": {"push": 1},
+        "by_reason": {"attempts_exhausted": 1},
+        "by_provider": {"fcm-1": 1},
+        "skipped": {"expired": 1, "suppressed": 1, "cancelled": 1},
+    }
+    assert (before["results"], desk.again(), await desk.list(replayed="true")) == ([], {}, [])
+    told = await desk.statuses(filter={})
+    assert told == {who(3): "replayed", who(2): "cancelled", who(1): "suppressed", who(0): "expired"}
+    assert list(desk.again()) == [who(3)]
+    desk.told()
+    preview = (await desk.replay(ids=[who(3), who(0), "dlv_x"], dry_run=True))["preview"]
+    assert (preview["letters"], preview["replayable"]) == (3, 0)
+    assert preview["skipped"] == {"already_replayed": 1, "expired": 1, "not_found": 1}
+
+
+async def test_an_edited_address_counts_instead_of_the_suppressed_one(desk):
+    desk.kill(0)
+    desk.directory.gone.add("token-0")
+    assert await desk.statuses(ids=[who(0)], edit={"address": "token-new", "data": {"x": 1}}) == {who(0): "replayed"}
+    row = desk.again()[who(0)]
+    assert (row.address, row.data, row.template) == ("token-new", {"n": 0, "x": 1}, "hello")
+    desk.told()
+    found = await desk.ask("GET", "/v1/notifications/{id}", id=ids.write("ntf_", world.NOTIFICATIONS[0]))
+    assert found["deliveries"][0]["address"] == "token-new"
+    (line,) = [line for line in found["timeline"] if line["event"] == "replayed"]
+    assert line["detail"] == "edited address, data; key key_1"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"filter": {}, "edit": {"address": "t"}}, "edit.address"),
+        ({"ids": [who(0), who(1)], "edit": {"address": "t"}}, "edit.address"),
+        ({"ids": [who(0)], "edit": {"address": "a\nb"}}, "edit.address"),
+        ({"ids": [who(0)], "edit": {"address": ""}}, "edit.address"),
+        ({"ids": [who(0)], "edit": {"template": "nothing"}}, "edit.template"),
+        ({"ids": [who(0)], "edit": {"template": "a b"}}, "edit.template"),
+        ({"ids": [who(0)], "edit": {"data": {"n": 1 << 64}}}, "edit.data"),
+        ({"ids": [who(0)], "edit": {"data": {"n": "x" * 300_000}}}, "edit.data"),
+        ({"ids": [who(0)], "limit": 3}, "limit"),
+        ({"ids": [who(0)], "after": "abc"}, "after"),
+        ({"filter": {}, "after": "abc"}, "after"),
+        ({}, "ids"),
+    ],
+)
+async def test_a_bad_replay_is_refused_by_name_and_replays_nothing(desk, body, field):
+    desk.kill(0)
+    with pytest.raises(InvalidField) as refused:
+        await desk.replay(**body)
+    assert refused.value.field == field
+    assert desk.again() == {}
+
+
+async def test_an_edit_that_cannot_be_sent_is_told_letter_by_letter(desk):
+    desk.kill(0)
+    desk.kill(1, data={"n": 1, "big": "x" * 200_000})
+    desk.kill(2, data={})
+    assert await desk.statuses(ids=[who(0)], edit={"template": "mail"}) == {who(0): "no_content"}
+    edit = {"template": "hello", "data": {"more": "x" * 100_000}}
+    told = await desk.statuses(filter={}, edit=edit)
+    assert told == {who(2): "data_missing", who(1): "too_large", who(0): "replayed"}
+    assert desk.again()[who(0)].data["n"] == 0
+
+
+async def test_a_pace_spreads_replays_by_timers_over_several_calls(desk):
+    for person in range(4):
+        desk.kill(person)
+    start_ms = desk.clock.now_ms()
+    first = await desk.replay(filter={}, rate_per_s=2, limit=3)
+    assert first["counts"] == {"replayed": 3}
+    assert list(desk.again()) == [who(3)]
+    second = await desk.replay(filter={}, rate_per_s=2, limit=3, after=first["next"])
+    assert (second["counts"], second["next"]) == ({"replayed": 1}, None)
+    assert list(desk.again()) == [who(3)]
+    desk.told()
+    assert await desk.list(replayed="false") == []
+    for second_half in range(1, 4):
+        due_ms = start_ms + second_half * 500
+        assert desk.journal.next_due_ms() == due_ms
+        desk.clock.wall_ms = due_ms
+        assert await desk.journal.fire(due_ms, 10) == 1
+    assert {row.trail.since_ms for row in desk.again().values()} == {start_ms + n * 500 for n in range(4)}
+    assert len(desk.again()) == 4
+
+
+async def test_what_expires_before_its_turn_is_not_replayed(desk):
+    for person in range(4):
+        desk.kill(person, expires_ms=desk.clock.now_ms() + 1_500)
+    told = await desk.statuses(filter={}, rate_per_s=1)
+    assert told == {who(3): "replayed", who(2): "replayed", who(1): "expired", who(0): "expired"}
+
+
+async def test_many_pages_are_one_call(desk, monkeypatch):
+    monkeypatch.setattr("clarion.record.dead_letters.routes.REPLAY_PAGE_LETTERS", 1)
+    for person in range(4):
+        desk.kill(person)
+    first = await desk.replay(filter={}, limit=2)
+    assert (first["counts"], bool(first["next"])) == ({"replayed": 2}, True)
+    rest = await desk.replay(filter={}, after=first["next"])
+    assert (rest["counts"], rest["next"]) == ({"replayed": 2}, None)
+    assert len(desk.again()) == 4
+
+
+async def test_what_was_replayed_before_the_journal_was_full_is_told(desk, monkeypatch):
+    monkeypatch.setattr("clarion.record.dead_letters.routes.REPLAY_PAGE_LETTERS", 2)
+    for person in range(4):
+        desk.kill(person)
+    append, calls = desk.journal.append, []
+
+    async def full(batch):
+        calls.append(batch)
+        if len(calls) > 1:
+            raise Overloaded("the journal is full")
+        return await append(batch)
+
+    monkeypatch.setattr(desk.journal, "append", full)
+    told = await desk.replay(filter={})
+    assert (told["counts"], bool(told["next"])) == ({"replayed": 2}, True)
+    monkeypatch.setattr(desk.journal, "append", append)
+    desk.clock.wall_ms += 60_000
+    assert (await desk.replay(filter={}, after=told["next"]))["counts"] == {"replayed": 2}
+    with pytest.raises(InvalidField):
+        await desk.replay(filter={}, ids=[who(0)])
