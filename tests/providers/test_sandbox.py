@@ -24,7 +24,9 @@ def test_every_channel_has_a_sandbox_that_keeps_the_whole_message(channel):
     assert (outcome.content["channel"], outcome.content["parts"]) == (channel, {"body": "hi"})
 
 
-@pytest.mark.parametrize("script", ["explode", ["accepted", 7], {"outcome": None}, [{}]])
+@pytest.mark.parametrize(
+    "script", ["explode", ["accepted", 7], {"outcome": None}, [{}], {"outcome": "throttled", "scope": "all"}]
+)
 def test_an_unknown_outcome_is_named(script):
     account = msgspec.structs.replace(battery.account(TABLE), settings={"by_address": {"*": script}})
     with pytest.raises(ValueError, match="sandbox script"):

@@ -205,12 +205,13 @@ def test_what_a_server_quotes_of_our_secrets_is_masked():
     pause=st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=3), st.lists(st.integers(), max_size=2)),
 )
 def test_an_outcome_is_bounded_whatever_a_server_says(words, pause):
-    for kind in (Throttled, Transient):
+    for kind in (Throttled, Transient, Ambiguous):
         outcome = believed(kind(detail=words, after_ms=pause), [])
         assert outcome.after_ms is None or (
             type(outcome.after_ms) is int and 0 <= outcome.after_ms <= ATTEMPT_PAUSE_MS_MAX
         )
         assert len(outcome.detail) <= ATTEMPT_DETAIL_CHARS_MAX
+    assert believed(Throttled(scope=words), []).scope == ("recipient" if words == "recipient" else "account")
     accepted = believed(Accepted(words, {"a": 1}), [])
     assert len(accepted.vendor_message_id) <= VENDOR_MESSAGE_ID_CHARS_MAX
     assert accepted.content == {"a": 1}

@@ -10,7 +10,7 @@ from clarion.domain.masking import MASK as MASK
 from clarion.domain.masking import printable
 from clarion.domain.masking import secrets_of as secrets_of
 from clarion.domain.masking import unsaid as unsaid
-from clarion.domain.outcome import Accepted, Outcome, Throttled, Transient
+from clarion.domain.outcome import Accepted, Ambiguous, Outcome, Throttled, Transient
 
 
 def believed(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
@@ -22,8 +22,10 @@ def believed(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
         return outcome if shown == id_ else msgspec.structs.replace(outcome, vendor_message_id=shown)
     detail = printable(unsaid(outcome.detail, secrets))
     changes: dict[str, Any] = {"detail": detail[:ATTEMPT_DETAIL_CHARS_MAX]}
-    if isinstance(outcome, Throttled | Transient):
+    if isinstance(outcome, Throttled | Transient | Ambiguous):
         changes["after_ms"] = _pause_ms(outcome.after_ms)
+    if isinstance(outcome, Throttled) and outcome.scope != "recipient":
+        changes["scope"] = "account"
     return msgspec.structs.replace(outcome, **changes)
 
 

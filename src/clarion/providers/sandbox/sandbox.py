@@ -3,7 +3,8 @@ told to answer in every way a real vendor does.
 
 The script is in the account's settings. `by_address` maps glob patterns to outcomes, `by_attempt` lists the outcomes of
 attempts 1, 2, ... (the last one holds for all later attempts). An outcome is a name (`transient`) or an object
-(`{"outcome": "throttled", "after_ms": 2000, "detail": "slow down"}`). Without a script every message is accepted.
+(`{"outcome": "throttled", "after_ms": 2000, "detail": "slow down"}`; `"scope": "recipient"` throttles one recipient and not
+the account). Without a script every message is accepted.
 """
 
 from fnmatch import fnmatchcase
@@ -66,11 +67,11 @@ def read(response: LocalReply, message: Message, account: Account, *, now_ms: in
     detail = str(script.get("detail", f"sandbox: {script['outcome']}"))
     match script["outcome"]:
         case "throttled":
-            return Throttled(script.get("after_ms"), detail)
+            return Throttled(script.get("after_ms"), detail, script.get("scope", "account"))
         case "transient":
             return Transient(detail, script.get("after_ms"))
         case "ambiguous":
-            return Ambiguous(detail)
+            return Ambiguous(detail, script.get("after_ms"))
         case "refused":
             return Refused(str(script.get("reason", "sandbox")), detail)
         case "invalid_recipient":
@@ -95,4 +96,6 @@ def _script(message: Message, account: Account) -> dict[str, Any]:
         raise ValueError(f"sandbox script: {script.get('outcome')!r} is none of {', '.join(sorted(OUTCOMES))}")
     if not isinstance(script.get("after_ms", 0), int | None):
         raise ValueError("sandbox script: after_ms is not a whole number")
+    if script.get("scope", "account") not in ("account", "recipient"):
+        raise ValueError("sandbox script: scope is neither account nor recipient")
     return script
