@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.deliver.send import batches
-from clarion.deliver.send.batches import Batches
+from clarion.deliver.send import worker_batches
+from clarion.deliver.send.worker_batches import Batches
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import EgressError, Sent
@@ -101,7 +101,7 @@ async def test_a_lone_message_leaves_in_the_next_pass_by_its_own_call():
 
 
 async def test_while_a_call_is_under_way_others_gather_until_it_is_answered(monkeypatch):
-    monkeypatch.setattr(batches, "BATCH_LINGER_MS", 60_000)
+    monkeypatch.setattr(worker_batches, "BATCH_LINGER_MS", 60_000)
     world = World()
     world.wire.open.clear()
     first = world.all("a", "b")
