@@ -82,7 +82,10 @@ class Forgettable:
         return DurabilityError(f"the store of {self._what} failed: {error}")
 
     def _open(self) -> apsw.Connection:
-        db = self._opened()
+        try:
+            db = self._opened()
+        except OSError as error:  # no room for so much as the lock
+            raise Overloaded(f"{self._what} cannot be opened now") from error
         try:
             self._ready(db)
         except BaseException:
