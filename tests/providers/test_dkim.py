@@ -248,3 +248,9 @@ def test_all_three_or_none(missing):
 
 def test_without_any_of_them_nothing_is_signed():
     assert b"DKIM" not in battery.build(smtp, battery.tables()["email_smtp"]).payload
+
+
+def test_an_address_in_any_script_is_signed_too():
+    mail = signed(mime.build(**{**GIVEN, "recipient": "grüße@example.org"}))
+    assert "To: grüße@example.org\r\n" in mail.decode()
+    verify(mail, record(ED25519))
