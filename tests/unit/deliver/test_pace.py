@@ -74,10 +74,20 @@ def test_whoever_comes_for_the_first_time_leaves_room_to_those_that_waited():
     assert site.granted(3, lane=Lane.HIGH, waited=[False] * 3) == 0
     assert site.granted(5, lane=Lane.HIGH, waited=[False, True, True, True, True]) == 3
     first, second = site.take(2, lane=Lane.HIGH, waited=[True, False])
-    assert first == site.clock.now_ms() + 100
+    assert first == site.clock.now_ms() + 200, "behind the one that waits already"
     assert second > WALL_MS + 2_500, "the one sent to the end of the queue"
     site.after(500)
     assert site.granted(3, lane=Lane.HIGH, waited=[False] * 3) == 2, "room that nobody came for is not wasted"
+
+
+def test_those_that_waited_stand_behind_each_other_only():
+    site = Site(per_second=10)
+    site.granted(105, lane=Lane.HIGH)
+    site.after(100)
+    assert site.granted(1, lane=Lane.HIGH, waited=[True]) == 1
+    now_ms = site.clock.now_ms()
+    assert site.take(2, lane=Lane.HIGH, waited=[True] * 2) == [now_ms + 100, now_ms + 200]
+    assert site.take(2, lane=Lane.HIGH, waited=[True, False]) == [now_ms + 300, WALL_MS + 10_100]
 
 
 def test_one_change_of_the_store_a_batch_and_none_where_nothing_is_left():

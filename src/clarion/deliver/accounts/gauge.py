@@ -44,7 +44,7 @@ class Gauge:
         self._seen_ms = self._day = 0
         self._rate_used_m = 0
         self._day_full = False
-        self._horizons: dict[tuple[str, bool], float] = {}
+        self._horizons: dict[tuple[str, bool, bool], float] = {}
         self._call_ms: float = PACE_CALL_MS_DEFAULT
         self._busy_ms = 0
         self.follow(account.rules.limits)
@@ -93,7 +93,7 @@ class Gauge:
 
     def promised(self, urgent: bool) -> bool:
         """Return whether deliveries were told to come again that have not all been due yet."""
-        return self._horizons.get((RATE, urgent), 0) > self._seen_ms
+        return max(self._horizon_ms(RATE, urgent, again) for again in (False, True)) > self._seen_ms
 
     def quick(self, count: int, fresh: bool) -> bool:
         """Take from what is held alone; return whether that was enough. `fresh` is of deliveries that give way to others."""
@@ -147,7 +147,7 @@ class Gauge:
         self, late: Sequence[Late | None], waited: Sequence[bool], urgent: bool, ahead_ms: int
     ) -> list[int | None]:
         """Return when deliveries may come again (Unix ms, by adding `ahead_ms` to the clock that never goes back). Those that
-        `waited` before are not sent to the end of the queue."""
+        `waited` before only stand behind each other, all others behind everyone."""
         out: list[int | None] = [None] * len(late)
         queues: dict[tuple[str, bool], list[int]] = {}
         for index, why in enumerate(late):
@@ -159,12 +159,14 @@ class Gauge:
                 out[index] = why.free_ms + ahead_ms
             else:
                 queues.setdefault((why.limit, bool(waited) and waited[index]), []).append(index)
-        for (limit, again), indexes in queues.items():
+        for limit, again in sorted(queues, reverse=True):
+            indexes = queues[limit, again]
             first_ms, step_ms = self._gait(limit, urgent)
-            horizon_ms = 0.0 if again else self._horizons.get((limit, urgent), 0.0)
-            moments, horizon_ms = spread(horizon_ms, self._seen_ms, first_ms, step_ms, len(indexes))
+            behind_ms = self._horizon_ms(limit, urgent, again=True)
             if not again:
-                self._horizons[limit, urgent] = horizon_ms
+                behind_ms = max(behind_ms, self._horizon_ms(limit, urgent, again=False))
+            moments, horizon_ms = spread(behind_ms, self._seen_ms, first_ms, step_ms, len(indexes))
+            self._horizons[limit, urgent, again] = horizon_ms
             for index, moment_ms in zip(indexes, moments, strict=True):
                 out[index] = moment_ms + ahead_ms
         return out
@@ -178,6 +180,9 @@ class Gauge:
         missing_m = THOUSAND + kept_m(self.bucket, urgent, fresh=False) - self._open_m()
         rate = self.bucket.rate_per_s
         return -(-missing_m // rate), 1000 / rate
+
+    def _horizon_ms(self, limit: str, urgent: bool, again: bool) -> float:
+        return self._horizons.get((limit, urgent, again), 0.0)
 
     def _open_m(self) -> int:
         return self.holds.rate_m + room_m(self.bucket, self._rate_used_m)
