@@ -17,6 +17,8 @@ PACE_PROMISED_SHARE: Final = 0.5
 """What deliveries that come for the first time leave of the burst to those that were told to come again."""
 PACE_CALLS_FRESH_MS: Final = 200
 """How long a worker reuses calls of `concurrent` that ended before it looks whether others wait for them."""
+PACE_SPARE_DIVISOR: Final = 16
+"""A worker with no call under way may go on holding up to this part of `concurrent`."""
 PACE_CALLS_SPAN_MS: Final = 60_000
 PACE_CALLS_SPANS: Final = 4
 """Calls under way are counted for three to four spans after their worker was last heard of: so long those of a dead worker

@@ -24,6 +24,7 @@ from clarion.domain.limits_pace import (
     PACE_CALL_MS_MIN,
     PACE_CALLS_FRESH_MS,
     PACE_LOOK_MIN,
+    PACE_SPARE_DIVISOR,
     PACE_TURN_MS,
 )
 from clarion.domain.resilience import Limits
@@ -137,11 +138,13 @@ class Gauge:
         self.holds = self.holds._replace(calls=calls._replace(under_way=max(0, calls.under_way - 1)))
 
     def spare(self) -> bool:
-        """Return whether calls are to be told of that are over: now when none is under way, soon otherwise."""
-        calls = self.holds.calls
+        """Return whether calls are to be told of that are over: now when none is under way and others could miss them,
+        soon otherwise."""
+        calls, limit = self.holds.calls, self.limits.concurrent or 0
         if calls.booked <= calls.under_way:
             return False
-        return not calls.under_way or self._seen_ms - self.synced_ms >= PACE_CALLS_FRESH_MS
+        missed = not calls.under_way and calls.booked * PACE_SPARE_DIVISOR > limit
+        return missed or self._seen_ms - self.synced_ms >= PACE_CALLS_FRESH_MS
 
     def times(
         self, late: Sequence[Late | None], waited: Sequence[bool], urgent: bool, ahead_ms: int
