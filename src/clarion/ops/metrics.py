@@ -18,6 +18,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "accepted": ("Notifications accepted", ("lane",)),
     "planned": ("Deliveries planned", ("channel", "decision")),
     "attempts": ("Calls to providers", ("channel", "outcome")),
+    "provider_changes": ("Changes of how provider accounts stand", ("channel", "state")),
     "workflow_events": ("What workflow instances did", ("event",)),
     "timers": ("Timers fired", ()),
     "occurrences": ("Occurrences of schedules that came up", ("result",)),

@@ -28,7 +28,7 @@ class ProcessTelemetry:
 
     def count(self, name: str, amount: int, **labels: str) -> None:
         """Add to a counter: `accepted` (lane), `planned` (channel, decision), `attempts` (channel, outcome), `timers`,
-        `refused` (code), `quota_refused` (kind)."""
+        `refused` (code), `quota_refused` (kind), `provider_changes` (channel, state)."""
         if amount:
             self.metrics.count(name, amount, **labels)
 

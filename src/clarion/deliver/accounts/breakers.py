@@ -168,12 +168,13 @@ class Breakers:
     @staticmethod
     def _due(view: _View, now_ms: int) -> bool:
         """Return whether what is untold has waited long enough."""
-        failures = view.tally.failures
-        if view.tally is NOTHING:
+        tally = view.tally
+        if tally is NOTHING:
             return False
-        if failures >= STANDING_FAILURES_UNTOLD_MAX:
+        if tally.failures >= STANDING_FAILURES_UNTOLD_MAX:
             return True
-        return now_ms - view.told_ms >= (STANDING_CHECK_MS if failures else STANDING_CLEAN_MS)
+        hurried = tally.failures > 0 or lasting(tally)
+        return now_ms - view.told_ms >= (STANDING_CHECK_MS if hurried else STANDING_CLEAN_MS)
 
     def _began(self, began_ms: int | None, now_ms: int) -> int:
         return now_ms if began_ms is None else now_ms - (self._clock.now_ms() - began_ms)
