@@ -158,9 +158,15 @@ class Tenant(Api):
 
 
 def ended(notification: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the notification if it is at rest."""
-    rests = notification["status"] in ("completed", "cancelled")
-    return notification if rests and {d["state"] for d in notification["deliveries"]} <= AT_REST else None
+    """Return the notification if nothing happens to it any more, unless somebody mends an account it waits for."""
+    deliveries = notification["deliveries"]
+    rests = notification["status"] in ("completed", "cancelled") or any(waits(one) for one in deliveries)
+    return notification if rests and all(one["state"] in AT_REST or waits(one) for one in deliveries) else None
+
+
+def waits(delivery: dict[str, Any]) -> bool:
+    """Return whether a delivery waits for an account that does not work."""
+    return delivery["state"] == "retrying" and delivery["reason"] in ("misconfigured", "provider_down")
 
 
 def until(probe: Callable[[], Any], what: str, wait_s: float = WAIT_S) -> Any:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.e2e.furniture import NOTE, phone
-from tests.e2e.outside import one, until
+from tests.e2e.outside import one, until, waits
 
 REFUSED = {"outcome": "refused", "reason": "spam", "detail": "550 we think this is spam"}
 
@@ -91,22 +91,34 @@ def resting(home, notification, state):
 
 
 def test_a_replay_that_fails_again_is_dead_again_and_can_be_replayed_again(home):
-    delivery = texted(home, ["misconfigured"])
-    assert (delivery["state"], delivery["reason"]) == ("dead", "misconfigured")
-    assert made(delivery) == [(1, "misconfigured", "exhausted")]
+    delivery = texted(home, ["transient"])
+    assert (delivery["state"], delivery["reason"]) == ("dead", "attempts_exhausted")
     id_ = delivery["id"]
-    home.post("/v1/dead-letters/replay", {"filter": {"reason": "misconfigured"}})
+    home.post("/v1/dead-letters/replay", {"filter": {"reason": "attempts_exhausted"}})
     letter = until(lambda: reopened(home, id_), "dead again")
-    assert letter["attempts"] == 2
+    assert letter["attempts"] == 6
     mend(home)
     assert one(home.post("/v1/dead-letters/replay", {"ids": [id_]})["results"])["status"] == "replayed"
     until(lambda: resting(home, letter["notification_id"], "sent"), "sent at last")
     assert len(home.captured()) == 1
 
 
+def test_a_misconfigured_account_costs_no_message(home):
+    """What it could not send waits until somebody mends the account, and so does what comes after."""
+    home.sandbox("sms", by_attempt=["misconfigured"])
+    sent = [home.send({"phone": phone(100 + n)}, "note", {"text": "t"}, channels=["sms"]) for n in range(3)]
+    waiting = [one(home.ended(id_)["deliveries"]) for id_ in sent]
+    assert all(waits(delivery) for delivery in waiting)
+    calls = [attempt for delivery in waiting for attempt in delivery["attempts"]]
+    assert {attempt["outcome"] for attempt in calls} == {"misconfigured"}
+    mend(home)
+    for id_ in sent:
+        until(lambda id_=id_: resting(home, id_, "sent"), "sent after the account was mended")
+
+
 def reopened(home, id_):
     letter = home.get(f"/v1/dead-letters/{id_}")
-    return letter if letter["replayed_at"] is None and letter["attempts"] > 1 else None
+    return letter if letter["replayed_at"] is None and letter["attempts"] > 3 else None
 
 
 def test_refused_is_final_with_the_providers_words(home):

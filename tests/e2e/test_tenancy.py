@@ -107,7 +107,7 @@ OPERATORS = "/v1/tenants"
 def victim(operator):
     """A tenant with one of everything; `things` holds what its paths take."""
     tenant = new_tenant(operator, "victim").furnish({"secret": NOTE}, ["sms"])
-    tenant.sandbox("sms", by_address={"+14155550666": "misconfigured"})
+    tenant.sandbox("sms", by_address={"+14155550666": "transient"})
     tenant.user("eve", phone="+14155550666", attributes={"of": "victim"}, devices=[{"id": "phone", **DEVICE}])
     tenant.put("/v1/topics/secret", {"name": "victim"})
     tenant.post("/v1/topics/secret/members", {"user_ids": ["eve"]})

@@ -122,7 +122,8 @@ def intents_of(
 
 
 def standing_frames(partition: int, changes: Sequence[Change]) -> list[Frame]:
-    """Return the frames that tell how accounts stand from now on."""
+    """Return the frames that tell how accounts stand from now on. Probes that fail are not told: nothing changed."""
+    changes = [one for one in changes if one.state != "half_open" and (one.before, one.state) != ("half_open", "open")]
     if not changes:
         return []
     columns = zip(

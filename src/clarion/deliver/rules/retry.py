@@ -143,7 +143,7 @@ def _paused(reason: Reason, been: Trail, policy: Policy, turn: Turn, asked_ms: i
     trail = _going_on(been, failures=been.failures + 1, reason=int(reason))
     if _gives_up(trail, policy, turn):
         return Next(Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
-    return _due(Event.RETRY, reason, trail, policy, turn, turn.now_ms + floor_ms + int(floor_ms * turn.jitter))
+    return _due(Event.RETRY, reason, trail, policy, turn, turn.now_ms + floor_ms + int(floor_ms * turn.jitter / 8))
 
 
 def _again(event: Event, reason: Reason, been: Trail, policy: Policy, turn: Turn, floor_ms: int) -> Next:
