@@ -1,6 +1,7 @@
 """Twilio's calls: signatures by its own published vectors, what each status means, and what people answer."""
 
 import hashlib
+from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
@@ -12,7 +13,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.ports.receipts import Forged, Inbound, Receipt, ReceiptCall, Suppress, Unreadable
 from clarion.providers.sms import twilio
-from clarion.providers.sms.twilio_receipts import signature
+from clarion.providers.sms.twilio_receipts import KINDS, SUPPRESSED, signature
 
 SID = "SM0123456789abcdef0123456789abcdef"
 REFERENCE = "dlv_019001900190019001900190019001900190019001900190"
@@ -201,3 +202,8 @@ def test_nothing_raises(body, url, signed, method):
 @given(st.dictionaries(st.sampled_from([*STATUS, *INBOUND, "OptOutType", "ErrorCode"]), PLAIN))
 def test_nothing_signed_raises(fields):
     assert isinstance(of(fields), list | Unreadable)
+
+
+def test_every_status_and_code_stands_on_the_page():
+    page = (Path(__file__).parents[2] / "docs/providers/twilio.md").read_text().partition("## Receipts")[2]
+    assert not {word for word in [*KINDS, *SUPPRESSED] if word not in page}

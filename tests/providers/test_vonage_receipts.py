@@ -1,5 +1,7 @@
 """Vonage's calls: signatures by the vectors of its own libraries, in every form they come in, and what they tell."""
 
+import re
+from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
@@ -13,6 +15,7 @@ from clarion.domain.limits_receipts import RECEIPT_AHEAD_MS_MAX
 from clarion.domain.limits_resilience import RECEIPT_AGE_MS_MAX
 from clarion.ports.receipts import Forged, Inbound, ReceiptCall, Suppress, Unreadable
 from clarion.providers.sms import vonage
+from clarion.providers.sms.vonage_receipts import ERRORS, KINDS
 
 URL = "https://notify.shop.example/v1/receipts/acme/sms"
 REFERENCE = "dlv_019001900190019001900190019001900190019001900190-00c0ffee00c0ffee-1f"
@@ -210,3 +213,9 @@ def test_nothing_raises(body, url, method):
 @given(st.sampled_from(FORMS), st.dictionaries(st.sampled_from(sorted({**OPTED_OUT, **INBOUND})), PLAIN))
 def test_nothing_signed_raises(how, fields):
     assert isinstance(told(signed(fields), how), list | Unreadable)
+
+
+def test_every_status_and_code_stands_on_the_page():
+    page = (Path(__file__).parents[2] / "docs/providers/vonage.md").read_text().partition("## Receipts")[2]
+    assert not {status for status in KINDS if f"`{status}`" not in page}
+    assert not {code for code in ERRORS if not re.search(rf"[|,] {code}[ :]", page)}
