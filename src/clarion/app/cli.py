@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "users": "clarion.app.commands.users:app",
     "keys": "clarion.app.commands.keys:app",
     "providers": "clarion.app.commands.providers:app",
+    "dead-letters": "clarion.app.commands.dead_letters:app",
     "templates": "clarion.app.commands.templates:app",
     "workflows": "clarion.app.commands.workflows:app",
     "config": "clarion.app.commands.running:config",

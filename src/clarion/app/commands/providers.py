@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from clarion.app.commands.options import Key, Url, remote
@@ -19,9 +20,10 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Accounts at 
 @app.command("list")
 def list_providers(url: Url = None, key: Key = None) -> None:
     """List provider accounts, without their credentials."""
-    table = Table("name", "channel", "vendor", "priority", "enabled")
+    columns = ("name", "channel", "vendor", "priority", "weight", "enabled")
+    table = Table(*columns)
     for row in remote(url, key).pages("/v1/providers"):
-        table.add_row(*(str(row.get(name, "")) for name in ("name", "channel", "vendor", "priority", "enabled")))
+        table.add_row(*(str(row.get(name, "")) for name in columns))
     Console().print(table)
 
 
@@ -33,6 +35,13 @@ def set_provider(
     priority: Annotated[int, typer.Option(help="lower is preferred")] = 100,
     setting: Annotated[list[str] | None, typer.Option(help="NAME=VALUE; repeat; VALUE may be JSON")] = None,
     credentials: Annotated[Path | None, typer.Option(help="JSON file of credentials, - for standard input")] = None,
+    weight: Annotated[int, typer.Option(help="share among accounts of one priority; 0: when there is no other")] = 1,
+    limit: Annotated[list[str] | None, typer.Option(help="per_second=14, per_day=, concurrent=, ...; repeat")] = None,
+    breaker: Annotated[list[str] | None, typer.Option(help="failure_rate=0.5, window_ms=30000, ...; repeat")] = None,
+    on_ambiguous: Annotated[
+        str | None, typer.Option(help="retry, assume_sent or stop; else as the vendor says")
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="ask the vendor first whether the account works")] = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
@@ -43,9 +52,42 @@ def set_provider(
         "priority": priority,
         "settings": dict(pair("--setting", text) for text in setting or []),
         "credentials": read_credentials(credentials),
+        "weight": weight,
+        "limits": dict(pair("--limit", text) for text in limit or []),
+        "breaker": dict(pair("--breaker", text) for text in breaker or []),
+        "on_ambiguous": on_ambiguous,
     }
-    remote(url, key).put(f"/v1/providers/{name}", body)
-    typer.echo(f"{name}: {channel} through {vendor}")
+    remote(url, key).put(f"/v1/providers/{name}{'?verify=true' if verify else ''}", body)
+    typer.echo(f"{name}: {channel} through {vendor}{', which says that it works' if verify else ''}")
+
+
+@app.command("standing")
+def show_standing(
+    name: Annotated[str, typer.Argument(help="name of the account")], url: Url = None, key: Key = None
+) -> None:
+    """Show how an account stands: whether it is called, since when and why, and the last changes."""
+    found = remote(url, key).get(f"/v1/providers/{name}/standing")
+    console = Console()
+    since = f" since {found['since']}" if found["since"] else ""
+    typer.echo(f"{name}: {found['state']}{since}{': ' + found['detail'] if found['detail'] else ''}")
+    typer.echo(f"{found['failures']} of {found['calls']} calls failed in the last {found['window_ms'] // 1000} s")
+    for title in ("until", "paused_until"):
+        if found[title]:
+            typer.echo(f"{title.replace('_', ' ')} {found[title]}")
+    if found["changes"]:
+        table = Table("at", "before", "then", "why")
+        for change in found["changes"]:
+            table.add_row(*(escape(change[column]) for column in ("at", "before", "state", "detail")))
+        console.print(table)
+
+
+@app.command("reset")
+def reset_provider(
+    name: Annotated[str, typer.Argument(help="name of the account")], url: Url = None, key: Key = None
+) -> None:
+    """Call an account again, whatever it did."""
+    remote(url, key).post(f"/v1/providers/{name}/reset", {})
+    typer.echo(f"{name}: closed")
 
 
 def read_credentials(path: Path | None) -> dict[str, Any]:
