@@ -1,6 +1,6 @@
 """An HTTP/2 server (RFC 9113) as one asyncio protocol, just wide enough for small requests and answers.
 
-All requests of one read are handled together: one receipts write, one socket write. Answers are short, under
+All requests of one read are handled together: one receipts write, one socket write. Answers are short but for those to many messages, under
 300 bytes where thousands a second are asked for, and at most `SIMULATOR_STREAMS_MAX` are open, so a peer's initial windows
 hold all there can be outstanding, and sending needs no flow control. Receiving announces windows nobody fills between two updates.
 """
@@ -182,7 +182,11 @@ class Http2Protocol(asyncio.Protocol):
                 if reply.headers:
                     block += literals(reply.headers)
                 out.append(_frame(_HEADERS, _END_HEADERS, request.stream, block))
-                out.append(_frame(_DATA, _END_STREAM, request.stream, reply.body))
+                rest = reply.body
+                while len(rest) > _FRAME_BYTES_MAX:
+                    out.append(_frame(_DATA, 0, request.stream, rest[:_FRAME_BYTES_MAX]))
+                    rest = rest[_FRAME_BYTES_MAX:]
+                out.append(_frame(_DATA, _END_STREAM, request.stream, rest))
             elif reply.action == "drop":
                 out.append(_frame(_RST_STREAM, 0, request.stream, struct.pack(">I", _INTERNAL_ERROR)))
         if out and not self._transport.is_closing():
