@@ -43,5 +43,7 @@ MEASURE_MS_MIN: Final = 10_000
 """The pace of calls is measured over spans of at least this time,"""
 MEASURE_MEMORY_MS: Final = 120_000
 """and what is older than this counts ever less."""
+RETRY_BUDGET_UNTOLD_MAX: Final = 100
+"""As many fresh attempts of an account are put into its budget at once."""
 RETRY_BUDGET_MEMORY_MS: Final = 10_000
 """An account may have saved up what the fresh attempts of so long brought."""

@@ -123,4 +123,5 @@ def test_memory_is_bounded():
     budgets = Budgets(Clock())
     for number in range(STANDINGS_MAX + 5):
         budgets.fresh(account(f"mail{number}"))
-    assert len(budgets._budgets) == STANDINGS_MAX
+        budgets.retry(account(f"texts{number}"))
+    assert len(budgets._budgets) == len(budgets._untold) == STANDINGS_MAX

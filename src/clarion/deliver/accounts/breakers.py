@@ -10,41 +10,27 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from clarion.deliver.accounts.judges import Change, Grant
+from clarion.deliver.accounts.view import View
 from clarion.deliver.rules import breaker as rules
-from clarion.deliver.rules.verdict import NOTHING, WELL, lasting, summed, verdict_of
+from clarion.deliver.rules.verdict import NOTHING, lasting, verdict_of
 from clarion.domain.content import Account
 from clarion.domain.errors import DurabilityError, Overloaded
 from clarion.domain.limits_breakers import (
     STANDING_CHANGES_MAX,
     STANDING_CLEAN_MS,
-    STANDING_FAILURES_UNTOLD_MAX,
     STANDING_LOG_MS,
 )
 from clarion.domain.limits_resilience import STANDING_CHECK_MS, STANDINGS_MAX
 from clarion.domain.outcome import Accepted, Outcome
 from clarion.domain.standing import Standing, StandingState, Tally
 from clarion.ports.clock import Clock
-from clarion.ports.standings import AccountName, Standings
+from clarion.ports.standings import Standings
 from clarion.ports.telemetry import Telemetry
 
 _PAUSED: Final = "the provider asked for a pause"
 _LEVELS: Final = {"open": "error", "degraded": "warning"}
 
-
-class _View:
-    """An account as this process sees it. `probe` is the one that this process has out."""
-
-    __slots__ = ("account", "name", "probe", "probe_ms", "read_ms", "standing", "tally", "told_ms")
-
-    def __init__(self, account: Account) -> None:
-        self.account = account
-        self.name = AccountName(account.tenant, account.name)
-        self.standing = Standing(version=account.version)
-        self.tally = NOTHING
-        self.read_ms = self.told_ms = self.probe = self.probe_ms = 0
-
-
-_Step = Callable[[_View, Standing], Standing]
+_Step = Callable[[View, Standing], Standing]
 
 
 class Breakers:
@@ -54,8 +40,8 @@ class Breakers:
         self._standings = standings
         self._clock = clock
         self._telemetry = telemetry
-        self._views: dict[tuple[str, str], _View] = {}
-        self._used: set[_View] = set()
+        self._views: dict[tuple[str, str], View] = {}
+        self._used: set[View] = set()
         self._refreshed_ms = self._logged_ms = -STANDING_LOG_MS
         self._changes: deque[Change] = deque(maxlen=STANDING_CHANGES_MAX)
 
@@ -66,7 +52,7 @@ class Breakers:
             return
         self._refreshed_ms = now_ms
         used, self._used = self._used, set()
-        self._catch_up([view for view in used if self._stale(view, now_ms)], now_ms)
+        self._catch_up([view for view in used if view.is_stale(now_ms)], now_ms)
 
     def admit(self, account: Account, wanted: int) -> Grant:
         """Ask for calls. What is granted is to be made and reported, or given back."""
@@ -120,7 +106,12 @@ class Breakers:
         elif view.account.version != account.version:
             return  # a call with settings of before
         self._used.add(view)
-        tally = WELL if type(outcome) is Accepted else verdict_of(outcome, now_ms)
+        if type(outcome) is Accepted and view.standing.state == "closed":
+            view.well += 1
+            if now_ms - view.told_ms >= STANDING_CLEAN_MS:
+                self._tell([view], now_ms)
+            return
+        tally = verdict_of(outcome, now_ms)
         if view.standing.state in ("closed", "degraded"):
             self._count(view, tally, now_ms)
         elif view.standing.state != "open":
@@ -133,15 +124,15 @@ class Breakers:
         self._changes.clear()
         return told
 
-    def _of(self, account: Account, now_ms: int) -> _View:
+    def _of(self, account: Account, now_ms: int) -> View:
         key = (account.tenant, account.name)
         view = self._views.get(key)
         if view is None:
             self._make_room(now_ms)
-            view = self._views[key] = _View(account)
+            view = self._views[key] = View(account)
         elif view.account.version == account.version:
             return view
-        view.account, view.tally, view.probe = account, NOTHING, 0
+        view.account, view.tally, view.well, view.probe = account, NOTHING, 0, 0
         self._tell([view], now_ms)
         return view
 
@@ -149,37 +140,22 @@ class Breakers:
         if len(self._views) >= STANDINGS_MAX:
             oldest = self._views.pop(next(iter(self._views)))
             self._used.discard(oldest)
-            if oldest.tally is not NOTHING:
+            if oldest.untold() is not NOTHING:
                 self._tell([oldest], now_ms)
 
-    def _count(self, view: _View, tally: Tally, now_ms: int) -> None:
+    def _count(self, view: View, tally: Tally, now_ms: int) -> None:
         """Add to what is untold, and tell it when it is time."""
         if tally is NOTHING:
             return
         longer = tally.paused_until_ms > view.standing.paused_until_ms + STANDING_CHECK_MS
-        view.tally = tally if view.tally is NOTHING else summed(view.tally, tally)
-        if longer or tally.misconfigured is not None or self._due(view, now_ms):
+        view.put(tally)
+        if longer or tally.misconfigured is not None or view.is_due(now_ms):
             self._tell([view], now_ms)
-
-    @staticmethod
-    def _stale(view: _View, now_ms: int) -> bool:
-        return now_ms - min(view.read_ms, view.told_ms) >= STANDING_CHECK_MS
-
-    @staticmethod
-    def _due(view: _View, now_ms: int) -> bool:
-        """Return whether what is untold has waited long enough."""
-        tally = view.tally
-        if tally is NOTHING:
-            return False
-        if tally.failures >= STANDING_FAILURES_UNTOLD_MAX:
-            return True
-        hurried = tally.failures > 0 or lasting(tally)
-        return now_ms - view.told_ms >= (STANDING_CHECK_MS if hurried else STANDING_CLEAN_MS)
 
     def _began(self, began_ms: int | None, now_ms: int) -> int:
         return now_ms if began_ms is None else now_ms - (self._clock.now_ms() - began_ms)
 
-    def _answer(self, view: _View, tally: Tally, began_ms: int, now_ms: int) -> None:
+    def _answer(self, view: View, tally: Tally, began_ms: int, now_ms: int) -> None:
         """Take what a call came to while an account is half open or recovering."""
         if view.standing.state == "recovering":
             if began_ms >= view.standing.changed_ms:
@@ -192,19 +168,19 @@ class Breakers:
             view.probe = 0
             self._tell([view], now_ms)
 
-    def _unprobe(self, view: _View, now_ms: int) -> None:
+    def _unprobe(self, view: View, now_ms: int) -> None:
         probe, view.probe = view.probe, 0
         self._step([view], now_ms, lambda view, old: rules.unprobed(old, view.account.version, now_ms, probe))
 
-    def _ask(self, view: _View, wanted: int, now_ms: int) -> tuple[int, int]:
+    def _ask(self, view: View, wanted: int, now_ms: int) -> tuple[int, int]:
         """Ask in the shared store; return what is granted, and when the others may ask again."""
         granted, until_ms = 0, now_ms
 
-        def step(view: _View, old: Standing) -> Standing:
+        def step(view: View, old: Standing) -> Standing:
             nonlocal granted, until_ms
             account = view.account
             settings = account.rules.breaker
-            seen = rules.observe(old, settings, account.version, now_ms, view.tally)
+            seen = rules.observe(old, settings, account.version, now_ms, view.untold())
             new, granted, until_ms = rules.admission(seen, settings, account.version, now_ms, wanted)
             return new
 
@@ -213,24 +189,25 @@ class Breakers:
             view.probe, view.probe_ms = view.standing.until_ms, now_ms
         return granted, until_ms
 
-    def _tell(self, views: Sequence[_View], now_ms: int) -> None:
-        def step(view: _View, old: Standing) -> Standing:
+    def _tell(self, views: Sequence[View], now_ms: int) -> None:
+        def step(view: View, old: Standing) -> Standing:
             account = view.account
             aged = rules.aged(old, account.rules.breaker, account.version, now_ms)
-            if view.tally is NOTHING:
+            tally = view.untold()
+            if tally is NOTHING:
                 return aged
-            return rules.observe(aged, account.rules.breaker, account.version, now_ms, view.tally)
+            return rules.observe(aged, account.rules.breaker, account.version, now_ms, tally)
 
         self._step(views, now_ms, step)
 
-    def _catch_up(self, views: Sequence[_View], now_ms: int) -> None:
+    def _catch_up(self, views: Sequence[View], now_ms: int) -> None:
         """Tell what is due, and read how the others stand that were not looked at for long."""
-        untold = [view for view in views if self._due(view, now_ms)]
+        untold = [view for view in views if view.is_due(now_ms)]
         if untold:
             self._tell(untold, now_ms)
         self._look([view for view in views if now_ms - view.read_ms >= STANDING_CHECK_MS], now_ms)
 
-    def _look(self, views: Sequence[_View], now_ms: int) -> None:
+    def _look(self, views: Sequence[View], now_ms: int) -> None:
         """Read how accounts stand now; where time alone has changed that, say so."""
         if not views:
             return
@@ -239,7 +216,7 @@ class Breakers:
         except (Overloaded, DurabilityError) as error:
             self._complain(error, now_ms)
             found = [view.standing for view in views]
-        late: list[_View] = []
+        late: list[View] = []
         for view, standing in zip(views, found, strict=True):
             account = view.account
             view.standing, view.read_ms = rules.current(standing, account.version, now_ms), now_ms
@@ -248,7 +225,7 @@ class Breakers:
         if late:
             self._tell(late, now_ms)
 
-    def _step(self, views: Sequence[_View], now_ms: int, step: _Step) -> None:
+    def _step(self, views: Sequence[View], now_ms: int, step: _Step) -> None:
         """Change standings for all workers, or for this one alone when that fails. What is told is told once, but what
         opens, pauses or frees an account is told until it is stored."""
         new: list[Standing] = []
