@@ -33,6 +33,7 @@ from clarion.ports.vendor import Field, Traits
 from clarion.providers import envelope, form_data, mime_files
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said, unusable
 from clarion.providers.batching import alike, distinct, for_all
+from clarion.providers.email.mailgun_receipts import read_receipts as read_receipts
 from clarion.providers.form_data import FilePart
 
 BASE_URL: Final = "https://api.mailgun.net"
@@ -49,9 +50,11 @@ TRAITS: Final = Traits(
     ),
     credentials=(
         Field("api_key", required=True, pattern="[!-~]+", about="sending key of the domain, or an account key"),
+        Field("webhook_signing_key", pattern="[!-~]+", about="HTTP webhook signing key of the account, for receipts"),
     ),
     parts=envelope.PARTS,
     required_parts=("subject",),
+    receipts=True,
     docs="https://documentation.mailgun.com/docs/mailgun/user-manual/sending-messages/send-http",
     batch_max=MAILGUN_BATCH_MAX,
 )
@@ -104,7 +107,7 @@ def _fields(message: Message, account: Account) -> dict[str, str]:
 
 def _variables(message: Message) -> dict[str, str]:
     """Return what events about a message carry back."""
-    return {"v:delivery_id": message.delivery_id}
+    return {"v:delivery_id": message.reference or message.delivery_id}
 
 
 def _file(file: Attachment, *, html: bool) -> FilePart:

@@ -30,6 +30,7 @@ from clarion.ports.vendor import Field, Traits
 from clarion.providers import envelope, mime, mime_files
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said, unusable
 from clarion.providers.batching import for_all
+from clarion.providers.email.postmark_receipts import read_receipts as read_receipts
 
 BASE_URL: Final = "https://api.postmarkapp.com"
 STREAM: Final = "outbound"
@@ -44,9 +45,14 @@ TRAITS: Final = Traits(
         Field("message_stream", about="id of the stream", pattern=r"[A-Za-z0-9_-]{1,30}", default=STREAM),
         Field("base_url", kind="url", about="origin of the API", default=BASE_URL),
     ),
-    credentials=(Field("server_token", required=True, pattern="[!-~]+", about="API token of the Postmark server"),),
+    credentials=(
+        Field("server_token", required=True, pattern="[!-~]+", about="API token of the Postmark server"),
+        Field("webhook_username", pattern="[!-9;-~]{1,128}", about="user name in the URL of the webhook, for receipts"),
+        Field("webhook_password", pattern="[!-~]{16,256}", about="password in the URL of the webhook, for receipts"),
+    ),
     parts=envelope.PARTS,
     required_parts=("subject",),
+    receipts=True,
     docs="https://postmarkapp.com/developer/user-guide/send-email-with-api",
     batch_max=POSTMARK_BATCH_MAX,
 )
@@ -97,7 +103,7 @@ def _body(message: Message, account: Account) -> dict[str, Any]:
         "To": mail.recipient,
         "Subject": mail.subject,
         "MessageStream": settings.get("message_stream", STREAM),
-        "Metadata": {"delivery_id": message.delivery_id},
+        "Metadata": {"delivery_id": message.reference or message.delivery_id},
     }
     body |= {name: text for name, text in (("TextBody", mail.text), ("HtmlBody", mail.html)) if text}
     if mail.reply_to:

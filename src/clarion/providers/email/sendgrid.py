@@ -22,6 +22,7 @@ from clarion.ports.vendor import Field, Traits
 from clarion.providers import envelope, mime_files
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said, unusable
 from clarion.providers.batching import alike, distinct, for_all
+from clarion.providers.email.sendgrid_receipts import read_receipts as read_receipts
 
 BASE_URL: Final = "https://api.sendgrid.com"
 
@@ -33,10 +34,16 @@ TRAITS: Final = Traits(
     settings=(
         *envelope.SENDER,
         Field("base_url", kind="url", about="https://api.eu.sendgrid.com for EU subusers", default=BASE_URL),
+        Field(
+            "webhook_public_key",
+            about="verification key of the signed Event Webhook",
+            pattern="[A-Za-z0-9+/]{80,400}={0,2}",
+        ),
     ),
     credentials=(Field("api_key", required=True, pattern="[!-~]+", about="API key with the Mail Send permission"),),
     parts=envelope.PARTS,
     required_parts=("subject",),
+    receipts=True,
     docs="https://www.twilio.com/docs/sendgrid/api-reference/mail-send",
     batch_max=SENDGRID_BATCH_MAX,
 )
@@ -123,7 +130,7 @@ def _call(body: dict[str, Any], account: Account) -> HttpRequest:
 
 def _custom(message: Message) -> dict[str, str]:
     """Return what events about a message carry back."""
-    return {"delivery_id": message.delivery_id}
+    return {"delivery_id": message.reference or message.delivery_id}
 
 
 def batch_key(message: Message, account: Account) -> str | None:

@@ -19,9 +19,10 @@ from clarion.domain.limits_email import SES_MESSAGE_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
-from clarion.providers import envelope, mime, mime_files, sigv4, unsubscribing
+from clarion.providers import envelope, mime, mime_files, sigv4, sns_envelope, unsubscribing
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
 from clarion.providers.batching import alike, for_all
+from clarion.providers.email.ses_receipts import read_receipts as read_receipts
 
 TRAITS: Final = Traits(
     vendor="ses",
@@ -32,12 +33,12 @@ TRAITS: Final = Traits(
         *sigv4.SETTINGS,
         *envelope.SENDER,
         Field("configuration_set", about="publishes events of what is sent", pattern=r"[A-Za-z0-9_-]{1,64}"),
+        Field("topic_arn", about="SNS topic that receipts come from", pattern=sns_envelope.TOPIC_ARN),
     ),
     credentials=sigv4.CREDENTIALS,
     parts=envelope.PARTS,
     required_parts=("subject",),
-    idempotent=False,
-    on_ambiguous="retry",
+    receipts=True,
     docs="https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html",
     batch_max=SES_BATCH_MAX,
 )
@@ -127,7 +128,7 @@ def _call(body: dict[str, Any], account: Account, name: str, now_ms: int) -> Htt
 
 def _tags(message: Message) -> list[dict[str, str]]:
     """Return what events about a message carry back."""
-    return [{"Name": TAG, "Value": message.delivery_id}]
+    return [{"Name": TAG, "Value": message.reference or message.delivery_id}]
 
 
 def batch_key(message: Message, account: Account) -> str | None:
