@@ -58,6 +58,13 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         "metadata": message.metadata,
         "parts": message.parts,
     }
+    if message.unsubscribe_url:
+        content["unsubscribe_url"] = message.unsubscribe_url
+    if message.attachments:
+        content["attachments"] = [
+            {"filename": file.filename, "content_type": file.media, "bytes": len(file.content or b"")}
+            for file in message.attachments
+        ]
     return LocalRequest(content, latency_ms=int(account.settings.get("latency_ms", 0)))
 
 
