@@ -15,13 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clarion.control.providers.fields import check_fields
-from clarion.deliver.rules.retry import Policy, after
+from clarion.deliver.rules.retry import Policy, Turn, after
 from clarion.deliver.rules.trust import believed, secrets_of
 from clarion.domain.channel import Channel
 from clarion.domain.content import PARTS
 from clarion.domain.errors import InvalidField
 from clarion.domain.message import HttpRequest, HttpResponse, SmtpReply, SmtpRequest
 from clarion.domain.outcome import Accepted, Refused
+from clarion.domain.trail import Trail
 from clarion.providers import catalogue
 from tests.providers import battery
 
@@ -33,6 +34,7 @@ CASES = [
     for name, table in battery.tables().items()
 ]
 HTTP = [case for case in CASES if case.values[0].TRAITS.transport == "http"]
+BATCHING = [case for case in CASES if case.values[0].TRAITS.batch_max > 1]
 REMOTE = [case for case in CASES if case.values[0].TRAITS.transport != "local"]
 
 BREAKS = ["\r\n", "\n", "\r", "\x00", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"]
@@ -182,6 +184,33 @@ def test_a_message_is_built_or_refused(vendor, table):
     check()
 
 
+@pytest.mark.hypothesis
+@pytest.mark.parametrize(("vendor", "table"), BATCHING)
+def test_many_messages_are_built_or_refused(vendor, table):
+    """A call with many messages is as sound as one with one, and shows the address and id of each in it once."""
+
+    @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+    @given(accounts(vendor, table), messages(table), messages(table))
+    def check(owner, changes, others):
+        ids = ["dlv_" + f"{number:048x}" for number in range(3)]
+        told = [changes, changes | {"address": others["address"], "metadata": others["metadata"]}, others]
+        drawn = [battery.message(table, delivery_id=id_) for id_ in ids]
+        drawn = [msgspec.structs.replace(sent, **kept) for sent, kept in zip(drawn, told, strict=True)]
+        key = vendor.batch_key(drawn[0], owner)
+        sent = [one for one in drawn if key is not None and vendor.batch_key(one, owner) == key]
+        try:
+            for one in sent:
+                vendor.build(one, owner, now_ms=battery.NOW_MS, token=table.get("token"))
+            request = vendor.build_batch(sent, owner, now_ms=battery.NOW_MS, token=table.get("token")) if sent else None
+        except ValueError:
+            return
+        if request is not None:
+            is_sound(request, vendor, owner, sent[0].address)
+            assert [request.body.count(one.delivery_id.encode()) for one in sent] == [1] * len(sent)
+
+    check()
+
+
 def leaves(value):
     """Return the value with any one place in it replaced: what a vendor's own answer may turn into."""
     options = [ANYTHING]
@@ -241,9 +270,7 @@ REPLIES = st.builds(SmtpReply, STAGES, st.integers(0, 999), WORDS)
 def holds(outcome, secrets):
     """An outcome can be kept, acted on and shown."""
     outcome = believed(outcome, [] if isinstance(outcome, Accepted) else secrets)
-    following = after(
-        outcome, 1, Policy(6, 1_000, 60_000), on_ambiguous="retry", now_ms=battery.NOW_MS, jitter=0.5, expires_ms=None
-    )
+    following = after(outcome, Trail(), Policy((60_000,), 1 << 40), Turn(battery.NOW_MS, 0.5, "primary"))
     assert following.retry_ms is None or (type(following.retry_ms) is int and following.retry_ms < 1 << 62)
     msgspec.msgpack.encode(outcome)
     if isinstance(outcome, Refused):
@@ -270,6 +297,28 @@ def test_any_answer_is_an_outcome(vendor, table):
         holds(outcome, secrets)
         if isinstance(outcome, Accepted) and isinstance(response, HttpResponse):
             assert 200 <= response.status < 300
+
+    check()
+
+
+@pytest.mark.hypothesis
+@pytest.mark.parametrize(("vendor", "table"), BATCHING)
+def test_any_answer_to_many_is_an_outcome_of_each(vendor, table):
+    owner = battery.account(table)
+    secrets = secrets_of(owner.credentials, table.get("token"))
+    sent = [battery.message(table, delivery_id="dlv_" + f"{number:048x}") for number in range(3)]
+
+    @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.data_too_large])
+    @given(
+        answers(table, secrets), st.sampled_from(["%s", "[%s]", "[%s,%s,%s]", '{"BulkEmailEntryResults":[%s,%s,%s]}'])
+    )
+    def check(response, around):
+        body = around.encode().replace(b"%s", response.body)
+        told = vendor.read_batch(msgspec.structs.replace(response, body=body), sent, owner, now_ms=battery.NOW_MS)
+        for outcome in told or ():
+            if outcome is not None:
+                holds(outcome, secrets)
+                assert not isinstance(outcome, Accepted) or 200 <= response.status < 300
 
     check()
 
