@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from clarion.app.simulate.callbacks import TELLERS
 from clarion.app.simulate.vendors.script import Secrets
 from clarion.app.simulate.vendors.stage import PLAYED
 
@@ -24,6 +25,8 @@ def accounts(secrets: Secrets, origin: str, others: Others) -> bytes:
     found = _others(origin, others)
     for played in PLAYED:
         account, address = played.account(secrets, origin), played.address(secrets, origin)
+        if (teller := TELLERS.get(played.vendor)) is not None:
+            account = {part: given | teller.account(secrets).get(part, {}) for part, given in account.items()}
         found[played.name or played.vendor] = _entry(played.channel, played.vendor, account, address)
     return msgspec.json.format(msgspec.json.encode(found))
 

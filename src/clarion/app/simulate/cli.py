@@ -6,8 +6,10 @@ from typing import Annotated
 import msgspec
 import typer
 
+from clarion.app.simulate.callbacks import TENANT
 from clarion.app.simulate.config import Faults, SimulatorConfig
 from clarion.app.simulate.run import Started, run_simulator
+from clarion.domain.errors import OperatorError
 
 Share = Annotated[float, typer.Option(min=0.0, max=1.0)]
 
@@ -31,6 +33,16 @@ def simulate(
     outage: Annotated[
         list[str] | None, typer.Option(help="'fcm down 10m', 'twilio 20% 503 from 30s for 5m'; may be given again")
     ] = None,
+    receipts: Annotated[
+        str,
+        typer.Option(
+            help="URL to call with what becomes of messages, such as http://127.0.0.1:8400/v1/receipts/acme/{provider}"
+        ),
+    ] = "",
+    receipts_chaos: Annotated[
+        bool, typer.Option("--receipts-chaos", help="some of those calls come twice, and not in order")
+    ] = False,
+    tenant: Annotated[str, typer.Option(help="what {tenant} in the URL of --receipts stands for")] = "",
     fsync: Annotated[bool, typer.Option("--fsync", help="fsync the receipts before each answer")] = False,
     bodies: Annotated[bool, typer.Option("--bodies", help="keep what messages hold in the receipts")] = False,
     by_address: Annotated[
@@ -42,8 +54,13 @@ def simulate(
     An outage is a vendor and what happens to it: down, 503, 500, 429, 401, hang, reset, drop, flapping or slow, with a share
     in front, and "from", "for" and "retry-after" behind. `POST /outages` with {"outages": [...]} puts others in their place.
 
+    With --receipts, vendors tell what becomes of a message: it is delivered, but where the address ends in 550 (in front of
+    the @) it bounces, in 551 somebody complains, and in 552 the person answers STOP.
+
     `providers.json` in the folder holds the accounts the vendors take. Prints one JSON line with addresses and files once it is ready, and runs until it is told to stop.
     """
+    if TENANT in receipts and not tenant:
+        raise OperatorError("--receipts has {tenant} in it, so --tenant is needed.")
     config = SimulatorConfig(
         folder=folder,
         host=host,
@@ -57,6 +74,8 @@ def simulate(
         bodies=bodies,
         by_address=by_address,
         outages=tuple(outage or ()),
+        receipts_url=receipts.replace(TENANT, tenant),
+        receipts_chaos=receipts_chaos,
     )
 
     def ready(where: Started) -> None:

@@ -13,6 +13,7 @@ import msgspec
 import uvloop
 
 from clarion.app.simulate.accounts import Others, accounts
+from clarion.app.simulate.callbacks import Callbacks
 from clarion.app.simulate.certificates import identity, write_secret
 from clarion.app.simulate.config import SimulatorConfig
 from clarion.app.simulate.faults import Chooser
@@ -22,10 +23,11 @@ from clarion.app.simulate.outages import OutageError, Outages
 from clarion.app.simulate.receipts import Receipts
 from clarion.app.simulate.services import OUTAGES_PATH, TOKEN_PATH, WEBHOOK_PATH, Services
 from clarion.app.simulate.vendors.script import Secrets
-from clarion.app.simulate.vendors.stage import PLAYED, Stage
+from clarion.app.simulate.vendors.stage import PLAYED, Stage, Told
 from clarion.domain.errors import OperatorError
 
 RECEIPTS_FILE = "receipts.ndjson"
+CALLBACKS_FILE = "callbacks.ndjson"
 PROVIDERS_FILE = "providers.json"
 VENDORS = frozenset({"fcm", "webhook", "smtp", *(played.vendor for played in PLAYED)})
 """Every vendor that can have an outage."""
@@ -68,10 +70,12 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
     except OutageError as error:
         raise OperatorError(f"--outage: {error}") from error
     secrets = Secrets(files.vendors_secret_file.read_bytes())
-    stage = Stage(receipts, secrets, config.retry_after_s, outages)
-    services = Services(receipts, account, files.webhook_secret_file.read_text(), stage, config.retry_after_s, outages)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(receipts.close)
+        stage = Stage(receipts, secrets, config.retry_after_s, outages, _told(stack, config, secrets))
+        services = Services(
+            receipts, account, files.webhook_secret_file.read_text(), stage, config.retry_after_s, outages
+        )
 
         def http_peer() -> Http2Protocol:
             return Http2Protocol(services.handle, config.latency_ms)
@@ -100,6 +104,16 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
             providers_file=providers_file,
             outages_url=base_url + OUTAGES_PATH,
         )
+
+
+def _told(stack: contextlib.AsyncExitStack, config: SimulatorConfig, secrets: Secrets) -> Told | None:
+    """Return whom to tell of messages that were taken, None when nobody asked for receipts."""
+    if not config.receipts_url:
+        return None
+    path = config.folder / CALLBACKS_FILE
+    callbacks = Callbacks(config.receipts_url, secrets, path, seed=config.seed, chaos=config.receipts_chaos)
+    stack.push_async_callback(callbacks.close)
+    return callbacks.taken
 
 
 async def _listen(

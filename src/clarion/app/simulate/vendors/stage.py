@@ -3,15 +3,16 @@
 import html
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import blake2b
 from string import Template
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import msgspec
 
-from clarion.app.simulate.faults import Answer
+from clarion.app.simulate.faults import TAKEN, Answer
 from clarion.app.simulate.http2 import Reply, Request
 from clarion.app.simulate.outage_words import words
 from clarion.app.simulate.outages import Outages
@@ -30,12 +31,26 @@ _CUTS: Final = {
 }
 
 
+Told: TypeAlias = Callable[[str, Request, int, str, str], None]
+"""Hears of each message a vendor has taken: vendor, request, place in it, address, id."""
+
+
+def _tell_nobody(vendor: str, request: Request, place: int, to: str, id_: str) -> None:
+    pass
+
+
 class Stage:
     """Answers requests to any vendor; what may go wrong with them is drawn like everywhere in the simulator."""
 
     def __init__(
-        self, receipts: Receipts, secrets: Secrets, retry_after_s: int, outages: Outages | None = None
+        self,
+        receipts: Receipts,
+        secrets: Secrets,
+        retry_after_s: int,
+        outages: Outages | None = None,
+        told: Told | None = None,
     ) -> None:
+        self._told = told or _tell_nobody
         self._outages = outages or Outages((), time.monotonic)
         self._receipts = receipts
         self._secrets = secrets
@@ -76,6 +91,8 @@ class Stage:
         id_ = heard.id or Template(played.id_form).safe_substitute(values)
         about = About(played.vendor, heard.to, id_)
         answer = self._receipts.arrived(heard.key, played.channel, request.body, fault, about)
+        if answer in TAKEN:
+            self._told(played.vendor, request, 0, heard.to, id_)
         if answer in _CUTS:
             return _CUTS[answer]
         says = told or words(played.name or played.vendor, answer) or played.says[answer]
@@ -109,14 +126,17 @@ class Stage:
             self._receipts.arrived(one.key, played.channel, request.body, fault or answer, about)
             for one, answer, about in zip(heard, drawn, abouts, strict=True)
         ]
+        for at, (one, answer, id_) in enumerate(zip(heard, answers, ids, strict=True)):
+            if answer in TAKEN:
+                self._told(played.vendor, request, at, one.to, id_)
         if fault in _CUTS:
             return _CUTS[fault]
         if fault is None and batch.says:
             return Reply(200, msgspec.json.encode(batch.says(answers, values)), slow_s=effect.slow_s)
         if fault is Answer.INVALID_TOKEN and batch.dead:
             return Reply(400, msgspec.json.encode(batch.dead(dead)), slow_s=effect.slow_s)
-        says = played.says[fault or Answer.ACCEPTED]
-        says = told or (words(played.name or played.vendor, fault) if fault else None) or says
+        answer = fault or Answer.ACCEPTED
+        says = told or words(played.name or played.vendor, answer) or played.says[answer]
         return _reply(says, values[0], retry_after_s, effect.slow_s)
 
 

@@ -1,0 +1,186 @@
+"""Receipts of the simulator are those that the vendors' readers understand: two implementations of each signature agree."""
+
+import asyncio
+import hashlib
+from random import Random
+from urllib.parse import parse_qsl
+
+import msgspec
+import pytest
+
+from clarion.app.simulate.accounts import Others, accounts
+from clarion.app.simulate.callbacks import TELLERS, Callbacks, due
+from clarion.app.simulate.config import Faults
+from clarion.app.simulate.direct import heard
+from clarion.app.simulate.faults import Chooser
+from clarion.app.simulate.receipts import Receipts
+from clarion.app.simulate.telling.mails import SES_CERTIFICATE_URL, ses_certificate
+from clarion.app.simulate.telling.told import Hook, Mail, hooks_of, story
+from clarion.app.simulate.vendors.script import Secrets
+from clarion.app.simulate.vendors.stage import Stage
+from clarion.domain.channel import Channel
+from clarion.domain.content import Account
+from clarion.domain.message import Message
+from clarion.ports.receipts import Forged, Inbound, Receipt, ReceiptCall
+from clarion.providers import catalogue
+from tests.providers.conftest import serving
+
+NOW_MS = 1_800_000_000_000
+ORIGIN = "https://127.0.0.1:1"
+URL = "http://127.0.0.1:8400/v1/receipts/acme/{provider}"
+REFERENCE = f"dlv_{7:048x}"
+MODULES = catalogue.load()
+SECRETS = Secrets(hashlib.sha256(b"x").digest())
+PARTS = {"subject": "s", "text": "t", "body": "b"}
+MAILS, TEXTS = ("sendgrid", "mailgun", "postmark", "ses"), ("twilio", "vonage", "termii", "whatsapp")
+SUPPRESSED = {"sendgrid", "mailgun", "postmark", "ses", "twilio", "vonage", "whatsapp"}
+"""Whose bounces say that the address is dead; a failure at Termii is only prose."""
+
+
+def account_of(vendor):
+    others = Others(
+        {"project_id": "p", "client_email": "c", "private_key": "k", "private_key_id": "i"}, f"{ORIGIN}/token",
+        "whsec_x", f"{ORIGIN}/webhook", "127.0.0.1", 25,
+    )  # fmt: skip
+    given = msgspec.json.decode(accounts(SECRETS, ORIGIN, others))[vendor]["provider"]
+    settings = dict(given["settings"])
+    if vendor == "twilio":
+        settings["status_callback"] = URL.replace("{provider}", "twilio")
+    return Account("acme", vendor, Channel(given["channel"]), vendor, 0, settings, given["credentials"])
+
+
+@pytest.fixture
+def tell(tmp_path):
+    """Send a message to an address through a vendor, and return its account and the calls the vendor makes."""
+    receipts = Receipts(tmp_path / "r", Chooser(0, Faults()), fsync=False)
+    hooks = []
+
+    def taken(vendor, request, place, to, id_):
+        mail = Mail(vendor, to, id_, TELLERS[vendor].back(request, place))
+        hooks.extend(hooks_of(TELLERS[vendor], mail, URL.replace("{provider}", vendor), NOW_MS / 1000, SECRETS))
+
+    stage = Stage(receipts, SECRETS, 1, None, taken)
+
+    def send(vendor, address):
+        hooks.clear()
+        account = account_of(vendor)
+        message = Message(
+            REFERENCE, "ntf_1", "acme", account.channel, "ada", address, PARTS, 1, NOW_MS, reference=REFERENCE
+        )
+        request = MODULES[account.channel, vendor].build(message, account, now_ms=NOW_MS, token=None)
+        assert stage.answer(heard(request)).status in (200, 201, 202)
+        return account, list(hooks)
+
+    yield send
+    receipts.close()
+
+
+def read(account, hook, **changes):
+    hook = msgspec.structs.replace(hook, **changes)
+    call = ReceiptCall("POST", hook.url, dict(parse_qsl(hook.url.partition("?")[2])), hook.headers, hook.body)
+    module = MODULES[account.channel, account.vendor]
+    if not hasattr(module, "read_receipts"):
+        pytest.skip(f"{account.vendor} has no receipts")
+    return module.read_receipts(call, account, now_ms=NOW_MS + 5_000, keys={SES_CERTIFICATE_URL: ses_certificate()})
+
+
+def address_of(vendor, digits):
+    return f"ada.{digits}@example.com" if vendor in MAILS else f"+14155550{digits}"
+
+
+@pytest.mark.parametrize("vendor", [*MAILS, *TEXTS])
+def test_a_message_is_delivered(tell, vendor):
+    account, hooks = tell(vendor, address_of(vendor, "101"))
+    told = [one for hook in hooks for one in read(account, hook)]
+    kinds = [one.kind for one in told]
+    assert "delivered" in kinds
+    assert set(kinds) <= {"delivered", "read"}
+    for one in told:
+        assert one.reference == REFERENCE or (vendor in ("termii",) and one.vendor_message_id)
+        assert one.suppress is None
+
+
+@pytest.mark.parametrize("vendor", [*MAILS, *TEXTS])
+def test_a_message_bounces(tell, vendor):
+    address = address_of(vendor, "550")
+    account, hooks = tell(vendor, address)
+    told = [one for hook in hooks for one in read(account, hook)]
+    assert [one.kind for one in told] == ["bounced"]
+    if vendor in SUPPRESSED:
+        assert told[0].suppress.address == address
+
+
+@pytest.mark.parametrize("vendor", MAILS)
+def test_somebody_complains(tell, vendor):
+    account, hooks = tell(vendor, address_of(vendor, "551"))
+    told = [one for hook in hooks for one in read(account, hook)]
+    assert [one.kind for one in told] == ["delivered", "complained"]
+    assert told[1].suppress.reason == "complaint"
+
+
+@pytest.mark.parametrize("vendor", TEXTS)
+def test_a_person_answers_stop(tell, vendor):
+    account, hooks = tell(vendor, address_of(vendor, "552"))
+    told = [one for hook in hooks for one in read(account, hook)]
+    assert [type(one) for one in told] == [Receipt, Inbound]
+    assert (told[1].word, told[1].address) == ("stop", address_of(vendor, "552"))
+
+
+@pytest.mark.parametrize("vendor", [*MAILS, *TEXTS])
+def test_what_was_changed_on_the_way_is_forged(tell, vendor):
+    account, hooks = tell(vendor, address_of(vendor, "550"))
+    if vendor == "mailgun":  # signs no body
+        body = hooks[-1].body.replace(b'"token":"', b'"token":"0')
+        assert isinstance(read(account, hooks[-1], body=body), Forged)
+    elif vendor == "postmark":  # signs nothing
+        assert isinstance(read(account, hooks[-1], headers={"authorization": "Basic cG9zdG1hcms6eA=="}), Forged)
+    else:
+        assert isinstance(read(account, hooks[-1], body=hooks[-1].body.replace(b"550", b"101")), Forged)
+
+
+def test_stories_follow_from_the_address():
+    assert story("x@example.com")[1] == "delivered"
+    assert story("x@550.example") == story("x@example.com")
+    assert story("a.550@example.com") == ("bounced",)
+
+
+def test_chaos_repeats_some_calls_and_keeps_no_order():
+    hooks = [Hook(str(n), {}, b"") for n in range(100)]
+    plain, wild = due(hooks, Random(1), chaos=False), due(hooks, Random(1), chaos=True)
+    assert [hook for _, hook in plain] == hooks
+    assert plain == sorted(plain, key=lambda call: call[0])
+    assert 110 < len(wild) < 150
+    assert wild == due(hooks, Random(1), chaos=True) != due(hooks, Random(2), chaos=True)
+    assert [hook for _, hook in sorted(wild, key=lambda call: call[0])] != hooks
+
+
+@pytest.mark.slow
+async def test_calls_are_made_again_until_they_are_taken(tmp_path, tell):
+    account, _ = tell("termii", "+14155550101")
+    seen, whole = [], asyncio.Event()
+
+    async def handler(reader, writer):
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            fields = dict(line.split(": ", 1) for line in head.decode().lower().split("\r\n")[1:] if line)
+            seen.append((fields, await reader.readexactly(int(fields["content-length"]))))
+            if len(seen) == 3:
+                whole.set()
+            status = b"503 Busy" if len(seen) == 1 else b"204 No Content"
+            writer.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n")
+
+    message = Message(REFERENCE, "ntf_1", "acme", Channel.SMS, "ada", "+14155550101", PARTS, 1, NOW_MS)
+    request = heard(MODULES[Channel.SMS, "termii"].build(message, account, now_ms=NOW_MS, token=None))
+    async with serving(handler) as port:
+        url = f"http://127.0.0.1:{port}/v1/receipts/acme/{{provider}}"
+        callbacks = Callbacks(url, SECRETS, tmp_path / "c", seed=1, chaos=False)
+        callbacks.taken("termii", request, 0, message.address, "1")
+        async with asyncio.timeout(20):
+            await whole.wait()
+        await asyncio.sleep(0.1)
+        await callbacks.close()
+    lines = [msgspec.json.decode(line) for line in (tmp_path / "c").read_bytes().splitlines()]
+    assert sorted((line["status"], line["tries"]) for line in lines) == [(204, 1), (204, 2)]
+    assert all(
+        isinstance(read(account, Hook(url.replace("{provider}", "termii"), fields, body)), list)
+        for fields, body in seen
+    )
