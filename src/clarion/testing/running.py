@@ -20,6 +20,9 @@ _RETENTION_MS: Final = 60_000
 _STOP_S: Final = 60.0
 """How long, in the loop's time, stages may take to finish what they began."""
 
+_FOLD_S: Final = 2.0
+"""How long the record stage folds on after that."""
+
 
 class Running:
     """Starts the stages for some channels with `async with`, and ends them as a stopped worker does."""
@@ -50,6 +53,7 @@ class Running:
         recorder, *others = self._tasks
         self._stop.set()
         await asyncio.wait(others, timeout=_STOP_S)
+        await asyncio.sleep(_FOLD_S)
         self._recorded.set()
         await asyncio.wait([recorder], timeout=_STOP_S)
         for task in self._tasks:
