@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 from clarion.content.render import Contents
 from clarion.deliver.rules.compose import compose
 from clarion.deliver.rules.trust import believed, secrets_of, unsaid
-from clarion.deliver.send.dressing import Dressing, Unready
+from clarion.deliver.send.worker_mail import Dressing, Unready
 from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
@@ -108,6 +108,7 @@ class Sender:
             row.category,
             row.expires_ms,
             row.metadata,
+            row.chunk,
         )
         if channel is Channel.EMAIL:
             async with self._dressing.complete(row, message) as whole:
