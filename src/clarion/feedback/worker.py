@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
@@ -35,13 +35,13 @@ from clarion.ports.receipts import (
     ReceiptCall,
     ReceiptVendor,
     Suppress,
-    Told,
     Unreadable,
 )
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.told import BY_VENDOR_ID, ToldHistory
 from clarion.ports.vendor import Vendor
 
+_Read: TypeAlias = "list[Receipt | Inbound] | Handshake | Forged | Unreadable"
 _REFUSAL: Final = "the call is not provably the provider's"
 _KEYS_PER_CALL_MAX: Final = 2
 _STEP_MAX: Final = FRAME_RECORDS_MAX
@@ -98,7 +98,7 @@ class Feedback:
                     await self._store(account, told[start : start + _STEP_MAX], digest)
         return ""
 
-    async def _read(self, vendor: ReceiptVendor, account: Account, call: ReceiptCall) -> Told:
+    async def _read(self, vendor: ReceiptVendor, account: Account, call: ReceiptCall) -> _Read:
         keys: dict[str, bytes] = {}
         while True:
             told = vendor.read_receipts(call, account, now_ms=self._clock.now_ms(), keys=keys)

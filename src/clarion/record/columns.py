@@ -178,7 +178,8 @@ def _receipts(frame: events.ReceiptFrame) -> Iterable[Receipt]:
         frame.delivery_ids, frame.tenants, frame.places, frame.kinds, frame.at_ms, frame.details, frame.user_ids,
         frame.addresses, strict=True,
     )  # fmt: skip
-    return (Receipt(*row, frame.channel, frame.provider, frame.vendor) for row in columns)
+    shared = (frame.channel, frame.provider, frame.vendor)
+    return (Receipt._make((*row, *shared)) for row in columns)
 
 
 def _standings(frame: events.StandingFrame) -> Iterable[StandingChange]:
