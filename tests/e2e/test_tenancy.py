@@ -74,6 +74,8 @@ ABSENT = {
     ("GET", "/v1/event-rules/{key}"): None,
     ("DELETE", "/v1/event-rules/{key}"): None,
     ("GET", "/v1/providers/{name}"): None,
+    ("GET", "/v1/providers/{name}/standing"): None,
+    ("POST", "/v1/providers/{name}/reset"): None,
     ("DELETE", "/v1/providers/{name}"): None,
     ("GET", "/v1/tenants/{id}"): None,
     ("GET", "/v1/tenants/{id}/keys"): None,
