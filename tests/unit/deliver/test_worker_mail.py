@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from clarion.deliver.send.dressing import Dressing, Unready
+from clarion.deliver.send.worker_mail import Dressing, Unready
 from clarion.domain.attachment import Attachment
 from clarion.domain.content import Category
 from clarion.domain.errors import EgressError, Sent
