@@ -2,6 +2,8 @@
 
 import pytest
 
+from clarion.backends.sqlite.quotas import SqliteQuotas
+from clarion.deliver.accounts.pace import Pace
 from clarion.domain.channel import Lane
 from clarion.domain.limits_pace import (
     PACE_ALONE_LOG_MS,
@@ -207,6 +209,21 @@ def test_what_is_given_back_can_be_taken_again():
     assert site.granted(1, lane=Lane.HIGH) == 0
     site.pace.give_back(site.account, 5)
     assert site.granted(6, lane=Lane.HIGH) == 5
+
+
+def test_workers_with_connections_of_their_own_share_one_count(tmp_path):
+    site = Site(per_second=20, per_day=30, concurrent=8, recipient_interval_ms=1_000)
+    stores = [SqliteQuotas(tmp_path), SqliteQuotas(tmp_path)]
+    one, other = (Pace(store, site.clock, site.told, f"worker-{at}") for at, store in enumerate(stores))
+    granted = [pace.take(site.account, Lane.HIGH, ["+1", "+2", "+3", "+4", "+5", "+6"]) for pace in (one, other)]
+    assert [times.count(None) for times in granted] == [6, 0]
+    assert one.take(site.account, Lane.HIGH, [f"+7{index}" for index in range(9)]).count(None) == 2
+    for _ in range(8):
+        one.done(site.account)
+    site.after(1_000)
+    assert other.take(site.account, Lane.HIGH, ["+1", "+2", "+71", "+8"]) == [None] * 4
+    for store in stores:
+        store.close()
 
 
 def test_a_limit_that_changes_holds_at_once_and_calls_under_way_stay_counted():

@@ -128,7 +128,8 @@ def draw(ask: Ask, holds: Holds, books: Mapping[str, Usage], frees: Sequence[int
         held_day = min((day_left - count) // PACE_DAY_AHEAD_DIVISOR, PACE_DAY_AHEAD_MAX)
         after[DAILY] = after[DAILY]._replace(used_m=after[DAILY].used_m + (count + held_day) * THOUSAND)
     if limits.concurrent is not None:
-        calls = calls_taken(limits.concurrent, holds.calls, after, ask.worker, now_ms, wanted=ask.number, granted=count)
+        wanted = sum(why is not None and why.limit == CONCURRENT for why in late)
+        calls = calls_taken(limits.concurrent, holds.calls, after, ask.worker, now_ms, wanted=wanted, granted=count)
     return Drawn(late, after, Holds(rate_m, held_day, calls), free_after, rate_left_m)
 
 

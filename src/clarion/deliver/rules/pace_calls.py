@@ -33,8 +33,8 @@ def calls_open(limit: int, mine: Calls, books: Mapping[str, Usage], worker: int,
 def calls_taken(
     limit: int, mine: Calls, books: MutableMapping[str, Usage], worker: int, now_ms: int, *, wanted: int, granted: int
 ) -> Calls:
-    """Count this worker's calls as of now, `granted` more than before, in `books`; ask for a turn when it got none, and
-    give the turn back when it got some."""
+    """Count this worker's calls as of now, `granted` more than before, in `books`; ask for a turn when it got none of those
+    `wanted` for this limit's sake, and give the turn back when it got some."""
     row = _row(books, mine.span)
     if row.period == mine.span:
         books[_kind(mine.span)] = row._replace(used_m=max(0, row.used_m - mine.booked))

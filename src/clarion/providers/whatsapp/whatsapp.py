@@ -91,7 +91,8 @@ LATER_MS: Final = 60_000
 """The limits count calls an hour; used when no header says how long to wait."""
 PAIR_MS: Final = 6_000
 """One message every six seconds to one number ("Throughput", pair rate limits); doubled with each attempt."""
-PAIR_MS_MAX: Final = 3_600_000
+PAIR_MS_MAX: Final = 300_000
+"""Numbers of attempts have gaps where a delivery waited, so more than this may be far too long."""
 
 _NUMBER: Final = re.compile(r"\+?[1-9][0-9]{6,14}")
 _NAME: Final = re.compile(r"[a-z0-9_]{1,512}")
