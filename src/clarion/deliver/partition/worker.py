@@ -170,7 +170,7 @@ class PartitionConsumer:
 
     async def _attempt(self, item: Work, started_ms: int) -> None:
         tools, row, account = self._t, item.row, item.account
-        answer = await tools.sender.attempt(tools.channel, row, account)
+        answer = await tools.sender.attempt(tools.channel, row, account, item.lane is Lane.CRITICAL)
         if account is not None:
             tools.accounts.done(account, answer.outcome, started_ms)
         turn = Turn(

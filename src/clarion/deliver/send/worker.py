@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 from clarion.content.render import Contents
 from clarion.deliver.rules.compose import compose
 from clarion.deliver.rules.trust import believed, secrets_of, unsaid
+from clarion.deliver.send.worker_batches import Batches
 from clarion.deliver.send.worker_mail import Dressing, Unready
 from clarion.domain import ids
 from clarion.domain.channel import Channel
@@ -60,6 +61,7 @@ class Sender:
         self._clock = clock
         self._telemetry = telemetry
         self._tokens = _Tokens(http, clock)
+        self._batches = Batches(http, clock, telemetry)
         self._dressing = Dressing(directory, http, unsubscribing)
         # Has no thread before the first slow build.
         self._slow = ThreadPoolExecutor(SLOW_BUILDS_MAX, thread_name_prefix="build")
@@ -68,15 +70,16 @@ class Sender:
         """Take up changed definitions; called once a batch."""
         self._contents.refresh()
 
-    async def attempt(self, channel: Channel, row: DeliverRow, account: Account | None) -> Answer:
-        """Make one attempt and return its answer. Never raises for what a provider, template or account does."""
+    async def attempt(self, channel: Channel, row: DeliverRow, account: Account | None, urgent: bool = False) -> Answer:
+        """Make one attempt and return its answer. Never raises for what a provider, template or account does. An urgent one
+        never waits to share a call."""
         if account is None:
             return Answer(Misconfigured(f"no provider for {channel}"), "", "")
         vendor = self._vendors.get((channel, account.vendor))
         if vendor is None:
             return Answer(Misconfigured(f"no vendor {account.vendor} for {channel}"), account.name, account.vendor)
         try:
-            outcome = await self._send(channel, row, account, vendor)
+            outcome = await self._send(channel, row, account, vendor, urgent)
         except RenderError as error:
             outcome = Refused("render_failed", str(error))
         except ValueError as error:
@@ -92,7 +95,7 @@ class Sender:
         secrets = [] if isinstance(outcome, Accepted) else secrets_of(account.credentials, self._tokens.held(account))
         return Answer(believed(outcome, secrets), account.name, account.vendor)
 
-    async def _send(self, channel: Channel, row: DeliverRow, account: Account, vendor: Vendor) -> Outcome:
+    async def _send(self, channel: Channel, row: DeliverRow, account: Account, vendor: Vendor, urgent: bool) -> Outcome:
         at_ms = ids.created_ms(ids.notification_of(row.delivery_id))
         parts = self._contents.render(
             row.tenant, row.template, channel, row.data, row.user, row.locale, at_ms, row.metadata
@@ -112,12 +115,12 @@ class Sender:
         )
         if channel is Channel.EMAIL:
             async with self._dressing.complete(row, message) as whole:
-                return await self._sent(vendor, whole, account)
-        return await self._sent(vendor, message, account)
+                return await self._sent(vendor, whole, account, urgent)
+        return await self._sent(vendor, message, account, urgent)
 
-    async def _sent(self, vendor: Vendor, message: Message, account: Account) -> Outcome:
+    async def _sent(self, vendor: Vendor, message: Message, account: Account, urgent: bool) -> Outcome:
         if not hasattr(vendor, "token_request"):
-            return await self._call(vendor, message, account, None)
+            return await self._batches.send(vendor, message, account, None, self._call, urgent=urgent)
         token_vendor = cast(TokenVendor, vendor)
         token, fresh = await self._tokens.get(account, token_vendor)
         if not isinstance(token, Token):
