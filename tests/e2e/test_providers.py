@@ -87,11 +87,12 @@ def receipts_of(ready):
     return [json.loads(line) for line in ready.receipts_file.read_text().splitlines()]
 
 
-def use_fcm(home, ready, **changes):
+def use_fcm(home, ready, breaker=None, **changes):
     account = json.loads(ready.service_account_file.read_text())
     credentials = {name: account[name] for name in ("client_email", "private_key", "private_key_id")}
     settings = {"project_id": account["project_id"], "base_url": ready.base_url, "token_url": ready.token_url}
     body = {"channel": "push", "vendor": "fcm", "credentials": credentials | changes, "settings": settings}
+    body["breaker"] = breaker or {}
     view = home.put("/v1/providers/fcm", body)
     assert account["private_key"] not in json.dumps(view)
     assert set(view["credentials_set"]) == set(credentials)
@@ -121,7 +122,7 @@ def test_fcm_gets_every_push_once_and_its_name_is_kept(home, fcm):
 
 
 def test_a_moody_fcm_is_told_of_truthfully(home, moody_fcm):
-    use_fcm(home, moody_fcm)
+    use_fcm(home, moody_fcm, {"calls_min": 1_000_000})  # or it would be left alone after a while
     deliveries = pushes(home, "moody", 100)
     arrived = defaultdict(list)
     for receipt in receipts_of(moody_fcm):
