@@ -9,7 +9,7 @@ from clarion.deliver.send.worker import Answer
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
-from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
 from clarion.domain.outcome import Accepted
 from clarion.journal import topics
 from clarion.journal.codec import encode
@@ -85,13 +85,20 @@ def frames_of(channel: Channel, partition: int, results: Sequence[Result]) -> li
             rows.append(attempt_row(result))
     frames = []
     for start in range(0, len(rows), FRAME_RECORDS_MAX):
-        part = rows[start : start + FRAME_RECORDS_MAX]
-        payload = encode(attempted_frame(channel, part), len(part))
-        frames.append(Frame(topics.OUTCOMES, partition, len(part), payload))
+        frames += _cut(channel, partition, rows[start : start + FRAME_RECORDS_MAX])
     for (chunk_id, _), members in chunks.items():
         frame = _chunk_attempted(chunk_id, channel, members)
         frames.append(Frame(topics.OUTCOMES, partition, len(members), encode(frame, len(members))))
     return frames
+
+
+def _cut(channel: Channel, partition: int, rows: Sequence[AttemptRow]) -> list[Frame]:
+    """Return the frames of some rows, fewer in each where they are large: dead letters keep the files of e-mails."""
+    payload = encode(attempted_frame(channel, rows), len(rows))
+    if len(payload) <= FRAME_BYTES_MAX or len(rows) == 1:
+        return [Frame(topics.OUTCOMES, partition, len(rows), payload)]
+    half = len(rows) // 2
+    return [*_cut(channel, partition, rows[:half]), *_cut(channel, partition, rows[half:])]
 
 
 def intents_of(
