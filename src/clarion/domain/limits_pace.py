@@ -23,7 +23,7 @@ PACE_CALLS_SPAN_MS: Final = 60_000
 PACE_CALLS_SPANS: Final = 4
 """Calls under way are counted for three to four spans after their worker was last heard of: so long those of a dead worker
 are missing. Longer than any call takes, so that none is forgotten while it lasts."""
-PACE_CALL_MS_DEFAULT: Final = 1_000
+PACE_CALL_MS_DEFAULT: Final = 250
 PACE_CALL_MS_MIN: Final = 10
 PACE_CALL_MS_MAX: Final = 60_000
 """How long calls are thought to take, before one ended and at most."""
