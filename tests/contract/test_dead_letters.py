@@ -1,5 +1,7 @@
 """Dead letters over a real state file and the memory journal: found, looked at, edited, replayed at a pace."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -320,3 +322,35 @@ async def test_what_was_replayed_before_the_journal_was_full_is_told(desk, monke
     assert (await desk.replay(filter={}, after=told["next"]))["counts"] == {"replayed": 2}
     with pytest.raises(InvalidField):
         await desk.replay(filter={}, ids=[who(0)])
+
+
+async def test_two_who_ask_at_once_replay_each_letter_once(desk):
+    for person in range(4):
+        desk.kill(person)
+    answers = await asyncio.gather(*(desk.statuses(filter={}) for _ in range(3)), desk.statuses(ids=[who(0), who(1)]))
+    begun = [letter for answer in answers for letter, status in answer.items() if status == "replayed"]
+    assert sorted(begun) == sorted(who(person) for person in range(4))
+    rows = [
+        row
+        for partition in range(PARTITIONS)
+        for frame in desk.journal.read("deliver.push.high", partition, 0)
+        for row in deliver_rows(decode(frame.payload))
+    ]
+    assert len(rows) == 4
+
+
+async def test_a_claim_without_an_append_can_be_made_again_a_minute_later(desk, monkeypatch):
+    desk.kill(0)
+    append = desk.journal.append
+
+    async def dies(batch):
+        raise Overloaded("the journal is full")
+
+    monkeypatch.setattr(desk.journal, "append", dies)
+    with pytest.raises(Overloaded):
+        await desk.replay(filter={})
+    monkeypatch.setattr(desk.journal, "append", append)
+    assert await desk.statuses(filter={}) == {who(0): "already_replayed"}
+    desk.clock.wall_ms += 60_000
+    assert await desk.statuses(filter={}) == {who(0): "replayed"}
+    assert len(desk.again()) == 1

@@ -321,3 +321,26 @@ async def test_pipelined_data_without_recipient_sends_nothing(open_smtp):
     async with serving(eager) as port:
         assert await open_smtp.send(plain(port)) == SmtpReply("rcpt", 550, "5.1.1 who")
     assert bodies == [b".\r\n"]
+
+
+# --- a server that is only tried ---
+
+
+async def test_trying_goes_as_far_as_auth_and_leaves_nothing_behind(server, mailbox):
+    smtp, request = server
+    tried = msgspec.structs.replace(request, sender="", recipient="", payload=b"")
+    assert (await smtp.check(tried)).code == 250
+    refused = await smtp.check(msgspec.structs.replace(tried, password="wrong"))
+    assert (refused.stage, refused.code) == ("auth", 535)
+    assert mailbox.messages == []
+    assert smtp._pools == {}
+
+
+async def test_trying_says_what_kept_it_from_the_server(open_smtp, server):
+    async with serving(breaking("connect", cut)) as port:
+        with pytest.raises(EgressError, match="closed the connection"):
+            await open_smtp.check(plain(port))
+    smtp, request = server
+    with pytest.raises(EgressError, match="without TLS") as caught:
+        await smtp.check(msgspec.structs.replace(request, security="none"))
+    assert caught.value.blocked
