@@ -19,6 +19,7 @@ from clarion.ports.drafting import Rendered, RenderJob
 from clarion.ports.renderer import Engines, Render, RenderError, SyntaxProblem
 
 _BRAND: Final = re.compile(r"(?<!\{)\{\{-?\s*brand\.(\w+)\s*-?\}\}(?!\})")
+_LINK: Final = "unsubscribe_url"
 _PLAIN: Final = Part()
 _SENDER: Final = {"from_name": "sender_name", "reply_to": "reply_to"}
 """Parts of an e-mail that a brand gives where the template has none."""
@@ -31,18 +32,24 @@ class Compiled:
         self.channel = channel
         self.locale = locale
         self._renders = renders
-        self._brand = msgspec.structs.asdict(brand)
+        self._brand = {**msgspec.structs.asdict(brand), _LINK: ""}
 
     def render(
-        self, data: Mapping[str, Any], user: Mapping[str, Any], locale: str, zone: str, at_ms: int
+        self,
+        data: Mapping[str, Any],
+        user: Mapping[str, Any],
+        locale: str,
+        zone: str,
+        at_ms: int,
+        unsubscribe_url: str = "",
     ) -> dict[str, Any]:
         """Return the rendered parts, with dates, numbers and money as `locale` writes them, in `zone`; `at_ms` is the only
-        clock there is. Raises `RenderError`."""
+        clock there is. Templates read the link as `brand.unsubscribe_url`. Raises `RenderError`."""
         context = {
             **data,
             "data": data,
             "user": user,
-            "brand": self._brand,
+            "brand": {**self._brand, _LINK: unsubscribe_url} if unsubscribe_url else self._brand,
             "_locale": locale,
             "_zone": zone,
             "_at_ms": at_ms,

@@ -70,10 +70,11 @@ class Contents:
         locale: str,
         at_ms: int,
         metadata: Mapping[str, str] | None = None,
+        unsubscribe_url: str = "",
     ) -> dict[str, Any]:
         """Return the rendered parts of a template by its key. Raises `RenderError`."""
         template = self._templates.get((tenant, key)) or self._find(tenant, key)
-        parts = self.render_template(tenant, template, channel, data, user, locale, at_ms)
+        parts = self.render_template(tenant, template, channel, data, user, locale, at_ms, unsubscribe_url)
         return marked(channel, parts) if metadata and TEST_MARK in metadata else parts
 
     def render_template(
@@ -85,6 +86,7 @@ class Contents:
         user: Mapping[str, Any] | None,
         locale: str,
         at_ms: int,
+        unsubscribe_url: str = "",
     ) -> dict[str, Any]:
         """Return the rendered parts of a channel, in the template's locale that suits `locale` best; `user` is what the
         template may read of a person, `at_ms` (Unix ms) when the notification was made. Raises `RenderError`."""
@@ -92,7 +94,7 @@ class Contents:
         content, written = self._suiting(tenant, template, locale, house)
         compiled = self._channel(tenant, template, channel, content, house.brand)
         zone = (user.get("zone") if user else None) or house.zone
-        parts = compiled.render(data, user or _NO_USER, written, zone, at_ms)
+        parts = compiled.render(data, user or _NO_USER, written, zone, at_ms, unsubscribe_url)
         return shortened(parts, tenant, self._links) if self._links and channel is Channel.SMS else parts
 
     def _find(self, tenant: str, key: str) -> Template:

@@ -166,3 +166,23 @@ def test_a_job_tells_what_failed_and_renders_the_rest():
     assert done.parts == {Channel.PUSH: {"body": "fine"}}
     assert "missing" in done.errors[Channel.SMS]
     assert done.locale == "en"
+
+
+@pytest.mark.parametrize(
+    ("engine", "otherwise"),
+    [
+        ("liquid", "{% if brand.unsubscribe_url != '' %}yes{% endif %}"),
+        ("handlebars", "{{#if brand.unsubscribe_url}}yes{{/if}}"),
+    ],
+)
+@pytest.mark.parametrize("brand", [None, Brand(name="Shop")])
+def test_a_template_can_link_to_unsubscribe(shelf, engine, otherwise, brand):
+    engines = {"liquid": LiquidRenderer(), "handlebars": HandlebarsRenderer()}
+    html = '<a href="{{ brand.unsubscribe_url }}">{{ brand.name }}</a>' + otherwise
+    parts = {Channel.EMAIL: {"subject": "s", "html": html}}
+    shelf.templates["note"], shelf.brand = Template("note", 1, None, parts, engine=engine), brand
+    contents = Contents(shelf, engines)
+    name = brand.name if brand else ""
+    for url, after in (("https://notify.example.com/v1/unsubscribe/A-_", "yes"), ("", "")):
+        shown = contents.render("acme", "note", Channel.EMAIL, {}, None, "", 0, None, url)["html"]
+        assert shown == f'<a href="{url}">{name}</a>{after}'

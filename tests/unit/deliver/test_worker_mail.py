@@ -52,9 +52,8 @@ def dressing(web=None, links=LINKS):
 
 
 async def dressed(web=None, *files, links=LINKS, **changes):
-    async with dressing(web, links).complete(
-        ROW._replace(attachments=list(files) or None, **changes), MESSAGE
-    ) as message:
+    kit, row = dressing(web, links), ROW._replace(attachments=list(files) or None, **changes)
+    async with kit.complete(row, MESSAGE, kit.unsubscribe_url(row)) as message:
         return message
 
 
@@ -145,7 +144,7 @@ async def test_few_mails_with_fetched_files_are_under_way_at_once():
 
     async def one():
         nonlocal inside, most
-        async with kit.complete(ROW._replace(attachments=[INVOICE]), MESSAGE):
+        async with kit.complete(ROW._replace(attachments=[INVOICE]), MESSAGE, ""):
             inside += 1
             most = max(most, inside)
             await asyncio.sleep(0)

@@ -97,8 +97,9 @@ class Sender:
 
     async def _send(self, channel: Channel, row: DeliverRow, account: Account, vendor: Vendor, urgent: bool) -> Outcome:
         at_ms = ids.created_ms(ids.notification_of(row.delivery_id))
+        url = self._dressing.unsubscribe_url(row) if channel is Channel.EMAIL else ""
         parts = self._contents.render(
-            row.tenant, row.template, channel, row.data, row.user, row.locale, at_ms, row.metadata
+            row.tenant, row.template, channel, row.data, row.user, row.locale, at_ms, row.metadata, url
         )
         message = compose(
             row.delivery_id,
@@ -114,7 +115,7 @@ class Sender:
             row.chunk,
         )
         if channel is Channel.EMAIL:
-            async with self._dressing.complete(row, message) as whole:
+            async with self._dressing.complete(row, message, url) as whole:
                 return await self._sent(vendor, whole, account, urgent)
         return await self._sent(vendor, message, account, urgent)
 

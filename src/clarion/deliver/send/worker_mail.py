@@ -39,9 +39,9 @@ class Dressing:
         self._room = asyncio.Semaphore(ATTACHMENT_FETCHES_MAX)
 
     @asynccontextmanager
-    async def complete(self, row: DeliverRow, message: Message) -> AsyncIterator[Message]:
-        """Give the message to send. Raises `Unready` when a file cannot be had."""
-        url, files = self.unsubscribe_url(row), row.attachments or ()
+    async def complete(self, row: DeliverRow, message: Message, url: str) -> AsyncIterator[Message]:
+        """Give the message to send, with its link to unsubscribe. Raises `Unready` when a file cannot be had."""
+        files = row.attachments or ()
         if not files:
             yield msgspec.structs.replace(message, unsubscribe_url=url) if url else message
         elif not any(file.content is None for file in files):
