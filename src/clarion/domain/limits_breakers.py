@@ -35,7 +35,8 @@ RECOVERY_PACE_M_MIN: Final = 10_000
 """The least such pace, in thousandths of a message per second."""
 RECOVERY_BURST_MS: Final = 500
 """A recovering account may get as much at once as its pace lets through in this time."""
-RECOVERY_DOUBLING_MS: Final = 10 * 60 * 1000
+RECOVERY_DOUBLING_MS: Final = 20 * 60 * 1000
+"""That pace doubles each time it was kept for so long: what waited for hours has to go, too."""
 RECOVERY_DOUBLINGS_MAX: Final = 20
 RECOVERY_QUIET_MS: Final = 60_000
 """An account has recovered when its pace made nothing wait for so long."""
