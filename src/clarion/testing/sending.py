@@ -68,9 +68,9 @@ class WatchedSender(Sender):
 
     sent: Sent
 
-    async def attempt(self, channel: Channel, row: DeliverRow, account: Account | None) -> Answer:
+    async def attempt(self, channel: Channel, row: DeliverRow, account: Account | None, urgent: bool = False) -> Answer:
         """Make one attempt, as `Sender` does."""
-        answer = await super().attempt(channel, row, account)
+        answer = await super().attempt(channel, row, account, urgent)
         if isinstance(answer.outcome, Accepted):
             self.sent.attempt(channel, row, answer.outcome.content or {})
         return answer
