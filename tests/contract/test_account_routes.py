@@ -65,9 +65,14 @@ class Told:
         return [StandingChange(tenant, 1_700_000_000_000, provider, "email", "post_office", "closed", "open", "503")]
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return migrated(tmp_path_factory.mktemp("empty"))
+
+
 @pytest.fixture
-async def house(tmp_path):
-    made = House(migrated(tmp_path))
+async def house(empty, tmp_path):
+    made = House.copy_of(empty, tmp_path)
     world, post_office = World(), SimpleNamespace(verify_request=verify_request, read_verify=read_verify)
     modules = {(Channel.EMAIL, "post_office"): post_office}
     verifier = Verifier(modules, made.directory, lambda: world, lambda: world, made.clock)
@@ -101,24 +106,24 @@ async def test_an_account_says_how_it_is_used(house):
     assert (again["weight"], again["limits"], again["breaker"], again["on_ambiguous"]) == (1, {}, {}, None)
 
 
-@pytest.mark.parametrize(
-    ("rules", "field"),
-    [
-        ({"weight": -1}, "weight"),
-        ({"weight": 1_001}, "weight"),
-        ({"limits": {"per_second": 0}}, "limits.per_second"),
-        ({"limits": {"per_hour": 1}}, "limits.per_hour"),
-        ({"breaker": {"failure_rate": 1.5}}, "breaker.failure_rate"),
-        ({"breaker": {"window_ms": 10}}, "breaker.window_ms"),
-        ({"breaker": {"open_ms": 60_000, "open_max_ms": 5_000}}, "breaker.open_max_ms"),
-        ({"on_ambiguous": "pray"}, "on_ambiguous"),
-    ],
-)
-async def test_a_wrong_rule_is_named_and_nothing_stored(house, rules, field):
-    with pytest.raises((InvalidField, msgspec.ValidationError)) as refused:
-        await house.call("PUT", PATH, MAIL | rules)
-    error = refused.value
-    assert (error if isinstance(error, InvalidField) else invalid_field(error)).field == field
+WRONG = [
+    ({"weight": -1}, "weight"),
+    ({"weight": 1_001}, "weight"),
+    ({"limits": {"per_second": 0}}, "limits.per_second"),
+    ({"limits": {"per_hour": 1}}, "limits.per_hour"),
+    ({"breaker": {"failure_rate": 1.5}}, "breaker.failure_rate"),
+    ({"breaker": {"window_ms": 10}}, "breaker.window_ms"),
+    ({"breaker": {"open_ms": 60_000, "open_max_ms": 5_000}}, "breaker.open_max_ms"),
+    ({"on_ambiguous": "pray"}, "on_ambiguous"),
+]
+
+
+async def test_a_wrong_rule_is_named_and_nothing_stored(house):
+    for rules, field in WRONG:
+        with pytest.raises((InvalidField, msgspec.ValidationError)) as refused:
+            await house.call("PUT", PATH, MAIL | rules)
+        error = refused.value
+        assert (error if isinstance(error, InvalidField) else invalid_field(error)).field == field
     with pytest.raises(NotFound):
         await house.call("GET", PATH)
 

@@ -1,11 +1,13 @@
 """Dead letters over a real state file and the memory journal: found, looked at, edited, replayed at a pace."""
 
 import asyncio
+import shutil
 
 import msgspec
 import pytest
 
 from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.sqlite.migrate import upgrade
 from clarion.backends.sqlite.state import SqliteState
 from clarion.domain import ids
 from clarion.domain.channel import Channel
@@ -109,48 +111,57 @@ def who(person):
     return name(world.id_of(person))
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return upgrade(tmp_path_factory.mktemp("empty"), "state")
+
+
 @pytest.fixture
-def desk(tmp_path, clock):
+def desk(empty, tmp_path, clock):
+    shutil.copytree(empty.parent, tmp_path, dirs_exist_ok=True)
     made = Desk(tmp_path, clock)
     yield made
     made.state.close()
 
 
-@pytest.mark.parametrize(
-    ("query", "people"),
-    [
-        ({}, [3, 2, 1, 0]),
-        ({"provider": "fcm-1", "vendor": "fcm"}, [3, 2, 1, 0]),
-        ({"provider": "fcm-2"}, []),
-        ({"address": "token-2"}, [2]),
-        ({"template": "mail"}, [1]),
-        ({"template": "mail@3"}, [1]),
-        ({"category": "news"}, [3, 2, 0]),
-        ({"user_id": "user-3"}, [3]),
-        ({"channel": "sms"}, []),
-        ({"dead_from": "2023-11-14T22:13:20.100Z"}, [2]),
-        ({"dead_to": "2023-11-14T22:13:20.100Z", "created_from": "2023-11-14T22:13:20.001Z"}, [3, 1]),
-        ({"limit": "2"}, [3, 2]),
-    ],
-)
-async def test_the_list_is_filtered(desk, query, people):
+FILTERS = [
+    ({}, [3, 2, 1, 0]),
+    ({"provider": "fcm-1", "vendor": "fcm"}, [3, 2, 1, 0]),
+    ({"provider": "fcm-2"}, []),
+    ({"address": "token-2"}, [2]),
+    ({"template": "mail"}, [1]),
+    ({"template": "mail@3"}, [1]),
+    ({"category": "news"}, [3, 2, 0]),
+    ({"user_id": "user-3"}, [3]),
+    ({"channel": "sms"}, []),
+    ({"dead_from": "2023-11-14T22:13:20.100Z"}, [2]),
+    ({"dead_to": "2023-11-14T22:13:20.100Z", "created_from": "2023-11-14T22:13:20.001Z"}, [3, 1]),
+    ({"limit": "2"}, [3, 2]),
+]
+
+
+async def test_the_list_is_filtered(desk):
     desk.kill(0)
     desk.kill(1, template="mail@3", category="")
     desk.kill(2, at_ms=world.AT_MS + 200)
     desk.kill(3)
-    assert await desk.list(**query) == [who(person) for person in people]
-    assert await desk.ask("GET", "/v1/dead-letters", query=query, tenant="other") == {"data": [], "next": None}
+    for query, people in FILTERS:
+        assert await desk.list(**query) == [who(person) for person in people], query
+        assert await desk.ask("GET", "/v1/dead-letters", query=query, tenant="other") == {"data": [], "next": None}
+        if "limit" not in query:
+            dry = await desk.replay(filter=query, dry_run=True)
+            assert dry["preview"]["letters"] == len(people)
 
 
-@pytest.mark.parametrize("field", ["channel", "reason", "replayed", "dead_from", "dead_to", "created_to"])
-async def test_a_bad_filter_is_named(desk, field):
-    with pytest.raises(InvalidField) as refused:
-        await desk.list(**{field: "?"})
-    assert refused.value.field == field
-    if field != "replayed":
+async def test_a_bad_filter_is_named(desk):
+    for field in ("channel", "reason", "replayed", "dead_from", "dead_to", "created_to"):
         with pytest.raises(InvalidField) as refused:
-            await desk.replay(filter={field: "?"})
-        assert refused.value.field == f"filter.{field}"
+            await desk.list(**{field: "?"})
+        assert refused.value.field == field
+        if field != "replayed":
+            with pytest.raises(InvalidField) as refused:
+                await desk.replay(filter={field: "?"})
+            assert refused.value.field == f"filter.{field}"
 
 
 async def test_a_letter_tells_of_its_attempts_and_of_what_would_be_sent(desk):
@@ -227,28 +238,28 @@ async def test_an_edited_address_counts_instead_of_the_suppressed_one(desk):
     assert line["detail"] == "edited address, data; key key_1"
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({"filter": {}, "edit": {"address": "t"}}, "edit.address"),
-        ({"ids": [who(0), who(1)], "edit": {"address": "t"}}, "edit.address"),
-        ({"ids": [who(0)], "edit": {"address": "a\nb"}}, "edit.address"),
-        ({"ids": [who(0)], "edit": {"address": ""}}, "edit.address"),
-        ({"ids": [who(0)], "edit": {"template": "nothing"}}, "edit.template"),
-        ({"ids": [who(0)], "edit": {"template": "a b"}}, "edit.template"),
-        ({"ids": [who(0)], "edit": {"data": {"n": 1 << 64}}}, "edit.data"),
-        ({"ids": [who(0)], "edit": {"data": {"n": "x" * 300_000}}}, "edit.data"),
-        ({"ids": [who(0)], "limit": 3}, "limit"),
-        ({"ids": [who(0)], "after": "abc"}, "after"),
-        ({"filter": {}, "after": "abc"}, "after"),
-        ({}, "ids"),
-    ],
-)
-async def test_a_bad_replay_is_refused_by_name_and_replays_nothing(desk, body, field):
+BAD = [
+    ({"filter": {}, "edit": {"address": "t"}}, "edit.address"),
+    ({"ids": [who(0), who(1)], "edit": {"address": "t"}}, "edit.address"),
+    ({"ids": [who(0)], "edit": {"address": "a\nb"}}, "edit.address"),
+    ({"ids": [who(0)], "edit": {"address": ""}}, "edit.address"),
+    ({"ids": [who(0)], "edit": {"template": "nothing"}}, "edit.template"),
+    ({"ids": [who(0)], "edit": {"template": "a b"}}, "edit.template"),
+    ({"ids": [who(0)], "edit": {"data": {"n": 1 << 64}}}, "edit.data"),
+    ({"ids": [who(0)], "edit": {"data": {"n": "x" * 300_000}}}, "edit.data"),
+    ({"ids": [who(0)], "limit": 3}, "limit"),
+    ({"ids": [who(0)], "after": "abc"}, "after"),
+    ({"filter": {}, "after": "abc"}, "after"),
+    ({}, "ids"),
+]
+
+
+async def test_a_bad_replay_is_refused_by_name_and_replays_nothing(desk):
     desk.kill(0)
-    with pytest.raises(InvalidField) as refused:
-        await desk.replay(**body)
-    assert refused.value.field == field
+    for body, field in BAD:
+        with pytest.raises(InvalidField) as refused:
+            await desk.replay(**body)
+        assert refused.value.field == field
     assert desk.again() == {}
 
 
