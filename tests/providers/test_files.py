@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from clarion.app.simulate.vendors import script
 from clarion.domain.attachment import REFUSED_ENDINGS, Attachment, is_cid, is_content_type, name_fault
 from clarion.domain.limits_email import ATTACHMENT_NAME_CHARS_MAX
 from clarion.providers import form_data, mime, mime_files
@@ -163,6 +164,12 @@ def test_mailgun_gets_a_form_with_files():
     assert (fields["inline"].get_filename(), fields["inline"].get_content_type()) == (LOGO.cid, "image/png")
     plain = dict(re.findall(r"([^&=]+)=([^&]*)", built("mailgun").body.decode()))
     assert len(parts) - 2 == len(plain)
+
+
+def test_the_simulator_reads_the_form():
+    played, plain = built("mailgun", PDF, LOGO), built("mailgun")
+    assert script.form_of(played) == script.form_of(plain)
+    assert script.form_of(plain)["v:delivery_id"] == battery.DELIVERY
 
 
 @given(values=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3), content=st.binary(max_size=50))

@@ -2,6 +2,8 @@
 
 import base64
 from collections.abc import Callable
+from email import message_from_bytes
+from email.message import Message
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
@@ -91,8 +93,18 @@ def json_of(request: Request) -> Any:
 
 
 def form_of(request: Request) -> dict[str, str]:
-    """Return the fields of a form."""
+    """Return the fields of a form, without its files."""
+    media = request.headers.get("content-type", "")
+    if media.startswith("multipart/form-data"):
+        form = message_from_bytes(f"Content-Type: {media}\r\n\r\n".encode() + request.body)
+        parts = [part for part in form.walk() if not part.is_multipart() and part.get_filename() is None]
+        return {str(part.get_param("name", header="content-disposition")): _text(part) for part in parts}
     return dict(parse_qsl(request.body.decode("ascii", "replace"), keep_blank_values=True))
+
+
+def _text(part: Message) -> str:
+    content = part.get_payload(decode=True)
+    return content.decode("utf-8", "replace") if isinstance(content, bytes) else ""
 
 
 def text_of(value: Any) -> str:
