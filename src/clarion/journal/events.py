@@ -6,11 +6,12 @@ plain fields and stand first.
 
 from typing import Any, TypeAlias
 
-import msgspec
-
 from clarion.domain.attachment import Attachment
 from clarion.domain.outcome import Outcome
 from clarion.domain.trail import Trail
+from clarion.journal.events_outside import ReceiptFrame as ReceiptFrame
+from clarion.journal.events_outside import SeenFrame as SeenFrame
+from clarion.journal.events_outside import StandingFrame as StandingFrame
 from clarion.journal.requests import Audience as Audience
 from clarion.journal.requests import BroadcastJob as BroadcastJob
 from clarion.journal.requests import Recipient as Recipient
@@ -253,15 +254,6 @@ class ProgressFrame(_Columns, tag=13):
     details: list[str]
 
 
-class SeenFrame(_Columns, tag=14):
-    """Users saw what a notification sent them, on `outcomes`."""
-
-    tenants: list[str]
-    notification_ids: list[bytes]
-    user_ids: list[str]
-    at_ms: list[int]
-
-
 class OccurrenceFrame(_Columns, tag=15):
     """Schedules whose time has come, on `accepted.bulk`. `versions` is that of the schedule which set the timer."""
 
@@ -281,38 +273,6 @@ class ChunkReleasedFrame(_Columns, tag=16):
     at_ms: int
     states: bytes
     reasons: bytes
-
-
-class ReceiptFrame(_Columns, tag=17):
-    """What a provider told of deliveries after it had taken them, on `outcomes`. `kinds` are those of
-    `ports.receipts.Receipt`; `places` are chunk and index of broadcast deliveries, or None; `details` are the provider's
-    own words."""
-
-    channel: str
-    provider: str
-    vendor: str
-    delivery_ids: list[bytes]
-    tenants: list[str]
-    places: list[tuple[bytes, int] | None]
-    kinds: list[str]
-    at_ms: list[int]
-    details: list[str]
-    user_ids: list[str]
-    addresses: list[str]
-
-
-class StandingFrame(_Columns, tag=18):
-    """Accounts at providers whose standing changed, on `outcomes`: `states` are those of `domain.standing.Standing`,
-    `before` what they were, `details` why."""
-
-    tenants: list[str]
-    channels: list[str]
-    providers: list[str]
-    vendors: list[str]
-    before: list[str]
-    states: list[str]
-    details: list[str]
-    at_ms: list[int]
 
 
 Event: TypeAlias = (

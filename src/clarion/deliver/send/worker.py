@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple, cast
 
 from clarion.content.render import Contents
-from clarion.deliver.rules.compose import compose
+from clarion.deliver.rules.compose import calls_of, compose
 from clarion.deliver.rules.trust import believed, secrets_of, unsaid
 from clarion.deliver.send.worker_batches import Batches
 from clarion.deliver.send.worker_mail import Dressing, Unready
@@ -108,7 +108,7 @@ class Sender:
             row.user_id,
             row.address,
             parts,
-            row.attempt,
+            calls_of(row),
             row.category,
             row.expires_ms,
             row.metadata,
