@@ -7,6 +7,7 @@ answers, `read` returns an outcome that can be kept and shown. A vendor with a t
 
 import json
 import re
+from email import message_from_bytes
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from clarion.control.providers.fields import check_fields
 from clarion.deliver.rules.retry import Policy, Turn, after
 from clarion.deliver.rules.trust import believed, secrets_of
+from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import PARTS
 from clarion.domain.errors import InvalidField
@@ -60,6 +62,8 @@ _HEADERS = {
     b"From", b"Reply-To", b"To", b"Subject", b"Message-ID", b"Date", b"MIME-Version", b"Content-Type",
     b"Content-Transfer-Encoding", b"List-Unsubscribe", b"List-Unsubscribe-Post", b"DKIM-Signature",
 }  # fmt: skip
+
+_PART_HEADERS = {"Content-Type", "Content-Transfer-Encoding", "Content-ID", "Content-Disposition"}
 
 
 def near(text):
@@ -105,6 +109,16 @@ def accounts(vendor, table):
     )
 
 
+FILES = st.sampled_from([Attachment("a.pdf", "", b"x"), Attachment("ä.png", "image/png", b"", cid="logo")]) | st.builds(
+    Attachment,
+    filename=near("a.pdf"),
+    content_type=st.just("") | near("text/plain; charset=utf-8"),
+    content=st.binary(max_size=20),
+    cid=st.just("") | near("logo"),
+)
+"""Files as requests may name them."""
+
+
 def messages(table):
     """The table's message with its parts, address, end and metadata changed as templates and users may change them."""
     known = table["message"].get("parts", {})
@@ -121,6 +135,8 @@ def messages(table):
             "parts": st.just(known) | st.fixed_dictionaries({}, optional=kinds).map(lambda parts: known | parts),
             "metadata": st.just({}) | near("https://x.example/u").map(lambda link: {"list_unsubscribe": link}),
             "expires_ms": st.none() | st.integers(0, 1 << 53),
+            "unsubscribe_url": st.just("") | near("https://x.example/v1/unsubscribe/t"),
+            "attachments": st.just(()) | st.lists(FILES, max_size=2).map(tuple),
         }
     )
 
@@ -144,6 +160,9 @@ def is_sound(request, vendor, owner, address):
         assert set(names) <= _HEADERS
         assert len(names) == len(set(names))
         assert not re.search(r"[\s<>]", request.sender + request.recipient)
+        parts = list(message_from_bytes(request.payload).walk())
+        assert not any(part.defects for part in parts)
+        assert all(set(part.keys()) <= _PART_HEADERS for part in parts[1:])
     if not isinstance(request, HttpRequest):
         return
     for name, value in request.headers.items():
@@ -162,6 +181,11 @@ def is_sound(request, vendor, owner, address):
     elif kind == "application/x-www-form-urlencoded":
         fields = parse_qsl(request.body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
         assert len(fields) == len(dict(fields))
+    elif kind == "multipart/form-data":
+        head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
+        form = message_from_bytes(head + request.body)
+        assert not form.defects
+        assert all(set(part.keys()) <= {"Content-Disposition", "Content-Type"} for part in form.get_payload())
     else:
         assert kind == "application/octet-stream"
         assert request.body
