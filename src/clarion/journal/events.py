@@ -6,6 +6,8 @@ plain fields and stand first.
 
 from typing import Any, TypeAlias
 
+import msgspec
+
 from clarion.domain.attachment import Attachment
 from clarion.domain.outcome import Outcome
 from clarion.domain.trail import Trail
