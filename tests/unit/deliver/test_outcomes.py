@@ -45,7 +45,7 @@ def test_every_outcome_ends_where_the_rules_say(directory, script, state, reason
     (row,) = world.ledger.rows.values()
     assert (row.state, row.reason) == (state, reason)
     assert attempts in (None, row.attempt)
-    assert world.vendor.calls == [(address(script), n + 1) for n in range(row.attempt)]
+    assert [to for to, _ in world.vendor.calls] == [address(script)] * row.attempt
     if attempts is None:
         spent_ms = world.clock.now_ms() - (row.started_ms or 0)
         assert row.attempt > len(POLICY.pauses_ms), "it was tried for as long as the policy says"
