@@ -365,3 +365,17 @@ async def test_a_claim_without_an_append_can_be_made_again_a_minute_later(desk, 
     desk.clock.wall_ms += 60_000
     assert await desk.statuses(filter={}) == {who(0): "replayed"}
     assert len(desk.again()) == 1
+
+
+async def test_a_replay_is_not_repeated_however_late_record_learns_of_it(desk):
+    desk.kill(0)
+    assert await desk.statuses(ids=[who(0)]) == {who(0): "replayed"}
+    desk.clock.wall_ms += 600_000
+    assert await desk.statuses(ids=[who(0)]) == {who(0): "already_replayed"}
+    desk.told()
+    claimed_ms = desk.clock.now_ms()
+    desk.kill(0, 2)
+    desk.state.settle_replays(world.TENANT, [world.id_of(0)], claimed_ms)
+    assert await desk.statuses(ids=[who(0)]) == {who(0): "replayed"}
+    assert len(desk.again()) == 1
+    assert desk.again()[who(0)].attempt == 3

@@ -107,6 +107,11 @@ class History(Sightings, Protocol):
         claimed by another within the last minute."""
         ...
 
+    def settle_replays(self, tenant: str, delivery_ids: Sequence[bytes], claimed_ms: int) -> None:
+        """Close letters that were claimed at `claimed_ms` and are on the journal now, so that nobody can claim them again
+        however long record takes to learn of it. A letter that has died again since then stays open."""
+        ...
+
     def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
         """Return captured sandbox messages, newest first."""
         ...

@@ -36,6 +36,8 @@ _BY_ADDRESS: Final = (
 _CAPTURES: Final = f"SELECT {_columns(Capture)} FROM captures WHERE tenant = ?"  # noqa: S608
 _CLAIM: Final = """UPDATE dead_letters SET claimed_ms = ? WHERE tenant = ? AND delivery_id = ? AND replayed_ms IS NULL
     AND (claimed_ms IS NULL OR claimed_ms <= ?) RETURNING delivery_id"""
+_SETTLE: Final = """UPDATE dead_letters SET replayed_ms = claimed_ms WHERE tenant = ? AND delivery_id = ?
+    AND claimed_ms = ? AND replayed_ms IS NULL"""
 _CHUNK_WIDTH: Final = len(Chunk.__struct_fields__)
 
 
@@ -152,6 +154,11 @@ class StateHistory:
         values = [(now_ms, tenant, id_, now_ms - REPLAY_CLAIM_MS) for id_ in delivery_ids]
         with self._threads.transaction() as db:
             return {id_ for (id_,) in db.executemany(_CLAIM, values)}
+
+    def settle_replays(self, tenant: str, delivery_ids: Sequence[bytes], claimed_ms: int) -> None:
+        """Close letters that were claimed then and are on the journal now."""
+        with self._threads.transaction() as db:
+            db.executemany(_SETTLE, [(tenant, id_, claimed_ms) for id_ in delivery_ids])
 
     def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
         """Return captured sandbox messages, newest first."""

@@ -212,6 +212,7 @@ class _DeadLetters:
         if claimed:
             append = await asyncio.to_thread(replays.append, judged, claimed, now_ms)
             await self._journal.append(append)
+            await asyncio.to_thread(self._state.settle_replays, tenant, list(claimed), now_ms)
         return {delivery_text(letter.stored.delivery_id): _status(letter, judged, claimed) for letter in judged.letters}
 
 

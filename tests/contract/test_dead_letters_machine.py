@@ -1,0 +1,141 @@
+"""Any order of dying, asking, editing, sending and cancelling: what succeeded is never repeated, and nothing is sent twice."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clarion.backends.sqlite.migrate import upgrade
+from clarion.domain.delivery_state import Event
+from clarion.journal.codec import decode
+from clarion.journal.rows import deliver_rows
+from tests.contract import ledgers as world
+from tests.contract.journals import PARTITIONS, VirtualClock
+from tests.contract.test_dead_letters import Desk, who
+
+pytestmark = pytest.mark.slow
+PEOPLE = range(world.SINGLES)
+SOMEBODY = st.sampled_from(PEOPLE)
+ASKING = st.fixed_dictionaries(
+    {},
+    optional={
+        "rate_per_s": st.sampled_from([0.5, 2, 1_000]),
+        "dry_run": st.booleans(),
+        "edit": st.sampled_from([{"data": {"x": 1}}, {"template": "hello"}, {"template": "mail"}]),
+    },
+)
+STEPS = st.one_of(
+    st.tuples(st.just("ids"), st.lists(SOMEBODY, min_size=1, max_size=3, unique=True), ASKING),
+    st.tuples(st.just("filter"), st.integers(1, 3), ASKING),
+    st.tuples(st.just("fold")),
+    st.tuples(st.just("pass"), st.sampled_from([0, 400, 61_000])),
+    st.tuples(st.just("send"), st.booleans()),
+    st.tuples(st.just("suppress"), SOMEBODY),
+    st.tuples(st.just("cancel"), SOMEBODY),
+)
+
+
+class Model:
+    """What must be true of each delivery, beside what the endpoints do."""
+
+    def __init__(self, desk):
+        self.desk = desk
+        self.read_to = dict.fromkeys(range(PARTITIONS), 0)
+        self.waiting = []
+        self.begun = dict.fromkeys(map(who, PEOPLE), 0)
+        self.taken = dict.fromkeys(map(who, PEOPLE), 0)
+        self.sent = set()
+        self.attempts = set()
+        for person in PEOPLE:
+            desk.kill(person, expires_ms=None if person else world.AT_MS + 90_000)
+
+    async def step(self, kind, *given):
+        await getattr(self, f"_{kind}")(*given)
+        await self._take()
+
+    async def _ids(self, people, asked):
+        await self._ask(asked, ids=[who(person) for person in people])
+
+    async def _filter(self, limit, asked):
+        await self._ask(asked, filter={}, limit=limit)
+
+    async def _ask(self, asked, **which):
+        answer = await self.desk.replay(**which, **asked)
+        for result in answer["results"]:
+            if result["status"] == "replayed":
+                assert result["id"] not in self.sent
+                self.begun[result["id"]] += 1
+        assert not (asked.get("dry_run") and answer["results"])
+
+    async def _fold(self):
+        self.desk.told()
+
+    async def _pass(self, ms):
+        self.desk.clock.pass_ms(ms)
+        await self.desk.journal.fire(self.desk.clock.now_ms(), 100)
+
+    async def _suppress(self, person):
+        self.desk.directory.gone.add(f"token-{person}")
+
+    async def _cancel(self, person):
+        self.desk.fold(world.cancelled(person))
+
+    async def _take(self):
+        """Read what is to be delivered, as the worker does."""
+        for partition in range(PARTITIONS):
+            for frame in self.desk.journal.read("deliver.push.high", partition, self.read_to[partition]):
+                self.read_to[partition] = frame.offset
+                for row in deliver_rows(decode(frame.payload)):
+                    id_ = who(world.SINGLE_IDS.index(row.delivery_id))
+                    assert (id_, row.attempt) not in self.attempts
+                    assert id_ not in self.sent
+                    assert row.expires_ms is None or row.trail.since_ms < row.expires_ms
+                    self.attempts.add((id_, row.attempt))
+                    self.taken[id_] += 1
+                    self.waiting.append(row)
+
+    async def _send(self, well):
+        """Deliver what waits longest; record has been told of its replay by then."""
+        if not self.waiting:
+            return
+        row = self.waiting.pop(0)
+        person = world.SINGLE_IDS.index(row.delivery_id)
+        self.desk.told()
+        if well:
+            self.desk.fold(world.intent(person, row.attempt), world.attempted(person, Event.ACCEPTED, row.attempt))
+            self.sent.add(who(person))
+        else:
+            self.desk.kill(person, row.attempt, at_ms=self.desk.clock.now_ms(), expires_ms=row.expires_ms)
+
+    async def end(self):
+        """Let all time pass: what was said to be replayed has gone, once each."""
+        await self._pass(10**8)
+        await self._take()
+        assert self.taken == self.begun
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return upgrade(tmp_path_factory.mktemp("empty"), "state").parent
+
+
+async def lived(empty, steps):
+    with TemporaryDirectory() as folder:
+        shutil.copytree(empty, folder, dirs_exist_ok=True)
+        desk = Desk(Path(folder), VirtualClock())
+        try:
+            model = Model(desk)
+            for step in steps:
+                await model.step(*step)
+            await model.end()
+        finally:
+            desk.state.close()
+
+
+@given(steps=st.lists(STEPS, max_size=25))
+def test_whatever_is_asked_nothing_goes_twice(empty, steps):
+    asyncio.run(lived(empty, steps))
