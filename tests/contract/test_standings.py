@@ -173,3 +173,12 @@ def test_what_another_release_wrote_is_not_known(tmp_path):
 def test_before_the_first_account_is_used_there_is_no_file(tmp_path):
     SqliteStandings(tmp_path).close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_opened_is_tried_again(tmp_path):
+    store = SqliteStandings(tmp_path / "later")
+    with pytest.raises(Overloaded, match="standings cannot be opened now"):
+        store.read([MINE])
+    (tmp_path / "later").mkdir()
+    assert store.read([MINE]) == [Standing()]
+    store.close()
