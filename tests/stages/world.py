@@ -215,7 +215,7 @@ class SuppressionNotes:
     def __init__(self) -> None:
         self.added: list[tuple[str, str]] = []
 
-    async def add(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
+    async def learn(self, tenant: str, suppressions: Sequence[Suppression]) -> None:
         self.added += [(tenant, one.address) for one in suppressions]
 
 

@@ -1,6 +1,7 @@
 """Takes a provider's call: believe it, find the deliveries, store what it tells, and only then say yes."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, TypeAlias, cast
@@ -69,7 +70,7 @@ class Feedback:
         self._telemetry = telemetry
         self._matcher = Matcher(state, journal.partitions)
         self._keys = Keys(http, clock)
-        self._seen: dict[bytes, None] = {}
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._warned: dict[tuple[str, str], int] = {}
         self._waiters = 0
 
@@ -191,8 +192,8 @@ class Feedback:
         seen = self._seen
         # What covers no body is looked up where it is remembered for good: another body has to be noticed.
         seen.update((self._name(account, one), None) for one in told if not getattr(one, "once", False))
-        for name in list(seen)[: max(0, len(seen) - RECEIPTS_REMEMBERED_MAX)]:
-            del seen[name]
+        while len(seen) > RECEIPTS_REMEMBERED_MAX:
+            seen.popitem(last=False)
 
     def _warn(self, account: Account, event: str, detail: str) -> None:
         """Log what is wrong with an account's calls, once a minute: anyone may make them."""

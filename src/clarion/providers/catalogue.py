@@ -45,6 +45,8 @@ def _check(name: str, module: object, traits: object) -> None:
     batching = [hasattr(module, part) for part in ("batch_key", "build_batch", "read_batch")]
     if any(batching) != all(batching) or any(batching) != (traits.batch_max > 1):
         raise OperatorError(f"{name}: batch_max over 1, batch_key(), build_batch() and read_batch() go together")
+    if traits.receipts != hasattr(module, "read_receipts"):
+        raise OperatorError(f"{name}: receipts of TRAITS and read_receipts() go together")
     if traits.transport not in TRANSPORTS:
         raise OperatorError(f"{name}: transport {traits.transport!r} is none of {sorted(TRANSPORTS)}")
     if traits.on_ambiguous not in AMBIGUITY_POLICIES:

@@ -236,7 +236,8 @@ class PartitionConsumer:
         self._count(results)
 
     async def _suppress(self, results: list[Result]) -> None:
-        """Keep dead addresses from being tried again; repeated after a crash, it changes nothing."""
+        """Keep dead addresses from being tried again; repeated after a crash, it changes nothing. What somebody said STOP to
+        keeps that reason, or START could not lift it."""
         now_ms = self._t.clock.now_ms()
         dead: dict[str, list[Suppression]] = {}
         for result in results:
@@ -244,7 +245,7 @@ class PartitionConsumer:
                 entry = Suppression(self._t.channel, result.row.address, "invalid_recipient", now_ms, None)
                 dead.setdefault(result.row.tenant, []).append(entry)
         for tenant, entries in dead.items():
-            await self._t.suppressions.add(tenant, entries)
+            await self._t.suppressions.learn(tenant, entries)
 
     def _count(self, results: list[Result]) -> None:
         totals: dict[str, int] = {}
