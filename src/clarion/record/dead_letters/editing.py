@@ -23,8 +23,9 @@ def edit_of(directory: Directory, tenant: str, given: ReplayEdit | None, channel
         if channel is Channel.INAPP:
             raise InvalidField("cannot be changed: an in-app message goes to its user", field="edit.address")
         address = contact(channel, given.address, "edit.address")
-        if not address:
-            raise InvalidField("must not be empty", field="edit.address")
+        if not address or (channel is Channel.WEBPUSH and not _subscription(address)):
+            what = "must be a web-push subscription as JSON" if address else "must not be empty"
+            raise InvalidField(what, field="edit.address")
     template = None
     if given.template is not None:
         directory.revision()
@@ -43,3 +44,16 @@ def _check(data: dict[str, object]) -> None:
         raise InvalidField(f"is larger than {REPLAY_EDIT_BYTES_MAX} bytes", field="edit.data")
     if too_deep(text):
         raise InvalidField("is nested too deeply", field="edit.data")
+
+
+def _subscription(text: str) -> bool:
+    """Return whether text is what a browser gives a push service's subscribers."""
+    found = _object(text)
+    return isinstance(found.get("endpoint"), str) and isinstance(found.get("keys"), dict)
+
+
+def _object(text: str) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, object])
+    except (msgspec.DecodeError, RecursionError):
+        return {}
