@@ -42,6 +42,7 @@ CATEGORIES = (
     category("sure", route=Route(first=(PUSH, SMS), until="sent")),
     category("seen", route=Route(first=(PUSH, SMS), until="seen", within="2m")),
     category("slow", route=Route(first=(PUSH, SMS), until="sent", within="2m")),
+    category("arrived", route=Route(first=(PUSH, SMS), until="delivered", within="2m")),
     Category("alarm", critical=True),
 )
 

@@ -3,7 +3,10 @@
 from clarion.domain.channel import Channel
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import State
-from clarion.journal.events import Recipient
+from clarion.journal import topics
+from clarion.journal.codec import encode
+from clarion.journal.events import ReceiptFrame, Recipient
+from clarion.ports.journal import Append, Frame
 from tests.stages.virtual import run, until
 from tests.unit.plan.deciding import HOUR_MS, PUSH, SMS, Story
 
@@ -139,3 +142,37 @@ def test_a_route_that_waits_to_be_sent_goes_on_when_sending_takes_too_long(peopl
         assert world.to_send(SMS) == ["accepted-day"]
 
     run(story(Story(people)))
+
+
+async def told(world: Story, kind: str) -> None:
+    """Have the provider tell something of the only push."""
+    world.ledger.fold()
+    (row,) = [row for row in world.ledger.rows.values() if row.channel == PUSH]
+    now_ms = world.clock.now_ms()
+    frame = ReceiptFrame(PUSH, "p", "v", [row.id], [row.tenant], [None], [kind], [now_ms], [""], [""], [""])
+    await world.journal.append(Append(frames=[Frame(topics.OUTCOMES, row.id[6], 1, encode(frame, 1))]))
+    world.ledger.fold()
+
+
+def test_a_receipt_meets_a_route_that_waits_for_delivery(people):
+    async def story(world: Story) -> None:
+        await asked(world, DAY, "arrived")
+        await sent(world, PUSH, 1)
+        await told(world, "delivered")
+        await world.pass_time(24 * HOUR_MS)
+        assert world.to_send(SMS) == []
+
+    run(story(Story(people)))
+
+
+def test_without_one_or_with_bad_news_the_route_goes_on(people):
+    async def story(world: Story, kind: str | None) -> None:
+        await asked(world, DAY, "arrived")
+        await sent(world, PUSH, 1)
+        if kind is not None:
+            await told(world, kind)
+        await world.pass_time(3 * MINUTE_MS)
+        assert world.to_send(SMS) == ["accepted-day"]
+
+    for kind in (None, "bounced", "opened"):
+        run(story(Story(people), kind))
