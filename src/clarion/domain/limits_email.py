@@ -29,3 +29,5 @@ UNSUBSCRIBE_BODY_BYTES_MAX: Final = 4 * 1024
 ATTACHMENT_RETRY_MS_MIN: Final = 60_000
 ATTACHMENT_RETRY_MS_MAX: Final = 3_600_000
 """Between attempts of an e-mail whose file cannot be had."""
+ATTACHMENTS_QUICK_BYTES_MAX: Final = 128 * 1024
+"""Files that are put into a message in no more than some milliseconds."""

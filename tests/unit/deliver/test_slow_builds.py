@@ -10,10 +10,12 @@ import pytest
 
 from clarion.deliver.send.worker import Sender
 from clarion.domain import ids
+from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits import SLOW_BUILDS_MAX
+from clarion.domain.limits_email import ATTACHMENTS_QUICK_BYTES_MAX
 from clarion.domain.message import LocalReply, LocalRequest, SmtpReply
 from clarion.domain.outcome import Accepted, Refused
 from clarion.journal.rows import DeliverRow
@@ -107,6 +109,13 @@ async def test_without_a_slow_credential_the_build_needs_no_thread(credentials):
     vendor = Watched()
     await sender(vendor).attempt(Channel.EMAIL, ROW, account(**credentials))
     assert vendor.threads == [threading.current_thread()]
+
+
+async def test_large_files_are_put_into_mail_in_a_thread():
+    for size, alone in ((ATTACHMENTS_QUICK_BYTES_MAX, False), (ATTACHMENTS_QUICK_BYTES_MAX + 1, True)):
+        vendor, row = Watched(), ROW._replace(attachments=[Attachment("a.bin", "", bytes(size))])
+        assert isinstance((await sender(vendor).attempt(Channel.EMAIL, row, account())).outcome, Accepted)
+        assert (vendor.threads != [threading.current_thread()]) == alone
 
 
 async def test_what_cannot_be_built_fails_as_it_does_without_a_thread():

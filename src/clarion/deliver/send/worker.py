@@ -10,7 +10,7 @@ from clarion.content.render import Contents
 from clarion.deliver.rules.compose import calls_of, compose
 from clarion.deliver.rules.trust import believed, secrets_of, unsaid
 from clarion.deliver.send.worker_batches import Batches
-from clarion.deliver.send.worker_mail import Dressing, Unready
+from clarion.deliver.send.worker_mail import Dressing, Unready, has_large_files
 from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
@@ -149,7 +149,7 @@ class Sender:
     async def _build(self, vendor: Vendor, message: Message, account: Account, token: str | None) -> Request:
         build = partial(vendor.build, message, account, now_ms=self._clock.now_ms(), token=token)
         slow = vendor.TRAITS.slow_credentials
-        if slow and any(account.credentials.get(name) for name in slow):
+        if has_large_files(message) or (slow and any(account.credentials.get(name) for name in slow)):
             return await asyncio.get_running_loop().run_in_executor(self._slow, build)
         return build()
 

@@ -10,7 +10,12 @@ import msgspec
 from clarion.deliver.rules.files import TOO_LARGE, file_of, later, refused
 from clarion.domain.attachment import Attachment
 from clarion.domain.errors import EgressError
-from clarion.domain.limits_email import ATTACHMENT_FETCH_MS_MAX, ATTACHMENT_FETCHES_MAX, ATTACHMENTS_BYTES_MAX
+from clarion.domain.limits_email import (
+    ATTACHMENT_FETCH_MS_MAX,
+    ATTACHMENT_FETCHES_MAX,
+    ATTACHMENTS_BYTES_MAX,
+    ATTACHMENTS_QUICK_BYTES_MAX,
+)
 from clarion.domain.message import HttpRequest, Message
 from clarion.domain.outcome import Outcome, Refused
 from clarion.journal.rows import DeliverRow
@@ -61,6 +66,11 @@ class Dressing:
             return ""
         address = "" if row.user_id else row.address
         return self._links.url(Subject(row.tenant, row.user_id, address, row.category, "email"))
+
+
+def has_large_files(message: Message) -> bool:
+    """Return whether encoding the files of a message takes long enough to be done in a thread."""
+    return sum(len(file.content or b"") for file in message.attachments) > ATTACHMENTS_QUICK_BYTES_MAX
 
 
 async def fetched(files: Sequence[Attachment], http: HttpEgress, attempt: int) -> tuple[Attachment, ...]:
