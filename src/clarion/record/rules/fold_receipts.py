@@ -50,10 +50,13 @@ class ReceiptFold(Rows):
 
     def receipt(self, told: Receipt) -> None:
         """Take a receipt. One about a delivery that is not known, or is another tenant's, changes nothing."""
+        found = self._deliveries.get(told.delivery_id)
+        if found is not None and found.tenant != told.tenant:
+            return
         row = self._current(told.delivery_id)
         if row is None and told.place is not None:
             row = self._of_chunk(told, *told.place)
-        if row is None or row.tenant != told.tenant:
+        if row is None:
             return
         event = MOVES.get(told.kind)
         known = event is not None and _has_been(event, row)
