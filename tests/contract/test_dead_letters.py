@@ -307,9 +307,9 @@ async def test_many_pages_are_one_call(desk, monkeypatch):
     for person in range(4):
         desk.kill(person)
     first = await desk.replay(filter={}, limit=2)
-    assert (first["counts"], bool(first["next"])) == ({"replayed": 2}, True)
+    assert (first["counts"], bool(first["next"]), first["left"]) == ({"replayed": 2}, True, 2)
     rest = await desk.replay(filter={}, after=first["next"])
-    assert (rest["counts"], rest["next"]) == ({"replayed": 2}, None)
+    assert (rest["counts"], rest["next"], rest["left"]) == ({"replayed": 2}, None, 0)
     assert len(desk.again()) == 4
 
 

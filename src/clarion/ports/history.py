@@ -98,6 +98,10 @@ class History(Sightings, Protocol):
         """Return dead letters, newest first."""
         ...
 
+    def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
+        """Return how many dead letters there are in a window, `window.limit` at most."""
+        ...
+
     def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
         """Return one dead letter."""
         ...

@@ -126,4 +126,4 @@ def _preview(answer: dict[str, Any]) -> None:
         for name, count in found[title].items():
             typer.echo(f"  {title.replace('_', ' ')}: {name or 'none'} {count}")
     if answer["next"]:
-        typer.echo("  and more: not all were counted")
+        typer.echo(f"  and up to {answer['left']} more that were not looked at")

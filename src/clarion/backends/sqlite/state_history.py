@@ -30,9 +30,7 @@ _OF_DELIVERY: Final = """EXISTS (SELECT 1 FROM deliveries AS d, (SELECT ? AS wan
     WHERE d.id = dead_letters.delivery_id AND d.tenant = dead_letters.tenant AND """
 _BY_PROVIDER: Final = f"{_OF_DELIVERY} d.provider = wanted)"
 _BY_VENDOR: Final = f"{_OF_DELIVERY} d.vendor = wanted)"
-_BY_ADDRESS: Final = (
-    f"{_OF_DELIVERY} (d.address = wanted OR d.channel = 'email' AND lower(d.address) = lower(wanted)))"
-)
+_BY_ADDRESS: Final = f"{_OF_DELIVERY} (d.address = wanted OR d.channel = 'email' AND lower(d.address) = lower(wanted)))"
 _CAPTURES: Final = f"SELECT {_columns(Capture)} FROM captures WHERE tenant = ?"  # noqa: S608
 _CLAIM: Final = """UPDATE dead_letters SET claimed_ms = ? WHERE tenant = ? AND delivery_id = ? AND replayed_ms IS NULL
     AND (claimed_ms IS NULL OR claimed_ms <= ?) RETURNING delivery_id"""
@@ -65,6 +63,20 @@ class _Where:
 
 def _edge(at_ms: int | None) -> bytes | None:
     return None if at_ms is None else min(max(at_ms, 0), (1 << 48) - 1).to_bytes(6, "big")
+
+
+def _dead_where(statement: str, tenant: str, only: DeadLetterFilter) -> _Where:
+    where = _Where(statement, tenant)
+    where.also("channel = ?", only.channel)
+    where.also("user_id = ?", only.user_id)
+    where.also("reason = ?", only.reason)
+    where.also("(replayed_ms IS NOT NULL) = ?", only.replayed)
+    where.also("dead_ms >= ?", only.dead_from_ms)
+    where.also("dead_ms < ?", only.dead_to_ms)
+    where.also(_BY_PROVIDER, only.provider)
+    where.also(_BY_VENDOR, only.vendor)
+    where.also(_BY_ADDRESS, only.address)
+    return where
 
 
 class StateHistory:
@@ -131,18 +143,16 @@ class StateHistory:
 
     def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
         """Return dead letters, newest first."""
-        where = _Where(_DEAD, tenant)
-        where.also("channel = ?", only.channel)
-        where.also("user_id = ?", only.user_id)
-        where.also("reason = ?", only.reason)
-        where.also("(replayed_ms IS NOT NULL) = ?", only.replayed)
-        where.also("dead_ms >= ?", only.dead_from_ms)
-        where.also("dead_ms < ?", only.dead_to_ms)
-        where.also(_BY_PROVIDER, only.provider)
-        where.also(_BY_VENDOR, only.vendor)
-        where.also(_BY_ADDRESS, only.address)
+        where = _dead_where(_DEAD, tenant, only)
         where.window("delivery_id", window)
         return [DeadLetter(*row) for row in self._rows(where.statement, where.values)]
+
+    def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
+        """Return how many dead letters there are, `window.limit` at most."""
+        where = _dead_where("SELECT 1 FROM dead_letters WHERE tenant = ?", tenant, only)
+        where.window("delivery_id", window)
+        count: int = self._rows(f"SELECT count(*) FROM ({where.statement})", where.values)[0][0]  # noqa: S608
+        return count
 
     def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
         """Return one dead letter."""

@@ -12,10 +12,10 @@ from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField, NotFound, Overloaded
 from clarion.domain.history import DeadLetter
 from clarion.domain.limits import BATCH_ITEMS_MAX, HISTORY_SCAN_MAX
-from clarion.domain.limits_resilience import REPLAY_LETTERS_MAX, REPLAY_PAGE_LETTERS
+from clarion.domain.limits_resilience import REPLAY_LEFT_MAX, REPLAY_LETTERS_MAX, REPLAY_PAGE_LETTERS
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
-from clarion.ports.history import History
+from clarion.ports.history import History, Window
 from clarion.ports.journal import Journal
 from clarion.ports.pages import PAGE_QUERIES, cursor_of, cursor_text, limit_of, page
 from clarion.ports.times import shown
@@ -190,11 +190,19 @@ class _DeadLetters:
             if following is None or looked >= limit:
                 break
         due_ms = pace.due_ms(replays.begun)
-        next_ = None if following is None else cursor_text(following + due_ms.to_bytes(_TIME_BYTES, "big"))
+        next_, left = None, 0
+        if following is not None:
+            next_ = cursor_text(following + due_ms.to_bytes(_TIME_BYTES, "big"))
+            left = await asyncio.to_thread(self._left, tenant, asked, following)
         if dry_run:
-            return Reply(ReplayOut([], {}, next_, preview=tally.preview()), 202)
+            return Reply(ReplayOut([], {}, next_, left, preview=tally.preview()), 202)
         last_ms = pace.due_ms(replays.begun - 1) if replays.begun and pace.rate_per_s else None
-        return Reply(msgspec.structs.replace(_out(statuses), next=next_, last_due_at=shown(last_ms)), 202)
+        return Reply(msgspec.structs.replace(_out(statuses), next=next_, left=left, last_due_at=shown(last_ms)), 202)
+
+    def _left(self, tenant: str, asked: _Asked, below: bytes) -> int:
+        only = asked.only or Only()
+        window = Window(REPLAY_LEFT_MAX, below, only.created_from_ms, only.created_to_ms)
+        return self._state.count_dead_letters(tenant, window, only.stored)
 
     def _page(self, tenant: str, asked: _Asked, below: bytes | None, left: int) -> Found:
         only = asked.only or Only()

@@ -76,11 +76,13 @@ class ReplayPreview(msgspec.Struct, frozen=True):
 
 class ReplayOut(msgspec.Struct, frozen=True):
     """One result for each dead letter asked for (none of a dry run) and how many there are of each status. With `next`, more
-    letters may meet the filter: ask again with it as `after`. `last_due_at` is when the last of them goes."""
+    letters may meet the filter: ask again with it as `after`. `left` is how many, counting those that only `template` or
+    `category` rule out, 100,000 at most. `last_due_at` is when the last replay goes."""
 
     results: list[ReplayResult]
     counts: dict[str, int]
     next: str | None = None
+    left: int = 0
     last_due_at: datetime | None = None
     preview: ReplayPreview | None = None
 
