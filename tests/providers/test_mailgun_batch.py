@@ -83,6 +83,8 @@ def test_a_percent_sign_is_no_variable():
     [
         {"address": "nobody"},
         {"address": "Ada@example.org"},
+        {"address": "%recipient.f0%@example.org"},
+        {"parts": {"subject": "s", "text": "t", "reply_to": "%recipient.f0%@example.org"}},
         {"metadata": {"list_unsubscribe": "https://shop.example/%recipient%"}},
         {"attachments": (Attachment("a.txt", content=b"x"),)},
     ],

@@ -138,8 +138,10 @@ def batch_key(message: Message, account: Account) -> str | None:
         mail = envelope.seal(message, account)
     except ValueError:
         return None
-    texts = (mail.sender_name, mail.subject, mail.text, mail.html, *mail.headers.values())
-    if mail.recipient != mail.recipient.lower() or any(_VARIABLE.search(text) for text in texts):
+    texts = (mail.sender, mail.sender_name, mail.recipient, mail.reply_to, mail.subject, mail.text, mail.html)
+    if mail.recipient != mail.recipient.lower() or any(
+        _VARIABLE.search(text) for text in (*texts, *mail.headers.values())
+    ):
         return None
     return alike(message, *mail.headers)
 
