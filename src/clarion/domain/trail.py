@@ -18,3 +18,9 @@ class Trail(msgspec.Struct, frozen=True, array_like=True):
     parks: int = 0
     reason: int = 0
     """Why it waits, or why its last attempt failed (`decision.Reason`)."""
+
+
+def call_number(trail: Trail | None, attempt: int) -> int:
+    """Return which call of its round this is. A delivery that waited had turns without one; one that was begun again after
+    its worker died may have had calls that nobody knows of."""
+    return attempt if trail is None else trail.failures + len(trail.tried) + 1

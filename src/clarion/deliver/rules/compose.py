@@ -5,15 +5,6 @@ from typing import Any
 from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.message import Message
-from clarion.journal.rows import DeliverRow
-
-
-def calls_of(row: DeliverRow) -> int:
-    """Return the number of this call among those of its round. A delivery that waited had turns without one; one that was
-    begun again after its worker died may have had calls that nobody knows of."""
-    if row.trail is None:
-        return row.attempt
-    return row.trail.failures + len(row.trail.tried) + 1
 
 
 def compose(

@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple, cast
 
 from clarion.content.render import Contents
-from clarion.deliver.rules.compose import calls_of, compose
+from clarion.deliver.rules.compose import compose
 from clarion.deliver.rules.trust import believed, secrets_of, unsaid
 from clarion.deliver.send.worker_batches import Batches
 from clarion.deliver.send.worker_mail import Dressing, Unready, has_large_files
@@ -18,6 +18,7 @@ from clarion.domain.errors import EgressError, Sent
 from clarion.domain.limits import SLOW_BUILDS_MAX, TOKENS_MAX
 from clarion.domain.message import HttpRequest, LocalReply, LocalRequest, Message, Request, SmtpRequest
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Transient
+from clarion.domain.trail import call_number
 from clarion.journal.rows import DeliverRow
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
@@ -108,7 +109,7 @@ class Sender:
             row.user_id,
             row.address,
             parts,
-            calls_of(row),
+            call_number(row.trail, row.attempt),
             row.category,
             row.expires_ms,
             row.metadata,
