@@ -65,14 +65,10 @@ class _Handlers:
             await self._control.users.set_preferences(subject.tenant, subject.user_id, text, SOURCE)
 
     async def _suppress(self, subject: Subject) -> None:
-        """Suppress an address, unless it is already: the first reason stays."""
+        """Suppress an address, unless it is already for good: the first reason stays."""
         channel = Channel(subject.channel)
-        address = suppression_key(channel, subject.address)
-        now_ms = self._clock.now_ms()
-        store = self._control.suppressions
-        held = await store.page(subject.tenant, channel, address, ("", ""), 1)
-        if not held or (held[0].expires_ms is not None and held[0].reason != REASON):
-            await store.add(subject.tenant, [Suppression(channel, address, REASON, now_ms)])
+        entry = Suppression(channel, suppression_key(channel, subject.address), REASON, self._clock.now_ms())
+        await self._control.suppressions.learn(subject.tenant, [entry])
 
     async def _brand(self, tenant: str) -> Brand:
         found = await self._control.definitions.get(tenant, Brand.KIND, BRAND_KEY)
