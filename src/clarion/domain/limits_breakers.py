@@ -29,6 +29,8 @@ PROBE_WAIT_MS: Final = 1_000
 """What else would be sent comes again after this time while a probe is out."""
 THROTTLE_PAUSE_MS: Final = 1_000
 """The pause of a provider that asks for one and does not say for how long."""
+THROTTLES_TO_PAUSE: Final = 3
+"""As many calls in a row that are asked to slow down pause the account; fewer are each message's own."""
 RECOVERY_SHARE: Final = 1.4
 """The pace of a recovering account, as a share of what it was before."""
 RECOVERY_PACE_M_MIN: Final = 10_000

@@ -11,7 +11,7 @@ from clarion.deliver.accounts.breakers import Breakers
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import DurabilityError, Overloaded
-from clarion.domain.limits_breakers import PROBE_MS_MAX, RECOVERY_QUIET_MS, STANDING_CLEAN_MS
+from clarion.domain.limits_breakers import PROBE_MS_MAX, RECOVERY_QUIET_MS, STANDING_CLEAN_MS, THROTTLES_TO_PAUSE
 from clarion.domain.limits_resilience import STANDING_CHECK_MS, STANDINGS_MAX
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Refused, Throttled, Transient
 
@@ -235,7 +235,11 @@ def test_the_probe_of_a_worker_that_died_is_taken_back(world):
 
 def test_a_pause_holds_for_all_and_ends_by_itself(world):
     world.call(world.other, Accepted())
-    world.call(world.one, Throttled(3_000))
+    for _ in range(2):
+        world.call(world.one, Throttled(3_000), times=THROTTLES_TO_PAUSE - 1)
+        assert world.one.admit(MAIL, 4).granted == 4, "what is taken in between shows that it was only those"
+        world.call(world.one, Accepted())
+    world.call(world.one, Throttled(3_000), times=THROTTLES_TO_PAUSE)
     grant = world.one.admit(MAIL, 4)
     assert (grant.granted, grant.until_ms, grant.state) == (0, world.clock.now_ms() + 3_000, "closed")
     assert grant.detail == "the provider asked for a pause"

@@ -58,6 +58,10 @@ class Accounts:
             return [Account(tenant, "inapp", channel, "inapp", 0, {}, {})]
         return accounts
 
+    def suppressed(self, tenant: str, channel: Channel, addresses: Sequence[str]) -> Mapping[str, str]:
+        """Return the suppressed ones among addresses, with the reason."""
+        return self._directory.suppressed(tenant, channel, addresses)
+
     def traits(self, account: Account) -> Traits | None:
         """Return the traits of an account's vendor."""
         vendor = self._vendors.get((account.channel, account.vendor))

@@ -19,6 +19,7 @@ from clarion.domain.limits_breakers import (
     STANDING_CHANGES_MAX,
     STANDING_CLEAN_MS,
     STANDING_LOG_MS,
+    THROTTLES_TO_PAUSE,
 )
 from clarion.domain.limits_resilience import STANDING_CHECK_MS, STANDINGS_MAX
 from clarion.domain.outcome import Accepted, Outcome
@@ -108,10 +109,14 @@ class Breakers:
         self._used.add(view)
         if type(outcome) is Accepted and view.standing.state == "closed":
             view.well += 1
+            view.throttles = 0
             if now_ms - view.told_ms >= STANDING_CLEAN_MS:
                 self._tell([view], now_ms)
             return
         tally = verdict_of(outcome, now_ms)
+        view.throttles = view.throttles + 1 if tally.paused_until_ms else 0
+        if 0 < view.throttles < THROTTLES_TO_PAUSE and view.standing.state in ("closed", "degraded"):
+            return  # a few messages too many are no reason to hold the others
         if view.standing.state in ("closed", "degraded"):
             self._count(view, tally, now_ms)
         elif view.standing.state != "open":

@@ -10,16 +10,16 @@ from clarion.ports.standings import AccountName
 
 class View:
     """An account as this process sees it. `tally` is untold, `well` are calls that went well and are not in it; `probe` is
-    the one that this process has out."""
+    the one that this process has out, `throttles` how many calls in a row were asked to slow down."""
 
-    __slots__ = ("account", "name", "probe", "probe_ms", "read_ms", "standing", "tally", "told_ms", "well")
+    __slots__ = ("account", "name", "probe", "probe_ms", "read_ms", "standing", "tally", "throttles", "told_ms", "well")
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self.name = AccountName(account.tenant, account.name)
         self.standing = Standing(version=account.version)
         self.tally = NOTHING
-        self.read_ms = self.told_ms = self.probe = self.probe_ms = self.well = 0
+        self.read_ms = self.told_ms = self.probe = self.probe_ms = self.well = self.throttles = 0
 
     def put(self, tally: Tally) -> None:
         """Add to what is untold."""
