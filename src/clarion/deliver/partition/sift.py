@@ -34,6 +34,7 @@ def sift(tools: Supplies, work: list[Work], legacy: Legacy | None) -> Sifted:
     repeated = [item.row.delivery_id for item in work if item.row.attempt > 1]
     settled = tools.states.states(repeated) if repeated else {}
     sifted = Sifted([], [], [], [])
+    gone = _gone(tools, work)
     for item in work:
         state = settled.get(item.row.delivery_id)
         if (legacy is not None and legacy.has_result(item.row)) or (
@@ -46,9 +47,25 @@ def sift(tools: Supplies, work: list[Work], legacy: Legacy | None) -> Sifted:
             continue
         if item.row.expires_ms is not None and item.row.expires_ms <= now_ms:
             sifted.ended.append((item, unsent(item, Event.EXPIRED, Reason.EXPIRED, now_ms)))
+        elif (item.row.tenant, item.row.address) in gone:
+            sifted.ended.append((item, unsent(item, Event.REFUSED, Reason.SUPPRESSED, now_ms)))
         else:
             sifted.send.append(item)
     return sifted
+
+
+def _gone(tools: Supplies, work: list[Work]) -> set[tuple[str, str]]:
+    """Return tenant and address of deliveries that waited while their address was suppressed. Planning looked for the
+    others a moment ago."""
+    waited: dict[str, list[str]] = {}
+    for item in work:
+        if item.row.attempt > 1 or item.row.trail is not None:
+            waited.setdefault(item.row.tenant, []).append(item.row.address)
+    return {
+        (tenant, address)
+        for tenant, addresses in waited.items()
+        for address in tools.accounts.suppressed(tenant, tools.channel, addresses)
+    }
 
 
 def _goes_on(tools: Supplies, item: Work, legacy: Legacy, now_ms: int, sifted: Sifted) -> bool:
