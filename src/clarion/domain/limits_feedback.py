@@ -4,11 +4,14 @@ from typing import Final
 
 RECEIPTS_REMEMBERED_MAX: Final = 100_000
 """Receipts an API process remembers, so that a repeated one costs nothing."""
-RECEIPT_ONCE_MS: Final = 30 * 24 * 3600 * 1000
-"""How long is remembered durably what would do harm if it were told again: a START, a token that covers no body."""
+RECEIPT_ONCE_MS: Final = 24 * 3600 * 1000
+"""How long is remembered durably which body a token that covers none came with; older calls are refused."""
+WORD_ONCE_MS: Final = 30 * 24 * 3600 * 1000
+"""How long is remembered durably what somebody said: a START told again would undo a STOP."""
 RECEIPT_MATCH_WAIT_MS: Final = 2_000
 """How long a receipt waits for the delivery it is about to be recorded; a provider can be that quick."""
 RECEIPT_MATCH_PAUSE_MS: Final = 100
+"""The first pause between two looks; each one is twice as long."""
 RECEIPT_WAITERS_MAX: Final = 100
 """Calls with receipts that wait like this at a time; others are taken as they are."""
 RECEIPT_CHUNKS_MAX: Final = 64

@@ -18,6 +18,7 @@ from clarion.domain.limits_feedback import (
     RECEIPT_WARNING_MS,
     RECEIPT_WARNINGS_MAX,
     RECEIPTS_REMEMBERED_MAX,
+    WORD_ONCE_MS,
 )
 from clarion.feedback.matching import Match, Matcher, frames
 from clarion.feedback.rules.worth import STOP, suppressible, until_ms
@@ -116,7 +117,7 @@ class Feedback:
         matched = await self._matched(account, receipts)
         now_ms = self._clock.now_ms()
         pairs = [(receipt, match) for receipt, match in zip(receipts, matched, strict=True) if match is not None]
-        once = [self._entry(account, one.event_id, digest, now_ms) for one in receipts if one.once]
+        once = [_entry(account, one.event_id, digest, now_ms + RECEIPT_ONCE_MS) for one in receipts if one.once]
         if pairs or once:
             try:
                 told_frames = list(frames(account, pairs, self._matcher, now_ms))
@@ -138,11 +139,12 @@ class Feedback:
             return found
         self._waiters += 1
         try:
-            until = self._clock.monotonic_ms() + RECEIPT_MATCH_WAIT_MS
-            while self._clock.monotonic_ms() < until and (
+            waited_ms, pause_ms = 0, RECEIPT_MATCH_PAUSE_MS
+            while waited_ms < RECEIPT_MATCH_WAIT_MS and (
                 early := [i for i, receipt in enumerate(receipts) if _may_come(account, receipt, found[i])]
             ):
-                await asyncio.sleep(RECEIPT_MATCH_PAUSE_MS / 1000)
+                await asyncio.sleep(min(pause_ms, RECEIPT_MATCH_WAIT_MS - waited_ms) / 1000)
+                waited_ms, pause_ms = waited_ms + pause_ms, 2 * pause_ms
                 for i in early:
                     found[i] = match(account, receipts[i], now_ms)
         finally:
@@ -169,15 +171,12 @@ class Feedback:
         if word.word in ("stop", "start"):
             asked = Suppress(word.address, STOP, lift=word.word == "start")
             await self._suppress(account, [asked], now_ms)
-            await self._journal.append(Append(idempotency=[self._entry(account, word.event_id, b"", now_ms)]))
+            remembered = _entry(account, word.event_id, b"", now_ms + WORD_ONCE_MS)
+            await self._journal.append(Append(idempotency=[remembered]))
 
     def _was_said(self, account: Account, word: Inbound) -> bool:
         key = _once_key(account, word.event_id)
         return self._journal.idempotency(account.tenant, key, self._clock.now_ms()) is not None
-
-    def _entry(self, account: Account, event_id: str, digest: bytes, now_ms: int) -> IdempotencyEntry:
-        expires_ms = now_ms + RECEIPT_ONCE_MS
-        return IdempotencyEntry(account.tenant, _once_key(account, event_id), digest, b"", expires_ms)
 
     def _count(self, account: Account, receipts: Sequence[Receipt], matched: Sequence[Match | None]) -> None:
         for receipt, match in zip(receipts, matched, strict=True):
@@ -211,6 +210,10 @@ def _may_come(account: Account, receipt: Receipt, match: Match | None) -> bool:
     if match is None:
         return not receipt.reference and bool(receipt.vendor_message_id) and account.vendor in BY_VENDOR_ID
     return match.place is not None and not match.known
+
+
+def _entry(account: Account, event_id: str, digest: bytes, expires_ms: int) -> IdempotencyEntry:
+    return IdempotencyEntry(account.tenant, _once_key(account, event_id), digest, b"", expires_ms)
 
 
 def _once_key(account: Account, event_id: str) -> str:

@@ -13,6 +13,8 @@ from clarion.domain.content import Account
 from clarion.domain.delivery_state import State
 from clarion.domain.errors import EgressError, Malformed, Overloaded, Sent, Unauthorized
 from clarion.domain.history import Chunk, Delivery
+from clarion.domain.limits_feedback import MAILGUN_RECEIPT_AGE_MS_MAX, RECEIPT_ONCE_MS
+from clarion.domain.limits_receipts import RECEIPT_AHEAD_MS_MAX
 from clarion.domain.message import HttpResponse
 from clarion.feedback.worker import Feedback
 from clarion.journal.codec import decode
@@ -338,3 +340,14 @@ def test_a_key_is_fetched_once_a_day_and_only_over_https(home):
 def test_many_receipts_of_one_call_are_all_stored(home):
     run(home.tell(*(receipt(event_id=str(n)) for n in range(1_203))))
     assert [len(frame.kinds) for frame in home.frames()[3]] == [500, 500, 203]
+
+
+def test_tokens_are_remembered_for_longer_than_they_are_taken():
+    assert MAILGUN_RECEIPT_AGE_MS_MAX + RECEIPT_AHEAD_MS_MAX < RECEIPT_ONCE_MS
+
+
+def test_what_is_remembered_is_bounded(home, monkeypatch):
+    monkeypatch.setattr("clarion.feedback.worker.RECEIPTS_REMEMBERED_MAX", 10)
+    run(home.tell(*(receipt(event_id=str(n)) for n in range(25))))
+    run(home.tell(*(receipt(event_id=str(n)) for n in range(15, 25))))
+    assert [len(frame.kinds) for frame in home.frames()[3]] == [25]
