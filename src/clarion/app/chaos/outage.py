@@ -65,7 +65,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """Everything a verdict rests on. `suppressed` are the suppressed tokens of the tenant that was hit."""
+    """Everything a verdict rests on. `suppressed` are the suppressed tokens of all tenants."""
 
     plan: Plan
     asked: Sequence[Asked]
@@ -128,7 +128,7 @@ class _Judge:
         share = recovered / len(affected) if affected else 1.0
         amplification, spike = self._amplification(), self._spike()
         collateral = [one.notification for one in self._e.asked if self._is_collateral(one)]
-        hit_tokens = {call.address for call in self._pushes if call.status == 404}
+        hit_tokens = {call.address for call in self._e.called if _is_dead(call)}
         faults = {
             "lost": lost,
             "sent_twice": list(self._twice()),
@@ -207,8 +207,8 @@ class _Judge:
     def _again(self) -> set[str]:
         first: dict[str, float] = {}
         again = set()
-        for call in self._pushes:
-            if call.status == 404 and call.at_s - first.setdefault(call.address, call.at_s) > AGAIN_S:
+        for call in self._e.called:
+            if _is_dead(call) and call.at_s - first.setdefault(call.address, call.at_s) > AGAIN_S:
                 again.add(call.address)
         return again
 
@@ -249,6 +249,10 @@ class _Judge:
             ),
             **{f"waiting_{reason}": times for reason, times in sorted(reasons.items())},
         }
+
+
+def _is_dead(call: Called) -> bool:
+    return call.channel == "push" and call.status == 404
 
 
 def trace(called: Iterable[Called]) -> str:

@@ -1,4 +1,4 @@
-"""Runs the case: furnishes three tenants, keeps up a steady load on the virtual clock, and gathers the evidence."""
+"""Runs the case: furnishes four tenants, keeps up a steady load on the virtual clock, and gathers the evidence."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,9 +24,11 @@ from clarion.testing.outage.vendors import DEAD, Vendors
 from clarion.testing.running import Running
 
 START_MS: Final = 1_800_000_000_000
-HIT, MISCONFIGURED, HEALTHY = "hit", "misconfigured", "healthy"
+HIT, MISCONFIGURED, HEALTHY, STALE = "hit", "misconfigured", "healthy", "stale"
+TENANTS: Final = (HIT, MISCONFIGURED, HEALTHY, STALE)
 TICK_S: Final = 0.5
-DEAD_SHARE: Final = 0.05
+DEAD_SHARES: Final = {HIT: 0.05, STALE: 0.6}
+"""Of the tokens of a tenant. So many dead ones as the stale one has say nothing of its account."""
 TOKENS_SHARED: Final = 4
 """Notifications that go to one token on average."""
 TOKENS_AHEAD: Final = 2_000
@@ -46,7 +48,8 @@ class Shape(NamedTuple):
     promotions: int = 10
     refused: int = 2
     texts: int = 2
-    healthy: int = 4
+    healthy: int = 2
+    stale: int = 2
 
 
 class OutageInstallation(Installation):
@@ -70,7 +73,7 @@ def run(seed: int, folder: Path, shape: Shape = Shape(), say: Callable[[str], No
 
 async def _run(loop: LoneLoop, seed: int, folder: Path, shape: Shape, say: Callable[[str], None]) -> Evidence:
     clock = LoopClock(loop, START_MS, seed)
-    vendors = Vendors(folder, loop.time, seed, (HIT, MISCONFIGURED, HEALTHY))
+    vendors = Vendors(folder, loop.time, seed, TENANTS)
     vendors.refused = MISCONFIGURED
     parts = OutageInstallation(folder, clock, _LINGERING)
     parts.vendors_outside = vendors
@@ -91,7 +94,7 @@ async def _run(loop: LoneLoop, seed: int, folder: Path, shape: Shape, say: Calla
 
 
 class _Load:
-    """The client of all three tenants."""
+    """The client of all tenants."""
 
     def __init__(self, parts: Shared, loop: asyncio.AbstractEventLoop, seed: int, shape: Shape) -> None:
         self._parts = parts
@@ -100,7 +103,7 @@ class _Load:
         self._shape = shape
         self._asked: list[Asked] = []
         listed = routes(parts)
-        self._api = {tenant: Api(listed, tenant) for tenant in (HIT, MISCONFIGURED, HEALTHY)}
+        self._api = {tenant: Api(listed, tenant) for tenant in TENANTS}
         self._sent = dict.fromkeys(self._api, 0)
 
     async def furnish(self, vendors: Vendors) -> None:
@@ -128,6 +131,7 @@ class _Load:
         rates = [
             (HIT, "order", shape.orders), (HIT, "promotion", shape.promotions), (MISCONFIGURED, "promotion", shape.refused),
             (MISCONFIGURED, "text", shape.texts), (HEALTHY, "promotion", shape.healthy),
+            (STALE, "promotion", shape.stale),
         ]  # fmt: skip
         ticks = int((shape.before_s + shape.down_s + shape.after_s) / TICK_S)
         for tick in range(ticks):
@@ -161,8 +165,9 @@ class _Load:
             self._asked.append(Asked(bare, tenant, kind, at_s, token, dead))
 
     def _token(self, tenant: str, number: int) -> tuple[str, bool]:
-        which = number // TOKENS_SHARED + self._chance.randrange(TOKENS_AHEAD)
-        dead = tenant == HIT and Random(f"{tenant}{which}").random() < DEAD_SHARE
+        # Those of the stale tenant are all different: it never learns.
+        which = number if tenant == STALE else number // TOKENS_SHARED + self._chance.randrange(TOKENS_AHEAD)
+        dead = Random(f"{tenant}{which}").random() < DEAD_SHARES.get(tenant, 0.0)
         return f"token-of-{tenant}-{which:07}-{DEAD if dead else 'live'}", dead
 
     async def _call(self, tenant: str, method: str, path: str, body: Any, **query: str) -> Any:
@@ -186,13 +191,15 @@ class _Load:
 
     async def _suppressed(self) -> list[str]:
         found: list[str] = []
-        after: dict[str, str] = {}
-        while True:
-            page = await self._call(HIT, "GET", "/v1/suppressions", None, limit=str(SUPPRESSED_A_PAGE), **after)
-            found += [entry["address"] for entry in page["data"] if entry["channel"] == Channel.PUSH]
-            if not page.get("next"):
-                return found
-            after = {"after": page["next"]}
+        for tenant in TENANTS:
+            query = {"limit": str(SUPPRESSED_A_PAGE)}
+            while True:
+                page = await self._call(tenant, "GET", "/v1/suppressions", None, **query)
+                found += [entry["address"] for entry in page["data"] if entry["channel"] == Channel.PUSH]
+                if not page.get("next"):
+                    break
+                query["after"] = page["next"]
+        return found
 
 
 def _account(asked: Asked, delivery: Delivery, attempts: list[Attempt]) -> Told:

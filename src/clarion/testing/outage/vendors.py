@@ -1,4 +1,4 @@
-"""The vendors of the case: FCM for three accounts of one project, and an SMS vendor, both as the simulator plays them."""
+"""The vendors of the case: FCM for the accounts of one project, and an SMS vendor, both as the simulator plays them."""
 
 import asyncio
 from collections.abc import Callable
