@@ -30,7 +30,7 @@ from clarion.app.simulate.vendors.script import Account, Secrets, form_of, json_
 
 SES_TOPIC: Final = f"arn:aws:sns:{REGION}:123456789012:simulator"
 SES_CERTIFICATE_URL: Final = f"https://sns.{REGION}.amazonaws.com/SimpleNotificationService-simulator.pem"
-POSTMARK_USER: Final = "postmark"
+POSTMARK_USER: Final = "caller-of-receipts"
 _KEY_BITS: Final = 2048
 _CERTIFICATE_DAYS: Final = 365
 _NO_MAILBOX: Final = "550 5.1.1 The email account that you tried to reach does not exist"
