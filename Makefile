@@ -12,7 +12,7 @@ LOCK := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-fast test-slow test-e2e check format format-check lint types contracts demo bench chaos lock clean
+.PHONY: help setup test test-fast test-slow test-e2e check format format-check lint types contracts demo bench chaos vendor-pages lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ bench: $(STAMP)  ## Measure (CASE=name N=how-many RATE=per-second)
 
 chaos: $(STAMP)  ## Break things on purpose (CASE=name KILLS=how-many SEED=number)
 	$(CLARION) chaos $(CASE) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+vendor-pages: $(STAMP)  ## Write what docs/providers says of each vendor from its code
+	$(BIN)/python -m clarion.app.pages.vendors docs/providers
 
 lock:  ## Resolve both lock files again (needs uv)
 	$(LOCK) --group dev -o requirements-dev.lock

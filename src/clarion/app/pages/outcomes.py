@@ -1,0 +1,231 @@
+"""What each answer of a vendor leads to, as tables: from the vendor's own data, and by asking its `read()` about statuses."""
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from types import ModuleType
+from typing import Any, Final, NamedTuple, cast
+
+from clarion.domain.content import Account
+from clarion.domain.message import HttpResponse, Message
+from clarion.domain.outcome import Ambiguous, Refused, Throttled, Transient, name_of
+from clarion.ports.vendor import Traits, Vendor
+
+TABLES: Final = ("RULES", "OUTCOMES", "STATUSES", "WEBHOOK_OUTCOMES")
+"""Names under which vendors keep what answers mean: words by code, or rows of patterns that end in a word."""
+STATUSES: Final = (
+    200, 201, 202, 204, 300, 301, 302, 303, 304, 307, 308, 400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 414,
+    415, 418, 420, 421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 507, 508, 511,
+)  # fmt: skip
+PAUSED: Final = "throttled for this recipient"
+_NOW_MS: Final = 1_790_000_000_000
+_RUN: Final = 12
+"""So many consecutive codes of one meaning are written as a span."""
+
+
+class Meaning(NamedTuple):
+    """An outcome that a vendor's word stands for, and in which case, where it stands for several."""
+
+    outcome: str
+    when: str = ""
+
+
+_ABOUT_ADDRESS: Final = (Meaning("invalid_recipient", "when it names the recipient"), Meaning("refused", "else"))
+_TAKEN: Final = (Meaning("accepted"), Meaning("ambiguous", "without the id of a message"))
+SHARED: Final[dict[str, tuple[Meaning, ...]]] = {
+    "accepted": (Meaning("accepted"),),
+    "account": (Meaning("misconfigured"),),
+    "dead": (Meaning("invalid_recipient"),),
+    "later": (Meaning("throttled"),),
+    "again": (Meaning("transient"),),
+    "unsure": (Meaning("ambiguous"),),
+    "request": _ABOUT_ADDRESS,
+}
+"""Words that mean the same with every vendor. A word that is neither here nor in `OWN` refuses for that reason."""
+OWN: Final[dict[tuple[str, str], tuple[Meaning, ...]]] = {
+    ("apns", "later"): (Meaning(PAUSED),),
+    ("apns", "much_later"): (Meaning("throttled"),),
+    ("apns", "stale"): (Meaning("transient", "at the first attempt"), Meaning("misconfigured", "at later ones")),
+    ("fcm", "argument"): _ABOUT_ADDRESS,
+    ("fcm", "later"): (Meaning("throttled"), Meaning(PAUSED, "when it is one device's quota")),
+    ("mailgun", "accepted"): _TAKEN,
+    ("postmark", "accepted"): (*_TAKEN, Meaning("invalid_recipient", "when it lists the recipient as inactive")),
+    ("sendgrid", "unsent"): (Meaning("misconfigured"),),
+    ("ses", "accepted"): _TAKEN,
+    ("ses", "quota"): (Meaning("throttled"),),
+    ("slack", "unknown"): (Meaning("ambiguous"),),
+    ("slack WEBHOOK_OUTCOMES", "later"): (Meaning(PAUSED),),
+    ("smtp", "again_slowly"): (Meaning("transient"),),
+    ("sns", "invalid_parameter"): _ABOUT_ADDRESS,
+    ("twilio", "minutes"): (Meaning("throttled"),),
+    ("twilio", "unreachable"): (Meaning("transient"),),
+    ("vonage", "parameter"): _ABOUT_ADDRESS,
+    ("vonage", "later"): (Meaning("throttled"), Meaning("ambiguous", "when other SMS of the text were taken")),
+    ("webpush", "later"): (Meaning(PAUSED),),
+    ("whatsapp", "pair"): (Meaning(PAUSED),),
+    ("whatsapp", "throughput"): (Meaning("throttled"),),
+    ("whatsapp", "unknown"): (Meaning("ambiguous"),),
+}
+FOLLOWS: Final = {
+    "accepted": "`sent`",
+    "throttled": "another account at once; this one gets no call until the pause is over",
+    PAUSED: "this delivery waits until the pause is over; others go on",
+    "transient": "another account at once, else another attempt by the schedule; counts for the breaker",
+    "refused": "`failed` and a dead letter; the address is kept",
+    "invalid_recipient": "`failed`, a dead letter, and the address is suppressed",
+    "misconfigured": "the breaker opens and an event tells the operator; another account at once, or it waits until this one is mended",
+}
+_AMBIGUOUS: Final = {
+    "retry": "another attempt with this account, which may repeat the message",
+    "assume_sent": "`sent` with the reason `assumed_sent`",
+    "stop": "`dead` with the reason `ambiguous_stop`",
+}
+
+
+def meanings_of(vendor: str, table: str, word: str) -> tuple[Meaning, ...]:
+    """Return what a word in one of a vendor's tables stands for, the usual case first."""
+    own = OWN.get((f"{vendor} {table}", word)) or OWN.get((vendor, word))
+    return own or SHARED.get(word) or (Meaning("refused"),)
+
+
+def tables_of(vendor: Vendor) -> dict[str, Any]:
+    """Return the data of a vendor by name, what is read first in front."""
+    found = {name: getattr(vendor, name, None) for name in TABLES}
+    return {name: table for name, table in found.items() if isinstance(table, dict | tuple)}
+
+
+def outcomes_block(vendor: Vendor) -> str:
+    """Return the tables of a vendor as Markdown: its data, then what a status means that comes without a known code."""
+    traits = vendor.TRAITS
+    told = _docstrings(vendor)
+    sections = []
+    for name, table in tables_of(vendor).items():
+        rows = _by_rule(table, smtp=traits.transport == "smtp") if isinstance(table, tuple) else _by_code(table)
+        sections.append("\n\n".join(filter(None, (_sentence(told.get(name, "")), _table(traits, name, rows)))))
+    if traits.transport == "http":
+        words = "An answer of which nothing is known but its status:" if sections else ""
+        sections.append("\n\n".join(filter(None, (words, _status_table(vendor)))))
+    if traits.transport == "local":
+        sections.append("No call is made: what can be built is accepted, unless a script says otherwise.")
+    return "\n\n".join(sections)
+
+
+def _named(outcome: str) -> str:
+    name, _, rest = outcome.partition(" ")
+    return f"`{name}` {rest}".rstrip()
+
+
+def follows(traits: Traits, outcome: str) -> str:
+    """Return what happens to a delivery after an outcome."""
+    return _AMBIGUOUS[traits.on_ambiguous] if outcome == "ambiguous" else FOLLOWS[outcome]
+
+
+def _by_code(table: Mapping[Any, str]) -> list[tuple[str, str]]:
+    words = list(dict.fromkeys(table.values()))
+    return [(_codes([code for code, word in table.items() if word == each]), each) for each in words]
+
+
+def _codes(codes: list[Any]) -> str:
+    """Return codes as they are to be found in answers; a long run of numbers as a span."""
+    out: list[str] = []
+    at = 0
+    while at < len(codes):
+        end = at
+        while end + 1 < len(codes) and isinstance(codes[at], int) and codes[end + 1] == codes[end] + 1:
+            end += 1
+        if end - at >= _RUN:
+            out.append(f"`{codes[at]}` to `{codes[end]}`")
+            at = end + 1
+        else:
+            out.append(f"`{codes[at]}`")
+            at += 1
+    return ", ".join(out)
+
+
+def _by_rule(table: tuple[tuple[str, str, str], ...], *, smtp: bool) -> list[tuple[str, str]]:
+    """Return rows of patterns: where they are looked for, and what for."""
+    rows = []
+    for where, what, word in table:
+        place = (
+            "any"
+            if where == "*"
+            else where.replace("|", ", ").replace(" ", ", ").replace(",,", ",").replace("..", "xx")
+        )
+        pattern = _reply(what) if smtp else what.replace("|", "\\|")
+        rows.append((f"{place}: `{pattern}`" if what else place, word))
+    return rows
+
+
+def _reply(pattern: str) -> str:
+    """Return a pattern of replies as people write them: 5xx, and nothing for the rest of a line."""
+    for regular, plain in ((r"\..*", ".x"), (" .*", ""), (r"\.", "."), (r"\d", "x"), ("|", " or ")):
+        pattern = pattern.replace(regular, plain)
+    return re.sub(r"(?<=\d)\.\.(?!\d)", "xx", pattern.removeprefix("(").removesuffix(")"))
+
+
+def _table(traits: Traits, table: str, rows: list[tuple[str, str]]) -> str:
+    lines = ["| answer | means | outcome | what follows |", "|---|---|---|---|"]
+    for answer, word in rows:
+        for outcome, when in meanings_of(traits.vendor, table, word):
+            case = f"{answer}, {when}" if when else answer
+            lines.append(f"| {case} | `{word}` | {_named(outcome)} | {follows(traits, outcome)} |")
+    return "\n".join(lines)
+
+
+def _status_table(vendor: Vendor) -> str:
+    """Return what bare statuses mean. What most of a class mean stands last, as the rest of it."""
+    lines = ["| HTTP status | outcome | what follows |", "|---|---|---|"]
+    found = {status: _bare(vendor, status) for status in STATUSES}
+    for first in (2, 3, 4, 5):
+        of_class = {status: named for status, named in found.items() if status // 100 == first}
+        groups = list(dict.fromkeys(of_class.values()))
+        most = max(groups, key=lambda named: sum(1 for other in of_class.values() if other == named))
+        for named in sorted(groups, key=lambda named: named == most):
+            codes = ", ".join(str(status) for status, other in of_class.items() if other == named)
+            what = codes if named != most else (f"any other {first}xx" if len(groups) > 1 else f"{first}xx")
+            lines.append(f"| {what} | {_named(named[0])}{named[1]} | {follows(vendor.TRAITS, named[0])} |")
+    return "\n".join(lines)
+
+
+def _bare(vendor: Vendor, status: int) -> tuple[str, str]:
+    """Return outcome and details of an answer that is a status and nothing else."""
+    account, message = _sample(vendor.TRAITS)
+    outcome = vendor.read(HttpResponse(status, {}, b""), message, account, now_ms=_NOW_MS)
+    name, details = name_of(outcome), []
+    if isinstance(outcome, Throttled):
+        name = PAUSED if outcome.scope == "recipient" else name
+        details.append("after `Retry-After`" + (f", else {outcome.after_ms // 1000} s" if outcome.after_ms else ""))
+    if isinstance(outcome, Transient | Ambiguous):
+        hurried = vendor.read(HttpResponse(status, {"retry-after": "7"}, b""), message, account, now_ms=_NOW_MS)
+        details += ["after `Retry-After`, if there is one"] if getattr(hurried, "after_ms", None) == 7_000 else []
+    if isinstance(outcome, Refused):
+        details.append(f"`{outcome.reason.replace(str(status), '<status>')}`")
+    return name, f" ({', '.join(details)})" if details else ""
+
+
+def _sample(traits: Traits) -> tuple[Account, Message]:
+    """Return an account and a message that answers can be read for; nothing is made of what is in them."""
+    channel = traits.channels[0]
+    settings, credentials = (
+        {field.name: "x" for field in fields if field.required} for fields in (traits.settings, traits.credentials)
+    )
+    account = Account("docs", "docs", channel, traits.vendor, 0, settings, credentials)
+    return account, Message("dlv_docs", "ntf_docs", "docs", channel, "ada", "x@example.com", {}, 1, _NOW_MS)
+
+
+def _docstrings(vendor: Vendor) -> dict[str, str]:
+    """Return what a vendor's file says below its data."""
+    return dict(_below(ast.parse(inspect.getsource(cast(ModuleType, vendor))).body))
+
+
+def _below(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    for statement, after in pairwise(body):
+        told = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else None
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and isinstance(told, str):
+            yield statement.target.id, told
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split())
