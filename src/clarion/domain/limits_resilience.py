@@ -32,11 +32,8 @@ RETRY_BUDGET_SHARE: Final = 0.2
 RETRY_BUDGET_MIN: Final = 20
 """Retries an account may always have saved up."""
 RECEIPT_BODY_BYTES_MAX: Final = 1024 * 1024
-RECEIPTS_PER_CALL_MAX: Final = 1_000
 RECEIPT_AGE_MS_MAX: Final = 3 * 24 * 3600 * 1000
 """How long a provider may go on repeating a receipt; older signed ones are refused."""
-RECEIPT_IDS_MAX: Final = 1_000_000
-"""Receipts remembered so that a repeated one does nothing."""
 REPLAY_EDIT_BYTES_MAX: Final = 256 * 1024
 """An edit given with a replay, as JSON."""
 REPLAY_LETTERS_MAX: Final = 10_000
