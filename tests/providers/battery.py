@@ -19,7 +19,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits import RESPONSE_BYTES_MAX
-from clarion.domain.message import HttpRequest, HttpResponse, LocalReply, Message, Request, SmtpReply, SmtpRequest
+from clarion.domain.message import (
+    AppriseReply,
+    HttpRequest,
+    HttpResponse,
+    LocalReply,
+    Message,
+    Request,
+    SmtpReply,
+    SmtpRequest,
+)
 from clarion.domain.outcome import Accepted, Ambiguous, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Vendor
 
@@ -101,10 +110,21 @@ def answer(vendor: Vendor, table: dict[str, Any], row: dict[str, Any]) -> Outcom
         response: Any = HttpResponse(row["status"], headers, body)
     elif vendor.TRAITS.transport == "smtp":
         response = SmtpReply(row["stage"], row["code"], row["text"])
+    elif vendor.TRAITS.transport == "apprise":
+        response = apprise_reply(row)
     else:
         request = vendor.build(sent, owner, now_ms=NOW_MS, token=None)
         response = LocalReply(request.content)  # type: ignore[union-attr]
     return vendor.read(response, sent, owner, now_ms=NOW_MS)
+
+
+def apprise_reply(row: dict[str, Any]) -> AppriseReply:
+    """Return what the library came to in a row: its own word, and the decisive answer where there was one."""
+    status, headers, body = row.get("status"), row.get("headers", {}), row.get("body", "").encode()
+    found = None if status is None else HttpResponse(status, headers, body)
+    return AppriseReply(
+        row.get("done", False), row.get("why", ""), found, row.get("partly", False), row.get("words", "")
+    )
 
 
 def check_row(vendor: Vendor, table: dict[str, Any], row: dict[str, Any]) -> None:

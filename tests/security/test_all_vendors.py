@@ -22,7 +22,7 @@ from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import PARTS
 from clarion.domain.errors import InvalidField
-from clarion.domain.message import HttpRequest, HttpResponse, SmtpReply, SmtpRequest
+from clarion.domain.message import AppriseReply, HttpRequest, HttpResponse, SmtpReply, SmtpRequest
 from clarion.domain.outcome import Accepted, Refused
 from clarion.domain.trail import Trail
 from clarion.providers import catalogue
@@ -282,13 +282,24 @@ def answers(table, secrets):
     values = sorted({value for row in table["rows"] for value in row.get("headers", {}).values()})
     known = st.sampled_from(values) if values else st.nothing()
     headers = st.dictionaries(st.sampled_from(sorted(names)), known | FIGURES, max_size=3)
-    statuses = sorted({row["status"] for row in table["rows"]})
+    statuses = sorted({row["status"] for row in table["rows"] if "status" in row})
     return st.builds(HttpResponse, st.sampled_from(statuses) | st.integers(200, 599), headers, bodies(table, secrets))
 
 
 STAGES = st.sampled_from(["connect", "auth", "mail", "rcpt", "data"])
 WORDS = FIGURES | st.sampled_from([f"5.1.1 a{line}b" for line in BREAKS])
 REPLIES = st.builds(SmtpReply, STAGES, st.integers(0, 999), WORDS)
+WHY = st.sampled_from(["", "unknown_url", "no_call", "fenced", "missing", "too_long:4096"])
+
+
+def said_by(vendor, table, secrets):
+    """Whatever may come back by the vendor's transport."""
+    if vendor.TRAITS.transport == "http":
+        return answers(table, secrets)
+    if vendor.TRAITS.transport == "apprise":
+        words = WORDS | st.sampled_from(secrets)
+        return st.builds(AppriseReply, st.booleans(), WHY, st.none() | answers(table, secrets), st.booleans(), words)
+    return REPLIES
 
 
 def holds(outcome, secrets):
@@ -315,7 +326,7 @@ def test_any_answer_is_an_outcome(vendor, table):
     told = [secret for secret in secrets if secret != owner.credentials.get("client_email")]
 
     @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.data_too_large])
-    @given(answers(table, told) if vendor.TRAITS.transport == "http" else REPLIES, st.integers(1, 1 << 40))
+    @given(said_by(vendor, table, told), st.integers(1, 1 << 40))
     def check(response, attempt):
         outcome = vendor.read(response, msgspec.structs.replace(sent, attempt=attempt), owner, now_ms=battery.NOW_MS)
         holds(outcome, secrets)

@@ -3,6 +3,7 @@
 from typing import Final, TypeVar
 
 from clarion.app.wiring import Shared
+from clarion.backends.apprise.egress import FencedApprise
 from clarion.deliver.accounts.accounts import Accounts
 from clarion.deliver.accounts.breakers import Breakers
 from clarion.deliver.accounts.budgets import Budgets
@@ -70,7 +71,15 @@ def sender(parts: Shared, kind: type[S]) -> S:
     """Return what makes the attempts of every channel, of the kind asked for."""
     http, smtp = parts.http(), parts.smtp()
     return kind(
-        parts.directory, parts.vendors, parts.contents(), http, smtp, parts.clock, parts.telemetry, parts.unsubscribing
+        parts.directory,
+        parts.vendors,
+        parts.contents(),
+        http,
+        smtp,
+        parts.clock,
+        parts.telemetry,
+        parts.unsubscribing,
+        FencedApprise(http),
     )
 
 

@@ -7,6 +7,7 @@ import msgspec
 from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.limits import EGRESS_TIMEOUT_MS_DEFAULT, RESPONSE_BYTES_MAX
+from clarion.domain.limits_apprise import APPRISE_TIMEOUT_MS
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -103,5 +104,31 @@ class LocalReply(msgspec.Struct, frozen=True):
     content: dict[str, Any]
 
 
-Request: TypeAlias = HttpRequest | SmtpRequest | LocalRequest
-Response: TypeAlias = HttpResponse | SmtpReply | LocalReply
+class AppriseRequest(msgspec.Struct, frozen=True):
+    """A message that the Apprise library turns into HTTP calls. `url` names the service and holds its secrets; `format` is
+    `text`, `markdown` or `html`; `overflow` says what becomes of a text that is too long: `refuse`, `split` or `truncate`."""
+
+    url: str
+    text: str
+    format: str = "text"
+    overflow: str = "refuse"
+    timeout_ms: int = APPRISE_TIMEOUT_MS
+
+    def __repr__(self) -> str:
+        return f"AppriseRequest({self.url.partition('://')[0]}, {len(self.text)} characters)"
+
+
+class AppriseReply(msgspec.Struct, frozen=True):
+    """What became of it: `done` in the library's view; `reason` when nothing was sent (`unknown_url`, `too_long:<most>`,
+    `no_call`, `fenced`, `missing`); else the decisive answer. With `partly`, an earlier call may have delivered. `detail` is the
+    library's own words."""
+
+    done: bool
+    reason: str = ""
+    response: HttpResponse | None = None
+    partly: bool = False
+    detail: str = ""
+
+
+Request: TypeAlias = HttpRequest | SmtpRequest | LocalRequest | AppriseRequest
+Response: TypeAlias = HttpResponse | SmtpReply | LocalReply | AppriseReply

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from clarion.domain.message import HttpRequest, HttpResponse, SmtpReply, SmtpRequest
+from clarion.domain.message import AppriseReply, AppriseRequest, HttpRequest, HttpResponse, SmtpReply, SmtpRequest
 
 
 class HttpEgress(Protocol):
@@ -32,4 +32,16 @@ class SmtpEgress(Protocol):
 
     async def close(self) -> None:
         """Quit all sessions."""
+        ...
+
+
+class AppriseEgress(Protocol):
+    """Messages that the Apprise library turns into calls, each of which goes through an `HttpEgress`."""
+
+    async def send(self, request: AppriseRequest) -> AppriseReply:
+        """Return what became of a message, or raise `EgressError` when its last call got no answer."""
+        ...
+
+    async def close(self) -> None:
+        """Start no further message."""
         ...

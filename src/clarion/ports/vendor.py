@@ -13,7 +13,8 @@ from clarion.domain.outcome import Misconfigured, Outcome
 
 class Field(msgspec.Struct, frozen=True):
     """A setting or credential a provider account takes. `kind` is `string`, `integer`, `boolean`, `url`, `object` or
-    `list`; `pattern` is a regular expression the whole value has to match, `least` and `most` bound an integer."""
+    `list`; `pattern` is a regular expression the whole value has to match, `least` and `most` bound an integer. With
+    `schemes`, a text has to be a URL of one of them."""
 
     name: str
     kind: str = "string"
@@ -23,13 +24,15 @@ class Field(msgspec.Struct, frozen=True):
     default: Any = None
     least: int = 0
     most: int = (1 << 31) - 1
+    schemes: frozenset[str] = frozenset()
 
 
 class Traits(msgspec.Struct, frozen=True):
-    """What a vendor is. `transport` is `http`, `smtp` or `local`. `on_ambiguous` is `retry`, `assume_sent` or `stop`; `idempotent` says the vendor deduplicates
+    """What a vendor is. `transport` is `http`, `smtp`, `local` or `apprise`. `on_ambiguous` is `retry`, `assume_sent` or `stop`; `idempotent` says the vendor deduplicates
     by the delivery id; `parts` are the template parts it reads, `required_parts` those it cannot do without. With
     one of `slow_credentials` set, `build` takes long enough to be run in a thread. `batch_max` messages go into one call
-    (see `BatchVendor`); with `receipts`, the module is a `ports.receipts.ReceiptVendor` too."""
+    (see `BatchVendor`); with `receipts`, the module is a `ports.receipts.ReceiptVendor` too. `missing` says what has to be
+    installed before accounts can be made."""
 
     vendor: str
     channels: tuple[Channel, ...]
@@ -45,6 +48,7 @@ class Traits(msgspec.Struct, frozen=True):
     on_ambiguous: str = "retry"
     docs: str = ""
     batch_max: int = 1
+    missing: str = ""
 
 
 class Token(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.errors import OperatorError
 from clarion.ports.vendor import Traits, Vendor
 
-TRANSPORTS = frozenset({"http", "smtp", "local"})
+TRANSPORTS = frozenset({"http", "smtp", "local", "apprise"})
 AMBIGUITY_POLICIES = frozenset({"retry", "assume_sent", "stop"})
 
 

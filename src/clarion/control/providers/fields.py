@@ -68,5 +68,7 @@ def _check_text(field: Field, text: str, path: str, *, secret: bool) -> None:
         single_line(text, path, ADDRESS_CHARS_MAX)
     elif len(text) > CREDENTIAL_CHARS_MAX or "\0" in text:
         raise InvalidField(f"must be at most {CREDENTIAL_CHARS_MAX} characters without NUL", field=path)
+    if field.schemes and text.partition("://")[0].lower() not in field.schemes:
+        raise InvalidField("must be a URL of a service that can be used here; the vendor's page lists them", field=path)
     if field.pattern is not None and not re.fullmatch(field.pattern, text):
         raise InvalidField(f"does not match {field.pattern}", field=path)

@@ -106,6 +106,8 @@ class _Handlers:
             raise InvalidField(
                 f"no such vendor for {body.channel} (there is {known or 'none'})", field="vendor", code="unknown_vendor"
             )
+        if traits.missing:
+            raise InvalidField(traits.missing, field="vendor", code="vendor_missing")
         return traits
 
     async def _stored(self, tenant: str, name: str, body: ProviderBody) -> bool:

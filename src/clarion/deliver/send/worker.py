@@ -16,13 +16,13 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.limits import SLOW_BUILDS_MAX, TOKENS_MAX
-from clarion.domain.message import HttpRequest, LocalReply, LocalRequest, Message, Request, SmtpRequest
+from clarion.domain.message import AppriseRequest, HttpRequest, LocalReply, LocalRequest, Message, Request, SmtpRequest
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Transient
 from clarion.domain.trail import call_number
 from clarion.journal.rows import DeliverRow
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
-from clarion.ports.egress import HttpEgress, SmtpEgress
+from clarion.ports.egress import AppriseEgress, HttpEgress, SmtpEgress
 from clarion.ports.renderer import RenderError
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.unsubscribing import Unsubscribing
@@ -53,12 +53,14 @@ class Sender:
         clock: Clock,
         telemetry: Telemetry,
         unsubscribing: Unsubscribing | None = None,
+        apprise: AppriseEgress | None = None,
     ) -> None:
         self._directory = directory
         self._vendors = vendors
         self._contents = contents
         self._http = http
         self._smtp = smtp
+        self._apprise = apprise
         self._clock = clock
         self._telemetry = telemetry
         self._tokens = _Tokens(http, clock)
@@ -146,6 +148,10 @@ class Sender:
                 return vendor.read(await self._http.send(request), message, account, now_ms=self._clock.now_ms())
             case SmtpRequest():
                 return vendor.read(await self._smtp.send(request), message, account, now_ms=self._clock.now_ms())
+            case AppriseRequest():
+                if self._apprise is None:
+                    return Misconfigured("nothing here speaks to services by Apprise")
+                return vendor.read(await self._apprise.send(request), message, account, now_ms=self._clock.now_ms())
 
     async def _build(self, vendor: Vendor, message: Message, account: Account, token: str | None) -> Request:
         build = partial(vendor.build, message, account, now_ms=self._clock.now_ms(), token=token)
