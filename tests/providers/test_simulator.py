@@ -13,6 +13,7 @@ from clarion.app.simulate.hpack import Decoder, HpackError, encode
 from clarion.backends.net.http import GuardedHttp
 from clarion.backends.net.smtp import GuardedSmtp
 from clarion.domain.errors import EgressError, OperatorError, Sent
+from clarion.domain.message import HttpRequest
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Refused, Throttled, Transient
 from clarion.ports.vendor import Token
 from clarion.providers.email import smtp as smtp_vendor
@@ -222,3 +223,25 @@ def test_what_is_encoded_decodes(status, retry_after_s):
     headers = Decoder().decode(encode(status, "application/json", retry_after_s))
     assert headers[":status"] == str(status)
     assert headers.get("retry-after") == (str(retry_after_s) if retry_after_s else None)
+
+
+@pytest.mark.slow
+async def test_outages_reach_every_service_and_end_when_they_are_told_to(clients):
+    at = await clients(outages=("fcm down", "smtp 503", "webhook 50% 401", "webhook 500"))
+    assert isinstance(await send_push(at, push(1)), Transient)
+    assert isinstance(await send_mail(at, 2), Transient)
+    hooks = {type(await send_hook(at, number)) for number in range(3, 15)}
+    assert hooks == {Transient}
+    ended = HttpRequest("POST", at.sim.where.outages_url, {}, b'{"outages": ["fcm slow 1s", "smtp 401"]}')
+    assert (await at.http.send(ended)).status == 200
+    assert isinstance(await send_mail(at, 20), Misconfigured)
+    assert isinstance(await send_hook(at, 21), Accepted)
+    with pytest.raises(EgressError):  # it is given a second
+        await send_push(at, push(22))
+    taken = {receipt["key"] for receipt in at.sim.receipts() if receipt["taken"]}
+    assert taken == {f"dlv_{21:048x}", f"dlv_{22:048x}"}
+
+
+async def test_an_outage_that_is_none_keeps_the_simulator_from_starting(clients):
+    with pytest.raises(OperatorError, match=r"--outage: there is no vendor 'fmc'"):
+        await clients(outages=("fmc down",))
