@@ -1,11 +1,13 @@
 import pytest
 
 from clarion.app.bench.cases import CASES, chosen
+from clarion.app.load import furnish, people
 from clarion.domain.errors import OperatorError
 
 
 def test_every_case_of_the_command_line_exists() -> None:
-    named = {"accept-single", "accept-batch", "push", "email", "inapp-broadcast", "push-broadcast", "latency"}
+    sending = {"push", "apns", "webpush", "sms", "email", "latency"}
+    named = sending | {"accept-single", "accept-batch", "inapp-broadcast", "push-broadcast"}
     assert set(CASES) == named
 
 
@@ -20,3 +22,10 @@ def test_size_and_rate_are_overridden_and_a_rate_decides_the_size() -> None:
 def test_what_makes_no_sense_is_refused_in_a_sentence(name: str, rate: float | None) -> None:
     with pytest.raises(OperatorError, match=r"\.$"):
         chosen(name, None, rate)
+
+
+def test_every_case_with_a_provider_has_a_vendor_parts_and_known_keys() -> None:
+    for case in CASES.values():
+        assert case.channel in people.PARTS
+        assert set(case.dkim) <= set(furnish.KEYS)
+        assert not case.provider or case.vendor or case.channel in furnish.VENDORS

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.app.bench.reconcile import balance, notification_of, percentile_ms
+from clarion.app.bench.reconcile import Balance, balance, notification_of, percentile_ms
 
 A, B = "a" * 32, "b" * 32
 STATES = {f"ntf_{A}": ["sent"], f"ntf_{B}": ["delivered"]}
@@ -51,3 +51,10 @@ def test_a_percentile_is_a_sample_that_its_share_does_not_exceed(samples: list[i
 
 def test_no_samples_have_no_percentile() -> None:
     assert percentile_ms([], 0.5) is None
+
+
+def test_what_has_no_id_of_ours_is_counted() -> None:
+    found = balance(STATES, ["key of one", "key of another"], STATES, named=False)
+    assert found.clean
+    assert found.duplicates == 0
+    assert balance(STATES, ["key of one", "key of one"], STATES, named=False) == Balance(1, 1, 0, 0)

@@ -11,13 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from clarion.app.bench import plan, render
 from clarion.app.bench.cases import chosen
-from clarion.app.bench.figures import Figures
+from clarion.app.bench.figures import Figures, joined
 from clarion.app.bench.run import Run
 from clarion.app.load.programs import RunError, end_in_order
 
 
 def bench(
-    case: Annotated[str, typer.Argument(help="accept-single, accept-batch, push, email, inapp-broadcast, ...")],
+    case: Annotated[str, typer.Argument(help="accept-single, push, apns, webpush, email, sms, inapp-broadcast, ...")],
     n: Annotated[int | None, typer.Option(min=1, help="how many notifications, or users of a broadcast")] = None,
     rate: Annotated[float | None, typer.Option(min=0.1, help="requests a second, sent on time")] = None,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
@@ -39,17 +39,23 @@ def bench(
         return
     what = chosen(case, n, rate)
     end_in_order()
-    figures: Figures | None = None
+    runs: dict[str, Figures] = {}
+    names = ("", *what.dkim)
     try:
-        with _progress(console) as progress:
-            figures = Run(what, folder, workers, progress).run()
-        console.print(figures.table())
-        for error in figures.errors[:5]:
-            console.print(f"[red]error:[/] {error}", highlight=False)
-        typer.echo(figures.line())
+        for name in names:
+            within = folder / (name or "plain")
+            within.mkdir()
+            with _progress(console) as progress:
+                figures = runs[name] = Run(what, within, workers, progress, name).run()
+            console.print(figures.table())
+            for error in figures.errors[:5]:
+                console.print(f"[red]error:[/] {error}", highlight=False)
+            if len(names) > 1:
+                typer.echo(figures.line())
+        typer.echo(joined(runs))
     except RunError as error:
         console.print(f"[red]{error}[/]", highlight=False)
-    passed = figures is not None and figures.passed
+    passed = len(runs) == len(names) and all(figures.passed for figures in runs.values())
     if keep or not passed:
         console.print(f"data and logs are in {folder}", highlight=False)
     else:

@@ -1,5 +1,6 @@
 """The figures of a run: one JSON object for machines, a table for people."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -34,21 +35,23 @@ class Figures(msgspec.Struct, frozen=True):
 
     def line(self) -> str:
         """Return the figures as one line of JSON."""
-        return msgspec.json.encode(
-            {
-                "case": self.case,
-                "n": self.n,
-                "seconds": round(self.seconds, 3),
-                "per_second": round(self.n / self.seconds, 1) if self.seconds else 0.0,
-                "cpu_us": {stage: round(us, 3) for stage, us in self.cpu_us.items()},
-                "simulator_cpu_us": round(self.simulator_cpu_us, 2),
-                "p50_ms": self.p50_ms,
-                "p99_ms": self.p99_ms,
-                "rss_mb": round(self.rss_mb, 1),
-                "lost": self.balance.lost,
-                "duplicates": self.balance.duplicates,
-            }
-        ).decode()
+        return msgspec.json.encode(self.told()).decode()
+
+    def told(self) -> dict[str, Any]:
+        """Return what the line holds."""
+        return {
+            "case": self.case,
+            "n": self.n,
+            "seconds": round(self.seconds, 3),
+            "per_second": round(self.n / self.seconds, 1) if self.seconds else 0.0,
+            "cpu_us": {stage: round(us, 3) for stage, us in self.cpu_us.items()},
+            "simulator_cpu_us": round(self.simulator_cpu_us, 2),
+            "p50_ms": self.p50_ms,
+            "p99_ms": self.p99_ms,
+            "rss_mb": round(self.rss_mb, 1),
+            "lost": self.balance.lost,
+            "duplicates": self.balance.duplicates,
+        }
 
     def table(self) -> Table:
         """Return the figures for a person, with what the JSON leaves out."""
@@ -67,3 +70,14 @@ class Figures(msgspec.Struct, frozen=True):
         for name, value in rows.items():
             table.add_row(name, str(value))
         return table
+
+
+def joined(runs: Mapping[str, Figures]) -> str:
+    """Return several runs of a case as one line of JSON: the figures of the first, what was lost and came twice in all of them,
+    and those of the others by name under `dkim`."""
+    first, *others = runs
+    line = runs[first].told()
+    if others:
+        line |= {name: sum(run.told()[name] for run in runs.values()) for name in ("lost", "duplicates")}
+        line["dkim"] = {name: runs[name].told() for name in others}
+    return msgspec.json.encode(line).decode()

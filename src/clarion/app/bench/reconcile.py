@@ -30,18 +30,26 @@ def notification_of(public_id: str) -> str:
     return public_id.partition("_")[2][:32]
 
 
-def balance(acked: Iterable[str], received: Iterable[str] | None, states: Mapping[str, Iterable[str]]) -> Balance:
+def balance(
+    acked: Iterable[str],
+    received: Iterable[str] | None,
+    states: Mapping[str, Iterable[str]],
+    *,
+    named: bool = True,
+) -> Balance:
     """Compare one delivery per notification. `received` holds delivery ids as the provider got them (None when the
-    channel has no provider), `states` the states of each acknowledged id's deliveries."""
+    channel has no provider), `states` the states of each acknowledged id's deliveries. Without `named`, what was received
+    has keys of its own, one a message: as many have to be there."""
     expected = {notification_of(id_) for id_ in acked}
     calls = Counter(received or ())
     arrived = {notification_of(id_) for id_ in calls}
-    missing = expected - arrived if received is not None else set()
+    missing = expected - arrived if received is not None and named else set()
+    short = 0 if named else max(len(expected) - len(calls), 0)
     known = {notification_of(id_): list(found) for id_, found in states.items()}
     unknown = {id_ for id_ in expected if not known.get(id_)}
     every = [state for found in known.values() for state in found]
     return Balance(
-        lost=len(missing | unknown),
+        lost=max(len(missing | unknown), short),
         duplicates=sum(calls.values()) - len(calls),
         unfinished=sum(state not in TERMINAL for state in every),
         failed=sum(state in TERMINAL and state not in SUCCESS for state in every),

@@ -33,8 +33,9 @@ NS_A_MS: Final = 1_000_000
 class Run:
     """One case in one folder. `run` returns its figures; raises `RunError` when it could not be measured."""
 
-    def __init__(self, case: Case, folder: Path, workers: int, progress: Progress) -> None:
+    def __init__(self, case: Case, folder: Path, workers: int, progress: Progress, dkim: str = "") -> None:
         self._case = case
+        self._dkim = dkim
         self._folder = folder
         self._workers = workers
         self._progress = progress
@@ -56,13 +57,15 @@ class Run:
         secret = furnish.tenant(system)
         client = system.client(secret)
         furnish.definitions(client, [case.channel])
-        furnish.provider(client, case.channel, simulator.ready)
+        furnish.provider(client, case.channel, simulator.ready, case.vendor, self._dkim)
+        vendor = case.vendor or furnish.VENDORS.get(case.channel, "")
         task = self._progress.add_task("users", total=case.users)
         furnish.users(
             client,
             case.users,
             profiles=case.profiles,
             progress=lambda done: self._progress.update(task, completed=done),
+            reach=furnish.reach(simulator.ready, vendor) if vendor else None,
         )
         return secret
 
@@ -83,12 +86,12 @@ class Run:
             ended_ns = max((receipt.at_ms for receipt in got), default=0) * NS_A_MS
         elif case.name.startswith("accept"):
             ended_ns = loaded.ended_ns
-        waits_ns = _waits_ns(loaded, got if case.provider else None)
+        waits_ns = _waits_ns(loaded, got if case.provider else None) if case.named else []
         received = [f"dlv_{receipt.delivery}" for receipt in got] if case.provider else None
         missing = case.n - len(ids)
-        found = balance(ids, received, states)
+        found = balance(ids, received, states, named=case.named)
         return Figures(
-            case=case.name,
+            case=f"{case.name}-dkim-{self._dkim}" if self._dkim else case.name,
             n=case.n,
             seconds=(ended_ns - loaded.started_ns) / 1e9,
             cpu_us=split_us(before, after, case.n),
@@ -143,7 +146,8 @@ class Run:
     def _spec(self, system: System, simulator: Simulator, secret: str) -> LoadSpec:
         case = self._case
         bodies = self._folder / "bodies.ndjson"
-        distinct = min(case.requests, DISTINCT_REQUESTS_MAX)
+        # What carries no id of ours is told apart by what it says.
+        distinct = min(case.requests, DISTINCT_REQUESTS_MAX) if case.named else case.requests
         bodies.write_bytes(b"\n".join(people.bodies(distinct, case.items, case.users, case.channel)))
         return LoadSpec(
             host=HOST,

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from clarion.app.commands.remote import Remote
 from clarion.app.load import people
@@ -13,6 +16,14 @@ OPERATOR_KEY: Final = "clop_" + "0" * 40
 """Made up for installations that live for one run on loopback."""
 TENANT: Final = "bench"
 USERS_A_CALL: Final = 20_000
+
+VENDORS: Final = {"push": "fcm", "email": "smtp", "webpush": "webpush", "sms": "twilio"}
+"""Who sends a channel unless another vendor is named."""
+KEYS: Final[dict[str, Callable[[], RSAPrivateKey | Ed25519PrivateKey]]] = {
+    "rsa-2048": lambda: generate_private_key(public_exponent=65_537, key_size=2_048),
+    "ed25519": Ed25519PrivateKey.generate,
+}
+"""Kinds of keys that mail can be signed with."""
 
 Progress = Callable[[int], None]
 
@@ -33,42 +44,34 @@ def definitions(client: Remote, channels: list[str]) -> None:
     client.put(f"/v1/templates/{people.TEMPLATE}", {"category": people.BROADCAST_CATEGORY, "channels": content})
 
 
-def provider(client: Remote, channel: str, simulator: SimulatorReady) -> None:
-    """Create the account that sends a channel to the simulator; in-app needs none."""
-    if channel == "push":
-        account = msgspec.json.decode(simulator.service_account_file.read_bytes())
-        body: dict[str, Any] = {
-            "channel": "push",
-            "vendor": "fcm",
-            "credentials": {name: account[name] for name in ("client_email", "private_key", "private_key_id")},
-            "settings": {
-                "project_id": account["project_id"],
-                "base_url": simulator.base_url,
-                "token_url": simulator.token_url,
-            },
-        }
-    elif channel == "email":
-        body = {
-            "channel": "email",
-            "vendor": "smtp",
-            "credentials": {},
-            "settings": {
-                "host": simulator.smtp_host,
-                "port": simulator.smtp_port,
-                "security": "starttls",
-                "from_email": "bench@example.com",
-            },
-        }
-    else:
+def reach(simulator: SimulatorReady, vendor: str) -> people.Reach:
+    """Return where the simulator takes messages of a vendor."""
+    return people.Reach(vendor, _played(simulator, vendor)["address"])
+
+
+def provider(client: Remote, channel: str, simulator: SimulatorReady, vendor: str = "", dkim: str = "") -> None:
+    """Create the account that sends a channel to the simulator; in-app needs none. `dkim` names one of `KEYS`: mail is then
+    signed with such a key."""
+    vendor = vendor or VENDORS.get(channel, "")
+    if not vendor:
         return
+    body = _played(simulator, vendor)["provider"]
+    if dkim:
+        key = KEYS[dkim]().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        body["credentials"] |= {"dkim_private_key": key}
+        body["settings"] |= {"dkim_domain": "example.com", "dkim_selector": "bench"}
     client.put(f"/v1/providers/simulator-{channel}", body)
 
 
-def users(client: Remote, count: int, *, profiles: bool, progress: Progress) -> None:
-    """Import users as NDJSON; every one of them has to be stored."""
+def _played(simulator: SimulatorReady, vendor: str) -> dict[str, Any]:
+    return dict(msgspec.json.decode(simulator.providers_file.read_bytes())[vendor])
+
+
+def users(client: Remote, count: int, *, profiles: bool, progress: Progress, reach: people.Reach | None = None) -> None:
+    """Import users as NDJSON, with what `reach` needs; every one of them has to be stored."""
     for first in range(0, count, USERS_A_CALL):
         numbers = range(first, min(first + USERS_A_CALL, count))
-        lines = people.user_lines(numbers, profiles=profiles)
+        lines = people.user_lines(numbers, profiles=profiles, reach=reach)
         report = msgspec.json.decode(client.call("POST", "/v1/users/bulk", lines, "application/x-ndjson"))
         if report["stored"] != len(numbers):
             raise RunError(f"{report['failed']} of {len(numbers)} users were refused: {report['errors'][:3]}")

@@ -1,7 +1,7 @@
 """Who the load is for: users, templates, categories and request bodies, all determined by plain numbers."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -32,7 +32,21 @@ EMAIL_PARTS: Final = {
     "html": "<p>Order <b>{{ order }}</b> arrives at {{ time }}.</p>",
 }
 INAPP_PARTS: Final = {"title": "Order {{ order }}", "body": "It arrives at {{ time }}."}
-PARTS: Final[dict[str, dict[str, Any]]] = {"push": PUSH_PARTS, "email": EMAIL_PARTS, "inapp": INAPP_PARTS}
+SMS_PARTS: Final = {"body": "Order {{ order }} arrives at {{ time }}."}
+PARTS: Final[dict[str, dict[str, Any]]] = {
+    "push": PUSH_PARTS,
+    "email": EMAIL_PARTS,
+    "inapp": INAPP_PARTS,
+    "webpush": PUSH_PARTS,
+    "sms": SMS_PARTS,
+}
+
+
+class Reach(NamedTuple):
+    """Where a vendor of the simulator takes messages: its name and one address as an example."""
+
+    vendor: str
+    address: str
 
 
 def user_id(number: int) -> str:
@@ -51,15 +65,28 @@ def preferences(profile: int) -> dict[str, dict[str, bool]]:
     return chosen
 
 
-def user(number: int, *, profiles: bool) -> dict[str, Any]:
-    """Return a user with an e-mail address and one push device; with `profiles` also one of the distinct preferences
-    and a zone of forty."""
+def contacts(number: int, reach: Reach) -> dict[str, Any]:
+    """Return what a user has that a vendor can reach: a device of its own kind, or a phone number."""
+    if reach.vendor == "apns":
+        return {"devices": [{"id": "phone", "channel": "push", "token": f"{number:064x}"}]}
+    if reach.vendor == "webpush":
+        given = msgspec.json.decode(reach.address)
+        endpoint = f"{given['endpoint'].rpartition('/')[0]}/{user_id(number)}"
+        return {"devices": [{"id": "browser", "channel": "webpush", "subscription": given | {"endpoint": endpoint}}]}
+    return {"phone": f"+49151{number:08}"} if reach.vendor == "twilio" else {}
+
+
+def user(number: int, *, profiles: bool, reach: Reach | None = None) -> dict[str, Any]:
+    """Return a user with an e-mail address and one push device, or with what `reach` needs; with `profiles` also one of the
+    distinct preferences and a zone of forty."""
     body: dict[str, Any] = {
         "id": user_id(number),
         "email": f"user-{number}@example.com",
         "locale": "en",
         "devices": [{"id": "phone", "channel": "push", "token": f"token-{number:07}-{'x' * 120}"}],
     }
+    if reach is not None:
+        body |= contacts(number, reach)
     if profiles:
         profile = number % PROFILES
         body |= {"zone": ZONES[profile % len(ZONES)], "preferences": preferences(profile)}
@@ -71,10 +98,10 @@ def opted_out(number: int) -> bool:
     return number % PROFILES % OPTED_OUT_EVERY == 0
 
 
-def user_lines(numbers: Iterable[int], *, profiles: bool) -> bytes:
+def user_lines(numbers: Iterable[int], *, profiles: bool, reach: Reach | None = None) -> bytes:
     """Return users as NDJSON."""
     encode = msgspec.json.Encoder().encode
-    return b"\n".join(encode(user(number, profiles=profiles)) for number in numbers) + b"\n"
+    return b"\n".join(encode(user(number, profiles=profiles, reach=reach)) for number in numbers) + b"\n"
 
 
 def data(number: int) -> dict[str, str]:

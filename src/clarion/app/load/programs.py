@@ -76,6 +76,7 @@ class SimulatorReady(msgspec.Struct, frozen=True):
     ca_file: Path
     service_account_file: Path
     receipts_file: Path
+    providers_file: Path
 
 
 class Simulator:
