@@ -23,8 +23,8 @@ class Faults(msgspec.Struct, frozen=True):
 
 class SimulatorConfig(msgspec.Struct, frozen=True):
     """One run. Port 0 lets the system choose; `folder` gets certificates, credentials and the receipts file, with the
-    `bodies` of messages in it when asked. `by_address` lets addresses of the vendors that have their own page in `vendors`
-    choose their answer: 404 at the end is dead, 429 and 500 go wrong that way once. `outages` are as `outages.parse` reads
+    `bodies` of messages in it when asked. `by_address` lets addresses of FCM and of the vendors in `vendors` choose their
+    answer: 404 at the end is dead, 429 and 500 go wrong that way once. `outages` are as `outages.parse` reads
     them. `receipts_url` is called with what becomes of messages: `{provider}` in it is the vendor's name; under
     `receipts_chaos` some calls come twice, and not in order."""
 

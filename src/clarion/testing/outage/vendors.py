@@ -48,7 +48,8 @@ _PUSH: Final = msgspec.json.Decoder(_Push)
 
 class Vendors:
     """Implements `ports.egress.HttpEgress`: what is sent arrives after some milliseconds of virtual time, and every message
-    is noted in `called`. Strangers to FCM are the `tenants` from which `refused` is one: it hears 401."""
+    is noted in `called`. Each of the `tenants` has an account of its own at FCM, with `outages` of its own; the one that is
+    `refused` gets access tokens, and hears 401 when it sends with them."""
 
     def __init__(self, folder: Path, now_s: Callable[[], float], seed: int, tenants: tuple[str, ...]) -> None:
         self.called: list[Called] = []
@@ -92,10 +93,8 @@ class Vendors:
 
     async def close(self) -> None:
         """Close the files."""
-        while self._receipts:
-            *rest, last = self._receipts
-            last.close()
-            self._receipts = tuple(rest)  # type: ignore[assignment]
+        for receipts in self._receipts:
+            receipts.close()
 
     def _token(self, request: HttpRequest) -> HttpResponse:
         assertion = parse_qs(request.body.decode())["assertion"][0]
