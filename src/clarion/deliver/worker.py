@@ -1,11 +1,13 @@
-"""One pool per channel: a bounded number of senders serve all partitions of the channel this process holds."""
+"""One pool per channel: a bounded number of senders serve all partitions of the channel this process holds.
+
+`concurrency` bounds the calls of one account; a quarter more senders are there for the others.
+"""
 
 import asyncio
-from itertools import count
 
 from clarion.deliver.partition.supplies import Supplies, Work
 from clarion.deliver.partition.worker import PartitionConsumer
-from clarion.domain.channel import LANES
+from clarion.deliver.worker_queue import SPARE_SHARE, SendQueue
 from clarion.domain.errors import StaleLease
 from clarion.journal.consumer import LeasedPartitions
 from clarion.ports.journal import Lease
@@ -21,8 +23,7 @@ class ChannelPool:
         self._tools = tools
         self._leases = leases
         self._concurrency = concurrency
-        self._arrivals = count()
-        self._queue: asyncio.PriorityQueue[tuple[int, int, PartitionConsumer, Work]] = asyncio.PriorityQueue()
+        self._queue = SendQueue(concurrency, tools.clock)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; what was started is finished and recorded."""
@@ -30,9 +31,11 @@ class ChannelPool:
         try:
             # A group, so that a sender that fails takes the pool down instead of leaving its work waiting for ever.
             async with asyncio.TaskGroup() as group:
-                senders = [group.create_task(self._serve()) for _ in range(self._concurrency)]
+                number = self._concurrency + -(-self._concurrency // SPARE_SHARE)
+                senders = [group.create_task(self._serve()) for _ in range(number)]
                 while not stop.is_set():
                     self._follow(running, stop)
+                    self._relieve()
                     await asyncio.sleep(LEASE_CHECK_S)
                 await asyncio.gather(*(task for _, task in running.values()))
                 for sender in senders:
@@ -62,10 +65,17 @@ class ChannelPool:
             self._tools.telemetry.log("warning", "lease_lost", group=lease.group, partition=lease.partition)
 
     def _submit(self, consumer: PartitionConsumer, work: Work) -> None:
-        # By lane, then as they came: the number before the rest is never the same twice.
-        self._queue.put_nowait((LANES.index(work.lane), next(self._arrivals), consumer, work))
+        self._queue.put(consumer, work)
+
+    def _relieve(self) -> None:
+        """Put off what waits for a provider that does not answer: it fills the windows that others are read into."""
+        for one in self._queue.stuck():
+            one.consumer.relieve(one.work)
 
     async def _serve(self) -> None:
         while True:
-            *_, consumer, work = await self._queue.get()
-            await consumer.send(work)
+            one = await self._queue.get()
+            try:
+                await one.consumer.send(one.work)
+            finally:
+                self._queue.done(one)

@@ -29,6 +29,9 @@ STOP_CHECK_S = 0.1
 CANCELLED_CHECK_MS = 50
 """How old the knowledge of cancellations may be when a delivery that waited for a sender is sent."""
 
+SLOW_WAIT_MS = 5_000
+"""How long a delivery waits for an account whose provider holds all its senders."""
+
 Submit = Callable[["PartitionConsumer", Work], None]
 
 
@@ -58,6 +61,9 @@ class PartitionConsumer:
                 group.create_task(self._record(reading))
         finally:
             self._alive = False
+            for queue in self._ordered.values():
+                for item in list(queue)[1:]:  # nobody submits what stands behind a first one any more
+                    self._t.accounts.unused(item.account)
 
     async def _read(self, stop: asyncio.Event) -> None:
         watch = self._t.journal.watch(topics.GROUP_TOPICS[self._lease.group], self._lease.partition)
@@ -86,12 +92,19 @@ class PartitionConsumer:
             for item, result in sifted.ended:
                 self._finish(item, result)
             partition, now_ms = self._lease.partition, self._t.clock.now_ms()
-            going = self._assigned(sifted.send, now_ms)
+            # Whoever was cancelled while it waited ends now, however long its account stays down.
+            self._learn_cancelled()
+            going = self._assigned([item for item in sifted.send if not self._is_cancelled(item, now_ms)], now_ms)
             rows = [item.row for item in going]
             frames = frames_of(self._t.channel, partition, sifted.lost)
             frames += intents_of(self._t.channel, partition, self._t.worker, self._lease.fence, now_ms, rows)
-        if frames:
-            await append(self._t.journal, Append(frames=frames, lease=self._lease), self._t.telemetry)
+        try:
+            if frames:
+                await append(self._t.journal, Append(frames=frames, lease=self._lease), self._t.telemetry)
+        except BaseException:
+            for item in going:
+                self._t.accounts.unused(item.account)
+            raise
         # Asked after the intent is durable: whoever cancelled before that is obeyed.
         self._learn_cancelled()
         for item in going:
@@ -113,11 +126,11 @@ class PartitionConsumer:
                 going.append(item)
         return going
 
-    def _put_off(self, item: Work, why: PutOff, started_ms: int) -> None:
-        """End a turn without a call: the delivery comes back by a timer."""
+    def _put_off(self, item: Work, why: PutOff, started_ms: int, *, others: bool = False) -> None:
+        """End a turn without a call: the delivery comes back by a timer, at once where `others` may take it."""
         row, now_ms = item.row, self._t.clock.now_ms()
-        turn = Turn(now_ms, self._t.clock.jitter(), why.provider, falls_back=self._degrades(row),
-                    expires_ms=row.expires_ms)  # fmt: skip
+        turn = Turn(now_ms, self._t.clock.jitter(), why.provider, others=others,
+                    falls_back=self._degrades(row), expires_ms=row.expires_ms)  # fmt: skip
         following = parked(why.reason, why.until_ms, item.lane, row.trail or Trail(), self._t.policy, turn)
         answer = Answer(Throttled(None, why.detail), why.provider, why.vendor)
         self._finish(item, Result(row, answer, following, started_ms, now_ms))
@@ -154,6 +167,7 @@ class PartitionConsumer:
     async def send(self, item: Work) -> None:
         """Make one attempt and keep its result for the recorder. Called by a sender of the channel's pool."""
         if not self._alive:
+            self._t.accounts.unused(item.account)
             return  # the lease is gone: the next holder finds the intent and decides
         tools, row = self._t, item.row
         started_ms = tools.clock.now_ms()
@@ -162,11 +176,24 @@ class PartitionConsumer:
         if self._is_cancelled(item, started_ms):
             tools.accounts.unused(item.account)
         elif item.account is not None and (why := tools.accounts.down(item.account)) is not None:
-            self._put_off(item, why, started_ms)
+            others = tools.accounts.others(tools.channel, row, why.provider)
+            self._put_off(item, why, started_ms, others=others)
         else:
             await self._attempt(item, started_ms)
         if row.ordering_key is not None:
             self._next_in_order((row.tenant, row.user_id, row.ordering_key))
+
+    def relieve(self, item: Work) -> None:
+        """End the turn of a delivery that waits too long for a sender, as its account has them all."""
+        account = item.account
+        if not self._alive or account is None:
+            return
+        now_ms = self._t.clock.now_ms()
+        self._t.accounts.unused(account)
+        detail = "the provider answers slowly"
+        self._put_off(item, PutOff(Reason.PACED, now_ms + SLOW_WAIT_MS, detail, account.name, account.vendor), now_ms)
+        if item.row.ordering_key is not None:
+            self._next_in_order((item.row.tenant, item.row.user_id, item.row.ordering_key))
 
     async def _attempt(self, item: Work, started_ms: int) -> None:
         tools, row, account = self._t, item.row, item.account
