@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple, cast
 
 from clarion.domain.content import Account
-from clarion.domain.message import HttpResponse, Message
-from clarion.domain.outcome import Ambiguous, Refused, Throttled, Transient, name_of
+from clarion.domain.message import AppriseReply, HttpResponse, Message, Response
+from clarion.domain.outcome import Ambiguous, Outcome, Refused, Throttled, Transient, name_of
 from clarion.ports.vendor import Traits, Vendor
 
 TABLES: Final = ("RULES", "OUTCOMES", "STATUSES", "WEBHOOK_OUTCOMES")
@@ -104,7 +104,7 @@ def outcomes_block(vendor: Vendor) -> str:
     for name, table in tables_of(vendor).items():
         rows = _by_rule(table, smtp=traits.transport == "smtp") if isinstance(table, tuple) else _by_code(table)
         sections.append("\n\n".join(filter(None, (_sentence(told.get(name, "")), _table(traits, name, rows)))))
-    if traits.transport == "http":
+    if traits.transport in ("http", "apprise"):
         words = "An answer of which nothing is known but its status:" if sections else ""
         sections.append("\n\n".join(filter(None, (words, _status_table(vendor)))))
     if traits.transport == "local":
@@ -191,18 +191,24 @@ def _status_table(vendor: Vendor) -> str:
 
 def _bare(vendor: Vendor, status: int) -> tuple[str, str]:
     """Return outcome and details of an answer that is a status and nothing else."""
-    account, message = _sample(vendor.TRAITS)
-    outcome = vendor.read(HttpResponse(status, {}, b""), message, account, now_ms=_NOW_MS)
+    outcome = _answered(vendor, status, {})
     name, details = name_of(outcome), []
     if isinstance(outcome, Throttled):
         name = PAUSED if outcome.scope == "recipient" else name
         details.append("after `Retry-After`" + (f", else {outcome.after_ms // 1000} s" if outcome.after_ms else ""))
     if isinstance(outcome, Transient | Ambiguous):
-        hurried = vendor.read(HttpResponse(status, {"retry-after": "7"}, b""), message, account, now_ms=_NOW_MS)
+        hurried = _answered(vendor, status, {"retry-after": "7"})
         details += ["after `Retry-After`, if there is one"] if getattr(hurried, "after_ms", None) == 7_000 else []
     if isinstance(outcome, Refused):
         details.append(f"`{outcome.reason.replace(str(status), '<status>')}`")
     return name, f" ({', '.join(details)})" if details else ""
+
+
+def _answered(vendor: Vendor, status: int, headers: dict[str, str]) -> Outcome:
+    account, message = _sample(vendor.TRAITS)
+    bare = HttpResponse(status, headers, b"")
+    answer: Response = AppriseReply(status < 300, response=bare) if vendor.TRAITS.transport == "apprise" else bare
+    return vendor.read(answer, message, account, now_ms=_NOW_MS)
 
 
 def _sample(traits: Traits) -> tuple[Account, Message]:

@@ -43,10 +43,14 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "region": "eu-central-1",
     "sender": "Shop",
     "subject": "mailto:push@shop.example",
+    "bot_token": "xoxb-...",
+    "url": "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
     "access_key_id": "AKIAIOSFODNN7EXAMPLE",
     "secret": "...",
 }
 """What an example account holds where a field is required; everything else is `...`."""
+USUAL: Final = frozenset({("slack", "bot_token"), ("apprise", "url")})
+"""Fields that an example shows though not every account needs them."""
 _BLOCK: Final = re.compile(r"<!-- generated: (\w+) -->\n.*?<!-- end of generated -->", re.DOTALL)
 _SKELETON: Final = (
     "<!-- generated: head -->\n<!-- end of generated -->\n\n## Connect it\n\n"
@@ -107,7 +111,8 @@ def _account(vendor: Vendor) -> str:
 def _example(traits: Traits) -> str:
     body: dict[str, Any] = {"channel": traits.channels[0].value, "vendor": traits.vendor}
     for name, fields in (("credentials", traits.credentials), ("settings", traits.settings)):
-        body[name] = {field.name: EXAMPLES.get(field.name, "...") for field in fields if field.required}
+shown = [field.name for field in fields if field.required or (traits.vendor, field.name) in USUAL]
+        body[name] = {field: EXAMPLES.get(field, "...") for field in shown}
     lines = [f"  {_json(name)}: {_json(value)}" for name, value in body.items()]
     return "```json\n{\n" + ",\n".join(lines) + "\n}\n```"
 
