@@ -1,8 +1,14 @@
-"""The chaos case `outage` in small: it passes, and the same seed is the same run."""
+"""The chaos case `outage` in small: it passes, the same seed is the same run, and it sees faults that are put in."""
 
 import pytest
 
 from clarion.app.chaos.outage import judge
+from clarion.deliver.accounts import breakers
+from clarion.deliver.accounts.accounts import Accounts
+from clarion.deliver.accounts.breakers import Breakers
+from clarion.deliver.accounts.judges import Grant
+from clarion.deliver.rules.verdict import FAILED
+from clarion.domain.outcome import InvalidRecipient
 from clarion.testing.outage.run import Shape, run
 
 SMALL = Shape(before_s=40, down_s=60, after_s=120, orders=4, promotions=4, refused=1, texts=1, healthy=1, stale=2)
@@ -19,3 +25,35 @@ def test_nobody_loses_a_message_to_an_outage(tmp_path):
     assert told[0].lost == told[0].collateral == 0
     assert told[0].notes["by_sms_while_down"] > 0
     assert told[0].notes["affected"] > 100
+
+
+def without_breakers(monkeypatch):
+    monkeypatch.setattr(Breakers, "admit", lambda self, account, wanted: Grant(wanted))
+    monkeypatch.setattr(Breakers, "state", lambda self, account: "closed")
+
+
+def dead_tokens_are_the_accounts_fault(monkeypatch):
+    right = breakers.verdict_of
+    monkeypatch.setattr(
+        breakers,
+        "verdict_of",
+        lambda outcome, at: FAILED if isinstance(outcome, InvalidRecipient) else right(outcome, at),
+    )
+
+
+def dead_tokens_are_called_for_ever(monkeypatch):
+    monkeypatch.setattr(Accounts, "suppressed", lambda self, tenant, channel, addresses: {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("break_it", "seen"),
+    [
+        (without_breakers, "amplification"),
+        (dead_tokens_are_the_accounts_fault, "collateral"),
+        (dead_tokens_are_called_for_ever, "dead_token_called_again"),
+    ],
+)
+def test_a_fault_that_was_put_in_is_seen(tmp_path, monkeypatch, break_it, seen):
+    break_it(monkeypatch)
+    assert seen in judge(run(3, tmp_path, SMALL._replace(before_s=25, down_s=45, after_s=60))).faults
