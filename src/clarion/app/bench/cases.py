@@ -9,7 +9,8 @@ from clarion.domain.errors import OperatorError
 
 class Case(msgspec.Struct, frozen=True):
     """One case. `vendor` sends the channel (the usual one when empty), and `dkim` names the keys that mail is signed with in
-    further runs. Without `named` its calls carry no id of ours, so what arrived is counted and not compared. `items` is how many notifications a request carries (0: one broadcast to all users), `provider` whether
+    further runs. Without `named` its calls carry no id of ours, so what arrived is counted and not compared. `items` is
+    how many notifications a request carries (0: one broadcast to all users), `provider` whether
     the channel ends at the simulator, `users` how many there are (0: as many as notifications), `rate` requests a
     second when they are sent on time rather than as fast as answers come."""
 
@@ -42,7 +43,10 @@ CASES: Final = {
         Case("apns", "100 notifications a request, APNs over HTTP/2", "push", 30_000, 100, 4, provider=True, vendor="apns"),
         Case("webpush", "100 notifications a request, Web Push, sealed for each", "webpush", 10_000, 100, 4, provider=True),
         Case("sms", "100 notifications a request, Twilio", "sms", 30_000, 100, 4, provider=True, named=False),
-        Case("email", "100 notifications a request, SMTP; unsigned, then with DKIM", "email", 10_000, 100, 4, users=2_000, provider=True, dkim=("rsa-2048", "ed25519")),
+        Case(
+            "email", "100 notifications a request, SMTP; unsigned, then with DKIM", "email", 10_000, 100, 4, users=2_000,
+            provider=True, dkim=("rsa-2048", "ed25519"),
+        ),
         Case("inapp-broadcast", "one broadcast, 3,400 profiles, 40 zones", "inapp", 1_000_000, 0, users=0, profiles=True),
         Case("push-broadcast", "one broadcast, FCM over HTTP/2", "push", 60_000, 0, users=0, provider=True, profiles=True),
         Case("latency", "one notification a request, on time", "push", 6_000, 1, 32, provider=True, rate=300),

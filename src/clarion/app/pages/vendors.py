@@ -44,7 +44,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "sender": "Shop",
     "subject": "mailto:push@shop.example",
     "bot_token": "xoxb-...",
-    "url": "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
+    "url": "discord://webhook-id/webhook-token",
     "access_key_id": "AKIAIOSFODNN7EXAMPLE",
     "secret": "...",
 }
@@ -111,7 +111,7 @@ def _account(vendor: Vendor) -> str:
 def _example(traits: Traits) -> str:
     body: dict[str, Any] = {"channel": traits.channels[0].value, "vendor": traits.vendor}
     for name, fields in (("credentials", traits.credentials), ("settings", traits.settings)):
-shown = [field.name for field in fields if field.required or (traits.vendor, field.name) in USUAL]
+        shown = [field.name for field in fields if field.required or (traits.vendor, field.name) in USUAL]
         body[name] = {field: EXAMPLES.get(field, "...") for field in shown}
     lines = [f"  {_json(name)}: {_json(value)}" for name, value in body.items()]
     return "```json\n{\n" + ",\n".join(lines) + "\n}\n```"
