@@ -2,9 +2,13 @@
 
 import logging
 import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import apprise
+from apprise.attachment.base import AttachBase
 from apprise.plugins import N_MGR
 
 from clarion.backends.apprise.calls import Calls
@@ -16,7 +20,38 @@ from clarion.domain.limits_apprise import APPRISE_WORDS_MAX
 from clarion.domain.message import AppriseReply, AppriseRequest
 
 # Services are imported here and now: later, behind the fence, some of them could not be.
-list(N_MGR.plugins())  # type: ignore[no-untyped-call]
+with warnings.catch_warnings():
+    # One of them tries a module that Python 3.13 has no more; it does without.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    list(N_MGR.plugins())  # type: ignore[no-untyped-call]
+
+
+_farewells: Final[dict[type, Callable[[Any], None]]] = {}
+
+
+def _tame() -> None:
+    """Take from services what they do on being forgotten (some sign out): that may be on any thread, where its calls would
+    go around the guarded client, or count as those of another message. `_leave` does it at the right moment."""
+    services = N_MGR.plugins()  # type: ignore[no-untyped-call]
+    kinds: set[Any] = {base for service in services for base in service.__mro__} | {AttachBase}
+    for kind in kinds:
+        if "__del__" in vars(kind):
+            _farewells[kind] = vars(kind)["__del__"]
+            kind.__del__ = _silently
+
+
+def _silently(_: Any) -> None:
+    """What is forgotten makes no calls."""
+
+
+def _leave(service: Any) -> None:
+    """Let a service sign out, while its calls are still those of its message."""
+    farewell = next((_farewells[kind] for kind in type(service).__mro__ if kind in _farewells), _silently)
+    with suppress(Exception):
+        farewell(service)
+
+
+_tame()
 
 
 class _Heard(threading.local):
@@ -110,6 +145,8 @@ def _notify(request: AppriseRequest) -> tuple[str, bool]:
         if _heard.words is not None:
             _heard.words.append(type(error).__name__)
         return "", False
+    finally:
+        _leave(service)
 
 
 def _too_long(service: Any, text: str) -> str:

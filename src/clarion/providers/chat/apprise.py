@@ -32,7 +32,11 @@ TRAITS: Final = Traits(
         Field("overflow", pattern="refuse|split|truncate", about="what becomes of a text too long", default="refuse"),
         Field("url_from_address", kind="boolean", about="addresses are Apprise URLs themselves", default=False),
     ),
-    credentials=(Field("url", pattern=r"[^\s\x00-\x1f\x7f]+", about="the service in Apprise's form", schemes=SCHEMES),),
+    credentials=(
+        Field(
+            "url", pattern=r"[A-Za-z0-9]+://[^\s\x00-\x1f\x7f]+", about="the service in Apprise's form", schemes=SCHEMES
+        ),
+    ),
     parts=("text",),
     required_parts=("text",),
     docs="https://github.com/caronc/apprise/wiki",
@@ -49,6 +53,7 @@ REASONS: Final[dict[str, str]] = {
 
 _SAFE_ADDRESS: Final = re.compile(r"[A-Za-z0-9@#+._:!=~-]+")
 """No white space, comma or slash: the library would read several targets from one address."""
+_NAMED: Final = re.compile(r"[A-Za-z0-9]+://[^\s\x00-\x1f\x7f]+")
 _BETWEEN: Final = re.compile(r"[/?&=@:,+#;]+")
 
 
@@ -65,9 +70,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
 
 def _url(message: Message, account: Account) -> str:
     if _is_address(account):
-        if message.address.partition("://")[0].lower() not in SCHEMES or re.search(
-            r"[\s\x00-\x1f\x7f]", message.address
-        ):
+        if not _NAMED.fullmatch(message.address) or message.address.partition("://")[0].lower() not in SCHEMES:
             raise ValueError("the address is not the URL of a service that can be used")
         return message.address
     url = str(account.credentials.get("url", ""))
