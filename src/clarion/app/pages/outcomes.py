@@ -75,7 +75,7 @@ FOLLOWS: Final = {
     "transient": "another account at once, else another attempt by the schedule; counts for the breaker",
     "refused": "`failed` and a dead letter; the address is kept",
     "invalid_recipient": "`failed`, a dead letter, and the address is suppressed",
-    "misconfigured": "the breaker opens and an event tells the operator; another account at once, or it waits until this one is mended",
+    "misconfigured": "the breaker opens and an event tells the operator; another account at once, else the route's next channel, or it waits until this one is mended",
 }
 _AMBIGUOUS: Final = {
     "retry": "another attempt with this account, which may repeat the message",
@@ -108,7 +108,8 @@ def outcomes_block(vendor: Vendor) -> str:
         words = "An answer of which nothing is known but its status:" if sections else ""
         sections.append("\n\n".join(filter(None, (words, _status_table(vendor)))))
     if traits.transport == "local":
-        sections.append("No call is made: what can be built is accepted, unless a script says otherwise.")
+        scripted = ", unless a script says otherwise" if traits.settings else ""
+        sections.append(f"No call is made: what can be built is accepted{scripted}.")
     return "\n\n".join(sections)
 
 
@@ -234,4 +235,4 @@ def _below(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
 
 
 def _sentence(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(text.split()).replace("`OUTCOMES`", "the next table")
