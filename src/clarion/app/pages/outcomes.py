@@ -1,4 +1,4 @@
-"""What each answer of a vendor leads to, as tables: from the vendor's own data, and by asking its `read()` about statuses."""
+"""What each answer of a vendor leads to, as tables: from its own data, and by asking its `read()` about statuses."""
 
 import ast
 import inspect
@@ -16,8 +16,8 @@ from clarion.ports.vendor import Traits, Vendor
 TABLES: Final = ("RULES", "OUTCOMES", "STATUSES", "WEBHOOK_OUTCOMES")
 """Names under which vendors keep what answers mean: words by code, or rows of patterns that end in a word."""
 STATUSES: Final = (
-    200, 201, 202, 204, 300, 301, 302, 303, 304, 307, 308, 400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 414,
-    415, 418, 420, 421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 507, 508, 511,
+    200, 201, 202, 204, 300, 301, 302, 303, 304, 307, 308, 400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 411, 412,
+    413, 414, 415, 418, 420, 421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 507, 508, 511,
 )  # fmt: skip
 PAUSED: Final = "throttled for this recipient"
 _NOW_MS: Final = 1_790_000_000_000
@@ -75,7 +75,8 @@ FOLLOWS: Final = {
     "transient": "another account at once, else another attempt by the schedule; counts for the breaker",
     "refused": "`failed` and a dead letter; the address is kept",
     "invalid_recipient": "`failed`, a dead letter, and the address is suppressed",
-    "misconfigured": "the breaker opens and an event tells the operator; another account at once, else the route's next channel, or it waits until this one is mended",
+    "misconfigured": "the breaker opens and an event tells the operator; another account at once, else the route's next "
+    "channel, or it waits until this one is mended",
 }
 _AMBIGUOUS: Final = {
     "retry": "another attempt with this account, which may repeat the message",
