@@ -5,14 +5,17 @@ UV ?= uv
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.setup-done
 CLARION := $(BIN)/clarion
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+PEERS_PIP := $(PEERS)/bin/python -m pip --disable-pip-version-check --no-input
 E2E_TESTS := $(shell find tests/e2e tests/docs tests/catalogue -name 'test_*.py' 2>/dev/null)
-LOCK := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-fast test-slow test-e2e check format format-check lint types contracts demo bench chaos vendor-pages lock clean
+.PHONY: help setup peers test test-fast test-slow test-e2e test-peers check format format-check lint types contracts demo bench chaos vendor-pages lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,20 +29,33 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: test-fast test-slow test-e2e  ## Run every test (ARGS= goes to pytest)
+peers: $(PEERS_STAMP)  ## Build .venv-peers, which tests hold vendors against (does nothing when nothing changed)
+
+# Some come as source alone. What builds them is installed first and used as it is, so that hashes cover all that runs.
+$(PEERS_STAMP): requirements-peers.lock
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	sed -n '/^setuptools==/,/[^\\]$$/p' requirements-peers.lock > $(PEERS)/build.lock
+	$(PEERS_PIP) install --quiet --require-hashes -r $(PEERS)/build.lock
+	$(PEERS_PIP) install --quiet --require-hashes --use-pep517 --no-build-isolation -r requirements-peers.lock
+	@touch $@
+
+test: test-fast test-slow test-e2e test-peers  ## Run every test (ARGS= goes to pytest)
 
 # What is kept of the rewritten tests halves the time to collect them, in an environment that keeps no bytecode too.
 test-fast test-slow: export PYTHONDONTWRITEBYTECODE =
 
 test-fast: $(STAMP)  ## Run the tests that take no time and start no processes
-	$(BIN)/pytest -n 2 -m "not e2e and not slow" $(ARGS)
+	$(BIN)/pytest -n 2 -m "not e2e and not slow and not peers" $(ARGS)
 
 test-slow: $(STAMP)  ## Run the long searches: crashes, attacks, every zone, each law with many more examples
-	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e" $(ARGS)
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e and not peers" $(ARGS)
 
 # One at a time: these start real processes and measure time, so they get the machine to themselves.
 test-e2e: $(STAMP)  ## Run the end-to-end tests
 	$(if $(E2E_TESTS),$(BIN)/pytest -m e2e tests/e2e tests/docs tests/catalogue $(ARGS),@echo "no end-to-end tests yet")
+
+test-peers: $(STAMP) $(PEERS_STAMP)  ## Run the tests against servers and verifiers of others
+	$(BIN)/pytest -m peers tests/peers $(ARGS)
 
 check: format-check lint types contracts test  ## Everything a change has to pass
 
@@ -71,10 +87,11 @@ chaos: $(STAMP)  ## Break things on purpose (CASE=name KILLS=how-many SEED=numbe
 vendor-pages: $(STAMP)  ## Write what docs/providers says of each vendor from its code
 	$(BIN)/python -m clarion.app.pages.vendors docs/providers
 
-lock:  ## Resolve both lock files again (needs uv)
-	$(LOCK) --group dev -o requirements-dev.lock
-	$(LOCK) -c requirements-dev.lock -o requirements.lock
+lock:  ## Resolve the lock files again (needs uv)
+	$(LOCK) pyproject.toml --group dev -o requirements-dev.lock
+	$(LOCK) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	$(LOCK) requirements-peers.in -o requirements-peers.lock
 
-clean:  ## Remove .venv and caches (keeps clarion-data)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+clean:  ## Remove both environments and caches (keeps clarion-data)
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

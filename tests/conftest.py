@@ -8,7 +8,8 @@ import pytest
 from hypothesis import settings
 
 LOOPBACK = ["127.0.0.1", "::1"]
-FOLDERS_WITH_LOOPBACK = {"e2e", "providers"}
+FOLDERS_WITH_LOOPBACK = {"e2e", "peers", "providers"}
+FOLDERS_WITH_MARKS = {"e2e", "peers"}
 
 # A busy machine is no reason to fail a property; the blob lets anyone replay what was found. How far a law is tried is
 # the profile's to say: `quick` on every change, `thorough` by `make test-slow`.
@@ -27,8 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     for item in items:
         folder = folder_of(item.path, tests)
-        if folder == "e2e":
-            item.add_marker(pytest.mark.e2e)
+        if folder in FOLDERS_WITH_MARKS:
+            item.add_marker(folder)
         if item.get_closest_marker("allow_hosts"):
             continue
         if folder in FOLDERS_WITH_LOOPBACK:

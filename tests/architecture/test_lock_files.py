@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ["requirements.lock", "requirements-dev.lock"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-peers.lock"]
 PIN = re.compile(r"^(?P<name>[a-z0-9._-]+)(\[[a-z0-9,_-]+\])?==(?P<version>\S+)")
 
 
@@ -49,6 +49,12 @@ def test_locks_hold_what_the_project_asks_for():
     build = {normal(r) for r in project["build-system"]["requires"]}
     assert runtime <= {name for name, _ in pins("requirements.lock")}
     assert dev | build <= {name for name, _ in pins("requirements-dev.lock")}
+
+
+def test_the_lock_of_peers_holds_what_is_asked_for_there():
+    lines = (ROOT / "requirements-peers.in").read_text(encoding="utf-8").splitlines()
+    asked = {normal(line) for line in lines if line and not line.startswith("#")}
+    assert asked <= {name for name, _ in pins("requirements-peers.lock")}
 
 
 def test_what_runs_in_production_is_what_was_tested():
