@@ -20,6 +20,7 @@ class Holder:
         self.world = world
         self.passes = passes
         self.submitted: list[str] = []
+        self.works: list[Work] = []
         self.stop = asyncio.Event()
         self._sends: list[asyncio.Task[None]] = []
         self._other = other
@@ -34,6 +35,7 @@ class Holder:
     def _submit(self, consumer: PartitionConsumer, work: Work) -> None:
         row = work.row
         self.submitted.append(row.address)
+        self.works.append(work)
         if self.passes(row):
             self._sends.append(asyncio.create_task(consumer.send(work)))
 

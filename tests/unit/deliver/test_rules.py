@@ -164,19 +164,25 @@ waits = st.sampled_from([Reason.PROVIDER_DOWN, Reason.PACED, Reason.RETRY_BUDGET
 @given(waits, st.integers(-10_000, 900_000), st.sampled_from(LANES), trails, policies, turns)
 def test_what_is_put_off_comes_back_in_bounds_or_ends_with_its_reason(reason, wait_ms, lane, been, policy, turn):
     told = parked(reason, NOW_MS + wait_ms, lane, been, policy, turn)
-    if reason is Reason.PROVIDER_DOWN and turn.falls_back:
+    if reason is Reason.PROVIDER_DOWN and turn.falls_back and not turn.others:
         assert (told.event, told.reason) == (Event.REFUSED, reason)
     elif told.retry_ms is None:
         assert told.event in (Event.EXPIRED, Event.EXHAUSTED)
+        if reason is not Reason.PACED:
+            assert turn.others or deadline_ms(been, policy, turn) <= NOW_MS + PARK_MS_MIN, "it is tried to its end"
     else:
         assert told.event is Event.PARKED
-        assert NOW_MS + PARK_MS_MIN <= told.retry_ms < deadline_ms(been, policy, turn)
-        if reason is Reason.PROVIDER_DOWN:
+        assert told.retry_ms < deadline_ms(been, policy, turn)
+        assert (told.trail.failures, told.trail.parks) == (been.failures, been.parks + 1)
+        if turn.others:
+            assert told.retry_ms == NOW_MS
+            return
+        assert told.retry_ms >= NOW_MS + PARK_MS_MIN
+        if reason is Reason.PACED:
+            assert told.retry_ms >= NOW_MS + wait_ms
+        else:
             most_ms = PARK_URGENT_MS_MAX if lane in (Lane.CRITICAL, Lane.HIGH) else PARK_MS_MAX
             assert told.retry_ms <= NOW_MS + most_ms
-        else:
-            assert told.retry_ms >= NOW_MS + wait_ms
-        assert (told.trail.failures, told.trail.parks) == (been.failures, been.parks + 1)
 
 
 @given(st.integers(1, 40), st.sampled_from(["retry", "assume_sent", "stop"]))

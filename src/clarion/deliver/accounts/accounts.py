@@ -12,7 +12,7 @@ from clarion.deliver.rules.retry import URGENT
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.content import Account
 from clarion.domain.decision import Reason
-from clarion.domain.limits_resilience import OVERFLOW_WAIT_MS, RETRY_BUDGET_WAIT_MS
+from clarion.domain.limits_resilience import ACCOUNTS_PER_CHANNEL_MAX, OVERFLOW_WAIT_MS, RETRY_BUDGET_WAIT_MS
 from clarion.domain.outcome import Outcome
 from clarion.domain.trail import Trail
 from clarion.journal.rows import DeliverRow
@@ -52,8 +52,8 @@ class Accounts:
         self._horizon = Horizon()
 
     def of(self, tenant: str, channel: Channel) -> list[Account]:
-        """Return the accounts of a channel, preferred ones first; the inbox needs none to be set up."""
-        accounts = self._directory.accounts(tenant, channel)
+        """Return the accounts of a channel that are ever asked, preferred ones first; the inbox needs none to be set up."""
+        accounts = self._directory.accounts(tenant, channel)[:ACCOUNTS_PER_CHANNEL_MAX]
         if not accounts and channel is Channel.INAPP:
             return [Account(tenant, "inapp", channel, "inapp", 0, {}, {})]
         return accounts
@@ -154,8 +154,10 @@ class Accounts:
         """Return what an account says to deliveries that would go through it, in their order."""
         verdicts: list[tuple[int, Account | PutOff]] = []
         going: list[int] = []
+        # Of an account that is down nothing is paid for: it is called by a probe at most.
+        down = self.breakers.state(account) in ("open", "half_open")
         for index in members:
-            if self._within_budget(account, rows[index][0].trail):
+            if down or not _is_retry(rows[index][0].trail) or self._budgets.retry(account):
                 going.append(index)
             else:
                 until_ms = self._clock.now_ms() + RETRY_BUDGET_WAIT_MS
@@ -165,6 +167,8 @@ class Accounts:
         grant = self.breakers.admit(account, len(going)) if going else Grant(0)
         for index in going[: grant.granted]:
             verdicts.append((index, account))
+            if not _is_retry(rows[index][0].trail):
+                self._budgets.fresh(account)
         verdicts += self._refused(account, grant, going[grant.granted :], rows)
         return verdicts
 
@@ -217,18 +221,17 @@ class Accounts:
                     late.append((index, _put_off(account, Reason.PACED, until_ms, "the account's limit is reached")))
         return free, late
 
-    def _within_budget(self, account: Account, been: Trail | None) -> bool:
-        if been is None or not been.failures or been.tried:
-            self._budgets.fresh(account)
-            return True
-        return self._budgets.retry(account)
-
     def _overflows(self, verdict: PutOff) -> bool:
         """Return whether another account is asked instead of waiting: not for a moment's pace, nor for the sake of a
         retry."""
         if verdict.reason is Reason.RETRY_BUDGET:
             return False
         return verdict.reason is Reason.PROVIDER_DOWN or verdict.until_ms > self._clock.now_ms() + OVERFLOW_WAIT_MS
+
+
+def _is_retry(been: Trail | None) -> bool:
+    """Return whether a call is a retry to its account: going on to another one within a pass is none."""
+    return been is not None and been.failures > 0 and not been.tried
 
 
 def _waited(been: Trail | None) -> bool:

@@ -1,7 +1,7 @@
 """Results of attempts on their way to the journal: rows in, frames, timers and dead letters out."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from clarion.deliver.accounts.judges import Change
 from clarion.deliver.rules.retry import Next
@@ -16,6 +16,9 @@ from clarion.journal.codec import encode
 from clarion.journal.events import ChunkAttemptedFrame, IntentFrame, StandingFrame
 from clarion.journal.rows import AttemptRow, DeliverRow, attempted_frame, encode_delivery
 from clarion.ports.journal import Frame, Timer
+
+_TURNS_TOLD_APART: Final = 1 << 16
+"""A delivery has one timer at a time, so it does no harm when numbers of its turns come round."""
 
 
 class Result(NamedTuple):
@@ -58,7 +61,7 @@ def timers_of(channel: Channel, lane_of: dict[bytes, Lane], partition: int, resu
             continue
         row = result.row._replace(attempt=result.row.attempt + 1, trail=result.next.trail)
         topic = topics.deliver(channel, lane_of.get(row.delivery_id, Lane.NORMAL))
-        timer_id = row.delivery_id + row.attempt.to_bytes(2, "big")
+        timer_id = row.delivery_id + (row.attempt % _TURNS_TOLD_APART).to_bytes(2, "big")
         timers.append(Timer(timer_id, result.next.retry_ms, topic, partition, encode_delivery(row)))
     return timers
 

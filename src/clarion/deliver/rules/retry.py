@@ -91,17 +91,22 @@ _REFUSALS = {"render_failed": Reason.RENDER_FAILED, "egress_blocked": Reason.EGR
 def parked(reason: Reason, until_ms: int, lane: Lane, been: Trail, policy: Policy, turn: Turn) -> Next:
     """Return what follows a turn in which no account could take the delivery before `until_ms`.
 
-    What waits for a provider that is down comes back ever more seldom; urgent lanes stay close to its recovery. A route
-    does not wait for a channel that is down.
+    What waits for a provider that is down, or for its turn to be retried, comes back ever more seldom, and once more before
+    its end; urgent lanes stay close to the recovery. A route does not wait for a channel that is down.
     """
     been = _begun(been, turn)
-    if reason is Reason.PROVIDER_DOWN and turn.falls_back:
+    if reason is Reason.PROVIDER_DOWN and turn.falls_back and not turn.others:
         return Next(Event.REFUSED, reason)
     wait_ms = max(until_ms - turn.now_ms, PARK_MS_MIN)
-    if reason is Reason.PROVIDER_DOWN:
+    if turn.others:
+        wait_ms = 0
+    elif reason in (Reason.PROVIDER_DOWN, Reason.RETRY_BUDGET):
         most_ms = PARK_URGENT_MS_MAX if lane in URGENT else PARK_MS_MAX
         longest_ms = min(most_ms, max(wait_ms, PARK_MS_MIN * 5 * 2 ** min(been.parks, 16)))
         wait_ms = max(min(wait_ms, most_ms), int(longest_ms * (0.5 + turn.jitter / 2)))
+        left_ms = _deadline_ms(been, policy, turn) - turn.now_ms
+        if PARK_MS_MIN < left_ms <= wait_ms:
+            wait_ms = max(PARK_MS_MIN, int(left_ms * (0.5 + turn.jitter / 2)) - 1)
     since_ms = turn.now_ms if been.parked_ms is None else been.parked_ms
     trail = msgspec.structs.replace(been, parked_ms=since_ms, parks=been.parks + 1, reason=int(reason), tried=())
     return _due(Event.PARKED, reason, trail, policy, turn, turn.now_ms + wait_ms)

@@ -1,0 +1,369 @@
+"""Deliveries that wait for an account, and workers that die around them: nothing lost, nothing sent twice without a trace."""
+
+import asyncio
+from collections import Counter
+from random import Random
+from typing import Any
+
+import pytest
+
+from clarion.backends.memory.quotas import MemoryQuotas
+from clarion.backends.memory.standings import MemoryStandings
+from clarion.deliver.accounts.accounts import Accounts
+from clarion.deliver.accounts.breakers import Breakers
+from clarion.deliver.accounts.budgets import Budgets
+from clarion.deliver.accounts.pace import Pace
+from clarion.deliver.partition.results import Result, timers_of
+from clarion.deliver.rules.retry import Next, Policy
+from clarion.deliver.send.worker import Answer
+from clarion.domain.channel import CHANNELS, Channel, Lane
+from clarion.domain.decision import Reason
+from clarion.domain.delivery_state import Event, State
+from clarion.domain.limits_resilience import RETRY_BUDGET_MIN
+from clarion.domain.outcome import Throttled
+from clarion.domain.resilience import Limits
+from clarion.domain.standing import Standing
+from clarion.domain.trail import Trail
+from clarion.journal.events import AttemptedFrame, IntentFrame
+from clarion.journal.rows import DeliverRow
+from clarion.ports.journal import Append, Cancellation
+from clarion.ports.standings import AccountName
+from clarion.wait.worker import TimerWorker
+from tests.stages.holder import Holder
+from tests.stages.virtual import kill, run
+from tests.stages.world import TENANT, World, address
+from tests.unit.deliver.test_failover import FINE, Shop, account, always, settled, told
+
+A, B = address("a", 1), address("a", 2)
+PATIENT = Policy((1_000, 2_000, 4_000, 8_000), 24 * 3_600_000)
+
+
+class Fleet:
+    """Workers that come and go over one journal, one store of standings and one of counts; each has judges of its own."""
+
+    def __init__(self, directory: Any, *accounts: Any, partitions: int = 1, seed: int = 0) -> None:
+        self.shop = Shop(directory, *accounts)
+        self.world = World(self.shop, partitions=partitions, seed=seed)  # type: ignore[arg-type]
+        self.standings, self.quotas = MemoryStandings(), MemoryQuotas()
+        self._stop = asyncio.Event()
+
+    def accounts(self, budgets: Budgets | None = None) -> Accounts:
+        world = self.world
+        breakers = Breakers(self.standings, world.clock, world.notes)
+        vendors = {(each, "sandbox"): world.vendor for each in CHANNELS}
+        pace = Pace(self.quotas, world.clock, world.notes, "worker-0")
+        return Accounts(self.shop, vendors, breakers, pace, budgets or Budgets(world.clock), world.clock)  # type: ignore[arg-type]
+
+    async def holder(self, passes: Any = lambda row: True, **other: Any) -> Holder:
+        values = {"accounts": self.accounts(), "policy": PATIENT, **other}
+        return await Holder(self.world, passes, **values).start()
+
+    def down(self, name: str, for_ms: int = 3_600_000) -> None:
+        """Have an account count as down for all workers."""
+        now_ms = self.world.clock.monotonic_ms()
+        standing = Standing("open", 1, changed_ms=now_ms, until_ms=now_ms + for_ms, detail="it is down")
+        self.standings.change([AccountName(TENANT, name)], lambda old: ([standing], None))
+
+    def mended(self, name: str) -> None:
+        self.standings.change([AccountName(TENANT, name)], lambda old: ([Standing(version=1)], None))
+
+    async def fire(self) -> int:
+        """Fire every timer, now or not."""
+        return await self.world.journal.fire(1 << 60, 1_000)
+
+    async def cancel(self, id_: bytes) -> None:
+        await self.world.journal.append(Append(cancellations=[Cancellation(TENANT, id_, self.world.clock.now_ms())]))
+
+    def turns(self) -> Counter[tuple[str, int, str]]:
+        found: Counter[tuple[str, int, str]] = Counter()
+        for frame in self.world.events():
+            if isinstance(frame, AttemptedFrame):
+                found.update(zip(frame.addresses, frame.attempts, frame.events, strict=True))
+        return found
+
+    def intents(self) -> int:
+        return sum(len(frame.attempts) for frame in self.world.events() if isinstance(frame, IntentFrame))
+
+
+class Refusing:
+    """A journal whose next append with a timer is cut off: before it is stored, or after."""
+
+    def __init__(self, journal: Any, *, stored: bool) -> None:
+        self._journal = journal
+        self._stored = stored
+        self.cut = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+    async def append(self, batch: Append) -> Any:
+        if not batch.timers:
+            return await self._journal.append(batch)
+        if self._stored:
+            await self._journal.append(batch)
+        self.cut.set()
+        return await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_worker_that_dies_around_the_append_of_a_parked_turn_loses_nothing(directory, stored):
+    fleet = Fleet(directory, account("only", FINE))
+
+    async def story() -> None:
+        world = fleet.world
+        await world.accept(A)
+        await world.plan()
+        fleet.down("only")
+        journal = Refusing(world.journal, stored=stored)
+        first = await fleet.holder(journal=journal)
+        await journal.cut.wait()
+        await first.crash()
+        second = await fleet.holder()
+        await second.settled()
+        assert fleet.turns() == {(A, 1, "parked"): 1}
+        assert (await fleet.fire(), fleet.intents()) == (1, 0)
+        fleet.mended("only")
+        await second.settled()
+        await second.crash()
+
+    run(story())
+    assert fleet.turns() == {(A, 1, "parked"): 1, (A, 2, "accepted"): 1}
+    assert fleet.world.vendor.calls == [(A, 1)]
+    assert fleet.world.states() == {A: State.SENT}
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_worker_that_dies_around_the_append_of_a_failover_sends_once(directory, stored):
+    """Not stored, the turn is a lost one: recorded, and made again."""
+    fleet = Fleet(directory, account("first", always("transient")), account("second", FINE, 2))
+
+    async def story() -> None:
+        world = fleet.world
+        await world.accept(A)
+        await world.plan()
+        journal = Refusing(world.journal, stored=stored)
+        first = await fleet.holder(journal=journal)
+        await journal.cut.wait()
+        await first.crash()
+        second = await fleet.holder()
+        await second.settled()
+        assert await fleet.fire() == 1
+        await second.settled()
+        await second.crash()
+
+    run(story())
+    lost = {} if stored else {(A, 1, "ambiguous"): 1}
+    turn = 1 if stored else 2
+    assert fleet.turns() == {**lost, (A, turn, "retry"): 1, (A, turn + 1, "accepted"): 1}
+    assert len(fleet.world.vendor.accepted) == 1
+    assert fleet.world.states() == {A: State.SENT}
+
+
+def test_a_worker_that_dies_while_a_timer_of_a_parked_delivery_fires(directory):
+    """The timer's frame is on the journal, read and intended; the successor knows of the intent, and of the parked turn."""
+    fleet = Fleet(directory, account("only", FINE))
+
+    async def story() -> None:
+        world = fleet.world
+        await world.accept(A, B)
+        await world.plan()
+        fleet.down("only")
+        await (first := await fleet.holder()).settled()
+        await first.crash()
+        fleet.mended("only")
+        second = await fleet.holder(lambda row: row.address == A)
+        assert await fleet.fire() == 2
+        await second.settled()
+        await second.crash()
+        third = await fleet.holder()
+        await third.settled()
+        assert third.submitted == [B]
+        await third.crash()
+
+    run(story())
+    parked = {(A, 1, "parked"): 1, (B, 1, "parked"): 1}
+    assert fleet.turns() == {**parked, (A, 2, "accepted"): 1, (B, 2, "ambiguous"): 1, (B, 3, "accepted"): 1}
+    assert fleet.world.states() == {A: State.SENT, B: State.SENT}
+
+
+def test_what_was_given_an_account_that_is_down_by_now_goes_to_another_at_once(directory):
+    """Its intent stands, its turn ends without a call; a successor does not take it for lost."""
+    fleet = Fleet(directory, account("first", FINE), account("second", FINE, 2))
+
+    async def story() -> None:
+        world = fleet.world
+        await world.accept(A)
+        await world.plan()
+        holder = await fleet.holder(lambda row: False)
+        await holder.settled()
+        fleet.down("first")
+        holder.consumer._t.accounts.breakers.refresh()
+        await asyncio.sleep(1)
+        holder.consumer._t.accounts.breakers.refresh()
+        (item,) = holder.works
+        await holder.consumer.send(item)
+        await holder.settled()
+        assert world.journal.next_due_ms() <= world.clock.now_ms()
+        await holder.crash()
+        second = await fleet.holder()
+        await fleet.fire()
+        await second.settled()
+        await second.crash()
+
+    run(story())
+    assert [turn[1:] for turn in told(fleet.world)] == [
+        ("first", Event.PARKED, Reason.PROVIDER_DOWN), ("second", Event.ACCEPTED, 0),
+    ]  # fmt: skip
+
+
+def test_what_is_cancelled_while_it_waits_ends_at_its_next_turn(directory):
+    fleet = Fleet(directory, account("only", FINE))
+
+    async def story() -> None:
+        world = fleet.world
+        gone, _ = await world.accept(A), await world.accept(B)
+        await world.plan()
+        fleet.down("only")
+        holder = await fleet.holder()
+        await holder.settled()
+        await fleet.cancel(gone)
+        await fleet.fire()
+        await holder.settled()
+        await holder.crash()
+
+    run(story())
+    assert fleet.world.states() == {A: State.CANCELLED, B: State.RETRYING}
+    assert fleet.world.vendor.calls == []
+
+
+def test_calls_are_free_again_when_a_lease_is_lost_before_they_are_made(directory):
+    """Otherwise each lost lease would cost the account some of its `concurrent` for good."""
+    fleet = Fleet(directory, account("only", FINE, limits=Limits(concurrent=4)))
+
+    async def story() -> None:
+        world = fleet.world
+        accounts = fleet.accounts()
+        for key in (None, "one", "one", None):
+            await world.accept(A, ordering_key=key)
+        await world.plan()
+        zombie = await fleet.holder(lambda row: False, accounts=accounts)
+        await zombie.settled()
+        await kill(zombie.task)
+        for item in zombie.works:
+            await zombie.consumer.send(item)
+        successor = await fleet.holder(accounts=accounts)
+        await successor.settled()
+        await successor.crash()
+
+    run(story())
+    fleet.world.states()
+    assert [row.state for row in fleet.world.ledger.rows.values()] == [State.SENT] * 4
+
+
+def test_a_probe_is_free_again_when_its_delivery_is_cancelled_before_the_call(directory):
+    fleet = Fleet(directory, account("only", FINE))
+
+    async def story() -> None:
+        world = fleet.world
+        gone = await world.accept(A)
+        await world.plan()
+        fleet.down("only", for_ms=0)
+        holder = await fleet.holder(lambda row: row.address == B)
+        await holder.settled()
+        assert holder.submitted == [A]
+        await fleet.cancel(gone)
+        await holder.consumer.send(holder.works[0])
+        await world.accept(B)
+        await world.plan()
+        await holder.settled()
+        await holder.crash()
+
+    run(story())
+    assert fleet.world.states() == {A: State.CANCELLED, B: State.SENT}
+
+
+def test_more_accounts_than_are_asked_end_a_pass_all_the_same(directory):
+    fleet = Fleet(directory, *(account(f"a{n:02}", always("transient"), priority=n) for n in range(40)))
+
+    async def story() -> None:
+        world = fleet.world
+        await world.accept(A)
+        await world.plan()
+        stop = asyncio.Event()
+        timers = TimerWorker(world.journal, world.clock, world.notes, retention_ms=10**9)
+        firing = asyncio.create_task(timers.run(stop))
+        holder = await fleet.holder(policy=Policy((1_000_000,), 10**8))
+        await asyncio.sleep(60)
+        await holder.crash()
+        await kill(firing)
+
+    run(story())
+    assert len(fleet.world.vendor.calls) <= 2 * 32
+
+
+def test_an_account_that_is_down_costs_no_budget_and_keeps_nobody_from_another(directory):
+    first = account("first", FINE)
+    fleet = Fleet(directory, first, account("second", FINE, 2))
+    row = DeliverRow(bytes(32), TENANT, "", A, "en", "hello", "", {}, None, 2, None, None, None, None,
+                     trail=Trail(since_ms=1, failures=1))  # fmt: skip
+    fleet.down("first")
+    budgets = Budgets(fleet.world.clock)
+    accounts = fleet.accounts(budgets=budgets)
+    for _ in range(RETRY_BUDGET_MIN):
+        assert budgets.retry(first)
+    (given,) = accounts.assign(Channel.SMS, [(row, Lane.NORMAL)])
+    assert given is not None
+    assert getattr(given, "name", given) == "second"
+
+
+def test_turns_of_a_delivery_may_be_many():
+    row = DeliverRow(bytes(32), TENANT, "", A, "en", "hello", "", {}, None, (1 << 16) - 1, None, None, None, None)
+    results = [Result(row._replace(attempt=row.attempt + n), Answer(Throttled(), "", ""),
+                      Next(Event.PARKED, Reason.PACED, 5, Trail()), 0, 0) for n in range(3)]  # fmt: skip
+    assert len({timer.timer_id for timer in timers_of(Channel.SMS, {}, 0, results)}) == 3
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 30))])
+def test_workers_dying_at_random_in_an_outage(directory, seed):
+    """Three partitions, lanes, two accounts that come and go, cancellations; workers die wherever they are. Every delivery
+    ends once; each message sent is a recorded acceptance, or a call whose loss was recorded."""
+    random = Random(seed)
+    first, second = account("first", {"latency_ms": 40}), account("second", {"latency_ms": 40}, 2)
+    fleet = Fleet(directory, first, second, partitions=3, seed=seed)
+    count = 12
+
+    async def story() -> None:
+        world = fleet.world
+        stop = asyncio.Event()
+        timers = asyncio.create_task(TimerWorker(world.journal, world.clock, world.notes, retention_ms=10**9).run(stop))
+        waiting = [address("a", number) for number in range(count)]
+        while waiting or not settled(world, count):
+            for _ in range(min(len(waiting), random.randrange(5))):
+                id_ = await world.accept(waiting.pop(), lane=random.choice([Lane.HIGH, Lane.NORMAL, Lane.BULK]))
+                if random.random() < 0.1:
+                    await fleet.cancel(id_)
+            await world.plan()
+            fits = [FINE if random.random() < 0.5 else always("transient") for _ in range(2)]
+            fleet.shop.sms = [
+                account(name, {"latency_ms": 40} | fit, priority) for priority, (name, fit) in
+                enumerate(zip(("first", "second"), fits, strict=True))
+            ]  # fmt: skip
+            for name in ("first", "second"):
+                random.choice([fleet.down, fleet.mended, lambda name: None])(name)
+            pool = await world.pool(accounts=fleet.accounts(), policy=PATIENT)
+            await asyncio.sleep(random.choice([0.01, 0.06, 0.1, 3, 30]))
+            await (pool.crash if random.random() < 0.7 else pool.drain)()
+        stop.set()
+        await timers
+
+    run(story())
+    world = fleet.world
+    turns = fleet.turns()
+    ends = Counter(
+        to for (to, _, event), times in turns.items() for _ in range(times) if event in ("accepted", "cancelled")
+    )
+    assert ends == {address("a", number): 1 for number in range(count)}, "each ends once"
+    assert max(turns.values()) == 1, "no turn is recorded twice"
+    calls = Counter(to for to, _ in world.vendor.calls)
+    told_of = Counter(to for (to, _, event) in turns if event in ("accepted", "retry", "ambiguous"))
+    assert all(number <= told_of[to] for to, number in calls.items()), "each call is told of"
