@@ -8,6 +8,7 @@ import threading
 import time
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -16,9 +17,15 @@ import pytest_socket
 from clarion.backends.apprise.egress import FencedApprise
 from clarion.backends.apprise.fence import Fenced, fenced
 from clarion.backends.net.http import GuardedHttp
-from clarion.domain.errors import EgressError, Sent
+from clarion.control.providers.fields import check_fields
+from clarion.control.providers.routes import ProviderBody, routes
+from clarion.deliver.send.worker import Sender
+from clarion.domain import ids
+from clarion.domain.channel import Channel
+from clarion.domain.errors import EgressError, InvalidField, Sent
 from clarion.domain.message import AppriseRequest, HttpResponse
-from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Refused, Throttled
+from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Refused, Throttled, Transient
+from clarion.journal.rows import DeliverRow
 from clarion.providers.apprise_schemes import SCHEMES
 from clarion.providers.chat import apprise as vendor
 from tests.providers import battery
@@ -376,6 +383,77 @@ def test_other_threads_are_free():
 
 
 # --- accounts and addresses ---
+
+
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        ("discord://4242424242/abcdefghij", True),
+        ("tgram://123456789:abcdefghij/{address}", True),
+        ("mailtos://ada:secret@shop.example", False),
+        ("syslog://localhost/secret", False),
+        ("discord", False),
+        ("https://discord.com/api/webhooks/1/secret", False),
+        ("json://{address}/secret", False),
+        ("json://u:{address}@h/secret", False),
+        ("json://h/secret?to={address}", False),
+    ],
+)
+def test_urls_are_checked_before_they_are_stored(url, good):
+    if good:
+        assert check_fields(vendor.TRAITS.credentials, {"url": url}, "credentials", secret=True) == {"url": url}
+        return
+    with pytest.raises(InvalidField) as refused:
+        check_fields(vendor.TRAITS.credentials, {"url": url}, "credentials", secret=True)
+    assert refused.value.field == "credentials.url"
+    assert "secret" not in refused.value.detail
+
+
+async def test_without_the_extra_the_account_says_so():
+    traits = msgspec.structs.replace(vendor.TRAITS, missing=vendor.NEEDED)
+    put = next(one for one in routes(None, {(Channel.CHAT, "apprise"): traits}) if one.method == "PUT")
+    body = ProviderBody(Channel.CHAT, "apprise", credentials={"url": DISCORD})
+    with pytest.raises(InvalidField) as refused:
+        await put.handler(SimpleNamespace(caller=SimpleNamespace(tenant="acme"), body=body, path={"name": "chat"}))
+    assert (refused.value.status, refused.value.field, refused.value.code) == (422, "vendor", "vendor_missing")
+    assert refused.value.detail == "needs the extra clarion[apprise]"
+
+
+async def test_without_the_extra_a_stored_account_waits(monkeypatch):
+    monkeypatch.setattr("clarion.backends.apprise.egress.find_spec", lambda name: None)
+    assert await outcome(Wire(), DISCORD) == Misconfigured("needs the extra clarion[apprise]")
+
+
+ROW = DeliverRow(
+    bytes.fromhex(battery.DELIVERY.removeprefix(ids.DELIVERY_PREFIX)),
+    "acme", "ada", "4242", "en", "hi", "", {}, None, 1, None, None, None, None,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (200, Accepted),
+        (401, Misconfigured),
+        (EgressError("no way", sent=Sent.NO, blocked=True), Refused),
+        (EgressError("no route", sent=Sent.NO), Transient),
+        (EgressError("time", sent=Sent.MAYBE), Ambiguous),
+    ],
+)
+async def test_the_worker_speaks_by_the_library(answer, kind):
+    async with library(Wire(answer)) as egress:
+        sender = Sender(
+            SimpleNamespace(),
+            {(Channel.CHAT, "apprise"): vendor},
+            SimpleNamespace(render=lambda *args: {"text": TEXT}),
+            None,
+            None,
+            SimpleNamespace(now_ms=lambda: battery.NOW_MS),
+            SimpleNamespace(log=lambda *args, **fields: None),
+            apprise=egress,
+        )
+        account = msgspec.structs.replace(battery.account(TABLE), credentials={"url": DISCORD})
+        assert isinstance((await sender.attempt(Channel.CHAT, ROW, account)).outcome, kind)
 
 
 def url_of(address, url=None, **settings):

@@ -20,6 +20,7 @@ from clarion.providers.apprise_schemes import SCHEMES
 
 ADDRESS: Final = "{address}"
 """In the path of an account's URL, the place of a person's address."""
+URL_PATTERN: Final = r"(?!\w+://[^/]*\{address\})(?!.*\?.*\{address\})[A-Za-z0-9]+://[^\s\x00-\x1f\x7f]+"
 NEEDED: Final = "needs the extra clarion[apprise]"
 
 TRAITS: Final = Traits(
@@ -32,11 +33,7 @@ TRAITS: Final = Traits(
         Field("overflow", pattern="refuse|split|truncate", about="what becomes of a text too long", default="refuse"),
         Field("url_from_address", kind="boolean", about="addresses are Apprise URLs themselves", default=False),
     ),
-    credentials=(
-        Field(
-            "url", pattern=r"[A-Za-z0-9]+://[^\s\x00-\x1f\x7f]+", about="the service in Apprise's form", schemes=SCHEMES
-        ),
-    ),
+    credentials=(Field("url", pattern=URL_PATTERN, about="the service in Apprise's form", schemes=SCHEMES),),
     parts=("text",),
     required_parts=("text",),
     docs="https://github.com/caronc/apprise/wiki",
