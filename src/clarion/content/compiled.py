@@ -12,6 +12,7 @@ from clarion.domain.address import single_line
 from clarion.domain.channel import Channel
 from clarion.domain.content import PARTS, Part, Template
 from clarion.domain.errors import InvalidField
+from clarion.domain.fitting import Fitted
 from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
 from clarion.domain.locales import best, spoken
 from clarion.domain.template import Brand
@@ -42,9 +43,11 @@ class Compiled:
         zone: str,
         at_ms: int,
         unsubscribe_url: str = "",
+        fitted: list[Fitted] | None = None,
     ) -> dict[str, Any]:
         """Return the rendered parts, with dates, numbers and money as `locale` writes them, in `zone`; `at_ms` is the only
-        clock there is. Templates read the link as `brand.unsubscribe_url`. Raises `RenderError`."""
+        clock there is. Templates read the link as `brand.unsubscribe_url`. What is done so that they fit is added to `fitted`.
+        Raises `RenderError`."""
         context = {
             **data,
             "data": data,
@@ -54,7 +57,7 @@ class Compiled:
             "_zone": zone,
             "_at_ms": at_ms,
         }
-        return fit(self.channel, {part: render(context) for part, render in self._renders.items()})
+        return fit(self.channel, {part: render(context) for part, render in self._renders.items()}, fitted)
 
 
 def content_of(template: Template, locale: str) -> dict[Channel, dict[str, Any]]:

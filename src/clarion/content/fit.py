@@ -1,13 +1,15 @@
 """What a channel can carry: rendered parts are made to fit, and what cannot be made to fit is refused."""
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from clarion.domain.channel import Channel
+from clarion.domain.fitting import Fitted, Unit
 from clarion.domain.limits import SUBJECT_CHARS_MAX
 from clarion.domain.limits_content import (
     PUSH_ENVELOPE_BYTES,
@@ -15,13 +17,16 @@ from clarion.domain.limits_content import (
     WHATSAPP_PARAMETER_CHARS_MAX,
     WHATSAPP_PARAMETERS_MAX,
 )
-from clarion.domain.sms import smart
+from clarion.domain.sms import measure, smart
 from clarion.ports.renderer import RenderError
 
 ELLIPSIS: Final = "…"
 _JOINER: Final = "\u200d"
 _SHORT_CHARS: Final = 600
 """Parts of no more characters than this fit a push whatever they are: a character is at most six bytes of JSON."""
+_SHORT_SMS_CHARS: Final = 35
+_REGIONAL: Final = frozenset(map(chr, range(0x1F1E6, 0x1F200)))
+_Fit: TypeAlias = Callable[[dict[str, Any], list[Fitted] | None], dict[str, Any]]
 _WHATSAPP_BREAKS: Final = re.compile(r"[\r\n\t]| {5}")
 
 
@@ -31,19 +36,19 @@ _BLANKS: Final = re.compile(r"[\x00-\x20]")  # browsers leave them out of a sche
 _SCRIPT: Final = re.compile(r"(?:javascript|vbscript|data:(?!image/)).*", re.I)
 
 
-def fit(channel: Channel, parts: dict[str, Any]) -> dict[str, Any]:
+def fit(channel: Channel, parts: dict[str, Any], fitted: list[Fitted] | None = None) -> dict[str, Any]:
     """Return the parts as the channel can carry them: the body of a push shortened to its payload limit, typographic
-    characters of an SMS as the GSM alphabet has them, headlines within their limit. Raises `RenderError` for what does not
-    fit even so, and for links that are scripts."""
+    characters of an SMS as the GSM alphabet has them, headlines within their limit. What was shortened is added to `fitted`.
+    Raises `RenderError` for what does not fit even so, and for links that are scripts."""
     if channel in _LINKING:
         check_links(parts)
     make = _FITS.get(channel)
-    return make(parts) if make is not None else parts
+    return make(parts, fitted) if make is not None else parts
 
 
 def shorten(text: str, bytes_max: int) -> str:
     """Return the text, or its beginning and an ellipsis, that takes no more than so many bytes as JSON: never half a
-    character, nor one without the accents, joiners and variation selectors that follow it."""
+    character, nor one without the accents, joiners and variation selectors that follow it, nor half a flag."""
     if _json_bytes(text) <= bytes_max:
         return text
     room = bytes_max - len(ELLIPSIS.encode())
@@ -51,7 +56,12 @@ def shorten(text: str, bytes_max: int) -> str:
         return ""
     # A character takes a byte at least, so no more of them than bytes have to be looked at.
     end = bisect_right(range(min(len(text), room + 1)), room, key=lambda count: _json_bytes(text[:count])) - 1
-    while end and (_joins(text[end]) or text[end - 1] == _JOINER):
+    return _beginning(text, end)
+
+
+def _beginning(text: str, end: int) -> str:
+    """Return no more than the first `end` characters of a longer text and an ellipsis, without a part of a cluster at the end."""
+    while end and (_joins(text[end]) or text[end - 1] == _JOINER or _halves_a_flag(text, end)):
         end -= 1
     return text[:end].rstrip() + ELLIPSIS
 
@@ -61,9 +71,23 @@ def _json_bytes(text: str) -> int:
 
 
 def _joins(char: str) -> bool:
-    """Return whether a character belongs to the one before it."""
+    """Return whether a character belongs to the one before it: marks, selectors, skin tones, the letters of a flag's tag."""
     code = ord(char)
-    return char == _JOINER or 0xFE00 <= code <= 0xFE0F or 0x300 <= code <= 0x36F or 0x1F3FB <= code <= 0x1F3FF
+    return (
+        char == _JOINER
+        or 0x1F3FB <= code <= 0x1F3FF
+        or 0xE0020 <= code <= 0xE007F
+        or 0x1160 <= code <= 0x11FF
+        or unicodedata.category(char).startswith("M")
+    )
+
+
+def _halves_a_flag(text: str, end: int) -> bool:
+    """Return whether a cut parts two regional indicators that are one flag."""
+    first = end
+    while first and text[first - 1] in _REGIONAL:
+        first -= 1
+    return text[end] in _REGIONAL and (end - first) % 2 == 1
 
 
 def payload_bytes(parts: Mapping[str, Any]) -> int:
@@ -71,17 +95,24 @@ def payload_bytes(parts: Mapping[str, Any]) -> int:
     return PUSH_ENVELOPE_BYTES + len(msgspec.json.encode(parts))
 
 
-def _push(parts: dict[str, Any]) -> dict[str, Any]:
+def _push(parts: dict[str, Any], fitted: list[Fitted] | None) -> dict[str, Any]:
     short = sum(len(text) if type(text) is str else PUSH_PAYLOAD_BYTES_MAX for text in parts.values())
     if short < _SHORT_CHARS:
         return parts
     for name in ("body", "title"):
         if payload_bytes(parts) > PUSH_PAYLOAD_BYTES_MAX and name in parts:
             room = PUSH_PAYLOAD_BYTES_MAX - payload_bytes({**parts, name: ""})
-            parts = {**parts, name: shorten(parts[name], max(room, 0))}
+            before, short_text = parts[name], shorten(parts[name], max(room, 0))
+            parts = {**parts, name: short_text}
+            _note(fitted, name, "bytes", _json_bytes(before), _json_bytes(short_text), PUSH_PAYLOAD_BYTES_MAX)
     if (over := payload_bytes(parts) - PUSH_PAYLOAD_BYTES_MAX) > 0:
         raise RenderError(f"the push is {over} bytes over its {PUSH_PAYLOAD_BYTES_MAX}, even without title and body")
     return parts
+
+
+def _note(fitted: list[Fitted] | None, part: str, unit: Unit, before: int, after: int, most: int) -> None:
+    if fitted is not None and after < before:
+        fitted.append(Fitted("shorten", part, unit, before, after, most))
 
 
 def check_links(parts: Mapping[str, Any]) -> None:
@@ -95,24 +126,38 @@ def check_links(parts: Mapping[str, Any]) -> None:
             raise RenderError("a link may not be a script")
 
 
-def _sms(parts: dict[str, Any]) -> dict[str, Any]:
+def _sms(parts: dict[str, Any], _fitted: list[Fitted] | None) -> dict[str, Any]:
     body = parts.get("body")
     if not isinstance(body, str) or body.isascii():
         return parts
     return {**parts, "body": smart(body)}
 
 
-def _headline(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    def make(parts: dict[str, Any]) -> dict[str, Any]:
+def segmented(parts: Mapping[str, Any]) -> Fitted | None:
+    """Return into how many messages an SMS is split, None for one."""
+    body = parts.get("body")
+    # A character counts as two at most, so what is half as long as the shorter alphabet allows needs no counting.
+    if not isinstance(body, str) or len(body) <= _SHORT_SMS_CHARS:
+        return None
+    size = measure(body)
+    if size.segments == 1:
+        return None
+    return Fitted("split", "body", "segments", 1, size.segments, 1, size.encoding.upper())
+
+
+def _headline(name: str) -> _Fit:
+    def make(parts: dict[str, Any], fitted: list[Fitted] | None) -> dict[str, Any]:
         text = parts.get(name)
         if not isinstance(text, str) or len(text) <= SUBJECT_CHARS_MAX:
             return parts
-        return {**parts, name: text[: SUBJECT_CHARS_MAX - 1].rstrip() + ELLIPSIS}
+        short = _beginning(text, SUBJECT_CHARS_MAX - 1)
+        _note(fitted, name, "chars", len(text), len(short), SUBJECT_CHARS_MAX)
+        return {**parts, name: short}
 
     return make
 
 
-def _whatsapp(parts: dict[str, Any]) -> dict[str, Any]:
+def _whatsapp(parts: dict[str, Any], _fitted: list[Fitted] | None) -> dict[str, Any]:
     """Check what WhatsApp refuses in a parameter (https://developers.facebook.com/docs/whatsapp, error 132018): line
     breaks, tabs, more than four spaces in a row."""
     template = parts.get("template")
@@ -132,7 +177,7 @@ def _whatsapp(parts: dict[str, Any]) -> dict[str, Any]:
 
 
 _LINKING: Final = frozenset((Channel.PUSH, Channel.WEBPUSH, Channel.INAPP))
-_FITS: Final[Mapping[Channel, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+_FITS: Final[Mapping[Channel, _Fit]] = {
     Channel.PUSH: _push,
     Channel.WEBPUSH: _push,
     Channel.SMS: _sms,

@@ -5,10 +5,12 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from clarion.content.compiled import Compiled, compile_channel, content_of, locale_for
+from clarion.content.fit import segmented
 from clarion.content.links import Links, shortened
 from clarion.content.marking import marked
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
+from clarion.domain.fitting import Fitted
 from clarion.domain.limits import COMPILED_TEMPLATES_MAX
 from clarion.domain.limits_content import COMPILED_CHANNELS_MAX, LOCALES_PER_TEMPLATE_SEEN_MAX
 from clarion.domain.locales import spoken
@@ -71,11 +73,16 @@ class Contents:
         at_ms: int,
         metadata: Mapping[str, str] | None = None,
         unsubscribe_url: str = "",
+        fitted: list[Fitted] | None = None,
     ) -> dict[str, Any]:
-        """Return the rendered parts of a template by its key. Raises `RenderError`."""
+        """Return the rendered parts of a template by its key. What is done so that they fit is added to `fitted`. Raises
+        `RenderError`."""
         template = self._templates.get((tenant, key)) or self._find(tenant, key)
-        parts = self.render_template(tenant, template, channel, data, user, locale, at_ms, unsubscribe_url)
-        return marked(channel, parts) if metadata and TEST_MARK in metadata else parts
+        parts = self.render_template(tenant, template, channel, data, user, locale, at_ms, unsubscribe_url, fitted)
+        parts = marked(channel, parts) if metadata and TEST_MARK in metadata else parts
+        if channel is Channel.SMS and fitted is not None and (split := segmented(parts)):
+            fitted.append(split)
+        return parts
 
     def render_template(
         self,
@@ -87,6 +94,7 @@ class Contents:
         locale: str,
         at_ms: int,
         unsubscribe_url: str = "",
+        fitted: list[Fitted] | None = None,
     ) -> dict[str, Any]:
         """Return the rendered parts of a channel, in the template's locale that suits `locale` best; `user` is what the
         template may read of a person, `at_ms` (Unix ms) when the notification was made. Raises `RenderError`."""
@@ -94,7 +102,7 @@ class Contents:
         content, written = self._suiting(tenant, template, locale, house)
         compiled = self._channel(tenant, template, channel, content, house.brand)
         zone = (user.get("zone") if user else None) or house.zone
-        parts = compiled.render(data, user or _NO_USER, written, zone, at_ms, unsubscribe_url)
+        parts = compiled.render(data, user or _NO_USER, written, zone, at_ms, unsubscribe_url, fitted)
         return shortened(parts, tenant, self._links) if self._links and channel is Channel.SMS else parts
 
     def _find(self, tenant: str, key: str) -> Template:

@@ -24,10 +24,12 @@ class _Outcome(msgspec.Struct, frozen=True, array_like=True, tag=_snake):
 
 
 class Accepted(_Outcome, frozen=True):
-    """The provider took the message; `content` is what a local vendor (in-app, sandbox) wants stored."""
+    """The provider took the message; `content` is what a local vendor (in-app, sandbox) wants stored, `detail` what was done
+    to the message so that it fits."""
 
     vendor_message_id: str = ""
     content: dict[str, Any] | None = None
+    detail: str = ""
 
 
 class Throttled(_Outcome, frozen=True):

@@ -7,6 +7,7 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
+from clarion.domain.fitting import ContentLimit as ContentLimit
 from clarion.domain.message import HttpRequest, HttpResponse, Message, Request, Response, SmtpReply, SmtpRequest
 from clarion.domain.outcome import Misconfigured, Outcome
 
@@ -32,7 +33,7 @@ class Traits(msgspec.Struct, frozen=True):
     by the delivery id; `parts` are the template parts it reads, `required_parts` those it cannot do without. With
     one of `slow_credentials` set, `build` takes long enough to be run in a thread. `batch_max` messages go into one call
     (see `BatchVendor`); with `receipts`, the module is a `ports.receipts.ReceiptVendor` too. `missing` says what has to be
-    installed before accounts can be made."""
+    installed before accounts can be made. `limits` are what it takes of a message, and what becomes of more."""
 
     vendor: str
     channels: tuple[Channel, ...]
@@ -49,6 +50,7 @@ class Traits(msgspec.Struct, frozen=True):
     docs: str = ""
     batch_max: int = 1
     missing: str = ""
+    limits: tuple[ContentLimit, ...] = ()
 
 
 class Token(msgspec.Struct, frozen=True):

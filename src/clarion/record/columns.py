@@ -227,7 +227,7 @@ def _described(frame: events.AttemptedFrame, i: int) -> Delivery:
 def _words(outcome: Outcome) -> tuple[str, str, str, dict[str, Any] | None]:
     """Return what an answer meant, the provider's words, its message id and what a local vendor wants kept."""
     if isinstance(outcome, Accepted):
-        return "accepted", "", outcome.vendor_message_id, outcome.content
+        return "accepted", outcome.detail, outcome.vendor_message_id, outcome.content
     detail = outcome.detail
     if isinstance(outcome, Refused):
         detail = f"{outcome.reason}: {detail}" if detail else outcome.reason

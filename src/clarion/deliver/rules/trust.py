@@ -19,7 +19,10 @@ def believed(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
     if isinstance(outcome, Accepted):
         id_ = outcome.vendor_message_id
         shown = printable(id_)[:VENDOR_MESSAGE_ID_CHARS_MAX]
-        return outcome if shown == id_ else msgspec.structs.replace(outcome, vendor_message_id=shown)
+        if shown == id_ and not outcome.detail:
+            return outcome
+        detail = printable(unsaid(outcome.detail, secrets))[:ATTEMPT_DETAIL_CHARS_MAX]
+        return msgspec.structs.replace(outcome, vendor_message_id=shown, detail=detail)
     detail = printable(unsaid(outcome.detail, secrets))
     changes: dict[str, Any] = {"detail": detail[:ATTEMPT_DETAIL_CHARS_MAX]}
     if isinstance(outcome, Throttled | Transient | Ambiguous):

@@ -15,7 +15,7 @@ from clarion.domain.outcome import (
 )
 from clarion.domain.standing import Tally
 
-UNCALLED: Final = frozenset({"render_failed", "unbuildable", "egress_blocked"})
+UNCALLED: Final = frozenset({"render_failed", "unbuildable", "over_limit", "egress_blocked"})
 """Reasons of refusals that came about before anything was sent."""
 WELL: Final = Tally(calls=1)
 FAILED: Final = Tally(calls=1, failures=1)

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple, cast
 
+import msgspec
+
 from clarion.content.render import Contents
 from clarion.deliver.rules.compose import compose
 from clarion.deliver.rules.trust import believed, secrets_of, unsaid
@@ -15,6 +17,7 @@ from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import EgressError, Sent
+from clarion.domain.fitting import Fitted, OverLimit, told
 from clarion.domain.limits import SLOW_BUILDS_MAX, TOKENS_MAX
 from clarion.domain.message import AppriseRequest, HttpRequest, LocalReply, LocalRequest, Message, Request, SmtpRequest
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Transient
@@ -81,10 +84,13 @@ class Sender:
         vendor = self._vendors.get((channel, account.vendor))
         if vendor is None:
             return Answer(Misconfigured(f"no vendor {account.vendor} for {channel}"), account.name, account.vendor)
+        fitted: list[Fitted] = []
         try:
-            outcome = await self._send(channel, row, account, vendor, urgent)
+            outcome = await self._send(channel, row, account, vendor, urgent, fitted)
         except RenderError as error:
             outcome = Refused("render_failed", str(error))
+        except OverLimit as error:
+            outcome = Refused("over_limit", str(error))
         except ValueError as error:
             outcome = Refused("unbuildable", str(error))
         except EgressError as error:
@@ -95,14 +101,20 @@ class Sender:
             words = unsaid(repr(error), secrets_of(account.credentials))
             self._telemetry.log("error", "attempt_crashed", vendor=account.vendor, error=words)
             outcome = Ambiguous(f"internal error: {type(error).__name__}")
-        secrets = [] if isinstance(outcome, Accepted) else secrets_of(account.credentials, self._tokens.held(account))
+        if fitted and isinstance(outcome, Accepted):
+            words = "; ".join(filter(None, (told(fitted, vendor.TRAITS.limits, vendor.TRAITS.title), outcome.detail)))
+            outcome = msgspec.structs.replace(outcome, detail=words)
+        silent = isinstance(outcome, Accepted) and not outcome.detail
+        secrets = [] if silent else secrets_of(account.credentials, self._tokens.held(account))
         return Answer(believed(outcome, secrets), account.name, account.vendor)
 
-    async def _send(self, channel: Channel, row: DeliverRow, account: Account, vendor: Vendor, urgent: bool) -> Outcome:
+    async def _send(
+        self, channel: Channel, row: DeliverRow, account: Account, vendor: Vendor, urgent: bool, fitted: list[Fitted]
+    ) -> Outcome:
         at_ms = ids.created_ms(ids.notification_of(row.delivery_id))
         url = self._dressing.unsubscribe_url(row) if channel is Channel.EMAIL else ""
         parts = self._contents.render(
-            row.tenant, row.template, channel, row.data, row.user, row.locale, at_ms, row.metadata, url
+            row.tenant, row.template, channel, row.data, row.user, row.locale, at_ms, row.metadata, url, fitted
         )
         message = compose(
             row.delivery_id,

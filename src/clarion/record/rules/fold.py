@@ -12,7 +12,7 @@ from clarion.domain.history import Attempt, Chunk, ChunkState, DeadLetter, Deliv
 from clarion.domain.ids import notification_of
 from clarion.record.rules import chunk_bytes
 from clarion.record.rules.fold_receipts import ReceiptFold, told_ahead
-from clarion.record.rules.rows import acceptance
+from clarion.record.rules.rows import acceptance, fitting
 
 _NAME_OF_PLANNED = {
     State.HELD: Event.HELD,
@@ -171,7 +171,7 @@ class Fold(ReceiptFold):
         elif event is not Event.PARKED or (row.state, row.reason) != (State.RETRYING, told.reason):
             self._tell(row, told)  # what goes on waiting for the same reason was told when it began
         if applied:
-            row.reason, row.detail = told.reason, told.detail
+            row.reason, row.detail = told.reason, "" if told.outcome == "accepted" else told.detail
             row.finished_ms, row.retry_ms = told.finished_ms, told.retry_ms
             self._count(told.finished_ms, row.tenant, row.channel, event, told.reason)
         self._move(row, event)
@@ -231,6 +231,8 @@ class Fold(ReceiptFold):
     def _accept(self, row: Delivery, told: Attempt) -> None:
         if row.accepted_attempt:  # accepted, bounced, replayed, accepted again: the first story moves to its own row
             self.changes.attempts.append(acceptance(row))
+        if told.detail and told.outcome == "accepted":
+            self.changes.attempts.append(fitting(told))
         row.provider, row.vendor, row.vendor_message_id = told.provider, told.vendor, told.vendor_message_id
         row.started_ms, row.accepted_ms, row.accepted_attempt = told.started_ms, told.finished_ms, told.attempt
 

@@ -1,11 +1,17 @@
 """The rows a batch touches, and how a move of one is written: to its own row, to the byte of its chunk, and to the totals."""
 
+from typing import Final
+
+import msgspec
+
 from clarion.domain.delivery_state import Event, State, next_state
 from clarion.domain.history import Attempt, Changes, ChunkState, Delivery
 from clarion.domain.ids import notification_of
 from clarion.record.rules import chunk_bytes
 
 MINUTE_MS = 60_000
+FITTED: Final = "fitted"
+"""The row that says what was done to a message before it was accepted. It is shown with that attempt."""
 
 
 class Rows:
@@ -65,3 +71,8 @@ def acceptance(row: Delivery) -> Attempt:
         row.id, row.tenant, row.accepted_attempt, accepted_ms, row.started_ms or accepted_ms, Event.ACCEPTED, "accepted",
         0, "", row.provider, row.vendor, row.vendor_message_id, None, repeats,
     )  # fmt: skip
+
+
+def fitting(told: Attempt) -> Attempt:
+    """Return the row that keeps the detail of an accepted attempt, for which a delivery's own row has no place."""
+    return msgspec.structs.replace(told, event=FITTED, repeats=0, applied=True)

@@ -8,7 +8,7 @@ import msgspec
 from clarion.domain.delivery_state import NAMES, TERMINAL, Event, State
 from clarion.domain.history import Attempt, Delivery, Instance, Notification
 from clarion.record.rules.fold_receipts import TOLD
-from clarion.record.rules.rows import acceptance
+from clarion.record.rules.rows import FITTED, acceptance
 
 _NO_CALL: Final = TOLD | {
     Event.EXPIRED, Event.CANCELLED, Event.CONFIRMED, Event.BOUNCED, Event.REPLAYED, Event.HELD, Event.RELEASED,
@@ -33,9 +33,11 @@ class Moment(msgspec.Struct, frozen=True):
 
 def attempts(row: Delivery, told: Iterable[Attempt]) -> list[Attempt]:
     """Return the attempts of a delivery in order: those told of apart, the accepted one and the one under way."""
+    told = list(told)
     made = [attempt for attempt in told if attempt.event not in _NO_CALL]
     if row.accepted_attempt:
         made.append(acceptance(row))
+    made = _with_fitting(made, told)
     if row.attempt > max((attempt.attempt for attempt in made), default=0) and row.state is State.SENDING:
         started_ms = row.started_ms or row.planned_ms
         made.append(
@@ -45,6 +47,20 @@ def attempts(row: Delivery, told: Iterable[Attempt]) -> list[Attempt]:
             )
         )  # fmt: skip
     return sorted(made, key=lambda attempt: (attempt.attempt, attempt.finished_ms))
+
+
+def _with_fitting(shown: Iterable[Attempt], told: Iterable[Attempt]) -> list[Attempt]:
+    """Return what is shown, each accepted attempt with what was done to its message so that it fitted."""
+    fitted = {(one.delivery_id, one.attempt): one.detail for one in told if one.event == FITTED}
+    listed = [one for one in shown if one.event != FITTED]
+    if not fitted:
+        return listed
+    return [
+        msgspec.structs.replace(one, detail=fitted.get((one.delivery_id, one.attempt), one.detail))
+        if one.event == Event.ACCEPTED
+        else one
+        for one in listed
+    ]
 
 
 def running(recipients: int, instances: Sequence[Instance]) -> bool:
@@ -95,9 +111,9 @@ def moments(
         ended = row.state in (State.SKIPPED, State.MERGED) and row.id not in held
         what, reason, detail = (NAMES[row.state], row.reason, row.detail) if ended else ("planned", 0, "")
         story.append(Moment(row.planned_ms, what, row, 0, reason, detail))
-        if row.accepted_attempt:
-            story.append(_moment(row, acceptance(row)))
-    story += [_moment(by_id[attempt.delivery_id], attempt) for attempt in told if attempt.delivery_id in by_id]
+    happened = [*(acceptance(row) for row in rows if row.accepted_attempt), *told]
+    happened = [attempt for attempt in _with_fitting(happened, told) if attempt.delivery_id in by_id]
+    story += [_moment(by_id[attempt.delivery_id], attempt) for attempt in happened]
     story += [Moment(seen_ms, "seen", user_id=user_id) for user_id, seen_ms in seen]
     return sorted(story, key=lambda moment: moment.at_ms)
 
