@@ -323,7 +323,8 @@ async def test_what_is_suppressed_for_good_keeps_its_reason_and_is_lifted_for_it
     assert await learn("stop") == "stop"
     assert await learn("hard_bounce") == "stop"
     assert await learn("soft", now + 99_000) == "stop"
-    assert not await suppressions.lift(T, "email", "ana@example.com", "complaint")
-    assert not await suppressions.lift("other", "email", "ana@example.com", "stop")
-    assert await suppressions.lift(T, "email", "ANA@example.com", "stop")
+    assert not await suppressions.lift(T, "email", "ana@example.com", "complaint", now)
+    assert not await suppressions.lift("other", "email", "ana@example.com", "stop", now)
+    assert not await suppressions.lift(T, "email", "ana@example.com", "stop", now - 1)
+    assert await suppressions.lift(T, "email", "ANA@example.com", "stop", now)
     assert directory.suppressed(T, "email", ["ana@example.com"]) == {}

@@ -21,7 +21,7 @@ from clarion.domain.limits_feedback import (
     WORD_ONCE_MS,
 )
 from clarion.feedback.matching import Match, Matcher, frames
-from clarion.feedback.rules.worth import STOP, suppressible, until_ms
+from clarion.feedback.rules.worth import STOP, moment_ms, suppressible, until_ms
 from clarion.feedback.worker_keys import Keys
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import Suppression, Suppressions
@@ -125,7 +125,8 @@ class Feedback:
             except StaleKey:
                 self._warn(account, "receipt_refused", "its token was used for another body")
                 raise Unauthorized(_REFUSAL) from None
-        await self._suppress(account, [one.suppress for one in receipts if one.suppress is not None], now_ms)
+        wanted = [(one.suppress, moment_ms(one.at_ms, 1, now_ms)) for one in receipts if one.suppress is not None]
+        await self._suppress(account, wanted, now_ms)
         for word in words:
             await self._heed(account, word, now_ms)
         self._count(account, receipts, matched)
@@ -151,26 +152,29 @@ class Feedback:
             self._waiters -= 1
         return found
 
-    async def _suppress(self, account: Account, wanted: Sequence[Suppress], now_ms: int) -> None:
+    async def _suppress(self, account: Account, wanted: Sequence[tuple[Suppress, int]], now_ms: int) -> None:
+        """Suppress and lift addresses, each with the time it was wanted at: calls come in any order, and what lifts does not
+        undo what was wanted later."""
         learned = []
-        for one in wanted:
+        for one, said_ms in wanted:
             address = suppressible(account.channel, one.address)
             if address is None:
                 self._warn(account, "receipt_address_unreadable", one.reason)
             elif one.lift:
-                await self._suppressions.lift(account.tenant, account.channel, address, one.reason)
+                await self._suppressions.lift(account.tenant, account.channel, address, one.reason, said_ms)
             else:
                 expires_ms = until_ms(now_ms, one.ttl_ms)
-                learned.append(Suppression(account.channel, address, one.reason, now_ms, expires_ms))
+                learned.append(Suppression(account.channel, address, one.reason, said_ms, expires_ms))
         if learned:
             await self._suppressions.learn(account.tenant, learned)
 
     async def _heed(self, account: Account, word: Inbound, now_ms: int) -> None:
-        """Do what a person asked for. Told again later, a START would undo a STOP that came in between: each counts once."""
+        """Do what a person asked for. Told again, or late, a START would undo a STOP that came in between: each counts once,
+        and for the time it was said at."""
         self._telemetry.count("inbound", 1, vendor=account.vendor, word=word.word)
         if word.word in ("stop", "start"):
             asked = Suppress(word.address, STOP, lift=word.word == "start")
-            await self._suppress(account, [asked], now_ms)
+            await self._suppress(account, [(asked, moment_ms(word.at_ms, 1, now_ms))], now_ms)
             remembered = _entry(account, word.event_id, b"", now_ms + WORD_ONCE_MS)
             await self._journal.append(Append(idempotency=[remembered]))
 

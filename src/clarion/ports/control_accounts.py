@@ -83,8 +83,9 @@ class Suppressions(Protocol):
         it is, whatever it was for. The same again changes nothing."""
         ...
 
-    async def lift(self, tenant: str, channel: str, address: str, reason: str) -> bool:
-        """Lift a suppression if it was made for this reason; return whether there was one."""
+    async def lift(self, tenant: str, channel: str, address: str, reason: str, said_ms: int) -> bool:
+        """Lift a suppression if it was made for this reason, and not after `said_ms` (Unix ms); return whether there was
+        one."""
         ...
 
     async def page(

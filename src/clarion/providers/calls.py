@@ -11,11 +11,13 @@ import msgspec
 from clarion.domain.address import phone
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
-from clarion.domain.limits_receipts import CALL_FIELDS_MAX, SECONDS_DIGITS_MAX
+from clarion.domain.limits_receipts import CALL_FIELDS_MAX, CALL_FORM_BYTES_MAX, SECONDS_DIGITS_MAX
 
 
 def form_of(encoded: bytes | str) -> list[tuple[str, str]] | None:
-    """Return the fields of a form or query in order, None when it is not one, or not UTF-8."""
+    """Return the fields of a form or query in order, None when it is not one, not UTF-8, or longer than any provider's."""
+    if len(encoded) > CALL_FORM_BYTES_MAX:
+        return None
     try:
         text = encoded.decode() if isinstance(encoded, bytes) else encoded
         return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=CALL_FIELDS_MAX)

@@ -69,17 +69,21 @@ class Rows:
 class Suppressed:
     def __init__(self):
         self.rows = {}
+        self.created = {}
         self.writes = 0
 
     async def learn(self, tenant, entries):
         self.writes += 1
         for entry in entries:
-            self.rows.setdefault((tenant, entry.channel, entry.address), (entry.reason, entry.expires_ms))
+            key = (tenant, entry.channel, entry.address)
+            if self.rows.setdefault(key, (entry.reason, entry.expires_ms))[0] == entry.reason:
+                self.created.setdefault(key, entry.created_ms)
 
-    async def lift(self, tenant, channel, address, reason):
+    async def lift(self, tenant, channel, address, reason, said_ms):
         key = (tenant, channel, address)
-        if self.rows.get(key, ("",))[0] == reason:
+        if self.rows.get(key, ("",))[0] == reason and self.created.get(key, 0) <= said_ms:
             del self.rows[key]
+            self.created.pop(key, None)
 
 
 class Egress:
@@ -260,6 +264,20 @@ def test_stop_is_heeded_start_lifts_it_and_neither_counts_twice(home):
         {("inbound", "ses", "stop"): 2, ("inbound", "ses", "start"): 1, ("inbound", "ses", "help"): 1,
          ("inbound", "ses", "other"): 1}
     )  # fmt: skip
+
+
+def test_a_start_that_was_said_before_the_stop_lifts_nothing_however_late_it_comes(home):
+    def said(event_id, word, at_ms):
+        return Inbound(event_id, "ada@example.com", word, word, at_ms)
+
+    async def go():
+        await home.tell(said("2", "stop", START_MS - 1_000))
+        await home.tell(said("1", "start", START_MS - 2_000))
+        assert home.suppressed.rows[("acme", "email", "ada@example.com")] == ("stop", None)
+        await home.tell(said("3", "start", START_MS - 1_000))
+
+    run(go())
+    assert home.suppressed.rows == {}
 
 
 def test_start_leaves_what_stop_did_not_make(home):

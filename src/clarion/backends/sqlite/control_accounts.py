@@ -118,13 +118,14 @@ class SqliteSuppressions:
         ]  # fmt: skip
         await self._runner.run(lambda tx: tx.many(_LEARN, rows))
 
-    async def lift(self, tenant: str, channel: str, address: str, reason: str) -> bool:
-        """Lift a suppression if it was made for this reason; return whether there was one."""
+    async def lift(self, tenant: str, channel: str, address: str, reason: str, said_ms: int) -> bool:
+        """Lift a suppression if it was made for this reason, and not after `said_ms`; return whether there was one."""
         write = delete(SUPPRESSIONS).where(
             SUPPRESSIONS.c.tenant == tenant,
             SUPPRESSIONS.c.channel == channel,
             SUPPRESSIONS.c.address == suppression_key(channel, address),
             SUPPRESSIONS.c.reason == reason,
+            SUPPRESSIONS.c.created_ms <= said_ms,
         )
         return await self._runner.run(lambda tx: tx.change(write)) > 0
 

@@ -9,7 +9,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from clarion.domain.content import Account
-from clarion.domain.limits_receipts import CALL_FIELDS_MAX, INBOUND_TEXT_CHARS_MAX, RECEIPT_AHEAD_MS_MAX
+from clarion.domain.limits_receipts import (
+    CALL_FIELDS_MAX,
+    CALL_FORM_BYTES_MAX,
+    INBOUND_TEXT_CHARS_MAX,
+    RECEIPT_AHEAD_MS_MAX,
+)
 from clarion.domain.limits_resilience import RECEIPT_AGE_MS_MAX
 from clarion.ports.receipts import (
     Forged,
@@ -131,6 +136,8 @@ def _inbound(id_: str, fields: Mapping[str, str]) -> Inbound:
 def _fields(call: ReceiptCall) -> dict[str, str] | None:
     """Return the parameters, wherever they are, or None when they could mean something else than what is signed: the
     signature joins names and values by `&` and `=`, and knows each name once."""
+    if len(call.body) > CALL_FORM_BYTES_MAX:
+        return None
     body = json_of(call.body) if call.body[:1] == b"{" else None
     pairs: list[tuple[str, str]] | None
     if call.method == "GET":

@@ -28,7 +28,7 @@ from clarion.providers.calls import event_id, hex_hmac, json_of, line, number_of
 KINDS: Final[dict[str, ReceiptKind]] = {"delivered": "delivered", "read": "read", "played": "read", "failed": "bounced"}
 """What a `status` tells; `sent` and those to come change nothing for us."""
 
-SUPPRESSED: Final = frozenset((131026,))
+SUPPRESSED: Final = frozenset(("131026",))
 """Error codes of a number that cannot be reached: not on WhatsApp, an old app, or terms not accepted. 131050 has stopped
 marketing only: what the person ordered still has to reach the number."""
 
@@ -100,7 +100,7 @@ def _statuses(value: dict[str, Any]) -> Iterator[Receipt]:
             vendor_message_id=id_,
             at_ms=seconds_ms(plain(status.get("timestamp"))),
             detail=line(name, *words),
-            suppress=Suppress(number, "invalid_recipient") if number and error.get("code") in SUPPRESSED else None,
+            suppress=Suppress(number, "invalid_recipient") if number and words[0] in SUPPRESSED else None,
         )
 
 
