@@ -40,7 +40,7 @@ CASES: Final = {
         Case("accept-single", "one notification a request, 128 in flight, in-app", "inapp", 40_000, 1, 128),
         Case("accept-batch", "100 notifications a request, in-app", "inapp", 100_000, 100, 4),
         Case("push", "100 notifications a request, FCM over HTTP/2", "push", 60_000, 100, 4, provider=True),
-        Case("apns", "100 notifications a request, APNs over HTTP/2", "push", 30_000, 100, 4, provider=True, vendor="apns"),
+        Case("apns", "100 notifications a request, APNs over HTTP/2", "push", 20_000, 100, 4, provider=True, vendor="apns"),
         Case("webpush", "100 notifications a request, Web Push, sealed for each", "webpush", 10_000, 100, 4, provider=True),
         Case("sms", "100 notifications a request, Twilio", "sms", 30_000, 100, 4, provider=True, named=False),
         Case(
