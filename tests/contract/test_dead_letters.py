@@ -14,10 +14,12 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.delivery_state import Event
 from clarion.domain.errors import InvalidField, NotFound, Overloaded
+from clarion.domain.limits_resilience import REPLAY_AHEAD_MS_MAX
 from clarion.domain.trail import Trail
 from clarion.journal.codec import decode
 from clarion.journal.rows import DeliverRow, deliver_rows, encode_delivery
 from clarion.journal.topics import OUTCOMES
+from clarion.ports.pages import cursor_text
 from clarion.ports.web import Call, Caller
 from clarion.record import routes as record_routes
 from tests.contract import ledgers as world
@@ -25,6 +27,7 @@ from tests.contract.journals import PARTITIONS
 
 HELLO = Template("hello", 1, None, {Channel.PUSH: {"body": "{{ data.n }}"}}, variables=("n",))
 MAIL = Template("mail", 1, None, {Channel.EMAIL: {"subject": "s", "text": "t"}})
+FAR_AHEAD_MS = world.AT_MS + 1_001 + REPLAY_AHEAD_MS_MAX
 FAR_MS = world.AT_MS + 10**9
 
 
@@ -250,6 +253,9 @@ BAD = [
     ({"ids": [who(0)], "limit": 3}, "limit"),
     ({"ids": [who(0)], "after": "abc"}, "after"),
     ({"filter": {}, "after": "abc"}, "after"),
+    # A cursor carries a time, and anybody can write one: no timer may be set for when no clock can tell.
+    ({"filter": {}, "rate_per_s": 1, "after": cursor_text(b"\xff" * 32)}, "after"),
+    ({"filter": {}, "rate_per_s": 1, "after": cursor_text(b"\xff" * 24 + FAR_AHEAD_MS.to_bytes(8, "big"))}, "after"),
     ({}, "ids"),
 ]
 

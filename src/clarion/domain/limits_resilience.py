@@ -42,6 +42,8 @@ REPLAY_PAGE_LETTERS: Final = 200
 """Dead letters that are claimed and put back on the journal in one append."""
 REPLAY_LEFT_MAX: Final = 100_000
 """Dead letters that are counted behind the last one a replay looked at."""
+REPLAY_AHEAD_MS_MAX: Final = 366 * 24 * 3600 * 1000
+"""How far ahead a replay that goes on may begin."""
 REPLAY_RATE_MAX: Final = 10_000
 REPLAY_RATE_MIN: Final = 0.01
 """Deliveries a second that a replay may be spread to."""

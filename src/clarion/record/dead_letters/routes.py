@@ -12,7 +12,12 @@ from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField, NotFound, Overloaded
 from clarion.domain.history import DeadLetter
 from clarion.domain.limits import BATCH_ITEMS_MAX, HISTORY_SCAN_MAX
-from clarion.domain.limits_resilience import REPLAY_LEFT_MAX, REPLAY_LETTERS_MAX, REPLAY_PAGE_LETTERS
+from clarion.domain.limits_resilience import (
+    REPLAY_AHEAD_MS_MAX,
+    REPLAY_LEFT_MAX,
+    REPLAY_LETTERS_MAX,
+    REPLAY_PAGE_LETTERS,
+)
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.history import History, Window
@@ -138,6 +143,8 @@ class _DeadLetters:
             return _Asked((), only, None, now_ms)
         # The cursor carries the pace: a call that goes on begins where the one before it ended.
         due_ms = int.from_bytes(cursor[ids.DELIVERY_ID_BYTES :], "big")
+        if due_ms > now_ms + REPLAY_AHEAD_MS_MAX:
+            raise InvalidField("would begin more than a year from now", field="after")
         return _Asked((), only, cursor[: ids.DELIVERY_ID_BYTES], max(now_ms, due_ms) if body.rate_per_s else now_ms)
 
     def _channel(self, tenant: str, body: ReplayIn) -> Channel | None:
