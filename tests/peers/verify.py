@@ -25,16 +25,17 @@ from sendgrid.helpers.eventwebhook import EventWebhook
 from standardwebhooks.webhooks import Webhook
 from twilio.request_validator import RequestValidator
 from vonage_http_client.auth import Auth
+from werkzeug.datastructures import MultiDict
 
 
-def twilio_sign(token: str, url: str, params: dict[str, Any]) -> str:
+def twilio_sign(token: str, url: str, params: list[tuple[str, str]]) -> str:
     """Return the signature of a form."""
-    return RequestValidator(token).compute_signature(url, params)
+    return RequestValidator(token).compute_signature(url, MultiDict(params))
 
 
 def twilio_valid(token: str, url: str, params: Any, signature: str) -> bool:
     """Return whether a call is Twilio's; `params` are those of a form, or the text of another body."""
-    return RequestValidator(token).validate(url, params, signature)
+    return RequestValidator(token).validate(url, params if isinstance(params, str) else MultiDict(params), signature)
 
 
 def sendgrid_valid(key: str, body: str, signature: str, timestamp: str) -> bool:
@@ -66,7 +67,8 @@ def push_open(scalar: str, auth: str, body: str) -> str:
 
 def vapid_valid(authorization: str) -> bool:
     """Return whether the token of a `vapid` header is signed with the key beside it."""
-    return bool(Vapid02.verify(authorization))
+    # The library does not know the blank that RFC 8292 3 allows after the comma.
+    return bool(Vapid02.verify(authorization.replace(", k=", ",k=")))
 
 
 def token_claims(token: str, pem: str) -> dict[str, Any]:
