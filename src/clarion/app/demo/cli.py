@@ -108,6 +108,8 @@ def _installation(folder: Path, port: int, mailbox: Mailbox) -> Iterator[tuple[s
         "CLARION_EGRESS_ALLOW_PRIVATE": "127.0.0.0/8",
         "CLARION_EGRESS_CA_FILE": str(mailbox.ca_file),
         "CLARION_WORKERS_COUNT": "2",
+        # Nobody wants to watch the pause after a first failure, which is up to half a minute.
+        "CLARION_DELIVER_RETRY_PAUSES_MS_SMS": "1000,30000",
         PARENT_VARIABLE: str(os.getpid()),
     }
     with (folder / LOG_FILE).open("ab") as log:
