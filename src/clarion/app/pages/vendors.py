@@ -15,6 +15,7 @@ import msgspec
 
 from clarion.app.pages.outcomes import outcomes_block
 from clarion.domain.channel import CHANNELS
+from clarion.domain.fitting import SPOKEN as UNITS
 from clarion.ports.vendor import Field, Traits, Vendor
 from clarion.providers import catalogue
 
@@ -51,10 +52,12 @@ EXAMPLES: Final[Mapping[str, Any]] = {
 """What an example account holds where a field is required; everything else is `...`."""
 USUAL: Final = frozenset({("slack", "bot_token"), ("apprise", "url")})
 """Fields that an example shows though not every account needs them."""
+OVER: Final = {"shorten": "shortened", "split": "split into several", "refuse": "refused without a call"}
 _BLOCK: Final = re.compile(r"<!-- generated: (\w+) -->\n.*?<!-- end of generated -->", re.DOTALL)
 _SKELETON: Final = (
     "<!-- generated: head -->\n<!-- end of generated -->\n\n## Connect it\n\n"
-    "<!-- generated: account -->\n<!-- end of generated -->\n\n## What failures do\n\n"
+    "<!-- generated: account -->\n<!-- end of generated -->\n\n## Limits\n\n"
+    "<!-- generated: limits -->\n<!-- end of generated -->\n\n## What failures do\n\n"
     "<!-- generated: failures -->\n<!-- end of generated -->\n"
 )
 
@@ -66,7 +69,9 @@ def pages(folder: Path) -> dict[Path, str]:
     for name, vendor in sorted(vendors.items()):
         path = folder / f"{name}.md"
         text = path.read_text(encoding="utf-8") if path.exists() else _SKELETON
-        blocks = {"head": _head(vendor.TRAITS), "account": _account(vendor), "failures": outcomes_block(vendor)}
+        traits = vendor.TRAITS
+        blocks = {"head": _head(traits), "account": _account(vendor), "limits": _limits(traits)}
+        blocks["failures"] = outcomes_block(vendor)
         found[path] = _filled(text, blocks, path.name)
     index = folder / INDEX
     listed = {"vendors": _index([vendor.TRAITS for vendor in vendors.values()], vendors)}
@@ -129,6 +134,19 @@ def _row(field: Field) -> str:
         allowed = f"{field.least:,} to {field.most:,}"
     about = field.about.replace("|", "\\|")
     return f"| `{field.name}` | {field.kind} | {'yes' if field.required else ''} | {default} | {about} | {allowed} |"
+
+
+def _limits(traits: Traits) -> str:
+    """Return what the vendor takes of a message, and what becomes of more."""
+    if not traits.limits:
+        return "It declares no bounds of its own."
+    lines = ["| of a message | at most | more is | |", "|---|---|---|---|"]
+    for limit in traits.limits:
+        parts = ", ".join(f"`{part}`" for part in limit.parts)
+        unit = UNITS[limit.unit].removesuffix("s") if limit.most == 1 else UNITS[limit.unit]
+        most = f"{limit.most:,} {unit}" if limit.most else "what the service takes"
+        lines.append(f"| {parts} | {most} | {OVER[limit.over]} | {limit.about} |")
+    return "\n".join(lines)
 
 
 def _capable(vendor: Vendor) -> str:
