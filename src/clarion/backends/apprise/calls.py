@@ -1,6 +1,7 @@
 """The calls one message makes: each goes to the guarded client on the event loop, while the library's thread waits for it."""
 
 import asyncio
+import threading
 import time
 from concurrent.futures import CancelledError, Future
 from typing import Any, Final
@@ -38,6 +39,7 @@ class Calls:
         self._probe = _probe(text)
         self._until = time.monotonic() + timeout_ms / 1000
         self._stopped = False
+        self._turn = threading.Lock()
         self._waiting: Future[HttpResponse] | None = None
         self.made: list[Made] = []
         self.failure: EgressError | None = None
@@ -61,7 +63,10 @@ class Calls:
         return response
 
     def _answer(self, request: HttpRequest, left_ms: int) -> HttpResponse:
-        waiting = self._waiting = asyncio.run_coroutine_threadsafe(self._http.send(request), self._loop)
+        with self._turn:
+            if self._stopped:
+                raise Over("no further call is made for this message")
+            waiting = self._waiting = asyncio.run_coroutine_threadsafe(self._http.send(request), self._loop)
         try:
             # The client keeps the time; this is for a loop that has stopped.
             return waiting.result(left_ms / 1000 + 1)
@@ -83,9 +88,15 @@ class Calls:
 
     def stop(self) -> None:
         """Make no further call; the one under way is broken off."""
-        self._stopped = True
-        if self._waiting is not None:
-            self._waiting.cancel()
+        with self._turn:
+            self._stopped = True
+            if self._waiting is not None:
+                self._waiting.cancel()
+
+    @property
+    def begun(self) -> bool:
+        """Whether any call was made. After `stop`, one that is not begun stays so."""
+        return self._waiting is not None
 
     def decisive(self, done: bool) -> Made | None:
         """Return the call whose answer says what became of the message: the last that went badly, else the last."""

@@ -35,7 +35,9 @@ class FencedApprise:
                     reply: AppriseReply = await loop.run_in_executor(self._threads, speaking.speak, request, calls)
                     return reply
             except TimeoutError:
-                raise EgressError("the service took too long", sent=Sent.MAYBE) from None
+                calls.stop()
+                sent = Sent.MAYBE if calls.begun else Sent.NO
+                raise EgressError("the service took too long", sent=sent) from None
             finally:
                 calls.stop()
 

@@ -100,7 +100,7 @@ def speak(request: AppriseRequest, calls: Calls) -> AppriseReply:
     _heard.words = words
     try:
         with fenced(), carried_by(calls):
-            reason, done = _notify(request)
+            reason, done, over_chars = _notify(request)
         stopped = tried()
     finally:
         _heard.words = None
@@ -115,6 +115,7 @@ def speak(request: AppriseRequest, calls: Calls) -> AppriseReply:
         decisive.response if decisive else None,
         calls.partly(decisive),
         stopped if reason == "fenced" else " ".join(words),
+        over_chars,
     )
 
 
@@ -124,27 +125,30 @@ def _failure(calls: Calls, failure: EgressError) -> EgressError:
     return EgressError(f"a part may have been sent before: {failure.detail}", sent=Sent.MAYBE)
 
 
-def _notify(request: AppriseRequest) -> tuple[str, bool]:
-    """Return why nothing was sent, or an empty text, and whether the library calls it done."""
+def _notify(request: AppriseRequest) -> tuple[str, bool, int]:
+    """Return why nothing was sent, or an empty text, whether the library calls it done, and the most characters the service
+    takes when the text is over it."""
     service: Any
     try:
         service = apprise.Apprise.instantiate(request.url, asset=_asset(), suppress_exceptions=True)
     except Exception:  # noqa: BLE001 - whatever a service makes of a URL that is not one of its own
         service = None
     if service is None:
-        return "unknown_url", False
-    if request.overflow == "refuse" and (why := _too_long(service, request.text)):
-        return why, False
+        return "unknown_url", False, 0
+    why = _too_long(service, request.text)
+    if request.overflow == "refuse" and why:
+        return why, False, 0
+    over_chars = int(service.body_maxlen) if why else 0
     service.throttle = _at_once
     service.service_retry = 0
     service.optional = False
     overflow = "upstream" if request.overflow == "refuse" else request.overflow
     try:
-        return "", bool(service.notify(body=request.text, body_format=request.format, overflow=overflow))
+        return "", bool(service.notify(body=request.text, body_format=request.format, overflow=overflow)), over_chars
     except Exception as error:  # noqa: BLE001 - a service's bug costs one message; what it sent is known
         if _heard.words is not None:
             _heard.words.append(type(error).__name__)
-        return "", False
+        return "", False, over_chars
     finally:
         _leave(service)
 
