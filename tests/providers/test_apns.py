@@ -126,7 +126,7 @@ def test_a_payload_may_be_as_long_as_apns_takes_and_no_longer(push_type, bytes_m
 
     room = bytes_max - len(of(0).body)
     assert len(of(room).body) == bytes_max
-    with pytest.raises(ValueError, match=f"over the {bytes_max}"):
+    with pytest.raises(ValueError, match=f"{bytes_max:,} are allowed"):
         of(room + 1)
 
 

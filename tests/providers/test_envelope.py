@@ -55,8 +55,8 @@ def test_one_address_is_one_address(address):
 @pytest.mark.parametrize(
     ("parts", "complaint"),
     [
-        ({"subject": "s" * 999}, "subject is longer than 998"),
-        ({"from_name": "n" * 201}, "from_name is longer than 200"),
+        ({"subject": "s" * 999}, "subject has 999 characters, 998 are"),
+        ({"from_name": "n" * 201}, "from_name has 201 characters, 200 are"),
         ({"text": "", "html": ""}, "needs a text or an html part"),
     ],
 )

@@ -35,16 +35,17 @@ def test_only_what_there_is_goes_out():
 
 @pytest.mark.parametrize("part", ["text", "html"])
 def test_a_part_too_long_is_refused(monkeypatch, part):
-    monkeypatch.setattr(postmark, "POSTMARK_PART_BYTES_MAX", 4)
+    limit = getattr(postmark, part.upper())
+    monkeypatch.setattr(postmark, part.upper(), msgspec.structs.replace(limit, most=4))
     assert battery.build(postmark, TABLE, parts={"subject": "s", part: "üü"})
-    with pytest.raises(ValueError, match=f"the {part} part is over the 4 bytes"):
+    with pytest.raises(ValueError, match=f"the {part} has 5 bytes, 4 are allowed"):
         battery.build(postmark, TABLE, parts={"subject": "s", part: "üüu"})
 
 
 def test_a_message_too_large_is_refused(monkeypatch):
-    monkeypatch.setattr(postmark, "POSTMARK_MESSAGE_BYTES_MAX", 8)
+    monkeypatch.setattr(postmark, "MESSAGE", msgspec.structs.replace(postmark.MESSAGE, most=8))
     assert battery.build(postmark, TABLE, parts={"subject": "s", "text": "ttt", "html": "hhh"})
-    with pytest.raises(ValueError, match="over 8 bytes in base64"):
+    with pytest.raises(ValueError, match="the text, html and attachments have 12 bytes, 8 are allowed"):
         battery.build(postmark, TABLE, parts={"subject": "s", "text": "ttt", "html": "hhhhhh"})
 
 

@@ -44,9 +44,9 @@ def test_an_empty_subject_is_refused():
 
 
 def test_too_much_is_refused(monkeypatch):
-    monkeypatch.setattr(sendgrid, "SENDGRID_CALL_BYTES_MAX", 5)
+    monkeypatch.setattr(sendgrid, "MESSAGE", msgspec.structs.replace(sendgrid.MESSAGE, most=5))
     assert body(parts={"subject": "s", "text": "üü", "html": "h"})
-    with pytest.raises(ValueError, match="takes no e-mail over 5 bytes"):
+    with pytest.raises(ValueError, match="have 6 bytes, 5 are allowed"):
         body(parts={"subject": "s", "text": "üü", "html": "hh"})
 
 

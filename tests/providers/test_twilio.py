@@ -70,7 +70,7 @@ def test_what_never_expires_has_no_validity():
 
 def test_what_twilio_refuses_for_sure_is_not_sent():
     assert len(form(parts={"body": "ß" * 1_600})["Body"]) == 1_600
-    with pytest.raises(ValueError, match="1600 characters"):
+    with pytest.raises(ValueError, match="1,600 are allowed"):
         form(parts={"body": "x" * 1_601})
 
 

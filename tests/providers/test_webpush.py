@@ -174,7 +174,7 @@ def test_another_origin_may_stand_in():
 def test_a_push_may_be_as_long_as_services_have_to_take_and_no_longer():
     room = 3_993 - len(browser_opens(sent(parts={"body": "x"}).body)) + 1
     assert len(sent(parts={"body": "x" * room}).body) == 4_096
-    with pytest.raises(ValueError, match="3994 bytes, over the 3993"):
+    with pytest.raises(ValueError, match="3,994 bytes, 3,993 are allowed"):
         sent(parts={"body": "x" * (room + 1)})
 
 

@@ -80,7 +80,7 @@ def test_settings_reach_the_request():
     [
         ({}, "body"),
         ({"body": " \n"}, "empty"),
-        ({"body": "x" * (WHATSAPP_TEXT_CHARS_MAX + 1)}, "4096 characters"),
+        ({"body": "x" * (WHATSAPP_TEXT_CHARS_MAX + 1)}, "4,096 are"),
         ({"template": "Hello"}, "not an object"),
         ({"template": [1]}, "not an object"),
         ({"template": {"name": "Order Shipped"}}, r"template\.name"),
@@ -92,7 +92,7 @@ def test_settings_reach_the_request():
         ({"template": {"name": "x", "parameters": [None]}}, r"parameters\[0\]"),
         ({"template": {"name": "x", "parameters": [True]}}, r"parameters\[0\]"),
         ({"template": {"name": "x", "parameters": [{"text": "x"}]}}, r"parameters\[0\]\.name"),
-        ({"template": {"name": "x", "parameters": ["x" * (WHATSAPP_PARAMETER_CHARS_MAX + 1)]}}, "1024 characters"),
+        ({"template": {"name": "x", "parameters": ["x" * (WHATSAPP_PARAMETER_CHARS_MAX + 1)]}}, "1,024 are"),
     ],
 )
 def test_what_whatsapp_surely_refuses_is_not_sent(parts, words):

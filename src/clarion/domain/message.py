@@ -121,13 +121,14 @@ class AppriseRequest(msgspec.Struct, frozen=True):
 class AppriseReply(msgspec.Struct, frozen=True):
     """What became of it: `done` in the library's view; `reason` when nothing was sent (`unknown_url`, `too_long:<most>`,
     `no_call`, `fenced`, `missing`); else the decisive answer. With `partly`, an earlier call may have delivered. `detail` is the
-    library's own words."""
+    library's own words. `over_chars` is what the service takes, where the text was longer and made to fit."""
 
     done: bool
     reason: str = ""
     response: HttpResponse | None = None
     partly: bool = False
     detail: str = ""
+    over_chars: int = 0
 
 
 Request: TypeAlias = HttpRequest | SmtpRequest | LocalRequest | AppriseRequest

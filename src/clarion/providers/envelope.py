@@ -8,9 +8,8 @@ from typing import Final
 import msgspec
 
 from clarion.domain.content import Account
-from clarion.domain.limits import NAME_CHARS_MAX, SUBJECT_CHARS_MAX
 from clarion.domain.message import Message
-from clarion.ports.vendor import Field
+from clarion.ports.vendor import ContentLimit, Field
 from clarion.providers import mime, unsubscribing
 
 _ADDRESS: Final = r"[^@\s]+@[^@\s]+"
@@ -23,6 +22,14 @@ SENDER: Final = (
     Field("list_unsubscribe", about="https link, or mailto link besides one-click; metadata may carry another"),
 )
 """The settings that say whom an account's mail comes from."""
+WHOLE: Final = ("text", "html", "attachments")
+"""What a limit on a whole e-mail is about."""
+LIMITS: Final = (mime.SUBJECT, mime.SENDER_NAME)
+
+
+def whole(bytes_max: int, about: str) -> ContentLimit:
+    """Return a limit on the bytes of a whole e-mail."""
+    return ContentLimit(WHOLE, "bytes", bytes_max, "refuse", about)
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -50,10 +57,8 @@ def seal(message: Message, account: Account) -> Envelope:
     subject, text, html = parts.get("subject") or "", parts.get("text") or "", parts.get("html") or ""
     name = parts.get("from_name") or settings.get("from_name") or ""
     reply_to = parts.get("reply_to") or settings.get("reply_to") or ""
-    if len(subject) > SUBJECT_CHARS_MAX:
-        raise ValueError(f"subject is longer than {SUBJECT_CHARS_MAX} characters")
-    if len(name) > NAME_CHARS_MAX:
-        raise ValueError(f"from_name is longer than {NAME_CHARS_MAX} characters")
+    mime.SUBJECT.check(len(subject))
+    mime.SENDER_NAME.check(len(name))
     if not text and not html:
         raise ValueError("an e-mail needs a text or an html part")
     return Envelope(

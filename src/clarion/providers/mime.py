@@ -16,8 +16,11 @@ import idna
 
 from clarion.domain.attachment import Attachment
 from clarion.domain.limits import EMAIL_CHARS_MAX, MIME_SKELETONS_MAX, NAME_CHARS_MAX, SUBJECT_CHARS_MAX
+from clarion.ports.vendor import ContentLimit
 from clarion.providers import mime_files
 
+SUBJECT: Final = ContentLimit(("subject",), "chars", SUBJECT_CHARS_MAX, "shorten", "a line of RFC 5322")
+SENDER_NAME: Final = ContentLimit(("from_name",), "chars", NAME_CHARS_MAX, "refuse")
 _BREAKS: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\x80-\x9f\u2028\u2029\ud800-\udfff]")
 _ATOMS: Final = re.compile(r"[!#-'*+\-/-9=?A-Z^-~]+(?:\.[!#-'*+\-/-9=?A-Z^-~]+)*")
 _DOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
@@ -103,8 +106,7 @@ def unstructured(text: str, field: str) -> str:
 @lru_cache(maxsize=MIME_SKELETONS_MAX)
 def mailbox(name: str, email: str, field: str, *, utf8: bool = False) -> str:
     """Return `"Name" <address>`, or the bare address without a name; `utf8` as for `address`."""
-    if len(name) > NAME_CHARS_MAX:
-        raise ValueError(f"{field} is longer than {NAME_CHARS_MAX} characters")
+    SENDER_NAME.check(len(name))
     spec = address(email, field, utf8=utf8)
     if not name:
         return spec
@@ -179,8 +181,7 @@ def build(
     It is ASCII unless an address has other characters before its @. `headers` are further ones, of links and tokens. Files
     with a `cid` stand beside the HTML that shows them (RFC 2387), others at the end of the message.
     """
-    if len(subject) > SUBJECT_CHARS_MAX:
-        raise ValueError(f"subject is longer than {SUBJECT_CHARS_MAX} characters")
+    SUBJECT.check(len(subject))
     if not text and not html:
         raise ValueError("an e-mail needs a text or an html part")
     head = (

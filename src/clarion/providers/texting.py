@@ -6,8 +6,16 @@ from typing import Final
 from clarion.domain.message import HttpResponse, Message
 from clarion.domain.outcome import Ambiguous, Misconfigured, Outcome
 from clarion.domain.sms import measure
+from clarion.ports.vendor import ContentLimit
 from clarion.providers.answers import by_status, retry_after_ms, said
 
+SEGMENTS: Final = ContentLimit(
+    ("body",),
+    "segments",
+    1,
+    "split",
+    "160 characters of the GSM alphabet or 70 of any other; a longer text goes as several SMS of 153 or 67",
+)
 _NUMBER: Final = re.compile(r"\+?([1-9][0-9]{6,14})")
 
 

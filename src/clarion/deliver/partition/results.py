@@ -77,12 +77,14 @@ def fallbacks_of(lane_of: dict[bytes, Lane], partition: int, results: Sequence[R
 
 def frames_of(channel: Channel, partition: int, results: Sequence[Result]) -> list[Frame]:
     """Return the outcome frames of results. First attempts of broadcast deliveries that were accepted become state
-    bytes of their chunk; everything else is a row of its own."""
+    bytes of their chunk; everything else is a row of its own. What was done to messages of a chunk so that they fit is told
+    of one of them: a row for each would be a row for the whole audience."""
     rows = []
+    told: set[bytes] = set()
     chunks: dict[tuple[bytes, str], list[Result]] = {}
     for result in results:
         plain = result.next.event is Event.ACCEPTED and result.row.attempt == 1 and not _carries_content(result)
-        if result.row.chunk is not None and plain:
+        if result.row.chunk is not None and plain and not _tells_more(result, result.row.chunk[0], told):
             chunks.setdefault((result.row.chunk[0], result.answer.provider), []).append(result)
         else:
             rows.append(attempt_row(result))
@@ -156,6 +158,15 @@ def _dead_letter(result: Result) -> bytes | None:
     if following.reason is Reason.PROVIDER_DOWN and row.fallback is not None:
         return None
     return encode_delivery(row._replace(trail=None))
+
+
+def _tells_more(result: Result, chunk_id: bytes, told: set[bytes]) -> bool:
+    """Return whether an accepted delivery has a detail and is the first of its chunk, among those of `told`, that has."""
+    detail = result.answer.outcome.detail if isinstance(result.answer.outcome, Accepted) else ""
+    if not detail or chunk_id in told:
+        return False
+    told.add(chunk_id)
+    return True
 
 
 def _carries_content(result: Result) -> bool:

@@ -14,7 +14,7 @@ from clarion.domain.content import Account
 from clarion.domain.masking import secrets_of, unsaid
 from clarion.domain.message import AppriseReply, AppriseRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Throttled, Transient
-from clarion.ports.vendor import Field, Traits
+from clarion.ports.vendor import ContentLimit, Field, Traits
 from clarion.providers.answers import by_status, retry_after_ms, said
 from clarion.providers.apprise_schemes import SCHEMES
 
@@ -37,6 +37,11 @@ TRAITS: Final = Traits(
     parts=("text",),
     required_parts=("text",),
     docs="https://github.com/caronc/apprise/wiki",
+    limits=(
+        ContentLimit(
+            ("text",), "chars", 0, "refuse", "as the service says; `overflow` has it split or shortened instead"
+        ),
+    ),
     missing="" if find_spec("apprise") else NEEDED,
 )
 
@@ -97,7 +102,7 @@ def read(response: AppriseReply, message: Message, account: Account, *, now_ms: 
     if answer is None:
         return _unsent(response, message, account)
     if response.done and 200 <= answer.status < 300:
-        return Accepted()
+        return Accepted(detail=_fitted(response.over_chars, account))
     detail = _hidden(said(answer), message, account)
     outcome = _by_answer(answer, detail, now_ms, _is_address(account))
     if not response.partly:
@@ -106,6 +111,12 @@ def read(response: AppriseReply, message: Message, account: Account, *, now_ms: 
     if isinstance(outcome, Throttled | Transient):
         return Ambiguous(f"a part may have arrived: {detail}", outcome.after_ms)
     return Refused("partly_sent", f"a part may have arrived: {detail}")
+
+
+def _fitted(over_chars: int, account: Account) -> str:
+    """Return what was done to a text that is longer than the service takes."""
+    what = "split" if account.settings.get("overflow") == "split" else "shortened"
+    return f"the text was {what}: {over_chars:,} characters are what the service takes" if over_chars else ""
 
 
 def _by_answer(answer: HttpResponse, detail: str, now_ms: int, is_address: bool) -> Outcome:

@@ -25,12 +25,18 @@ from clarion.domain.outcome import (
     Throttled,
     Transient,
 )
-from clarion.ports.vendor import Field, Traits
+from clarion.ports.vendor import ContentLimit, Field, Traits
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
 
 BASE_URL: Final = "https://slack.com"
 WEBHOOK_BASE_URL: Final = "https://hooks.slack.com"
 EVENT_TYPE: Final = "clarion_delivery"
+TEXT: Final = ContentLimit(("text",), "chars", SLACK_TEXT_CHARS_MAX, "refuse", "with & < > escaped")
+BLOCKS: Final = ContentLimit(("blocks",), "items", SLACK_BLOCKS_MAX, "refuse")
+BLOCK_TEXTS: Final = {
+    kind: ContentLimit(("blocks",), "chars", chars_max, "refuse", f"the text of a {kind}")
+    for kind, chars_max in SLACK_BLOCK_TEXT_CHARS_MAX.items()
+}
 
 TRAITS: Final = Traits(
     vendor="slack",
@@ -47,6 +53,7 @@ TRAITS: Final = Traits(
     ),
     parts=("text", "blocks"),
     docs="https://docs.slack.dev/reference/methods/chat.postMessage",
+    limits=(TEXT, BLOCKS, *BLOCK_TEXTS.values()),
 )
 
 THROTTLED_MS: Final = 1_000
@@ -115,8 +122,7 @@ def _content(parts: dict[str, Any], account: Account) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if text := parts.get("text") or "":
         content["text"] = text if account.settings.get("markup") else text.translate(_ESCAPES)
-        if len(content["text"]) > SLACK_TEXT_CHARS_MAX:
-            raise ValueError(f"the text is longer than the {SLACK_TEXT_CHARS_MAX} characters Slack shows")
+        TEXT.check(len(content["text"]))
     if given := parts.get("blocks"):
         content["blocks"] = _blocks(given)
     if not content:
@@ -133,13 +139,12 @@ def _blocks(given: Any) -> list[Any]:
             raise ValueError("the blocks part is not JSON") from None
     if not isinstance(given, list) or not all(isinstance(block, dict) and block.get("type") for block in given):
         raise ValueError("the blocks part is not a list of objects with a type")
-    if len(given) > SLACK_BLOCKS_MAX:
-        raise ValueError(f"a Slack message takes at most {SLACK_BLOCKS_MAX} blocks")
+    BLOCKS.check(len(given), "blocks part")
     for index, block in enumerate(given):
-        text, most = block.get("text"), SLACK_BLOCK_TEXT_CHARS_MAX.get(str(block["type"]))
+        text, limit = block.get("text"), BLOCK_TEXTS.get(str(block["type"]))
         words = text.get("text") if isinstance(text, dict) else None
-        if most is not None and isinstance(words, str) and len(words) > most:
-            raise ValueError(f"blocks[{index}].text is longer than the {most} characters Slack takes")
+        if limit is not None and isinstance(words, str):
+            limit.check(len(words), f"blocks[{index}].text")
     return given
 
 

@@ -38,6 +38,8 @@ from clarion.providers.form_data import FilePart
 
 BASE_URL: Final = "https://api.mailgun.net"
 
+MESSAGE: Final = envelope.whole(MAILGUN_MESSAGE_BYTES_MAX, "the files in base64")
+
 TRAITS: Final = Traits(
     vendor="mailgun",
     channels=(Channel.EMAIL,),
@@ -57,6 +59,7 @@ TRAITS: Final = Traits(
     receipts=True,
     docs="https://documentation.mailgun.com/docs/mailgun/user-manual/sending-messages/send-http",
     batch_max=MAILGUN_BATCH_MAX,
+    limits=(*envelope.LIMITS, MESSAGE),
 )
 
 RULES: Final[tuple[tuple[str, str, str], ...]] = (
@@ -91,8 +94,7 @@ def _fields(message: Message, account: Account) -> dict[str, str]:
     """Return Mailgun's form; empty fields are left out of the call, but for the subject."""
     mail = envelope.seal(message, account)
     texts_bytes = envelope.size(mail.text, "text") + envelope.size(mail.html, "html")
-    if texts_bytes + mime_files.total_bytes(message.attachments) > MAILGUN_MESSAGE_BYTES_MAX:
-        raise ValueError(f"Mailgun takes no e-mail over {MAILGUN_MESSAGE_BYTES_MAX} bytes")
+    MESSAGE.check(texts_bytes + mime_files.total_bytes(message.attachments))
     return {
         "from": envelope.mailbox(mail.sender_name, mail.sender),
         "to": mail.recipient,

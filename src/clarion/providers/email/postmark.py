@@ -26,7 +26,7 @@ from clarion.domain.outcome import (
     Throttled,
     Transient,
 )
-from clarion.ports.vendor import Field, Traits
+from clarion.ports.vendor import ContentLimit, Field, Traits
 from clarion.providers import envelope, mime, mime_files
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said, unusable
 from clarion.providers.batching import for_all
@@ -34,6 +34,10 @@ from clarion.providers.email.postmark_receipts import read_receipts as read_rece
 
 BASE_URL: Final = "https://api.postmarkapp.com"
 STREAM: Final = "outbound"
+
+MESSAGE: Final = envelope.whole(POSTMARK_MESSAGE_BYTES_MAX, "all in base64")
+TEXT: Final = ContentLimit(("text",), "bytes", POSTMARK_PART_BYTES_MAX, "refuse")
+HTML: Final = ContentLimit(("html",), "bytes", POSTMARK_PART_BYTES_MAX, "refuse")
 
 TRAITS: Final = Traits(
     vendor="postmark",
@@ -55,6 +59,7 @@ TRAITS: Final = Traits(
     receipts=True,
     docs="https://postmarkapp.com/developer/user-guide/send-email-with-api",
     batch_max=POSTMARK_BATCH_MAX,
+    limits=(*envelope.LIMITS, TEXT, HTML, MESSAGE),
 )
 
 OUTCOMES: Final[dict[int, str]] = {
@@ -91,13 +96,11 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
 def _body(message: Message, account: Account) -> dict[str, Any]:
     """Return Postmark's message."""
     mail, settings = envelope.seal(message, account), account.settings
-    sizes = {name: envelope.size(text, name) for name, text in (("text", mail.text), ("html", mail.html))}
-    for name, size in sizes.items():
-        if size > POSTMARK_PART_BYTES_MAX:
-            raise ValueError(f"the {name} part is over the {POSTMARK_PART_BYTES_MAX} bytes that Postmark takes")
+    text_bytes, html_bytes = envelope.size(mail.text, "text"), envelope.size(mail.html, "html")
+    TEXT.check(text_bytes)
+    HTML.check(html_bytes)
     # Postmark measures the message in base64, which is 4 bytes for 3.
-    if sum(sizes.values()) * 4 // 3 + mime_files.total_bytes(message.attachments) > POSTMARK_MESSAGE_BYTES_MAX:
-        raise ValueError(f"Postmark takes no e-mail over {POSTMARK_MESSAGE_BYTES_MAX} bytes in base64")
+    MESSAGE.check((text_bytes + html_bytes) * 4 // 3 + mime_files.total_bytes(message.attachments))
     body: dict[str, Any] = {
         "From": envelope.mailbox(mail.sender_name, mail.sender),
         "To": mail.recipient,

@@ -26,6 +26,8 @@ from clarion.providers.email.sendgrid_receipts import read_receipts as read_rece
 
 BASE_URL: Final = "https://api.sendgrid.com"
 
+MESSAGE: Final = envelope.whole(SENDGRID_CALL_BYTES_MAX, "the files in base64")
+
 TRAITS: Final = Traits(
     vendor="sendgrid",
     channels=(Channel.EMAIL,),
@@ -46,6 +48,7 @@ TRAITS: Final = Traits(
     receipts=True,
     docs="https://www.twilio.com/docs/sendgrid/api-reference/mail-send",
     batch_max=SENDGRID_BATCH_MAX,
+    limits=(*envelope.LIMITS, MESSAGE),
 )
 
 OUTCOMES: Final[dict[int, str]] = {
@@ -91,8 +94,7 @@ def _body(message: Message, account: Account) -> dict[str, Any]:
         {"type": f"text/{kind}", "value": value} for kind, value in (("plain", mail.text), ("html", mail.html)) if value
     ]
     files_bytes = mime_files.total_bytes(message.attachments)
-    if files_bytes + sum(envelope.size(part["value"], part["type"]) for part in content) > SENDGRID_CALL_BYTES_MAX:
-        raise ValueError(f"SendGrid takes no e-mail over {SENDGRID_CALL_BYTES_MAX} bytes")
+    MESSAGE.check(files_bytes + sum(envelope.size(part["value"], part["type"]) for part in content))
     body: dict[str, Any] = {
         "personalizations": [{"to": [{"email": mail.recipient}]}],
         "from": {"email": mail.sender, "name": mail.sender_name} if mail.sender_name else {"email": mail.sender},

@@ -13,7 +13,6 @@ import msgspec
 from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
-from clarion.domain.limits import SUBJECT_CHARS_MAX
 from clarion.domain.limits_batches import BATCH_TIMEOUT_MS, SES_BATCH_MAX, SES_TEMPLATE_CHARS_MAX
 from clarion.domain.limits_email import SES_MESSAGE_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
@@ -23,6 +22,8 @@ from clarion.providers import envelope, mime, mime_files, sigv4, sns_envelope, u
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
 from clarion.providers.batching import alike, for_all
 from clarion.providers.email.ses_receipts import read_receipts as read_receipts
+
+MESSAGE: Final = envelope.whole(SES_MESSAGE_BYTES_MAX, "the files in base64")
 
 TRAITS: Final = Traits(
     vendor="ses",
@@ -41,6 +42,7 @@ TRAITS: Final = Traits(
     receipts=True,
     docs="https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html",
     batch_max=SES_BATCH_MAX,
+    limits=(*envelope.LIMITS, MESSAGE),
 )
 
 TAG: Final = "delivery_id"
@@ -205,8 +207,7 @@ def _content(message: Message, account: Account) -> dict[str, Any]:
     """Return SES's `Message`: subject, bodies, and the headers it does not write."""
     parts = message.parts
     subject = mime.plain(parts.get("subject") or "", "subject")
-    if len(subject) > SUBJECT_CHARS_MAX:
-        raise ValueError(f"subject is longer than {SUBJECT_CHARS_MAX} characters")
+    mime.SUBJECT.check(len(subject))
     bodies = {"Text": parts.get("text"), "Html": parts.get("html")}
     if not any(bodies.values()):
         raise ValueError("an e-mail needs a text or an html part")
@@ -218,8 +219,7 @@ def _content(message: Message, account: Account) -> dict[str, Any]:
         content["Headers"] = [{"Name": name, "Value": value} for name, value in headers.items()]
     if message.attachments:
         texts = sum(len(text) for text in bodies.values() if text)
-        if texts + mime_files.total_bytes(message.attachments) > SES_MESSAGE_BYTES_MAX:
-            raise ValueError(f"SES takes no e-mail over {SES_MESSAGE_BYTES_MAX} bytes in base64")
+        MESSAGE.check(texts + mime_files.total_bytes(message.attachments))
         content["Attachments"] = [_file(file, html=bool(bodies["Html"])) for file in message.attachments]
     return content
 

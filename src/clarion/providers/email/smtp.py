@@ -14,7 +14,7 @@ from clarion.domain.message import Message, SmtpReply, SmtpRequest
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Field, Traits
 from clarion.providers import dkim, mime, unsubscribing
-from clarion.providers.envelope import PARTS, SENDER
+from clarion.providers.envelope import LIMITS, PARTS, SENDER
 
 TRAITS: Final = Traits(
     vendor="smtp",
@@ -38,6 +38,7 @@ TRAITS: Final = Traits(
     parts=PARTS,
     required_parts=("subject",),
     docs="https://www.rfc-editor.org/rfc/rfc6409",
+    limits=LIMITS,
 )
 
 RETRY_MS: Final = 60_000

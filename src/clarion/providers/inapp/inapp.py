@@ -4,9 +4,10 @@ from typing import Final
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
+from clarion.domain.limits import SUBJECT_CHARS_MAX
 from clarion.domain.message import LocalReply, LocalRequest, Message
 from clarion.domain.outcome import Accepted, Outcome
-from clarion.ports.vendor import Traits
+from clarion.ports.vendor import ContentLimit, Traits
 
 TRAITS: Final = Traits(
     vendor="inapp",
@@ -15,6 +16,7 @@ TRAITS: Final = Traits(
     transport="local",
     parts=("title", "body", "url", "image", "avatar", "actions", "data"),
     idempotent=True,
+    limits=(ContentLimit(("title",), "chars", SUBJECT_CHARS_MAX, "shorten"),),
 )
 
 

@@ -19,7 +19,7 @@ from clarion.domain.limits import VENDOR_KEYS_MAX
 from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
-from clarion.ports.vendor import Field, Traits
+from clarion.ports.vendor import ContentLimit, Field, Traits
 from clarion.providers import es256
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
 
@@ -27,7 +27,10 @@ BASE_URL: Final = "https://api.push.apple.com"
 PUSH_TYPES: Final = (
     "alert|background|voip|location|complication|fileprovider|mdm|liveactivity|pushtotalk|widgets|controls"
 )
-VOIP_BYTES_MAX: Final = 5_120
+PAYLOAD: Final = ContentLimit(
+    ("body", "title"), "bytes", PUSH_PAYLOAD_BYTES_MAX, "shorten", "the payload, with what APNs needs around it"
+)
+VOIP: Final = ContentLimit(("data",), "bytes", 5_120, "refuse", "the payload of the push type voip")
 COLLAPSE_BYTES_MAX: Final = 64
 TOKEN_PERIOD_S: Final = 40 * 60
 TOKEN_LAG_S: Final = 5 * 60
@@ -52,6 +55,7 @@ TRAITS: Final = Traits(
     credentials=(Field("private_key", required=True, about="the signing key: what is in the .p8 file"),),
     parts=("title", "body", "image", "url", "actions", "data", "collapse_key"),
     docs="https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns",
+    limits=(PAYLOAD,),
 )
 
 OUTCOMES: Final[dict[str, str]] = {
@@ -104,9 +108,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
     alert = {name: parts[name] for name in ("title", "body") if parts.get(name)}
     kind = settings.get("push_type") or ("alert" if alert else "background")
     body = msgspec.json.encode(_payload(message, kind, alert, settings.get("sound", "default")))
-    bytes_max = VOIP_BYTES_MAX if kind == "voip" else PUSH_PAYLOAD_BYTES_MAX
-    if len(body) > bytes_max:
-        raise ValueError(f"the push has {len(body)} bytes, over the {bytes_max} that APNs takes")
+    (VOIP if kind == "voip" else PAYLOAD).check(len(body), "push")
     headers = {
         "authorization": "bearer " + _provider_token(
             settings["team_id"], settings["key_id"], account.credentials["private_key"], _issued_s(now_ms)

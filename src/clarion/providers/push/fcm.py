@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits import VENDOR_KEYS_MAX
+from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import (
     Accepted,
@@ -29,7 +30,7 @@ from clarion.domain.outcome import (
     Throttled,
     Transient,
 )
-from clarion.ports.vendor import Field, Token, Traits
+from clarion.ports.vendor import ContentLimit, Field, Token, Traits
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said, unusable
 
 BASE_URL: Final = "https://fcm.googleapis.com"
@@ -57,6 +58,11 @@ TRAITS: Final = Traits(
     ),
     parts=("title", "body", "image", "url", "actions", "data", "collapse_key"),
     docs="https://firebase.google.com/docs/cloud-messaging",
+    limits=(
+        ContentLimit(
+            ("body", "title"), "bytes", PUSH_PAYLOAD_BYTES_MAX, "shorten", "the payload, with what FCM needs around it"
+        ),
+    ),
 )
 
 RESERVED_DATA: Final = ("from", "message_type", "google.", "gcm.")

@@ -21,10 +21,14 @@ from clarion.domain.outcome import (
     Refused,
     Throttled,
 )
-from clarion.ports.vendor import Field, Traits
+from clarion.ports.vendor import ContentLimit, Field, Traits
 from clarion.providers import sigv4
 from clarion.providers.answers import retry_after_ms, said
-from clarion.providers.texting import by_status_unkeyed, digits_of, text_of
+from clarion.providers.texting import SEGMENTS, by_status_unkeyed, digits_of, text_of
+
+BODY: Final = ContentLimit(
+    ("body",), "chars", 1_600, "refuse", "SNS takes 1,600 bytes, and itself refuses a text over it by its encoding"
+)
 
 TRAITS: Final = Traits(
     vendor="sns",
@@ -51,10 +55,9 @@ TRAITS: Final = Traits(
     idempotent=False,
     on_ambiguous="retry",
     docs="https://docs.aws.amazon.com/sns/latest/dg/sns-mobile-phone-number-as-subscriber.html",
+    limits=(BODY, SEGMENTS),
 )
 
-BODY_CHARS_MAX: Final = 1_600
-"""SNS's quota is 1,600 bytes; a text of more characters is over it in any encoding."""
 THROTTLED_MS: Final = 1_000
 
 ATTRIBUTES: Final[tuple[tuple[str, str, str], ...]] = (
@@ -107,8 +110,7 @@ _ELEMENT: Final = re.compile(rb"<(Code|Message|MessageId)>([^<]{0,8000})</")
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
     """Return the signed `Publish` call. SNS takes no idempotency key for phone numbers and no id of ours."""
     settings, text = account.settings, text_of(message)
-    if len(text) > BODY_CHARS_MAX:
-        raise ValueError(f"the body of an SMS is longer than the {BODY_CHARS_MAX} characters SNS takes")
+    BODY.check(len(text))
     number = f"+{digits_of(message)}"
     form = {"Action": "Publish", "Version": "2010-03-31", "PhoneNumber": number, "Message": text}
     given = {"sms_type": "Transactional"} | {name: value for name, value in settings.items() if value}

@@ -17,7 +17,7 @@ from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Ou
 from clarion.ports.vendor import Field, Traits
 from clarion.providers.answers import object_of, said, unusable
 from clarion.providers.sms.termii_receipts import read_receipts as read_receipts
-from clarion.providers.texting import by_status_unkeyed, digits_of, text_of
+from clarion.providers.texting import SEGMENTS, by_status_unkeyed, digits_of, text_of
 
 TRAITS: Final = Traits(
     vendor="termii",
@@ -39,6 +39,7 @@ TRAITS: Final = Traits(
     required_parts=("body",),
     receipts=True,
     docs="https://developers.termii.com/messaging-api",
+    limits=(SEGMENTS,),
 )
 
 OUTCOMES: Final[tuple[tuple[str, str, str], ...]] = (

@@ -12,13 +12,13 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled, Transient
-from clarion.ports.vendor import Field, Traits
+from clarion.ports.vendor import ContentLimit, Field, Traits
 from clarion.providers.answers import object_of, retry_after_ms, said, unusable
 from clarion.providers.sms.twilio_receipts import read_receipts as read_receipts
-from clarion.providers.texting import by_status_unkeyed, digits_of, text_of
+from clarion.providers.texting import SEGMENTS, by_status_unkeyed, digits_of, text_of
 
 BASE_URL: Final = "https://api.twilio.com"
-BODY_CHARS_MAX: Final = 1_600
+BODY: Final = ContentLimit(("body",), "chars", 1_600, "refuse", "error 21617")
 VALIDITY_S_MAX: Final = 36_000
 LATER_MS: Final = 300_000
 """A queue with hours of messages in it, or a phone that is switched off, wants minutes."""
@@ -50,6 +50,7 @@ TRAITS: Final = Traits(
     required_parts=("body",),
     receipts=True,
     docs="https://www.twilio.com/docs/messaging/api/message-resource",
+    limits=(BODY, SEGMENTS),
 )
 
 OUTCOMES: Final[dict[int, str]] = {
@@ -78,8 +79,7 @@ word without a meaning of its own refuses for that reason."""
 def build(message: Message, account: Account, *, now_ms: int, token: str | None) -> HttpRequest:
     """Return the call that creates one message; what expires is not kept in Twilio's queue beyond that."""
     settings, text = account.settings, text_of(message)
-    if len(text) > BODY_CHARS_MAX:
-        raise ValueError(f"the body is longer than the {BODY_CHARS_MAX} characters Twilio takes")
+    BODY.check(len(text))
     sender = settings["sender"]
     service = sender.startswith("MG") and len(sender) == 34
     form = {"To": f"+{digits_of(message)}", "MessagingServiceSid" if service else "From": sender, "Body": text}

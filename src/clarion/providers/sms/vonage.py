@@ -25,7 +25,7 @@ from clarion.domain.outcome import (
 from clarion.ports.vendor import Field, Traits
 from clarion.providers.answers import object_of, retry_after_ms, said, unusable
 from clarion.providers.sms.vonage_receipts import read_receipts as read_receipts
-from clarion.providers.texting import by_status_unkeyed, digits_of, in_gsm, text_of
+from clarion.providers.texting import SEGMENTS, by_status_unkeyed, digits_of, in_gsm, text_of
 from clarion.providers.vonage_signature import signature
 
 BASE_URL: Final = "https://rest.nexmo.com"
@@ -60,6 +60,7 @@ TRAITS: Final = Traits(
     required_parts=("body",),
     receipts=True,
     docs="https://developer.vonage.com/en/messaging/sms/overview",
+    limits=(SEGMENTS,),
 )
 
 OUTCOMES: Final[dict[str, str]] = {

@@ -20,12 +20,18 @@ from clarion.domain.limits import VENDOR_KEYS_MAX
 from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled
-from clarion.ports.vendor import Field, Traits
+from clarion.ports.vendor import ContentLimit, Field, Traits
 from clarion.providers import aes128gcm, es256
 from clarion.providers.answers import by_status, retry_after_ms, said
 
 TTL_S_MAX: Final = 28 * 24 * 3600
-PLAIN_BYTES_MAX: Final = PUSH_PAYLOAD_BYTES_MAX - aes128gcm.OVERHEAD_BYTES
+PLAIN: Final = ContentLimit(
+    ("body", "title"),
+    "bytes",
+    PUSH_PAYLOAD_BYTES_MAX - aes128gcm.OVERHEAD_BYTES,
+    "shorten",
+    "all parts, before sealing",
+)
 VAPID_PERIOD_S: Final = 6 * 3600
 VAPID_TTL_S: Final = 18 * 3600
 """Signed anew every 6 hours, good for 12 to 18 hours more: well inside the 24 of RFC 8292 2 whatever the service's clock."""
@@ -51,6 +57,7 @@ TRAITS: Final = Traits(
     credentials=(Field("private_key", required=True, about="the VAPID private key, base64url or PEM"),),
     parts=("title", "body", "icon", "image", "url", "data", "actions"),
     docs="https://www.rfc-editor.org/rfc/rfc8030",
+    limits=(PLAIN,),
 )  # fmt: skip
 
 RULES: Final[tuple[tuple[str, str, str], ...]] = (
@@ -101,8 +108,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
     if not _ENDPOINT.fullmatch(subscription.endpoint):
         raise ValueError("the subscription's endpoint is not a plain https URL")
     plain = msgspec.json.encode({k: v for k, v in message.parts.items() if v} | {"delivery_id": message.delivery_id})
-    if len(plain) > PLAIN_BYTES_MAX:
-        raise ValueError(f"the push has {len(plain)} bytes, over the {PLAIN_BYTES_MAX} that push services have to take")
+    PLAIN.check(len(plain), "push")
     about = sha256(msgspec.json.encode([message.address, message.delivery_id, message.attempt])).digest()
     sender, salt = aes128gcm.fresh(_secret(text), about + sha256(plain).digest())
     left_s = settings.get("ttl_s", TTL_S_MAX)

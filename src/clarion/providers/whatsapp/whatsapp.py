@@ -16,13 +16,18 @@ from clarion.domain.limits_chat import WHATSAPP_TEXT_CHARS_MAX
 from clarion.domain.limits_content import WHATSAPP_PARAMETER_CHARS_MAX
 from clarion.domain.message import HttpRequest, HttpResponse, Message
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Outcome, Refused, Throttled
-from clarion.ports.vendor import Field, Traits
+from clarion.ports.vendor import ContentLimit, Field, Traits
 from clarion.providers.answers import by_status, object_of, retry_after_ms, said
 from clarion.providers.whatsapp.whatsapp_receipts import read_receipts as read_receipts
 
 BASE_URL: Final = "https://graph.facebook.com"
 API_VERSION: Final = "v23.0"
 LANGUAGE: Final = "en"
+TEXT: Final = ContentLimit(("body",), "chars", WHATSAPP_TEXT_CHARS_MAX, "refuse")
+PARAMETER: Final = ContentLimit(
+    ("template",), "chars", WHATSAPP_PARAMETER_CHARS_MAX, "refuse", "each of the template's parameters"
+)
+NAME: Final = ContentLimit(("template",), "chars", 512, "refuse", "the name of a parameter")
 
 TRAITS: Final = Traits(
     vendor="whatsapp",
@@ -51,6 +56,7 @@ TRAITS: Final = Traits(
     parts=("body", "template"),
     receipts=True,
     docs="https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes",
+    limits=(TEXT, PARAMETER, NAME),
 )
 
 OUTCOMES: Final[dict[int, str]] = {
@@ -114,7 +120,7 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
     if parts.get("template"):
         body |= {"type": "template", "template": _template(parts["template"], settings.get("language") or LANGUAGE)}
     else:
-        text = _text(parts.get("body"), "body", WHATSAPP_TEXT_CHARS_MAX)
+        text = _text(parts.get("body"), "body", TEXT)
         body |= {"type": "text", "text": {"body": text, "preview_url": bool(settings.get("preview_url", False))}}
     origin, version = settings.get("base_url", BASE_URL).rstrip("/"), settings.get("api_version", API_VERSION)
     headers = {
@@ -125,11 +131,10 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
     return HttpRequest("POST", url, headers, msgspec.json.encode(body))
 
 
-def _text(value: Any, name: str, chars_max: int) -> str:
+def _text(value: Any, name: str, limit: ContentLimit) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"WhatsApp takes no empty text, which {name} is")
-    if len(value) > chars_max:
-        raise ValueError(f"{name} is longer than the {chars_max} characters WhatsApp takes")
+    limit.check(len(value), name)
     return value
 
 
@@ -161,8 +166,8 @@ def _parameter(value: Any, field: str) -> dict[str, str]:
     text = value.get("text") if named else value
     if isinstance(text, int | float) and not isinstance(text, bool):
         text = str(text)
-    filled = {"type": "text", "text": _text(text, field, WHATSAPP_PARAMETER_CHARS_MAX)}
-    return filled | {"parameter_name": _text(value.get("name"), f"{field}.name", 512)} if named else filled
+    filled = {"type": "text", "text": _text(text, field, PARAMETER)}
+    return filled | {"parameter_name": _text(value.get("name"), f"{field}.name", NAME)} if named else filled
 
 
 def read(response: HttpResponse, message: Message, account: Account, *, now_ms: int) -> Outcome:
