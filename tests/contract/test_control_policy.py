@@ -13,7 +13,7 @@ from tests.contract.controls import House, migrated
 
 PLAIN = {
     "critical": False, "lane": "normal", "defaults": {}, "quiet_hours": True, "hold_max": "24h", "caps": [],
-    "over_cap": "skip", "digest_workflow": None, "route": None,
+    "over_cap": "skip", "digest_workflow": None, "route": None, "on_outage": "degrade",
 }  # fmt: skip
 NIGHT = {"start": "22:00", "end": "08:00"}
 

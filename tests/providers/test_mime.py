@@ -75,9 +75,7 @@ def test_lines_stay_within_rfc_5322(subject):
 
 
 @pytest.mark.parametrize("junk", BREAKS)
-@pytest.mark.parametrize(
-    "field", ["subject", "sender", "sender_name", "reply_to", "recipient", "delivery_id"]
-)
+@pytest.mark.parametrize("field", ["subject", "sender", "sender_name", "reply_to", "recipient", "delivery_id"])
 def test_nothing_can_add_a_header(field, junk):
     value = (GIVEN[field] or "https://x.example/") + junk + "Bcc: mallory@evil.example"
     with pytest.raises(ValueError, match=r".+"):

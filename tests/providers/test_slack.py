@@ -156,6 +156,6 @@ def test_a_429_of_either_kind_is_a_pause(address, text, after_ms):
 def test_every_word_has_a_row_and_stands_on_the_page(outcomes, of_hook):
     bodies = [row.get("body", "") for row in TABLE["rows"] if ("message" in row) == of_hook]
     page = (Path(__file__).parents[2] / "docs/providers/slack.md").read_text()
-    api, _, hooks = page.partition("A webhook answers")
+    api, _, hooks = page.partition("What the answer of a webhook means.")
     assert {word for word in outcomes if word not in bodies and f'"{word}"' not in "".join(bodies)} == set()
     assert {word for word in outcomes if f"`{word}`" not in (hooks if of_hook else api)} == set()

@@ -11,11 +11,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.deliver.rules.retry import Policy, after
+from clarion.deliver.rules.retry import Policy, Turn, after
 from clarion.deliver.rules.trust import believed
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.message import HttpResponse, Message
+from clarion.domain.trail import Trail
 from clarion.ports.vendor import Token
 from clarion.providers import catalogue
 from tests.security.house import WEBHOOK_SECRET
@@ -72,9 +73,7 @@ ANSWERS = st.builds(
 
 def holds(outcome) -> None:
     outcome = believed(outcome, [])
-    following = after(
-        outcome, 1, Policy(6, 1_000, 60_000), on_ambiguous="retry", now_ms=NOW_MS, jitter=0.5, expires_ms=None
-    )
+    following = after(outcome, Trail(), Policy((1_000, 60_000), 86_400_000, 6), Turn(NOW_MS, 0.5, "main"))
     assert following.retry_ms is None or type(following.retry_ms) is int
     assert following.retry_ms is None or following.retry_ms < 1 << 62
     msgspec.msgpack.encode(outcome)
