@@ -323,6 +323,29 @@ async def test_pipelined_data_without_recipient_sends_nothing(open_smtp):
     assert bodies == [b".\r\n"]
 
 
+@pytest.mark.parametrize(
+    ("words", "reply"),
+    [
+        (b"421 4.3.2 closing", SmtpReply("mail", 421, "4.3.2 closing")),
+        (b"554 5.7.1 blocked", SmtpReply("mail", 554, "5.7.1 blocked")),
+        (b"250 ok\r\n550 5.1.1 who", SmtpReply("rcpt", 550, "5.1.1 who")),
+        (b"250 ok\r\n550 5.1.1 who\r\n503 no", SmtpReply("rcpt", 550, "5.1.1 who")),
+        (b"250 ok\r\n550 5.1.1 who\r\n354 go", SmtpReply("rcpt", 550, "5.1.1 who")),
+    ],
+)
+async def test_what_a_server_says_before_it_hangs_up_counts(open_smtp, words, reply):
+    async def curt(reader, writer):
+        writer.write(b"220 x\r\n")
+        await reader.readline()
+        writer.write(b"250-x\r\n250 PIPELINING\r\n")
+        await reader.readuntil(b"DATA\r\n")
+        writer.write(words + b"\r\n")
+        writer.close()
+
+    async with serving(curt) as port:
+        assert await open_smtp.send(plain(port)) == reply
+
+
 # --- a server that is only tried ---
 
 

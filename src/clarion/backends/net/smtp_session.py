@@ -5,9 +5,11 @@ A message costs two round trips and some 60 us; a general client costs seven tim
 
 import asyncio
 import base64
+import contextlib
 import re
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, cast
 
 from clarion.domain.errors import EgressError, Sent
@@ -171,8 +173,7 @@ class SmtpSession(asyncio.Protocol):
             options += " BODY=8BITMIME SMTPUTF8"
         commands = (f"MAIL FROM:<{request.sender}>{options}", f"RCPT TO:<{request.recipient}>", "DATA")
         if "PIPELINING" in self._features:
-            self._transport.write("\r\n".join((*commands, "")).encode())
-            replies = [await self._reply() for _ in commands]
+            replies = await self._pipelined(commands)
         else:
             replies = []
             for command in commands:
@@ -183,12 +184,27 @@ class SmtpSession(asyncio.Protocol):
         refused = next((SmtpReply(stage, *reply) for stage, reply in stages if reply[0] >= 400), None)
         if refused is None:
             return await self._payload(request.payload)
-        if len(replies) == 3 and replies[2][0] == 354:
-            # Pipelined DATA was granted although no recipient was: end it empty, nobody gets it.
-            await self._ask(".")
-        if not self.closed and refused.code != 421:
-            await self._ask("RSET")
+        # A server may hang up on whom it refuses; it has said what counts.
+        with contextlib.suppress(EgressError):
+            if len(replies) == 3 and replies[2][0] == 354:
+                # Pipelined DATA was granted although no recipient was: end it empty, nobody gets it.
+                await self._ask(".")
+            if not self.closed and refused.code != 421:
+                await self._ask("RSET")
         return refused
+
+    async def _pipelined(self, commands: Sequence[str]) -> list[tuple[int, str]]:
+        """Return the replies to commands sent at once; fewer when the connection ended behind one that refused."""
+        self._transport.write("\r\n".join((*commands, "")).encode())
+        replies: list[tuple[int, str]] = []
+        for _ in commands:
+            try:
+                replies.append(await self._reply())
+            except EgressError:
+                if all(code < 400 for code, _ in replies):
+                    raise
+                break
+        return replies
 
     def _unable(self, request: SmtpRequest) -> SmtpReply | None:
         """Return the refusal of a message that the server's EHLO rules out (RFC 1870, 6531)."""
