@@ -121,8 +121,8 @@ class PlannedFrame(_Columns, tag=4):
 
 
 class IntentFrame(_Columns, tag=5):
-    """About to send, on `outcomes`, durable before the first byte goes out. `chunk_id` is set, and `delivery_ids` hold
-    the delivery ids of that chunk's slice, for a broadcast."""
+    """About to send, on `outcomes`, durable before the first byte goes out. Of a broadcast, `chunk_id` is set and the ids are
+    those of a slice of it. `providers` are the accounts, empty where tenants have one each."""
 
     worker: str
     fence: int
@@ -132,6 +132,7 @@ class IntentFrame(_Columns, tag=5):
     first_index: int
     delivery_ids: list[bytes]
     attempts: list[int]
+    providers: list[str] = []
 
 
 class AttemptedFrame(_Columns, tag=6):

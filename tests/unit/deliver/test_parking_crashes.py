@@ -134,8 +134,8 @@ def test_a_worker_that_dies_around_the_append_of_a_parked_turn_loses_nothing(dir
 
 @pytest.mark.parametrize("stored", [False, True])
 def test_a_worker_that_dies_around_the_append_of_a_failover_sends_once(directory, stored):
-    """Not stored, the turn is a lost one: recorded, and made again."""
-    fleet = Fleet(directory, account("first", always("transient")), account("second", FINE, 2))
+    """Not stored, the turn is a lost one: recorded, and made again by the account that may have sent it."""
+    fleet = Fleet(directory, account("first", {"by_attempt": ["transient", "accepted"]}), account("second", FINE, 2))
 
     async def story() -> None:
         world = fleet.world
@@ -155,6 +155,7 @@ def test_a_worker_that_dies_around_the_append_of_a_failover_sends_once(directory
     lost = {} if stored else {(A, 1, "ambiguous"): 1}
     turn = 1 if stored else 2
     assert fleet.turns() == {**lost, (A, turn, "retry"): 1, (A, turn + 1, "accepted"): 1}
+    assert {provider for _, provider, *_ in told(fleet.world)} == {"first", *(["second"] if stored else [])}
     assert len(fleet.world.vendor.accepted) == 1
     assert fleet.world.states() == {A: State.SENT}
 
@@ -299,6 +300,32 @@ def test_more_accounts_than_are_asked_end_a_pass_all_the_same(directory):
 
     run(story())
     assert len(fleet.world.vendor.calls) <= 2 * 32
+
+
+@pytest.mark.parametrize(
+    ("word", "end"), [("stop", State.DEAD), ("retry", State.RETRYING), ("assume_sent", State.SENT)]
+)
+def test_a_lost_attempt_is_judged_and_repeated_by_the_account_that_made_it(directory, word, end):
+    """Not by the one that is preferred: it was down then, and works by now."""
+    fleet = Fleet(directory, account("first", FINE), account("second", FINE, 2, on_ambiguous=word))
+
+    async def story() -> None:
+        world = fleet.world
+        await world.accept(A)
+        await world.plan()
+        fleet.down("first")
+        await (first := await fleet.holder(lambda row: False)).settled()
+        assert [item.account.name for item in first.works] == ["second"]
+        await first.crash()
+        fleet.mended("first")
+        fleet.down("second")
+        await (second := await fleet.holder()).settled()
+        await second.crash()
+
+    run(story())
+    assert fleet.world.states() == {A: end}
+    assert {provider for _, provider, *_ in told(fleet.world)} == {"second"}
+    assert fleet.world.vendor.calls == []
 
 
 def test_an_account_that_is_down_costs_no_budget_and_keeps_nobody_from_another(directory):

@@ -74,9 +74,17 @@ class Accounts:
         traits = self.traits(account)
         return account.rules.on_ambiguous or (traits.on_ambiguous if traits else "retry")
 
-    def likely(self, channel: Channel, row: DeliverRow) -> Account | None:
-        """Return the account that a delivery would be given if all were well: the one an attempt lost with its worker was
-        most likely made with."""
+    def to_tell(self, channel: Channel, given: Sequence[tuple[DeliverRow, Account | None]]) -> dict[bytes, str]:
+        """Return the accounts' names of those deliveries whose tenant has several, so that whoever finds an attempt lost
+        knows which one may have made it."""
+        several = {tenant: len(self.of(tenant, channel)) > 1 for tenant in {row.tenant for row, _ in given}}
+        return {row.delivery_id: one.name for row, one in given if one is not None and several[row.tenant]}
+
+    def behind(self, channel: Channel, row: DeliverRow, name: str) -> Account | None:
+        """Return the account that a lost attempt was made with: the named one if it is still there, and without a name the
+        one that the delivery would be given if all were well."""
+        if name:
+            return next((one for one in self.of(row.tenant, channel) if one.name == name), None)
         order = in_order(self.of(row.tenant, channel), row.trail, {}, chance_of(row.delivery_id))
         return order[0] if order else None
 

@@ -50,6 +50,7 @@ class Legacy:
     def __init__(self) -> None:
         self._recorded: set[tuple[bytes, int]] = set()
         self._intended: set[tuple[bytes, int]] = set()
+        self._providers: dict[tuple[bytes, int], str] = {}
         self._lost: set[tuple[bytes, int]] = set()
         self._chunk_states: dict[bytes, dict[int, int]] = {}
 
@@ -57,7 +58,9 @@ class Legacy:
         """Take in frames of the outcomes topic, in order."""
         for event in frames:
             if isinstance(event, IntentFrame) and event.channel == channel:
-                self._intended.update(zip(event.delivery_ids, event.attempts, strict=True))
+                attempts = list(zip(event.delivery_ids, event.attempts, strict=True))
+                self._intended.update(attempts)
+                self._providers.update(zip(attempts, event.providers, strict=False))
             elif isinstance(event, AttemptedFrame) and event.channel == channel:
                 attempts = list(zip(event.delivery_ids, event.attempts, strict=True))
                 self._recorded.update(attempts)
@@ -76,6 +79,10 @@ class Legacy:
     def was_intended(self, row: DeliverRow) -> bool:
         """Return whether a worker said it was about to make this attempt, or a later one said so for it."""
         return (row.delivery_id, row.attempt) in self._intended or self.goes_on(row)
+
+    def provider_of(self, row: DeliverRow) -> str:
+        """Return the account that this attempt was to go through; empty where it was the only one."""
+        return self._providers.get((row.delivery_id, row.attempt), "")
 
     def is_recorded(self, row: DeliverRow) -> bool:
         """Return whether anything is on the journal about this attempt's end, be it only that it was lost."""

@@ -1,6 +1,7 @@
 """Results of attempts on their way to the journal: rows in, frames, timers and dead letters out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from clarion.deliver.accounts.judges import Change
@@ -107,11 +108,18 @@ def _cut(channel: Channel, partition: int, rows: Sequence[AttemptRow]) -> list[F
 
 
 def intents_of(
-    channel: Channel, partition: int, worker: str, fence: int, now_ms: int, rows: Sequence[DeliverRow]
+    channel: Channel,
+    partition: int,
+    worker: str,
+    fence: int,
+    now_ms: int,
+    rows: Sequence[DeliverRow],
+    providers: Mapping[bytes, str] = MappingProxyType({}),
 ) -> list[Frame]:
     """Return the intent frames of deliveries about to be sent: one for singles, one for each unbroken run of a chunk.
 
-    Later attempts of a chunk's deliveries count as singles: each has a row of its own by then.
+    Later attempts of a chunk's deliveries count as singles: each has a row of its own by then. `providers` names the
+    accounts, by delivery, that nobody could tell afterwards.
     """
     singles: list[DeliverRow] = []
     runs: list[tuple[bytes | None, int, list[DeliverRow]]] = []
@@ -128,7 +136,8 @@ def intents_of(
     for chunk_id, first, members in runs:
         delivery_ids = [row.delivery_id for row in members]
         attempts = [row.attempt for row in members]
-        frame = IntentFrame(worker, fence, now_ms, channel, chunk_id, first, delivery_ids, attempts)
+        through = [providers.get(id_, "") for id_ in delivery_ids] if providers else []
+        frame = IntentFrame(worker, fence, now_ms, channel, chunk_id, first, delivery_ids, attempts, through)
         frames.append(Frame(topics.OUTCOMES, partition, len(members), encode(frame, len(members))))
     return frames
 

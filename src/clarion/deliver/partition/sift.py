@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from clarion.deliver.partition.intake import Legacy
 from clarion.deliver.partition.results import Result
 from clarion.deliver.partition.supplies import Supplies, Work
@@ -11,6 +13,7 @@ from clarion.deliver.send.worker import Answer
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import TERMINAL, Event, State
 from clarion.domain.outcome import Ambiguous, Refused
+from clarion.domain.trail import Trail
 
 
 class Sifted(NamedTuple):
@@ -69,15 +72,17 @@ def _gone(tools: Supplies, work: list[Work]) -> set[tuple[str, str]]:
 
 
 def _goes_on(tools: Supplies, item: Work, legacy: Legacy, now_ms: int, sifted: Sifted) -> bool:
-    """Record each attempt of the delivery that has an intent and no result; return whether another one follows them."""
-    account = tools.accounts.likely(tools.channel, item.row)
-    on_ambiguous = tools.accounts.on_ambiguous(account)
-    answer = Answer(Ambiguous("worker stopped between intent and record"), "", "")
+    """Record each attempt of the delivery that has an intent and no result; return whether another one follows them. It
+    follows with the account that may have made the lost one."""
     lost = 0
     while legacy.was_intended(item.row):
         lost += 1
+        name = legacy.provider_of(item.row)
+        account = tools.accounts.behind(tools.channel, item.row, name)
         if not legacy.is_recorded(item.row):
-            following = after_loss(lost, on_ambiguous)
+            following = after_loss(lost, tools.accounts.on_ambiguous(account))
+            vendor = account.vendor if name and account is not None else ""
+            answer = Answer(Ambiguous("worker stopped between intent and record"), name, vendor)
             result = Result(item.row, answer, following, now_ms, now_ms)
             if following.event is not Event.AMBIGUOUS:
                 sifted.ended.append((item, result))
@@ -86,6 +91,8 @@ def _goes_on(tools: Supplies, item: Work, legacy: Legacy, now_ms: int, sifted: S
         elif not legacy.goes_on(item.row):
             break
         item.row = item.row._replace(attempt=item.row.attempt + 1)
+        if name:
+            item.row = item.row._replace(trail=replace(item.row.trail or Trail(), pinned=name))
     # The attempt after a loss may have ended without an intent: expired, or cancelled.
     if legacy.has_result(item.row):
         sifted.closed.append(item)

@@ -97,7 +97,8 @@ class PartitionConsumer:
             going = self._assigned([item for item in sifted.send if not self._is_cancelled(item, now_ms)], now_ms)
             rows = [item.row for item in going]
             frames = frames_of(self._t.channel, partition, sifted.lost)
-            frames += intents_of(self._t.channel, partition, self._t.worker, self._lease.fence, now_ms, rows)
+            told = self._t.accounts.to_tell(self._t.channel, [(item.row, item.account) for item in going])
+            frames += intents_of(self._t.channel, partition, self._t.worker, self._lease.fence, now_ms, rows, told)
         try:
             if frames:
                 await append(self._t.journal, Append(frames=frames, lease=self._lease), self._t.telemetry)
