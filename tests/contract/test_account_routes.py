@@ -149,6 +149,7 @@ async def test_an_account_that_works_is_stored_after_one_bounded_call(house):
         (HttpResponse(401, {}, b"bad key hunter2-secret\n"), InvalidField, "misconfigured", "credentials"),
         (HttpResponse(503, {}, b""), Unverified, "verify_failed", None),
         (HttpResponse(429, {}, b""), Unverified, "verify_failed", None),
+        (HttpResponse(302, {"location": "https://elsewhere.test/"}, b""), Unverified, "verify_failed", None),
         (EgressError("refused by hunter2-secret", sent=Sent.NO), Unverified, "verify_failed", None),
         (EgressError("private address", sent=Sent.NO, blocked=True), InvalidField, "egress_blocked", "settings"),
         (TimeoutError(), Unverified, "verify_failed", None),

@@ -110,7 +110,8 @@ class Verifier:
         self, vendor: VerifiableVendor, account: Account, answer: HttpResponse | SmtpReply, token: str | None
     ) -> Misconfigured | None:
         if isinstance(answer, HttpResponse):
-            if answer.status == 429 or answer.status >= 500:
+            # One that sends us elsewhere is not the vendor's API: redirects are not followed.
+            if answer.status == 429 or answer.status >= 500 or 300 <= answer.status < 400:
                 raise Unverified(f"{account.vendor} answered {answer.status}; nothing was stored")
         elif answer.code in _FAILED_SMTP:
             raise Unverified(f"{account.vendor} answered {answer.code} at {answer.stage}; nothing was stored")
