@@ -1,0 +1,55 @@
+"""What was done to messages so that they fit travels with their results: with each of a single's, with one of a chunk's."""
+
+import pytest
+
+from clarion.deliver.partition.results import Result, frames_of
+from clarion.deliver.rules.retry import Next
+from clarion.deliver.rules.trust import believed
+from clarion.deliver.send.worker import Answer
+from clarion.domain.channel import Channel
+from clarion.domain.delivery_state import Event
+from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
+from clarion.domain.outcome import Accepted
+from clarion.journal.codec import decode
+from clarion.journal.events import AttemptedFrame, ChunkAttemptedFrame
+from clarion.journal.rows import DeliverRow
+
+CUT = "the body was shortened"
+
+
+def result(index: int, chunk_id: bytes | None, detail: str = CUT) -> Result:
+    place = None if chunk_id is None else (chunk_id, index)
+    row = DeliverRow(
+        index.to_bytes(24, "big"), "acme", "", f"a{index}", "news", "", "en", {}, None, 1, None, None, None, place
+    )
+    return Result(row, Answer(Accepted("id", None, detail), "main", "fcm"), Next(Event.ACCEPTED), 1, 2)
+
+
+def told_and_bytes(results: list[Result]) -> tuple[list[str], int]:
+    """Return the details of rows, and how many deliveries are told of as bytes."""
+    events = [decode(frame.payload) for frame in frames_of(Channel.PUSH, 0, results)]
+    rows = [event for event in events if isinstance(event, AttemptedFrame)]
+    chunks = [event for event in events if isinstance(event, ChunkAttemptedFrame)]
+    details = [outcome.detail for event in rows for outcome in event.outcomes]
+    return details, sum(state != 0 for event in chunks for state in event.states)
+
+
+def test_each_single_is_told():
+    assert told_and_bytes([result(n, None) for n in range(5)]) == ([CUT] * 5, 0)
+
+
+def test_one_delivery_of_a_chunk_is_told():
+    results = [result(n, bytes([n % 2]) * 24) for n in range(100)]
+    assert told_and_bytes(results) == ([CUT] * 2, 98)
+
+
+def test_a_chunk_that_fits_is_bytes_alone():
+    assert told_and_bytes([result(n, bytes(24), "") for n in range(100)]) == ([], 100)
+
+
+@pytest.mark.parametrize(
+    ("detail", "shown"),
+    [("", ""), (CUT, CUT), ("key s3cret-key\n", "key ***\ufffd"), ("x" * 600, "x" * ATTEMPT_DETAIL_CHARS_MAX)],
+)
+def test_the_detail_of_an_accepted_message_is_believed_no_more_than_others(detail, shown):
+    assert believed(Accepted("id", None, detail), ["s3cret-key"]) == Accepted("id", None, shown)
