@@ -64,3 +64,9 @@ def test_what_is_refused_says_by_how_much(home):
     words = "over_limit: the body has 1,601 characters, 1,600 are allowed"
     assert one(delivery["attempts"])["detail"] == delivery["detail"] == words
     assert [moment["detail"] for moment in told["timeline"] if moment["event"] == "refused"] == [words]
+
+
+def test_an_explanation_says_it_beforehand(home):
+    asked = {"to": {"phone": phone(3)}, "template": "long", "data": {"text": "ж" * 71}, "channels": ["sms"]}
+    sms = one(one(home.post("/v1/notifications/explain", asked)["recipients"])["channels"])
+    assert sms["fitted"] == "split into 2 SMS segments (UCS-2)"

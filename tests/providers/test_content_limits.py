@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from clarion.content.fit import ELLIPSIS, fit, payload_bytes, segmented
 from clarion.domain.channel import Channel
-from clarion.domain.fitting import ContentLimit, Fitted, OverLimit, told
+from clarion.domain.fitting import ContentLimit, Fitted, OverLimit, in_words
 from clarion.domain.message import LocalRequest
 from clarion.providers import catalogue, envelope
 from tests.providers import battery
@@ -97,7 +97,7 @@ def test_a_push_is_shortened_where_it_begins_to_be_too_long(case):
         assert built(vendor, parts)
         assert bool(notes) == (over > 0)
     title = VENDORS[vendor].TRAITS.title
-    assert told(notes, VENDORS[vendor].TRAITS.limits, title) == (
+    assert in_words(notes, VENDORS[vendor].TRAITS.limits, title) == (
         f"the body was shortened from {room + 1:,} to {room:,} bytes: {limit.most:,} bytes are what {title} takes"
     )
 
@@ -112,7 +112,7 @@ def test_a_headline_is_shortened_where_it_begins_to_be_too_long(case):
         assert built(vendor, parts)
         assert len(parts[part]) == limit.most - (over < 0)
         assert bool(notes) == (over > 0)
-    words = told(notes, VENDORS[vendor].TRAITS.limits, VENDORS[vendor].TRAITS.title)
+    words = in_words(notes, VENDORS[vendor].TRAITS.limits, VENDORS[vendor].TRAITS.title)
     assert words.startswith(f"the {part} was shortened from {limit.most + 1:,} to {limit.most:,} characters: ")
 
 
@@ -139,13 +139,13 @@ def test_a_text_message_is_split_where_it_begins_to_be_too_long(sign, most, enco
     assert segmented({"body": sign * (most - 1)}) is None
     assert segmented({"body": sign * most}) is None
     split = segmented({"body": sign * (most + 1)})
-    assert told([split], (), "Twilio") == f"split into 2 SMS segments ({encoding})"
+    assert in_words([split], (), "Twilio") == f"split into 2 SMS segments ({encoding})"
 
 
 def test_a_channels_own_figure_is_named_where_a_vendor_declares_none():
     notes: list[Fitted] = []
     fit(Channel.PUSH, {"body": "x" * 5_120, "title": "t" * 4_000}, notes)
-    assert told(notes, (), "Sandbox").split("; ") == [
+    assert in_words(notes, (), "Sandbox").split("; ") == [
         "the body was shortened from 5,120 to 0 bytes: 4,096 bytes are the most there may be",
         f"the title was shortened from 4,000 to {notes[1].after:,} bytes: 4,096 bytes are the most there may be",
     ]

@@ -52,7 +52,7 @@ class Fitted(msgspec.Struct, frozen=True):
     about: str = ""
 
 
-def told(fitted: Iterable[Fitted], limits: Sequence[ContentLimit], title: str) -> str:
+def in_words(fitted: Iterable[Fitted], limits: Sequence[ContentLimit] = (), title: str = "") -> str:
     """Return what was done to a message in plain words. The figure of the vendor `title` is the one of its `limits`; where it
     declares none for a part, the channel's own is named."""
     return "; ".join(_words(one, limits, title) for one in fitted)

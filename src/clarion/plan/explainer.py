@@ -5,9 +5,11 @@ from typing import Any
 
 import msgspec
 
+from clarion.content.fit import segmented
 from clarion.content.render import Contents
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.decision import Reason, Skip
+from clarion.domain.fitting import Fitted, in_words
 from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
 from clarion.domain.user import User
 from clarion.domain.workflow import Send as SendStep
@@ -90,23 +92,28 @@ class Explainer:
                 claims.load(tenant, cap, [user.ordinal])
         told = explain(setting, self._facts.profile(user), user, suppressed, claims.of(tenant), now_ms)
         return [
-            channel_out(setting, one, self._content(tenant, setting, one.channel, request, user, now_ms))
+            channel_out(setting, one, *self._content(tenant, setting, one.channel, request, user, now_ms))
             for one in told
         ]
 
     def _content(
         self, tenant: str, setting: Setting, channel: Channel, request: Request, user: User, at_ms: int
-    ) -> dict[str, Any] | None:
+    ) -> tuple[dict[str, Any] | None, str | None]:
+        """Return what a channel would say, and what would be done to it so that it fits."""
         if channel not in setting.template.parts:
-            return None
-        reads = user_context(user)
+            return None, None
+        reads, fitted = user_context(user), list[Fitted]()
         try:
             content = self._contents.render_template(
-                tenant, setting.template, channel, request.data, reads, user.locale or "", at_ms
+                tenant, setting.template, channel, request.data, reads, user.locale or "", at_ms, "", fitted
             )
         except RenderError as error:
-            return {"error": str(error)}
-        return content if len(msgspec.json.encode(content)) <= RENDER_OUTPUT_BYTES_MAX else {"error": "is too large"}
+            return {"error": str(error)}, None
+        if len(msgspec.json.encode(content)) > RENDER_OUTPUT_BYTES_MAX:
+            return {"error": "is too large"}, None
+        if channel is Channel.SMS and (split := segmented(content)):
+            fitted.append(split)
+        return content, in_words(fitted) or None
 
     def was(self, tenant: str, notification_id: bytes) -> ExplainOut | None:
         """Return what was decided about a stored notification; None when there is no such, or it waits to be planned."""

@@ -25,7 +25,7 @@ class RuleOut(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class ChannelOut(msgspec.Struct, frozen=True, omit_defaults=True):
     """One channel: `decision` is `send`, `skip`, `hold`, `merge` or `later` (a route may come to it). Where and when it
-    goes, by which template version and provider, what it says, and every rule in order."""
+    goes, by which template version and provider, what it says, what is done so that it fits, and every rule in order."""
 
     channel: str
     decision: str
@@ -38,6 +38,7 @@ class ChannelOut(msgspec.Struct, frozen=True, omit_defaults=True):
     template_version: int | None = None
     provider: str | None = None
     content: dict[str, Any] | None = None
+    fitted: str | None = None
 
 
 class RecipientOut(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,7 +58,9 @@ class ExplainOut(msgspec.Struct, frozen=True):
     recipients: list[RecipientOut]
 
 
-def channel_out(setting: Setting | None, told: Explained, content: dict[str, Any] | None = None) -> ChannelOut:
+def channel_out(
+    setting: Setting | None, told: Explained, content: dict[str, Any] | None = None, fitted: str | None = None
+) -> ChannelOut:
     """Return how one explained channel is shown; without a setting nothing is known but the decision."""
     decision = _foremost(told.planned)
     name, reason, detail = _words(decision)
@@ -74,6 +77,7 @@ def channel_out(setting: Setting | None, told: Explained, content: dict[str, Any
         template_version=setting.template.version if setting else None,
         provider=provider_of(setting, told.channel) if setting and sends else None,
         content=content,
+        fitted=fitted,
     )
 
 

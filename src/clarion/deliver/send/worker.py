@@ -17,7 +17,7 @@ from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import EgressError, Sent
-from clarion.domain.fitting import Fitted, OverLimit, told
+from clarion.domain.fitting import Fitted, OverLimit, in_words
 from clarion.domain.limits import SLOW_BUILDS_MAX, TOKENS_MAX
 from clarion.domain.message import AppriseRequest, HttpRequest, LocalReply, LocalRequest, Message, Request, SmtpRequest
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Transient
@@ -102,7 +102,9 @@ class Sender:
             self._telemetry.log("error", "attempt_crashed", vendor=account.vendor, error=words)
             outcome = Ambiguous(f"internal error: {type(error).__name__}")
         if fitted and isinstance(outcome, Accepted):
-            words = "; ".join(filter(None, (told(fitted, vendor.TRAITS.limits, vendor.TRAITS.title), outcome.detail)))
+            words = "; ".join(
+                filter(None, (in_words(fitted, vendor.TRAITS.limits, vendor.TRAITS.title), outcome.detail))
+            )
             outcome = msgspec.structs.replace(outcome, detail=words)
         silent = isinstance(outcome, Accepted) and not outcome.detail
         secrets = [] if silent else secrets_of(account.credentials, self._tokens.held(account))
