@@ -1,6 +1,6 @@
 """How Hypercorn plays APNs: HTTP/2 only, and goodbye after some calls."""
 
 alpn_protocols = ["h2"]
-keep_alive_max_requests = 250
+keep_alive_max_requests = 120
 h2_max_concurrent_streams = 100
 graceful_timeout = 0
