@@ -6,6 +6,7 @@ from clarion.backends.sqlite.state import SqliteState
 from clarion.backends.sqlite.state_told import _BY_VENDOR_ID
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
+from clarion.domain.limits_feedback import RECEIPTS_TOLD_MAX
 from clarion.record.rules.timeline import attempts, moments
 from tests.contract import ledgers as world
 from tests.stages.virtual import LoopClock
@@ -45,6 +46,16 @@ def test_a_delivery_is_confirmed_and_what_follows_is_told(state):
     notification = state.notification(world.TENANT, world.NOTIFICATIONS[0])
     shown = [moment.event for moment in moments(notification, [found], story, None)]
     assert shown == ["accepted", "planned", "accepted", "confirmed", "opened", "late_bounced"]
+
+
+def test_who_opens_a_mail_without_end_is_counted_and_told_of_a_hundred_times(state):
+    fold(state, world.planned(0), world.attempted(0, Event.ACCEPTED))
+    for start in (0, 60):
+        fold(state, *(world.receipt(0, "opened", world.AT_MS + 70 + start + number) for number in range(60)))
+    assert told(state, 0) == [("opened", True)] * RECEIPTS_TOLD_MAX
+    assert sum(count for *_, what, _, count in state.counters(world.TENANT, 0, 1 << 47, 99) if what == "opened") == 120
+    fold(state, world.receipt(0, "clicked", world.AT_MS + 500), world.receipt(0, "delivered", world.AT_MS + 501))
+    assert told(state, 0)[-2:] == [("clicked", True), ("confirmed", True)]
 
 
 def test_a_bounce_fails_with_the_words_of_the_provider(state):

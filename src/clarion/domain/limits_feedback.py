@@ -29,3 +29,5 @@ RECEIPT_WARNINGS_MAX: Final = 1_000
 """Accounts whose last warning is remembered."""
 MAILGUN_RECEIPT_AGE_MS_MAX: Final = 9 * 3600 * 1000
 """Mailgun repeats a call for eight hours with the same signature."""
+RECEIPTS_TOLD_MAX: Final = 100
+"""How often one kind of receipt stands in the story of one delivery: who opens a mail can do so without end."""

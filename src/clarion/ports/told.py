@@ -5,6 +5,8 @@ from typing import Final, Protocol
 
 from clarion.domain.history import Chunk, Delivery, StandingChange
 
+REPEATABLE: Final = frozenset({"opened", "clicked", "deferred", "read"})
+"""Kinds of receipts that may come for one delivery again and again; all are counted, the first are told."""
 BY_VENDOR_ID: Final = frozenset({"termii", "twilio", "ses"})
 """Vendors whose own ids deliveries are found by: there are messages of theirs that give nothing of ours back."""
 

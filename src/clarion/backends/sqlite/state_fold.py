@@ -12,7 +12,9 @@ from clarion.domain.delivery_state import State
 from clarion.domain.errors import StaleLease
 from clarion.domain.history import STATES, Attempt, Capture, Changes, Chunk, ChunkState, Delivery, Notification
 from clarion.domain.ids import notification_of
+from clarion.domain.limits_feedback import RECEIPTS_TOLD_MAX
 from clarion.ports.state import Advance
+from clarion.ports.told import REPEATABLE
 
 
 def _insert(table: str, kind: type, rest: str) -> str:
@@ -33,6 +35,13 @@ _NOTIFICATION: Final = _insert(
 _DELIVERY: Final = _insert("deliveries", Delivery, "").replace("INSERT", "INSERT OR REPLACE", 1)
 _SETTING: Final = "INSERT OR IGNORE INTO settings VALUES (?, ?)"
 _ATTEMPT: Final = _insert("attempts", Attempt, "").replace("INSERT", "INSERT OR REPLACE", 1)
+_REPEATABLE: Final = "".join(
+    (
+        _ATTEMPT.replace("VALUES (", "SELECT ").removesuffix(") "),
+        " WHERE (SELECT count(*) FROM attempts WHERE delivery_id = ?1 AND tenant = ?2 AND event = ?6)",
+        f" < {RECEIPTS_TOLD_MAX}",
+    )
+)
 _CHUNK: Final = _insert("chunks", Chunk, "ON CONFLICT DO NOTHING")
 _CHUNK_STATE: Final = _insert("chunk_states", ChunkState, "").replace("INSERT", "INSERT OR REPLACE", 1)
 _CAPTURE: Final = _insert("captures", Capture, "ON CONFLICT DO NOTHING")
@@ -138,7 +147,8 @@ def _store(db: apsw.Connection, changes: Changes) -> None:
     db.executemany(_SETTING, changes.settings.items())
     if changes.deliveries:
         db.executemany(_DELIVERY, [astuple(row) for _, row in sorted(changes.deliveries.items())])
-    db.executemany(_ATTEMPT, map(astuple, changes.attempts))
+    db.executemany(_ATTEMPT, (astuple(one) for one in changes.attempts if one.event not in REPEATABLE))
+    db.executemany(_REPEATABLE, (astuple(one) for one in changes.attempts if one.event in REPEATABLE))
     _store_chunks(db, changes)
     db.executemany(_ITEM, map(astuple, changes.inbox_items))
     db.executemany(_CAPTURE, map(astuple, changes.captures))
