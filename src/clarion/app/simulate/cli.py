@@ -12,12 +12,26 @@ from clarion.app.simulate.run import Started, run_simulator
 from clarion.domain.errors import OperatorError
 
 Share = Annotated[float, typer.Option(min=0.0, max=1.0)]
+Folder = Annotated[Path, typer.Option(help="certificates, credentials and receipts go here")]
+OutageTexts = Annotated[
+    list[str] | None, typer.Option(help="'fcm down 10m', 'twilio 20% 503 from 30s for 5m'; may be given again")
+]
+ReceiptsUrl = Annotated[
+    str,
+    typer.Option(
+        help="URL to call with what becomes of messages, such as http://127.0.0.1:8400/v1/receipts/acme/{provider}"
+    ),
+]
+ReceiptsChaos = Annotated[
+    bool, typer.Option("--receipts-chaos", help="some of those calls come twice, and not in order")
+]
+ByAddress = Annotated[
+    bool, typer.Option("--by-address", help="addresses ending in 404 are dead, in 429 or 500 fail once")
+]
 
 
 def simulate(
-    folder: Annotated[Path, typer.Option(help="certificates, credentials and receipts go here")] = Path(
-        "clarion-simulator"
-    ),
+    folder: Folder = Path("clarion-simulator"),
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     http_port: Annotated[int, typer.Option(min=0, max=65_535, help="HTTP vendors, tokens and webhooks; 0: any")] = 0,
     smtp_port: Annotated[int, typer.Option(min=0, max=65_535, help="mail; 0: any")] = 0,
@@ -30,24 +44,13 @@ def simulate(
     hang: Share = 0.0,
     reset: Share = 0.0,
     invalid_token: Share = 0.0,
-    outage: Annotated[
-        list[str] | None, typer.Option(help="'fcm down 10m', 'twilio 20% 503 from 30s for 5m'; may be given again")
-    ] = None,
-    receipts: Annotated[
-        str,
-        typer.Option(
-            help="URL to call with what becomes of messages, such as http://127.0.0.1:8400/v1/receipts/acme/{provider}"
-        ),
-    ] = "",
-    receipts_chaos: Annotated[
-        bool, typer.Option("--receipts-chaos", help="some of those calls come twice, and not in order")
-    ] = False,
+    outage: OutageTexts = None,
+    receipts: ReceiptsUrl = "",
+    receipts_chaos: ReceiptsChaos = False,
     tenant: Annotated[str, typer.Option(help="what {tenant} in the URL of --receipts stands for")] = "",
     fsync: Annotated[bool, typer.Option("--fsync", help="fsync the receipts before each answer")] = False,
     bodies: Annotated[bool, typer.Option("--bodies", help="keep what messages hold in the receipts")] = False,
-    by_address: Annotated[
-        bool, typer.Option("--by-address", help="addresses ending in 404 are dead, in 429 or 500 fail once")
-    ] = False,
+    by_address: ByAddress = False,
 ) -> None:
     """Play every HTTP vendor, a webhook endpoint and a mail server, with faults by share (0 to 1) of the calls.
 
@@ -57,10 +60,8 @@ def simulate(
     With --receipts, vendors tell what becomes of a message: it is delivered, but where the address ends in 550 (in front of
     the @) it bounces, in 551 somebody complains, and in 552 the person answers STOP.
 
-    `providers.json` in the folder holds the accounts the vendors take. Prints one JSON line with addresses and files once it is ready, and runs until it is told to stop.
+    `providers.json` in the folder holds the accounts the vendors take. Prints one JSON line with addresses when ready.
     """
-    if TENANT in receipts and not tenant:
-        raise OperatorError("--receipts has {tenant} in it, so --tenant is needed.")
     config = SimulatorConfig(
         folder=folder,
         host=host,
@@ -74,11 +75,17 @@ def simulate(
         bodies=bodies,
         by_address=by_address,
         outages=tuple(outage or ()),
-        receipts_url=receipts.replace(TENANT, tenant),
+        receipts_url=_receipts_url(receipts, tenant),
         receipts_chaos=receipts_chaos,
     )
+    run_simulator(config, _tell)
 
-    def ready(where: Started) -> None:
-        typer.echo(msgspec.json.encode(where, enc_hook=str).decode())
 
-    run_simulator(config, ready)
+def _receipts_url(url: str, tenant: str) -> str:
+    if TENANT in url and not tenant:
+        raise OperatorError("--receipts has {tenant} in it, so --tenant is needed.")
+    return url.replace(TENANT, tenant)
+
+
+def _tell(where: Started) -> None:
+    typer.echo(msgspec.json.encode(where, enc_hook=str).decode())

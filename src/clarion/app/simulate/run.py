@@ -14,7 +14,7 @@ import uvloop
 
 from clarion.app.simulate.accounts import Others, accounts
 from clarion.app.simulate.callbacks import Callbacks
-from clarion.app.simulate.certificates import identity, write_secret
+from clarion.app.simulate.certificates import Identity, identity, write_secret
 from clarion.app.simulate.config import SimulatorConfig
 from clarion.app.simulate.faults import Chooser
 from clarion.app.simulate.http2 import Http2Protocol
@@ -53,10 +53,7 @@ class Started(msgspec.Struct, frozen=True):
 async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
     """Listen while the context is open. Raises `OperatorError` when a port is taken or faults add up to more than 1."""
     files = identity(config.folder, config.host)
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(files.certificate_file, files.key_file)
-    http_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    http_tls.load_cert_chain(files.certificate_file, files.key_file)
+    tls, http_tls = _tls(files), _tls(files)
     http_tls.set_alpn_protocols(["h2"])
     try:
         chooser = Chooser(config.seed, config.faults, by_address=config.by_address)
@@ -64,11 +61,7 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
         raise OperatorError(str(error)) from error
     receipts = Receipts(config.folder / RECEIPTS_FILE, chooser, fsync=config.fsync, bodies=config.bodies)
     account = msgspec.json.decode(files.service_account_file.read_bytes(), type=dict[str, str])
-    outages = Outages(VENDORS, time.monotonic, config.seed)
-    try:
-        outages.tell(config.outages)
-    except OutageError as error:
-        raise OperatorError(f"--outage: {error}") from error
+    outages = _outages(config)
     secrets = Secrets(files.vendors_secret_file.read_bytes())
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(receipts.close)
@@ -104,6 +97,21 @@ async def started(config: SimulatorConfig) -> AsyncIterator[Started]:
             providers_file=providers_file,
             outages_url=base_url + OUTAGES_PATH,
         )
+
+
+def _tls(files: Identity) -> ssl.SSLContext:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(files.certificate_file, files.key_file)
+    return tls
+
+
+def _outages(config: SimulatorConfig) -> Outages:
+    outages = Outages(VENDORS, time.monotonic, config.seed)
+    try:
+        outages.tell(config.outages)
+    except OutageError as error:
+        raise OperatorError(f"--outage: {error}") from error
+    return outages
 
 
 def _told(stack: contextlib.AsyncExitStack, config: SimulatorConfig, secrets: Secrets) -> Told | None:
