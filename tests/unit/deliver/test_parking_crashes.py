@@ -9,24 +9,27 @@ import pytest
 
 from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.backends.memory.standings import MemoryStandings
-from clarion.deliver.accounts.accounts import Accounts
+from clarion.deliver.accounts.accounts import Accounts, PutOff
 from clarion.deliver.accounts.breakers import Breakers
 from clarion.deliver.accounts.budgets import Budgets
 from clarion.deliver.accounts.pace import Pace
 from clarion.deliver.partition.results import Result, timers_of
 from clarion.deliver.rules.retry import Next, Policy
 from clarion.deliver.send.worker import Answer
+from clarion.domain import ids
 from clarion.domain.channel import CHANNELS, Channel, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.limits_resilience import RETRY_BUDGET_MIN
-from clarion.domain.outcome import Throttled
+from clarion.domain.outcome import Accepted, Throttled
 from clarion.domain.resilience import Limits
 from clarion.domain.standing import Standing
 from clarion.domain.trail import Trail
-from clarion.journal.events import AttemptedFrame, IntentFrame
+from clarion.journal import topics
+from clarion.journal.codec import encode
+from clarion.journal.events import AttemptedFrame, ChunkFrame, IntentFrame
 from clarion.journal.rows import DeliverRow
-from clarion.ports.journal import Append, Cancellation
+from clarion.ports.journal import Append, Cancellation, Frame
 from clarion.ports.standings import AccountName
 from clarion.wait.worker import TimerWorker
 from tests.stages.holder import Holder
@@ -341,6 +344,54 @@ def test_an_account_that_is_down_costs_no_budget_and_keeps_nobody_from_another(d
     (given,) = accounts.assign(Channel.SMS, [(row, Lane.NORMAL)])
     assert given is not None
     assert getattr(given, "name", given) == "second"
+
+
+def test_an_account_named_like_the_inbox_does_not_hold_it(directory):
+    texts = account("inapp", FINE)
+    fleet = Fleet(directory, texts)
+    fleet.down("inapp")
+    accounts = fleet.accounts()
+    row = DeliverRow(bytes(32), TENANT, "u1", "u1", "en", "hello", "", {}, None, 1, None, None, None, None)
+    (inbox,) = accounts.of(TENANT, Channel.INAPP)
+    assert accounts.assign(Channel.INAPP, [(row, Lane.NORMAL)]) == [inbox]
+    assert accounts.down(inbox) is None
+    accounts.done(inbox, Accepted(""), 0)
+    (texting,) = accounts.assign(Channel.SMS, [(row, Lane.NORMAL)])
+    assert isinstance(texting, PutOff)
+
+
+def test_broadcasts_wait_for_an_outage_to_end_and_go_once(directory):
+    """Chunks: each delivery that waits gets a row, and none is sent or counted twice."""
+    fleet = Fleet(directory, account("only", FINE))
+    count = 300
+
+    async def story() -> None:
+        world = fleet.world
+        users = [f"u{number}" for number in range(count)]
+        to = [address("a", number) for number in range(count)]
+        broadcast = ids.notification_id(world.clock.now_ms(), 0, bytes(ids.ENTROPY_BYTES))
+        chunk = ChunkFrame(
+            chunk_id=broadcast + bytes(8), tenant=TENANT, channel=Channel.SMS, locale="en", content="hello", category="",
+            data={}, planned_ms=0, expires_ms=None, metadata=None, ordinals=list(range(count)), user_ids=users,
+            states=bytes([State.PLANNED]) * count, reasons=bytes(count), addresses=to, users=[],
+        )  # fmt: skip
+        topic = topics.deliver(Channel.SMS, Lane.BULK)
+        await world.journal.append(Append(frames=[Frame(topic, 0, count, encode(chunk, count))]))
+        fleet.down("only")
+        first = await fleet.holder()
+        await first.settled()
+        await first.crash()
+        assert world.vendor.calls == []
+        second = await fleet.holder()
+        await second.settled()
+        fleet.mended("only")
+        assert await fleet.fire() == count
+        await second.settled()
+        await second.crash()
+
+    run(story())
+    assert Counter(event for _, _, event in fleet.turns().elements()) == {"parked": count, "accepted": count}
+    assert Counter(to for to, _ in fleet.world.vendor.calls) == {address("a", n): 1 for n in range(count)}
 
 
 def test_turns_of_a_delivery_may_be_many():

@@ -122,7 +122,7 @@ class Accounts:
 
     def down(self, account: Account) -> PutOff | None:
         """Return why an account is not to be called after all, though a delivery was given to it before."""
-        if self.breakers.state(account) != "open":
+        if account.channel is Channel.INAPP or self.breakers.state(account) != "open":
             return None
         self.unused(account)
         detail = self.breakers.open_detail(account)
@@ -130,7 +130,7 @@ class Accounts:
 
     def unused(self, account: Account | None) -> None:
         """Take back an account that a delivery was given and did not use."""
-        if account is not None:
+        if account is not None and account.channel is not Channel.INAPP:
             self._pace.done(account)
             self.breakers.give_back(account)
 
@@ -141,8 +141,9 @@ class Accounts:
 
     def done(self, account: Account, outcome: Outcome, began_ms: int) -> None:
         """Take what an attempt that began at a time (Unix ms) came to."""
-        self._pace.done(account)
-        self.breakers.report(account, outcome, began_ms)
+        if account.channel is not Channel.INAPP:
+            self._pace.done(account)
+            self.breakers.report(account, outcome, began_ms)
 
     def _order(self, channel: Channel, row: DeliverRow) -> list[Account]:
         accounts, been = self.of(row.tenant, channel), row.trail
@@ -160,6 +161,8 @@ class Accounts:
         self, account: Account, members: list[int], rows: Sequence[tuple[DeliverRow, Lane]]
     ) -> list[tuple[int, Account | PutOff]]:
         """Return what an account says to deliveries that would go through it, in their order."""
+        if account.channel is Channel.INAPP:
+            return [(index, account) for index in members]  # the inbox is ours: nobody's outage or limit holds it
         verdicts: list[tuple[int, Account | PutOff]] = []
         going: list[int] = []
         # Of an account that is down nothing is paid for: it is called by a probe at most.
