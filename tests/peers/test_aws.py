@@ -12,6 +12,8 @@ from urllib.parse import urlencode
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clarion.backends.net.http import GuardedHttp
 from clarion.domain.attachment import Attachment
@@ -49,8 +51,8 @@ def of(vendor, moto, settings=None, **credentials):
     """The account of a vendor's table at moto."""
     name = {"ses": "email_ses", "sns": "sms_sns"}[vendor.TRAITS.vendor]
     account = battery.account(battery.tables()[name])
-    given = {**account.settings, "region": REGION, "base_url": moto, **(settings or {})}
-    return msgspec.structs.replace(account, settings=given, credentials=credentials)
+    changed = {**account.settings, "region": REGION, "base_url": moto, **(settings or {})}
+    return msgspec.structs.replace(account, settings=changed, credentials=credentials)
 
 
 @pytest.fixture
@@ -59,8 +61,8 @@ async def aws(moto, http):
     blank = {"access_key_id": "AKIA" + "0" * 16, "secret_access_key": "x"}
     assert (await http.send(HttpRequest("POST", f"{moto}/moto-api/reset", {}, b""))).status == 200
 
-    async def iam(**given):
-        body = urlencode({"Version": "2010-05-08", "UserName": "clarion", **given}).encode()
+    async def iam(**given_):
+        body = urlencode({"Version": "2010-05-08", "UserName": "clarion", **given_}).encode()
         request = sigv4.signed(HttpRequest("POST", f"{moto}/", FORM, body), of(sns, moto, **blank), "iam", now_ms())
         response = await http.send(request)
         assert response.status == 200, response.body
@@ -162,18 +164,18 @@ async def test_where_there_is_no_bulk_call_messages_go_one_by_one(aws):
 def requests():
     """One request of each kind with the operation that it calls."""
     account = of(ses, "https://email.eu-central-1.amazonaws.com", access_key_id="A" * 16, secret_access_key="s/+=")
-    given = {"now_ms": battery.NOW_MS, "token": None}
+    when = {"now_ms": battery.NOW_MS, "token": None}
     invoice = Attachment("Rechnung ü.pdf", content=b"%PDF")
     logo = Attachment("logo.png", content=b"PNG", cid="logo@shop.example")
     files = msgspec.structs.replace(mail(), attachments=(invoice, logo))
     linked = mail(unsubscribe_url="https://shop.example/u/1?t=a%2Fb", metadata={})
     batch = [mail(delivery_id=f"dlv_{n:048x}", address=f"user{n}@shop.example") for n in range(50)]
     return [
-        ("SendEmail", ses.build(mail(), account, **given), account),
-        ("SendEmail", ses.build(files, account, **given), account),
-        ("SendEmail", ses.build(linked, account, **given), account),
-        ("SendBulkEmail", ses.build_batch(batch, account, **given), account),
-        ("GetAccount", ses.verify_request(account, **given), account),
+        ("SendEmail", ses.build(mail(), account, **when), account),
+        ("SendEmail", ses.build(files, account, **when), account),
+        ("SendEmail", ses.build(linked, account, **when), account),
+        ("SendBulkEmail", ses.build_batch(batch, account, **when), account),
+        ("GetAccount", ses.verify_request(account, **when), account),
     ]
 
 
@@ -185,3 +187,26 @@ def test_every_call_of_ses_is_one_that_aws_own_library_could_have_made(peer, ope
     made["body"] = processes.base64_of(request_.body)
     said = peer.says("aws_signature", request=made, service="ses", region=REGION, secret="s/+=")
     assert request_.headers["authorization"].endswith(f"Signature={said}")
+
+
+@given(
+    text_=st.text(st.characters(codec="utf-8"), min_size=1, max_size=50).filter(str.strip),
+    secret=st.text("aZ9/+=", min_size=1, max_size=40),
+    token=st.text("aZ9/+=", max_size=60),
+    base=st.sampled_from(
+        [
+            None,
+            "https://proxy.example:8443/aws//x",
+            "https://proxy.example/a/./b/../~c%20d",
+            "http://localhost:80",
+            "https://Proxy.example:443",
+        ]
+    ),
+)
+def test_texts_are_signed_as_aws_own_library_would(peer, text_, secret, token, base):
+    key = {"access_key_id": "A" * 16, "secret_access_key": secret} | ({"session_token": token} if token else {})
+    request = sns.build(text(parts={"body": text_}), of(sns, base, **key), now_ms=battery.NOW_MS, token=None)
+    made = {"method": request.method, "url": request.url, "headers": request.headers}
+    made["body"] = processes.base64_of(request.body)
+    said = peer.says("aws_signature", request=made, service="sns", region=REGION, secret=secret)
+    assert request.headers["authorization"].endswith(f"Signature={said}")

@@ -21,9 +21,9 @@ from clarion.providers.webhook import standard
 from tests.providers import battery
 
 TOKEN = "12345"
-TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20) | st.text("&=+% ;aü\n\0", max_size=8)
 NAMES = st.text("abcXYZ_-0ü", min_size=1, max_size=8)
-FORMS = st.lists(st.tuples(NAMES, TEXT), max_size=6)
+FORMS = st.lists(st.tuples(NAMES | st.sampled_from(["To", "Body"]), TEXT), max_size=6)
 PATHS = st.builds(lambda path, query: f"/{path}{'?' + query if query else ''}", st.text("aZ0-_/", max_size=10),
                   st.sampled_from(["", "ref=dlv_1", "a=b&c=d%20e", "a=%C3%BC&a=2"]))  # fmt: skip
 ORIGINS = st.sampled_from(

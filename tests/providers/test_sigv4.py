@@ -44,6 +44,26 @@ def test_the_examples_of_aws(method, headers, body, names, signature):
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "read_as"),
+    [
+        ("", "/"),
+        ("//", "/"),
+        ("/..", "/"),
+        ("/a//b", "/a/b"),
+        ("/a/./b/", "/a/b/"),
+        ("/x/../a//", "/a/"),
+        ("/a/..", "/"),
+    ],
+)
+def test_paths_are_signed_as_aws_reads_them(path, read_as):
+    def authorization(path):
+        request = HttpRequest("GET", f"https://example.amazonaws.com{path}", {}, b"")
+        return sigv4.signed(request, account(), "service", EXAMPLE_MS).headers["authorization"]
+
+    assert authorization(path) == authorization(read_as)
+
+
 def test_the_signing_key_of_the_documentation():
     key = sigv4._key(EXAMPLE["secret_access_key"], "20150830", "us-east-1", "iam")
     assert key.hex() == "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"

@@ -98,7 +98,18 @@ def _canonical(request: HttpRequest, headers: dict[str, str]) -> tuple[str, str]
     names = ";".join(sorted(covered))
     query = "&".join(sorted(url.query.split("&")))
     digest = sha256(request.body).hexdigest()
-    return names, f"{request.method}\n{quote(url.path or '/', safe='/~')}\n{query}\n{lines}\n{names}\n{digest}"
+    return names, f"{request.method}\n{quote(_normal(url.path), safe='/~')}\n{query}\n{lines}\n{names}\n{digest}"
+
+
+def _normal(path: str) -> str:
+    """Return a path without empty and dot segments (RFC 3986 5.2.4), as AWS reads it."""
+    segments: list[str] = []
+    for segment in path.split("/"):
+        if segment == "..":
+            del segments[-1:]
+        elif segment not in ("", "."):
+            segments.append(segment)
+    return "/" + "/".join(segments) + ("/" if segments and path.endswith("/") else "")
 
 
 @lru_cache(maxsize=VENDOR_KEYS_MAX)
