@@ -4,7 +4,9 @@ import base64
 import binascii
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
 
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
@@ -15,6 +17,16 @@ PAGE_QUERIES: Final = (
     Query("after", "Cursor: `next` of the page before"),
     Query("limit", f"Items per page, 1-{PAGE_ITEMS_MAX}", "integer"),
 )
+
+
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """A page of a list. `next` goes into `after` to get the next one; it is null at the end."""
+
+    data: list[T]
+    next: str | None
 
 
 def cursor_of(query: Mapping[str, str], *sizes: int) -> bytes | None:

@@ -9,6 +9,7 @@ from clarion.accept import routes as accept_routes
 from clarion.accept import routes_broadcasts, routes_events, routes_test_send
 from clarion.app.http.openapi import document, page
 from clarion.control import routes as control_routes
+from clarion.feedback import routes as feedback_routes
 from clarion.ports.web import PUBLIC, Route
 from clarion.realtime import routes as realtime_routes
 from clarion.realtime import routes_seen
@@ -27,6 +28,7 @@ def routes() -> list[Route]:
         *record_routes.routes(absent, absent, absent, absent),
         *realtime_routes.routes(absent, absent, absent, absent, absent),
         *routes_seen.routes(absent, absent, absent),
+        *feedback_routes.routes(absent, ""),
         *control_routes.routes(Anything(), absent, absent, absent, {}, absent, absent, absent),
     ]
 
@@ -75,7 +77,9 @@ def test_every_operation_is_whole(routes, description):
         assert in_path == {part[1:-1] for part in route.path.split("/") if part.startswith("{")}
         assert {str(route.status), "default"} == operation["responses"].keys()
         assert ("security" in operation) == (route.scope != PUBLIC)
-        assert ("requestBody" in operation) == (route.body is not None or route.stream)
+        assert ("requestBody" in operation) == (
+            route.body is not None or route.stream or (route.raw and route.method != "GET")
+        )
         assert operation["summary"]
 
 
@@ -86,3 +90,11 @@ def test_the_page_shows_every_route_and_escapes_what_it_shows(routes):
     assert "&lt;script&gt;" in html
     assert "http://" not in html
     assert "https://" not in html
+
+
+@pytest.mark.parametrize("path", ["/v1/dead-letters", "/v1/providers", "/v1/suppressions"])
+def test_a_list_says_what_is_in_it(description, path):
+    reply = description["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    page_ = description["components"]["schemas"][reply["$ref"].rpartition("/")[2]]
+    assert set(page_["required"]) == {"data", "next"}
+    assert page_["properties"]["data"]["items"]["$ref"].startswith("#/components/schemas/")

@@ -15,7 +15,7 @@ from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits_resilience import ACCOUNT_WEIGHT_MAX
 from clarion.domain.resilience import AccountRules, Breaker, Limits, OnAmbiguous
 from clarion.ports.control_accounts import ProviderRecord, Providers, ProviderWrite
-from clarion.ports.pages import PAGE_QUERIES
+from clarion.ports.pages import PAGE_QUERIES, Page
 from clarion.ports.times import shown
 from clarion.ports.vendor import Traits
 from clarion.ports.web import Call, Query, Reply, Route
@@ -146,7 +146,8 @@ def routes(providers: Providers, vendors: Vendors, verifier: Verifier | None = N
     )
     write, read, tag, one = "providers:write", "providers:read", "providers", "/v1/providers/{name}"
     return [
-        Route("GET", "/v1/providers", do.page, read, "List provider accounts", queries=PAGE_QUERIES, tag=tag),
+        Route("GET", "/v1/providers", do.page, read, "List provider accounts",
+              reply=Page[ProviderView], queries=PAGE_QUERIES, tag=tag),
         Route("PUT", one, do.put, write, "Create or replace a provider account",
               body=ProviderBody, reply=ProviderView, queries=(verify,), tag=tag),
         Route("GET", one, do.get, read, "Get a provider account", reply=ProviderView, tag=tag),

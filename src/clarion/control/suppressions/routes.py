@@ -13,7 +13,7 @@ from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits import ADDRESS_CHARS_MAX, SUPPRESSION_TTL_MS_MAX
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import Suppression, Suppressions
-from clarion.ports.pages import PAGE_QUERIES
+from clarion.ports.pages import PAGE_QUERIES, Page
 from clarion.ports.times import Time, shown, stored
 from clarion.ports.web import Call, Query, Reply, Route
 
@@ -89,7 +89,8 @@ def routes(suppressions: Suppressions, clock: Clock) -> list[Route]:
     do = _Handlers(suppressions, clock)
     write, read, tag, path = "suppressions:write", "suppressions:read", "suppressions", "/v1/suppressions"
     return [
-        Route("GET", path, do.page, read, "List suppressed addresses", queries=(*_WHICH, *PAGE_QUERIES), tag=tag),
+        Route("GET", path, do.page, read, "List suppressed addresses",
+              reply=Page[SuppressionView], queries=(*_WHICH, *PAGE_QUERIES), tag=tag),
         Route("POST", path, do.add, write, "Suppress an address",
               body=SuppressionBody, reply=SuppressionView, status=201, tag=tag),
         Route("DELETE", path, do.remove, write, "Lift a suppression", status=204, queries=_WHICH, tag=tag),

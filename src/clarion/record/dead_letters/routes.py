@@ -22,7 +22,7 @@ from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.history import History, Window
 from clarion.ports.journal import Journal
-from clarion.ports.pages import PAGE_QUERIES, cursor_of, cursor_text, limit_of, page
+from clarion.ports.pages import PAGE_QUERIES, Page, cursor_of, cursor_text, limit_of, page
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.record.dead_letters.editing import edit_of
@@ -30,6 +30,7 @@ from clarion.record.dead_letters.replay import Judged, Replays, Tally
 from clarion.record.dead_letters.search import Found, Only, not_replayed, only_of, opened, search
 from clarion.record.dead_letters.shapes import (
     DeadLetterDetail,
+    DeadLetterOut,
     ReplayIn,
     ReplayOut,
     ReplayResult,
@@ -68,7 +69,7 @@ def dead_letter_routes(state: History, journal: Journal, directory: Directory, c
         Route(
             "GET", "/v1/dead-letters", handlers.listed, _READ,
             "Deliveries given up, newest notification first; a page filtered by template or category may hold fewer items "
-            "than asked for", queries=_QUERIES, tag="dead letters",
+            "than asked for", reply=Page[DeadLetterOut], queries=_QUERIES, tag="dead letters",
         ),
         Route(
             "GET", "/v1/dead-letters/{id}", handlers.get, _READ,
