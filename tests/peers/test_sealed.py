@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clarion.domain.attachment import Attachment
 from clarion.providers.email import smtp
-from clarion.providers.es256 import base64url, key_of
+from clarion.providers.es256 import base64url, key_of, unbase64url
 from clarion.providers.push import apns
 from clarion.providers.webpush import webpush
 from tests.peers.processes import base64_of
@@ -23,7 +23,11 @@ TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=200)
 
 SCALARS = st.integers(1, 2**255)
 AUTHS = st.binary(min_size=16, max_size=16)
-ENDPOINTS = st.sampled_from(["https://push.example/a", "https://push.example:443/b?c", "https://push.example:8443/"])
+AUDIENCES = {
+    "https://push.example/a": "https://push.example",
+    "https://Push.example:443/b?c": "https://push.example",
+    "https://push.example:8443/": "https://push.example:8443",
+}
 
 
 def pushed(endpoint, scalar, auth, parts):
@@ -45,10 +49,16 @@ def test_a_browser_reads_what_was_pushed_to_it_and_another_does_not(peer, scalar
     assert "error" in peer.ask("push_open", scalar=f"{scalar:x}", **(given_ | {"body": base64_of(broken)}))
 
 
-@given(endpoint=ENDPOINTS)
-def test_the_sender_of_a_push_is_proved_to_its_service(peer, endpoint):
+@pytest.mark.parametrize(("endpoint", "audience"), AUDIENCES.items())
+def test_the_sender_of_a_push_is_proved_to_its_service(peer, endpoint, audience):
     authorization = pushed(endpoint, 7, bytes(16), {"title": "Sale"}).headers["authorization"]
     assert peer.says("vapid_valid", authorization=authorization) is True
+    token, _, point = authorization.removeprefix("vapid t=").partition(", k=")
+    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), unbase64url(point))
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    claims = peer.says("token_claims", token=token, pem=pem, audience=audience)["claims"]
+    assert 0 < claims["exp"] - battery.NOW_MS // 1000 <= 24 * 3_600
+    assert "error" in peer.ask("token_claims", token=token, pem=pem, audience=audience + ":1")
     head, dot, signature = authorization.partition(", k=")[0].rpartition(".")
     other = (
         head + dot + ("B" if signature[0] == "A" else "A") + signature[1:] + ", k=" + authorization.partition(", k=")[2]
