@@ -33,7 +33,7 @@ from clarion.ports.journal import Append, Cancellation, Frame
 from clarion.ports.standings import AccountName
 from clarion.wait.worker import TimerWorker
 from tests.stages.holder import Holder
-from tests.stages.virtual import kill, run
+from tests.stages.virtual import kill, run, until
 from tests.stages.world import TENANT, World, address
 from tests.unit.deliver.test_failover import FINE, Shop, account, always, settled, told
 
@@ -408,7 +408,7 @@ def test_workers_dying_at_random_in_an_outage(directory, seed):
     random = Random(seed)
     first, second = account("first", {"latency_ms": 40}), account("second", {"latency_ms": 40}, 2)
     fleet = Fleet(directory, first, second, partitions=3, seed=seed)
-    count = 12
+    count = 12 if seed else 4
 
     async def story() -> None:
         world = fleet.world
@@ -445,3 +445,56 @@ def test_workers_dying_at_random_in_an_outage(directory, seed):
     calls = Counter(to for to, _ in world.vendor.calls)
     told_of = Counter(to for (to, _, event) in turns if event in ("accepted", "retry", "ambiguous"))
     assert all(number <= told_of[to] for to, number in calls.items()), "each call is told of"
+
+
+@pytest.mark.parametrize(("back_s", "end"), [(50, State.SENT), (70, State.EXPIRED)])
+def test_a_code_is_tried_to_the_end_of_its_life_and_not_beyond(directory, back_s, end):
+    fleet = Fleet(directory, account("only", FINE))
+
+    async def story() -> None:
+        world = fleet.world
+        stop = asyncio.Event()
+        timers = TimerWorker(world.journal, world.clock, world.notes, retention_ms=10**9)
+        firing = asyncio.create_task(timers.run(stop))
+        for number in range(20):
+            await world.accept(address("a", number), lane=Lane.HIGH, expires_ms=world.clock.now_ms() + 60_000)
+        await world.plan()
+        fleet.down("only")
+        holder = await fleet.holder()
+        await asyncio.sleep(back_s)
+        fleet.mended("only")
+        await asyncio.sleep(61 - min(back_s, 60))
+        await holder.crash()
+        await kill(firing)
+
+    run(story())
+    ends = Counter(fleet.world.states().values())
+    assert ends[end] >= 12, ends
+    assert set(ends) <= {State.SENT, State.EXPIRED}
+
+
+@pytest.mark.parametrize("jump_ms", [-120_000, 3_600_000])
+def test_a_wall_clock_that_jumps_loses_nothing(directory, jump_ms):
+    """Back: what waits comes later. Forth: it comes at once. Neither ends it, nor sends it twice."""
+    fleet = Fleet(directory, account("only", FINE))
+
+    async def story() -> None:
+        world = fleet.world
+        stop = asyncio.Event()
+        timers = TimerWorker(world.journal, world.clock, world.notes, retention_ms=10**9)
+        firing = asyncio.create_task(timers.run(stop))
+        await world.accept(A, B)
+        await world.plan()
+        fleet.down("only", for_ms=30_000)
+        pool = await world.pool(accounts=fleet.accounts(), policy=PATIENT)
+        await asyncio.sleep(5)
+        world.clock.wall_ahead_ms = jump_ms
+        await asyncio.sleep(5)
+        fleet.mended("only")
+        await until(lambda: settled(world, 2), limit_s=300, every_s=10)
+        await pool.crash()
+        await kill(firing)
+
+    run(story())
+    assert fleet.world.states() == {A: State.SENT, B: State.SENT}
+    assert Counter(fleet.world.vendor.calls) == {(A, 1): 1, (B, 1): 1}
