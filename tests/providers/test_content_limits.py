@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clarion.content.fit import ELLIPSIS, fit, payload_bytes, segmented
 from clarion.domain.channel import Channel
 from clarion.domain.fitting import ContentLimit, Fitted, OverLimit, in_words
-from clarion.domain.message import LocalRequest
+from clarion.domain.message import AppriseReply, HttpResponse, LocalRequest
 from clarion.providers import catalogue, envelope
 from tests.providers import battery
 
@@ -156,3 +156,13 @@ def test_the_sandbox_keeps_what_was_made_to_fit():
     request = battery.build(VENDORS["sandbox"], TABLES["sandbox"], parts=parts)
     assert isinstance(request, LocalRequest) and request.content["parts"] == parts
     assert msgspec.json.encode(request.content)
+
+
+@pytest.mark.parametrize(("overflow", "word"), [("split", "split"), ("truncate", "shortened")])
+def test_what_apprise_did_is_told(overflow, word):
+    vendor, table = VENDORS["apprise"], TABLES["apprise"]
+    account = battery.account(table)
+    account = msgspec.structs.replace(account, settings={**account.settings, "overflow": overflow})
+    answer = AppriseReply(done=True, response=HttpResponse(204, {}, b""), over_chars=2_000)
+    outcome = vendor.read(answer, battery.message(table), account, now_ms=battery.NOW_MS)
+    assert outcome.detail == f"the text was {word}: 2,000 characters are what the service takes"
