@@ -1,11 +1,12 @@
 """Bad input: a 4xx that names field and reason, with nothing half-stored behind it."""
 
 import json
+import socket
 
 import pytest
 
 from tests.e2e.furniture import NOTE, WELCOME
-from tests.e2e.outside import one, until
+from tests.e2e.outside import HOST, one, until
 
 MIB = 1024 * 1024
 GOOD = {"to": "ada", "template": "note", "data": {"text": "hello"}}
@@ -378,3 +379,12 @@ def test_bulk_import_reports_each_bad_line_and_stores_the_others(home):
     for id_ in ("u1", "u6"):
         home.delete(f"/v1/users/{id_}")
     until(lambda: not list(home.pages("/v1/topics/runners/members")), "the erased user is out of the topic")
+
+
+def test_what_is_no_http_is_refused_and_hardly_logged(home, system):
+    for _ in range(20):
+        with socket.create_connection((HOST, home.port)) as connection:
+            connection.sendall(b"\x16\x03\x01 no HTTP\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+    log = (system.folder / "clarion.log").read_text(errors="replace")
+    assert log.count("Invalid HTTP request received.") <= 2

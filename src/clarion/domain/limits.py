@@ -176,6 +176,8 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 """Request line and headers of one request."""
 HEAD_WAIT_MS_MAX: Final = 10_000
 """How long a connection may take to send them."""
+STRANGER_WARNING_MS: Final = 60_000
+"""How often the log tells of requests that are none."""
 BODIES_BYTES_MAX: Final = 256 * 1024 * 1024
 """Bodies of all requests that one API process works on at a time."""
 PATH_CHARS_SHOWN_MAX: Final = 200

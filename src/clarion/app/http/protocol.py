@@ -2,11 +2,34 @@
 it may take to arrive. Anybody who can connect can send one, with or without a key."""
 
 import asyncio
-from typing import Any
+import logging
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from clarion.domain.limits import HEAD_BYTES_MAX, HEAD_WAIT_MS_MAX
+from clarion.domain.limits import HEAD_BYTES_MAX, HEAD_WAIT_MS_MAX, STRANGER_WARNING_MS
+
+
+class OncePerMinute(logging.Filter):
+    """Lets a warning through when the same one is a minute old: what strangers send must not fill the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last_s: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is written. Errors are; warnings are told apart by their texts, which are few."""
+        if record.levelno > logging.WARNING:
+            return True
+        last_s = self._last_s.get(str(record.msg))
+        if last_s is not None and record.created - last_s < STRANGER_WARNING_MS / 1000:
+            return False
+        self._last_s[str(record.msg)] = record.created
+        return True
+
+
+_STRANGERS: Final = logging.getLogger("uvicorn.error.strangers")
+_STRANGERS.addFilter(OncePerMinute())
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -14,6 +37,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.logger = _STRANGERS
         self._in_head = True
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
