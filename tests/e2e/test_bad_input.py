@@ -210,6 +210,9 @@ CONTROL = {
          "settings": {"host": "mail", "from_email": "a@example.com", "from_name": "a\r\nBcc: b"}},
         "settings.from_name",
     ),
+    "suppression: reason": (
+        "POST", "/v1/suppressions", {"channel": "sms", "address": "+14155550100", "reason": ""}, "reason",
+    ),
     "suppression: address": ("POST", "/v1/suppressions", {"channel": "sms", "address": "1"}, "address"),
     "suppression: past": (
         "POST", "/v1/suppressions",

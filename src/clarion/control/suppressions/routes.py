@@ -25,7 +25,7 @@ class SuppressionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     channel: Channel
     address: Annotated[str, msgspec.Meta(min_length=1, max_length=ADDRESS_CHARS_MAX)]
-    reason: str = "manual"
+    reason: Annotated[str, msgspec.Meta(min_length=1)] = "manual"
     expires_at: Time | None = None
 
 
