@@ -72,7 +72,7 @@ class Feedback:
         self._matcher = Matcher(state, journal.partitions)
         self._keys = Keys(http, clock)
         self._seen: OrderedDict[bytes, None] = OrderedDict()
-        self._warned: dict[tuple[str, str], int] = {}
+        self._warned: dict[tuple[str, str, str], int] = {}
         self._waiters = 0
 
     async def take(self, tenant: str, provider: str, call: ReceiptCall) -> str:
@@ -199,8 +199,8 @@ class Feedback:
             seen.popitem(last=False)
 
     def _warn(self, account: Account, event: str, detail: str) -> None:
-        """Log what is wrong with an account's calls, once a minute: anyone may make them."""
-        now_ms, who = self._clock.monotonic_ms(), (account.tenant, account.name)
+        """Log what is wrong with an account's calls, once a minute: anyone may make them, and so hides nothing else."""
+        now_ms, who = self._clock.monotonic_ms(), (account.tenant, account.name, event)
         if now_ms < self._warned.get(who, now_ms):
             return
         if len(self._warned) >= RECEIPT_WARNINGS_MAX:

@@ -318,6 +318,17 @@ def test_warnings_about_an_account_are_one_a_minute(home):
     assert home.notes.lines == ["receipt_unreadable"] * 2
 
 
+def test_what_strangers_do_hides_no_warning_about_the_providers_own_calls(home):
+    async def go():
+        for told, kind in ((Forged("no signature"), Unauthorized), (Unreadable("no event"), Malformed)):
+            home.vendor.told = told
+            with pytest.raises(kind):
+                await home.tell()
+
+    run(go())
+    assert home.notes.lines == ["receipt_refused", "receipt_unreadable"]
+
+
 def test_a_handshake_is_answered_and_confirmed(home):
     async def go():
         home.vendor.told = Handshake(echo="42")
