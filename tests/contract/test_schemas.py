@@ -165,6 +165,7 @@ keywords = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(keywords, json_values, max_size=4), st.dictionaries(st.text(max_size=3), json_values, max_size=3)
 )

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -163,4 +164,4 @@ class Lives(RuleBasedStateMachine):
 
 
 Lives.TestCase.settings = settings(max_examples=settings().max_examples // 5, stateful_step_count=25)
-test_the_store_does_what_the_model_does = Lives.TestCase
+test_the_store_does_what_the_model_does = pytest.mark.slow(Lives.TestCase)

@@ -107,7 +107,7 @@ def test_the_description_is_whole(system):
         assert reference in document["components"]["schemas"]
 
 
-VERBS = {"cancel", "pause", "resume", "seen", "read", "unread", "archive", "unarchive", "read-all"}
+VERBS = {"cancel", "pause", "resume", "seen", "read", "unread", "archive", "unarchive", "read-all", "reset"}
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
