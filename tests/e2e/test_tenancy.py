@@ -102,8 +102,13 @@ OWN = {
     ("PUT", "/v1/tenants/{id}"): {"name": "renamed"},
 }
 """Routes that create: the caller gets a thing of that name of their own."""
-SIGNED = {(method, "/v1/receipts/{tenant}/{provider}") for method in ("GET", "POST")}
-"""Routes for providers: `test_receipts.py` has their stories, that of two tenants too."""
+SIGNED = {
+    (method, path)
+    for method in ("GET", "POST")
+    for path in ("/v1/receipts/{tenant}/{provider}", "/v1/unsubscribe/{token}")
+}
+"""Routes for providers and mail clients: `test_receipts.py` and the contract tests of unsubscribing have their stories, those of two
+tenants too."""
 OPERATORS = "/v1/tenants"
 
 

@@ -105,22 +105,25 @@ def here(tmp_path_factory, simulated):
 
 @pytest.fixture(scope="module")
 def played(here, accounts):
-    """Every case of every vendor, sent at once and at rest."""
-    sent, tenants = {}, {}
+    """Every case of every vendor at rest, one case after the other: what is sent at once may share a call and its end."""
+    seen, tenants, strangers = {}, {}, {}
     for vendor in VENDORS:
-        provider, example = accounts[vendor]["provider"], accounts[vendor]["address"]
-        channel = provider["channel"]
+        provider = accounts[vendor]["provider"]
         tenants[vendor] = connected(here, provider, vendor)
         wrong = provider | {
             "credentials": provider["credentials"] | WRONG.get(vendor, {}),
             "settings": provider["settings"] | WRONG_SETTINGS.get(vendor, {}),
         }
-        stranger = connected(here, wrong, vendor)
-        for case, end in [*CASES.items(), ("stranger", "777")]:
-            tenant = stranger if case == "stranger" else tenants[vendor]
-            to = {CONTACT.get(channel, channel): address_of(channel, example, end)}
-            sent[vendor, case] = tenant, tenant.send(to, "hello", {"name": "Ada"}, channels=[channel])
-    seen = {key: until(lambda t=t, i=i: ended(t.seen(i)), f"{key}", 40) for key, (t, i) in sent.items()}
+        strangers[vendor] = connected(here, wrong, vendor)
+    for case, end in [*CASES.items(), ("stranger", "777")]:
+        sent = {}
+        for vendor in VENDORS:
+            channel = accounts[vendor]["provider"]["channel"]
+            to = {CONTACT.get(channel, channel): address_of(channel, accounts[vendor]["address"], end)}
+            tenant = (strangers if case == "stranger" else tenants)[vendor]
+            sent[vendor] = tenant, tenant.send(to, "hello", {"name": "Ada"}, channels=[channel])
+        for vendor, (tenant, id_) in sent.items():
+            seen[vendor, case] = until(lambda t=tenant, i=id_: ended(t.seen(i)), f"{vendor} {case}", 40)
     return {
         vendor: Played(
             {case: one(told["deliveries"]) for (of, case), told in seen.items() if of == vendor},

@@ -17,6 +17,8 @@ FALLBACK_TRIES_MAX: Final = 3
 PARK_MS_MIN: Final = 1_000
 PARK_MS_MAX: Final = 5 * 60 * 1000
 """How long a delivery may be put off in one go when no account can take it."""
+PARK_GROWTH: Final = 20
+"""What has waited longer than so many times those five minutes is put off for that share of its wait."""
 PARK_URGENT_MS_MAX: Final = 30 * 1000
 """The same in the lanes critical and high."""
 OVERFLOW_WAIT_MS: Final = 10_000
@@ -29,7 +31,7 @@ STANDINGS_MAX: Final = 10_000
 """Accounts whose standing a process remembers."""
 RETRY_BUDGET_SHARE: Final = 0.2
 """Retries per fresh attempt at an account."""
-RETRY_BUDGET_MIN: Final = 20
+RETRY_BUDGET_MIN: Final = 100
 """Retries an account may always have saved up."""
 RECEIPT_BODY_BYTES_MAX: Final = 1024 * 1024
 RECEIPT_AGE_MS_MAX: Final = 3 * 24 * 3600 * 1000

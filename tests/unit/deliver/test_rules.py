@@ -15,7 +15,13 @@ from clarion.domain.content import Account
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event
 from clarion.domain.limits import LOST_STARTS_MAX
-from clarion.domain.limits_resilience import FALLBACK_TRIES_MAX, PARK_MS_MAX, PARK_MS_MIN, PARK_URGENT_MS_MAX
+from clarion.domain.limits_resilience import (
+    FALLBACK_TRIES_MAX,
+    PARK_GROWTH,
+    PARK_MS_MAX,
+    PARK_MS_MIN,
+    PARK_URGENT_MS_MAX,
+)
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Refused, Throttled, Transient
 from clarion.domain.resilience import AccountRules
 from clarion.domain.trail import Trail
@@ -183,6 +189,14 @@ def test_what_is_put_off_comes_back_in_bounds_or_ends_with_its_reason(reason, wa
         else:
             most_ms = PARK_URGENT_MS_MAX if lane in (Lane.CRITICAL, Lane.HIGH) else PARK_MS_MAX
             assert told.retry_ms <= NOW_MS + most_ms
+
+
+def test_what_has_waited_for_a_day_is_looked_at_less_often():
+    day_ms = 86_400_000
+    been = Trail(since_ms=NOW_MS - day_ms, parked_ms=NOW_MS - day_ms, parks=300)
+    turn = Turn(NOW_MS, 0.99, "main")
+    told = parked(Reason.PROVIDER_DOWN, NOW_MS, Lane.BULK, been, Policy((1_000,), 7 * day_ms), turn)
+    assert PARK_MS_MAX < told.retry_ms - NOW_MS <= day_ms // PARK_GROWTH
 
 
 @given(st.integers(1, 40), st.sampled_from(["retry", "assume_sent", "stop"]))

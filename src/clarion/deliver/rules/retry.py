@@ -7,7 +7,13 @@ import msgspec
 from clarion.domain.channel import Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event
-from clarion.domain.limits_resilience import FALLBACK_TRIES_MAX, PARK_MS_MAX, PARK_MS_MIN, PARK_URGENT_MS_MAX
+from clarion.domain.limits_resilience import (
+    FALLBACK_TRIES_MAX,
+    PARK_GROWTH,
+    PARK_MS_MAX,
+    PARK_MS_MIN,
+    PARK_URGENT_MS_MAX,
+)
 from clarion.domain.outcome import (
     Accepted,
     Ambiguous,
@@ -101,7 +107,9 @@ def parked(reason: Reason, until_ms: int, lane: Lane, been: Trail, policy: Polic
     if turn.others:
         wait_ms = 0
     elif reason in (Reason.PROVIDER_DOWN, Reason.RETRY_BUDGET):
-        most_ms = PARK_URGENT_MS_MAX if lane in URGENT else PARK_MS_MAX
+        # What has waited for days need not be looked at every five minutes.
+        waited_ms = 0 if been.parked_ms is None else turn.now_ms - been.parked_ms
+        most_ms = max(PARK_URGENT_MS_MAX if lane in URGENT else PARK_MS_MAX, waited_ms // PARK_GROWTH)
         longest_ms = min(most_ms, max(wait_ms, PARK_MS_MIN * 5 * 2 ** min(been.parks, 16)))
         wait_ms = max(min(wait_ms, most_ms), int(longest_ms * (0.5 + turn.jitter / 2)))
         left_ms = _deadline_ms(been, policy, turn) - turn.now_ms
