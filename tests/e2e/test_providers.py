@@ -123,7 +123,7 @@ def test_fcm_gets_every_push_once_and_its_name_is_kept(home, fcm):
 
 def test_a_moody_fcm_is_told_of_truthfully(home, moody_fcm):
     use_fcm(home, moody_fcm, {"calls_min": 1_000_000})  # or it would be left alone after a while
-    deliveries = pushes(home, "moody", 100)
+    deliveries = pushes(home, "moody", 60)  # few enough that the budget for retries bears them
     arrived = defaultdict(list)
     for receipt in receipts_of(moody_fcm):
         arrived[receipt["key"]].append(receipt["answer"])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.deliver.accounts.budgets import Budgets
-from clarion.deliver.rules.budget import Budget, attempted, retried, settled
+from clarion.deliver.rules.budget import Budget, attempted, retried, returned, settled
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.limits_resilience import RETRY_BUDGET_MIN, RETRY_BUDGET_SHARE, STANDINGS_MAX
@@ -125,3 +125,16 @@ def test_memory_is_bounded():
         budgets.fresh(account(f"mail{number}"))
         budgets.retry(account(f"texts{number}"))
     assert len(budgets._budgets) == len(budgets._untold) == STANDINGS_MAX
+
+
+@given(st.lists(st.integers(0, 30), max_size=20))
+def test_what_is_given_back_was_never_spent(batches):
+    """A paused account makes the same retries ask again and again: that costs them nothing."""
+    budget, now_ms = Budget(), 0
+    for asked in batches:
+        taken = 0
+        for _ in range(asked):
+            budget, granted = retried(budget, now_ms)
+            taken += granted
+        budget = returned(budget, now_ms, taken)
+        assert budget.left_m == RETRY_BUDGET_MIN * 1_000

@@ -165,11 +165,15 @@ class Accounts:
             return [(index, account) for index in members]  # the inbox is ours: nobody's outage or limit holds it
         verdicts: list[tuple[int, Account | PutOff]] = []
         going: list[int] = []
+        paid: set[int] = set()
         # Of an account that is down nothing is paid for: it is called by a probe at most.
         down = self.breakers.state(account) in ("open", "half_open")
         for index in members:
-            if down or not _is_retry(rows[index][0].trail) or self._budgets.retry(account):
+            if down or not _is_retry(rows[index][0].trail):
                 going.append(index)
+            elif self._budgets.retry(account):
+                going.append(index)
+                paid.add(index)
             else:
                 until_ms = self._clock.now_ms() + RETRY_BUDGET_WAIT_MS
                 verdicts.append((index, _put_off(account, Reason.RETRY_BUDGET, until_ms, "too many retries at once")))
@@ -178,8 +182,11 @@ class Accounts:
         grant = self.breakers.admit(account, len(going)) if going else Grant(0)
         for index in going[: grant.granted]:
             verdicts.append((index, account))
+            paid.discard(index)
             if not _is_retry(rows[index][0].trail):
                 self._budgets.fresh(account)
+        if paid:
+            self._budgets.give_back(account, len(paid))
         verdicts += self._refused(account, grant, going[grant.granted :], rows)
         return verdicts
 

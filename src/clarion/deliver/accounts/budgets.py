@@ -3,7 +3,7 @@
 They are not shared: a budget is a share of what a process sends afresh, so all of them together are the same share of all.
 """
 
-from clarion.deliver.rules.budget import Budget, attempted, retried
+from clarion.deliver.rules.budget import Budget, attempted, retried, returned
 from clarion.domain.content import Account
 from clarion.domain.limits_breakers import RETRY_BUDGET_UNTOLD_MAX
 from clarion.domain.limits_resilience import STANDINGS_MAX
@@ -39,6 +39,12 @@ class Budgets:
 
     def _put(self, key: tuple[str, str], now_ms: int) -> None:
         self._budgets[key] = attempted(self._of(key, now_ms), now_ms, self._untold.pop(key))
+
+    def give_back(self, account: Account, retries: int) -> None:
+        """Give back retries that are not made after all."""
+        now_ms = self._clock.monotonic_ms()
+        key = (account.tenant, account.name)
+        self._budgets[key] = returned(self._of(key, now_ms), now_ms, retries)
 
     def _of(self, key: tuple[str, str], now_ms: int) -> Budget:
         budget = self._budgets.get(key)

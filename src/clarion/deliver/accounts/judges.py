@@ -97,3 +97,7 @@ class Budgeting(Protocol):
     def retry(self, account: Account) -> bool:
         """Take a retry; return whether there was one left."""
         ...
+
+    def give_back(self, account: Account, retries: int) -> None:
+        """Give back retries that are not made after all."""
+        ...

@@ -51,3 +51,10 @@ def retried(budget: Budget, now_ms: int) -> tuple[Budget, bool]:
     if budget.left_m < _RETRY_M:
         return budget, False
     return budget._replace(left_m=budget.left_m - _RETRY_M), True
+
+
+def returned(budget: Budget, now_ms: int, retries: int) -> Budget:
+    """Return the budget after retries that were taken were not made."""
+    budget = settled(budget, now_ms)
+    capacity_m = max(_MIN_M, _SHARE_M * (budget.fresh + budget.fresh_before))
+    return budget._replace(left_m=min(budget.left_m + retries * _RETRY_M, capacity_m))
