@@ -4,13 +4,23 @@ import contextlib
 
 import pytest
 
-from clarion.app.load.programs import System, running
+from clarion.app.load.programs import SimulatorReady, System, running
 from clarion.domain.channel import Channel
 from tests.e2e.outside import Api, new_tenant
 
 QUICK = {"CLARION_DELIVER_PASSES_MAX": "3"} | {
     f"CLARION_DELIVER_RETRY_PAUSES_MS_{channel.name}": "100,200" for channel in Channel
 }
+
+
+def beside(ready: SimulatorReady) -> dict[str, str]:
+    """Settings of an installation that may call loopback and trusts a simulator."""
+    return {
+        "CLARION_EGRESS_ALLOW_PRIVATE": "127.0.0.0/8",
+        "CLARION_EGRESS_CA_FILE": str(ready.ca_file),
+        "CLARION_WORKERS_COUNT": "1",
+    }
+
 
 FAILURES = ("request_failed", "attempt_crashed", "Traceback", "cannot stay up")
 """What a log line of a process says when something went wrong in it that no caller is to blame for."""

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from clarion.app.load.programs import Simulator, System
-from tests.e2e.conftest import QUICK, operator_of, watched
+from tests.e2e.conftest import QUICK, beside, operator_of, watched
 from tests.e2e.outside import ended, new_tenant, one, until
 
 CONTENT = {"subject": "Grüße", "text": "We are closed on Monday.", "html": "<p>We are closed on Monday.</p>"}
@@ -26,12 +26,7 @@ def simulated(tmp_path_factory):
 @pytest.fixture(scope="module")
 def here(tmp_path_factory, simulated):
     """The operator of an installation that may call loopback and trusts the simulator."""
-    trusting = {
-        "CLARION_EGRESS_ALLOW_PRIVATE": "127.0.0.0/8",
-        "CLARION_EGRESS_CA_FILE": str(simulated.ca_file),
-        "CLARION_WORKERS_COUNT": "1",
-    }
-    with watched(System(tmp_path_factory.mktemp("batches-system"), QUICK | trusting)) as system:
+    with watched(System(tmp_path_factory.mktemp("batches-system"), QUICK | beside(simulated))) as system:
         yield operator_of(system)
 
 

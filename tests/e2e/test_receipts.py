@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from clarion.app.load.programs import Simulator, System
-from tests.e2e.conftest import QUICK, operator_of, watched
+from tests.e2e.conftest import QUICK, beside, operator_of, watched
 from tests.e2e.outside import Api, new_tenant, one, until
 
 MAIL = {"email": {"subject": "Hello", "text": "Hello {{ user.id }}"}}
@@ -27,12 +27,7 @@ def simulated(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory, simulated):
-    trusting = {
-        "CLARION_EGRESS_ALLOW_PRIVATE": "127.0.0.0/8",
-        "CLARION_EGRESS_CA_FILE": str(simulated.ca_file),
-        "CLARION_WORKERS_COUNT": "1",
-    }
-    with watched(System(tmp_path_factory.mktemp("receipts-system"), QUICK | trusting)) as system:
+    with watched(System(tmp_path_factory.mktemp("receipts-system"), QUICK | beside(simulated))) as system:
         yield operator_of(system)
 
 

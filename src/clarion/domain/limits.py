@@ -40,7 +40,6 @@ RENDER_LOOP_MAX: Final = 10_000
 RENDER_NAMESPACE_BYTES_MAX: Final = 1024 * 1024
 RENDER_DEPTH_MAX: Final = 20
 
-ATTEMPTS_MAX_DEFAULT: Final = 6
 ATTEMPT_DETAIL_CHARS_MAX: Final = 500
 RESPONSE_BYTES_MAX: Final = 256 * 1024
 EGRESS_TIMEOUT_MS_DEFAULT: Final = 15_000
@@ -123,7 +122,6 @@ LOST_STARTS_MAX: Final = 10
 """Starts lost to a dying worker, beyond the retry policy, after which a delivery is parked as poison."""
 COMPILED_TEMPLATES_MAX: Final = 5_000
 TOKENS_MAX: Final = 10_000
-ACCOUNTS_MAX: Final = 10_000
 
 DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024
 

@@ -47,7 +47,7 @@ def _silently(_: Any) -> None:
 def _leave(service: Any) -> None:
     """Let a service sign out, while its calls are still those of its message."""
     farewell = next((_farewells[kind] for kind in type(service).__mro__ if kind in _farewells), _silently)
-    with suppress(Exception):
+    with suppress(Exception):  # the message has its outcome already, which a sign-out cannot change
         farewell(service)
 
 

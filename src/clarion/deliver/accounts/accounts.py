@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from clarion.deliver.accounts.horizon import Horizon
 from clarion.deliver.accounts.judges import Breaking, Budgeting, Grant, Pacing
+from clarion.deliver.accounts.spacing import Spacing
 from clarion.deliver.rules.choice import chance_of, in_order
 from clarion.deliver.rules.retry import URGENT
 from clarion.domain.channel import Channel, Lane
@@ -49,7 +49,7 @@ class Accounts:
         self._pace = pace
         self._budgets = budgets
         self._clock = clock
-        self._horizon = Horizon()
+        self._spacing = Spacing()
 
     def of(self, tenant: str, channel: Channel) -> list[Account]:
         """Return the accounts of a channel that are ever asked, preferred ones first; the inbox needs none to be set up."""
@@ -202,7 +202,7 @@ class Accounts:
             return [(index, _put_off(account, Reason.PROVIDER_DOWN, grant.until_ms, grant.detail)) for index in indexes]
         times = [grant.until_ms] * len(indexes)
         if grant.state == "recovering":
-            turns = self._horizon.turns(
+            turns = self._spacing.turns(
                 (account.tenant, account.name), self._clock.now_ms(), self.breakers.pace_m(account), len(indexes)
             )
             times = [

@@ -9,7 +9,7 @@ _SPAN_MS: Final = PARK_MS_MAX - PARK_MS_MIN
 _PACE_M_MIN: Final = 1_000
 
 
-class Horizon:
+class Spacing:
     """The next free moment of each account, as one process hands them out. More than fit into `PARK_MS_MAX` share it."""
 
     def __init__(self) -> None:
