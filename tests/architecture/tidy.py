@@ -4,11 +4,11 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
-FILE_LINES_MAX = 300
+FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 50
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "base", "manager", "managers", "tools", "misc"}
 STAGES = {"accept", "plan", "deliver", "wait", "record", "realtime", "feedback"}
-WAITERS = ("worker", "routes", "socket")
+WAITERS = ("worker", "routes", "socket", "gather", "intake")
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -69,8 +69,8 @@ def waiting(path: str, source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith):
             yield (
-                f"{path}:{node.lineno}: waits. In a stage only worker, routes and socket files (or worker_*, "
-                "routes_*, socket_*) may; move the decision out and the waiting in."
+                f"{path}:{node.lineno}: waits. In a stage only worker, routes, socket, gather and intake files (or worker_*, "
+                "gather_*, ...) may; move the decision out and the waiting in."
             )
             return
 
