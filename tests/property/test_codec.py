@@ -1,14 +1,18 @@
 """The frame codec: what was encoded comes back, and what was damaged, cut or made by a newer build does not."""
 
+from zlib import crc32
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.domain.errors import CorruptFrame
-from clarion.journal.codec import VERSION, count_of, decode, encode
+from clarion.domain.errors import CorruptFrame, UnknownFrame
+from clarion.journal.codec import VERSION, count_of, decode, encode, is_newer
 from tests.strategies import KINDS, any_event, events_of
 
 VERSION_AT = 2
+KIND_AT = 3
+CHECKSUM_AT = 8
 HEADER_BYTES = 12
 
 
@@ -41,12 +45,43 @@ def test_any_changed_byte_of_a_header_is_noticed(event, at, flip):
         decode(bytes(frame))
 
 
-@given(any_event, st.integers(VERSION + 1, 255))
-def test_a_newer_version_is_refused_by_its_number(event, version):
+def rewritten(event, *, version=VERSION, kind=None):
+    """Return a frame as another build writes it: whole, of a version or kind of its own."""
     frame = bytearray(encode(event, 1))
     frame[VERSION_AT] = version
+    frame[KIND_AT] = frame[KIND_AT] if kind is None else kind
+    frame[CHECKSUM_AT:HEADER_BYTES] = crc32(frame[HEADER_BYTES:], crc32(frame[:CHECKSUM_AT])).to_bytes(4, "big")
+    return bytes(frame)
+
+
+@given(any_event, st.integers(0, 255).filter(lambda version: version != VERSION))
+def test_a_whole_frame_of_another_version_is_unknown_not_damaged(event, version):
+    frame = rewritten(event, version=version)
+    assert is_newer(frame)
+    with pytest.raises(UnknownFrame, match=f"of version {version}, .* reads version {VERSION}"):
+        decode(frame)
+
+
+@given(any_event, st.integers(len(KINDS) + 1, 255))
+def test_a_whole_frame_of_another_kind_is_unknown_not_damaged(event, kind):
+    frame = rewritten(event, kind=kind)
+    assert is_newer(frame)
+    with pytest.raises(UnknownFrame, match=f"kind {kind}; this build reads .* kinds 1 to {len(KINDS)}"):
+        decode(frame)
+
+
+@given(any_event, st.integers(VERSION + 1, 255), st.data())
+def test_a_damaged_frame_of_another_version_is_damaged(event, version, data):
+    frame = bytearray(rewritten(event, version=version))
+    at = data.draw(st.integers(0, len(frame) - 1))
+    frame[at] ^= data.draw(st.integers(1, 255))
+    assert not is_newer(bytes(frame))
     with pytest.raises(CorruptFrame):
         decode(bytes(frame))
+
+
+def test_an_unknown_frame_is_not_taken_for_a_damaged_one():
+    assert not issubclass(UnknownFrame, CorruptFrame)
 
 
 @given(any_event, st.data())

@@ -17,7 +17,8 @@ ClarionError
 |- StaleLease             the fence moved on: this holder may not write
 |- DurabilityError        a commit or fsync failed: stop the process, acknowledge nothing
 |- StoreUnavailable       a store could not be read now; try again, decide nothing
-|- CorruptFrame           a journal frame failed its checksum or version
+|- CorruptFrame           a journal frame is damaged: it is told of and passed over
+|- UnknownFrame           a journal frame is whole, but only another build can read it: its partition stops there
 `- EgressError            an outbound call failed; says whether the request can have been sent
 """
 
@@ -161,7 +162,12 @@ class StoreUnavailable(ClarionError):
 
 
 class CorruptFrame(ClarionError):
-    """A frame failed its checksum, or is of a version this build cannot read."""
+    """A frame is not what its header or checksum says. Nothing can be learned from it."""
+
+
+class UnknownFrame(ClarionError):
+    """A whole frame of a version or kind this build cannot read. Going on would drop what it holds, so its reader stops
+    there until a build comes that reads it."""
 
 
 class Sent(StrEnum):

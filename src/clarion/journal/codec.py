@@ -2,7 +2,8 @@
 
 Header, big-endian: magic `CF` (2 bytes), codec version (1), event kind (1), event count (4), CRC-32 of the eight bytes before
 it and of the body (4).
-A reader refuses a version it does not know; columns may only be added at the end, so an older frame stays readable.
+The header is the same in every version. A reader refuses a version or kind it does not know; columns may only be added
+at the end, so an older frame stays readable.
 """
 
 import struct
@@ -11,7 +12,7 @@ from zlib import crc32
 
 import msgspec
 
-from clarion.domain.errors import CorruptFrame
+from clarion.domain.errors import CorruptFrame, UnknownFrame
 from clarion.journal.events import (
     AcceptedFrame,
     AdvanceFrame,
@@ -78,23 +79,34 @@ def count_of(payload: bytes) -> int:
 
 
 def is_newer(payload: bytes) -> bool:
-    """Return whether a frame is whole but of a version that this build cannot read."""
-    return len(payload) >= _HEADER.size and payload[:2] == _MAGIC and payload[2] > VERSION
+    """Return whether a frame is whole but of a version or kind that this build cannot read."""
+    if len(payload) < _HEADER.size:
+        return False
+    magic, version, kind, _count, checksum = _HEADER.unpack_from(payload)
+    return magic == _MAGIC and checksum == _checksum(payload) and (version != VERSION or kind not in _DECODERS)
 
 
 def decode(payload: bytes) -> Event:
-    """Return the event of a frame. Raises `CorruptFrame` on a bad header, version, checksum or body."""
+    """Return the event of a frame. Raises `CorruptFrame` on a bad header, checksum or body, and `UnknownFrame` on a whole
+    frame of another version or kind."""
     if len(payload) < _HEADER.size:
         raise CorruptFrame("frame is shorter than its header")
     magic, version, kind, _count, checksum = _HEADER.unpack_from(payload)
-    if magic != _MAGIC or kind not in _DECODERS:
+    if magic != _MAGIC:
         raise CorruptFrame("not a frame")
-    if version > VERSION:
-        raise CorruptFrame(f"frame version {version} is newer than this build reads ({VERSION})")
-    body = memoryview(payload)[_HEADER.size :]
-    if crc32(body, crc32(payload[: _HEAD.size])) != checksum:
+    if checksum != _checksum(payload):
         raise CorruptFrame("frame checksum does not match")
+    if version != VERSION or kind not in _DECODERS:
+        raise UnknownFrame(
+            f"the frame is whole but of version {version}, kind {kind}; this build reads version {VERSION}, "
+            f"kinds {min(_DECODERS)} to {max(_DECODERS)}: start the build that wrote it, or a newer one"
+        )
     try:
-        return _DECODERS[kind].decode(body)
+        return _DECODERS[kind].decode(memoryview(payload)[_HEADER.size :])
     except msgspec.MsgspecError as error:
         raise CorruptFrame(f"frame body is unreadable: {error}") from error
+
+
+def _checksum(payload: bytes) -> int:
+    """Return what the checksum of a frame has to be; its bytes stand at the end of the header and are left out."""
+    return crc32(memoryview(payload)[_HEADER.size :], crc32(payload[: _HEAD.size]))

@@ -1,11 +1,14 @@
 """What a new holder of a partition makes of what the old one left: nothing twice without a trace, nothing forgotten."""
 
 import asyncio
+from zlib import crc32
+
+import pytest
 
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
-from clarion.domain.errors import StaleLease
+from clarion.domain.errors import StaleLease, UnknownFrame
 from clarion.domain.limits import LOST_STARTS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
@@ -188,17 +191,26 @@ def test_a_damaged_frame_is_left_out_and_told_of(directory):
     assert world.notes.lines.count("frame_quarantined") == 2
 
 
-def test_a_frame_of_a_newer_build_is_not_skipped(directory):
+def of_another_build(payload: bytes, at: int) -> bytes:
+    """Return a whole frame whose version (at 2) or kind (at 3) this build does not know."""
+    head, body = bytearray(payload[:8]), payload[12:]
+    head[at] = 200
+    return bytes(head) + crc32(body, crc32(head)).to_bytes(4, "big") + body
+
+
+@pytest.mark.parametrize("at", [2, 3], ids=["version", "kind"])
+def test_a_frame_of_another_build_is_not_skipped(directory, at):
     async def story(world: World) -> None:
-        frame = IntentFrame("w", 1, 0, "sms", None, 0, [], [])
-        payload = bytearray(encode(frame, 0))
-        payload[2] += 1
+        payload = of_another_build(encode(IntentFrame("w", 1, 0, "sms", None, 0, [], []), 0), at)
         topic = topics.deliver(Channel.SMS, Lane.NORMAL)
-        await world.journal.append(Append(frames=[Frame(topic, 0, 1, bytes(payload))]))
+        await world.journal.append(Append(frames=[Frame(topic, 0, 1, payload)]))
         holder = await Holder(world).start()
         await asyncio.wait([holder.task])
-        assert holder.task.exception() is not None
+        failure = holder.task.exception()
+        assert isinstance(failure, ExceptionGroup)
+        assert failure.subgroup(UnknownFrame) is not None
         assert world.journal.committed(GROUP, 0) == {}
+        assert "frame_quarantined" not in world.notes.lines
 
     run(story(World(directory)))
 

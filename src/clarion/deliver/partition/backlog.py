@@ -8,7 +8,7 @@ from clarion.deliver.rules.window import Window
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.errors import CorruptFrame
 from clarion.journal import topics
-from clarion.journal.codec import decode, is_newer
+from clarion.journal.codec import decode
 from clarion.journal.events import Event
 from clarion.ports.journal import Commit, Lease, StoredFrame
 
@@ -91,11 +91,10 @@ class Backlog:
         return self._journal.head(topics.OUTCOMES, self._lease.partition)
 
     def _decoded(self, stored: StoredFrame) -> Event | None:
+        """Return what is in a frame, or None of a damaged one. Raises `UnknownFrame`: only another build can read it."""
         try:
             return decode(stored.payload)
         except CorruptFrame as error:
-            if is_newer(stored.payload):
-                raise  # a newer build can read it; going on would drop what it holds
             topic, offset = stored.topic, stored.offset
             self._t.telemetry.log("error", "frame_quarantined", topic=topic, offset=offset, detail=str(error))
             return None

@@ -7,7 +7,7 @@ import msgspec
 
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.decision import REASON_NAMES
-from clarion.domain.errors import CorruptFrame, InvalidField
+from clarion.domain.errors import CorruptFrame, InvalidField, UnknownFrame
 from clarion.domain.history import DeadLetter
 from clarion.journal.codec import decode
 from clarion.journal.events import DeliverFrame
@@ -89,7 +89,7 @@ def opened(stored: DeadLetter) -> Letter:
     """Return a letter with what is in it."""
     try:
         event = decode(stored.payload)
-    except CorruptFrame:
+    except (CorruptFrame, UnknownFrame):
         return Letter(stored, None)
     return Letter(stored, next(iter(deliver_rows(event)), None) if isinstance(event, DeliverFrame) else None)
 
