@@ -86,6 +86,18 @@ class TestLeases:
         await journal.release([lease])  # a late release of a lost lease frees nothing
         assert await journal.acquire("g", 0, "one", TTL_MS) is None
 
+    async def test_what_dead_owners_held_is_free_at_once_and_they_are_shut_out(self, journal):
+        dead = [await held(journal, owner="w-1"), await held(journal, partition=1, owner="w-1")]
+        other = await held(journal, partition=2, owner="w-2")
+        await journal.release(dead[1:])
+        assert await journal.vacate(["w-1", "w-0"]) == 1
+        assert await journal.vacate(["w-1"]) == 0
+        heir = await held(journal, owner="w-3")
+        assert heir.fence == dead[0].fence + 1
+        with pytest.raises(StaleLease):
+            await journal.append(Append(frames=[frame()], lease=dead[0]))
+        assert await journal.renew([dead[0], other, heir], TTL_MS) == [other, heir]
+
     @pytest.mark.parametrize("ttl_ms", [0, -1, LEASE_TTL_MS_MAX + 1])
     async def test_a_lease_runs_for_a_bounded_time(self, journal, ttl_ms):
         with pytest.raises(ValueError, match="a lease runs"):

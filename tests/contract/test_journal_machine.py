@@ -127,6 +127,10 @@ class TwoJournals(RuleBasedStateMachine):
     def release(self, asked: list[Lease]) -> None:
         self.both("release", asked)
 
+    @rule(asked=st.lists(owners, max_size=2))
+    def vacate(self, asked: list[str]) -> None:
+        self.both("vacate", asked)
+
     @rule(new=frames)
     def append_frames(self, new: list[Frame]) -> None:
         self.both("append", Append(frames=new))

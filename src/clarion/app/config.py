@@ -19,7 +19,12 @@ from clarion.domain.limits import PARTITIONS_MAX
 from clarion.domain.limits_resilience import AGE_MS_MAX, RETRY_PAUSES_MAX
 
 ENV_PREFIX: Final = "CLARION_"
-ENV_OF_THE_CLI: Final = frozenset({"CLARION_URL", "CLARION_KEY", "CLARION_CONFIG", "CLARION_SUPERVISOR_PID"})
+ENV_OF_THE_CLI: Final = frozenset(
+    {
+        "CLARION_URL", "CLARION_KEY", "CLARION_CONFIG", "CLARION_SUPERVISOR_PID", "CLARION_START",
+        "CLARION_ENDED_STARTS",
+    }
+)  # fmt: skip
 """Variables the command line reads itself; they are no settings."""
 DEFAULT_FILE: Final = Path("clarion.toml")
 

@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from clarion.app.starts import noted
 from clarion.domain.errors import OperatorError
 from clarion.domain.limits import CRASHES_IN_A_ROW_MAX, RESTART_PAUSE_S_MAX
 
@@ -104,7 +105,8 @@ class Supervisor:
 
     async def _live(self, role: Role) -> int:
         """Start one child and return its code after its end, draining it when everything stops."""
-        child = await asyncio.create_subprocess_exec(*role.command, env=self._env, stdin=asyncio.subprocess.DEVNULL)
+        env = self._env | noted(self._run_dir, role.name)
+        child = await asyncio.create_subprocess_exec(*role.command, env=env, stdin=asyncio.subprocess.DEVNULL)
         with pid_file(self._run_dir, role.name, child.pid):
             ended = asyncio.create_task(child.wait())
             stopping = asyncio.create_task(self._stopping.wait())

@@ -1,6 +1,7 @@
 """A worker process: plan, deliver and record for the partitions it leases."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Collection, Coroutine
 from typing import Any
@@ -18,6 +19,7 @@ from clarion.app.assembly import (
     sender,
 )
 from clarion.app.config import Config
+from clarion.app.starts import Start, this_start
 from clarion.app.wiring import Parts
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import CHANNELS
@@ -33,7 +35,9 @@ def run(config: Config, index: int, stages: Collection[str] = STAGES) -> None:
 
 
 async def _work(config: Config, index: int, stages: Collection[str]) -> None:
-    parts = Parts(config, f"worker-{index}")
+    role = f"worker-{index}"
+    parts = Parts(config, role)
+    start = this_start(role, os.environ, parts.clock)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -41,17 +45,19 @@ async def _work(config: Config, index: int, stages: Collection[str]) -> None:
     garbage.tune()
     parts.telemetry.log("info", "worker_started", stages=list(stages), partitions=parts.journal.partitions)
     try:
+        if start.ended and (freed := await parts.journal.vacate(start.ended)):
+            parts.telemetry.log("info", "leases_freed", number=freed)
         # The record stage stops last, so that it folds what the others finish with.
         recorded = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             if "record" in stages:
-                tasks.create_task(record_worker(parts, _leases(parts, topics.GROUP_RECORD, index)).run(recorded))
+                tasks.create_task(record_worker(parts, _leases(parts, topics.GROUP_RECORD, index, start)).run(recorded))
             async with asyncio.TaskGroup() as earlier:
                 if "plan" in stages:
-                    for job in _plan(parts, index, stop):
+                    for job in _plan(parts, index, start, stop):
                         earlier.create_task(job)
                 if "deliver" in stages:
-                    for job in _deliver(parts, index, stop):
+                    for job in _deliver(parts, index, start, stop):
                         earlier.create_task(job)
                 earlier.create_task(_wait(stop))
             recorded.set()
@@ -63,11 +69,10 @@ async def _wait(stop: asyncio.Event) -> None:
     await stop.wait()
 
 
-def _leases(parts: Parts, group: str, index: int) -> LeasedPartitions:
+def _leases(parts: Parts, group: str, index: int, start: Start) -> LeasedPartitions:
     count = parts.config.worker_count
-    owner = f"worker-{index}"
     return LeasedPartitions(
-        parts.journal, group, owner, parts.clock, index=index, count=count, ttl_ms=parts.config.lease.ttl_ms
+        parts.journal, group, start.owner, parts.clock, index=index, count=count, ttl_ms=parts.config.lease.ttl_ms
     )
 
 
@@ -83,19 +88,19 @@ async def _leased(leases: LeasedPartitions, work: Coroutine[Any, Any, None]) -> 
             release.set()
 
 
-def _plan(parts: Parts, index: int, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
-    leases = _leases(parts, topics.GROUP_PLAN, index)
+def _plan(parts: Parts, index: int, start: Start, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+    leases = _leases(parts, topics.GROUP_PLAN, index, start)
     singles = plan_worker(parts, leases, fetch_pool(parts))
-    broadcast_leases = _leases(parts, topics.GROUP_BROADCAST, index)
+    broadcast_leases = _leases(parts, topics.GROUP_BROADCAST, index, start)
     broadcasts = broadcast_worker(parts, broadcast_leases)
     return [_leased(leases, singles.run(stop)), _leased(broadcast_leases, broadcasts.run(stop))]
 
 
-def _deliver(parts: Parts, index: int, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+def _deliver(parts: Parts, index: int, start: Start, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
     sends, used = sender(parts, Sender), accounts(parts, f"worker-{index}")
     jobs: list[Coroutine[Any, Any, None]] = []
     for channel in CHANNELS:
-        leases = _leases(parts, topics.group_deliver(channel), index)
-        pool = channel_pool(parts, leases, sends, used, channel, f"worker-{index}")
+        leases = _leases(parts, topics.group_deliver(channel), index, start)
+        pool = channel_pool(parts, leases, sends, used, channel, start.owner)
         jobs.append(_leased(leases, pool.run(stop)))
     return jobs

@@ -48,7 +48,8 @@ class StoredFrame(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The right to consume one partition for one group until it expires; compare by `fence`."""
+    """The right to consume one partition for one group until it expires; compare by `fence`. `owner` names one start of a
+    process: what comes after it has another name."""
 
     group: str
     partition: int
@@ -234,6 +235,11 @@ class Journal(Protocol):
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """Give leases back at once."""
+        ...
+
+    async def vacate(self, owners: Collection[str]) -> int:
+        """Let every lease of owners that are known to be dead expire at once, and return how many still ran. Should one
+        be alive after all, it is refused from then on as after any take-over."""
         ...
 
     async def fire(self, now_ms: int, limit: int) -> int:

@@ -160,6 +160,10 @@ class MemoryJournal:
         """Give leases back at once."""
         self._leases.release(leases)
 
+    async def vacate(self, owners: Collection[str]) -> int:
+        """Let the leases of dead owners expire at once and return how many still ran."""
+        return self._leases.vacate(owners)
+
     async def fire(self, now_ms: int, limit: int) -> int:
         """Move up to `limit` due timers to their streams, each exactly once, and return how many."""
         ripe = []

@@ -1,6 +1,6 @@
 """Leases of the referee model, on monotonic time."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -45,6 +45,13 @@ class MemoryLeases:
         for lease in leases:
             if self._holds(lease):
                 self._holdings[lease.group, lease.partition].expires_monotonic_ms = 0
+
+    def vacate(self, owners: Collection[str]) -> int:
+        """Let leases of these owners expire at once and return how many ran."""
+        running = [one for one in self._holdings.values() if one.lease.owner in owners and self._holds(one.lease)]
+        for holding in running:
+            holding.expires_monotonic_ms = 0
+        return len(running)
 
     def check(self, leases: Iterable[Lease]) -> None:
         """Raise `StaleLease` unless every lease is held and has not expired."""

@@ -111,6 +111,10 @@ class SqliteJournal:
         """Give leases back at once."""
         await self._writer.run(lambda tx: leases.release(tx.db, held))
 
+    async def vacate(self, owners: Collection[str]) -> int:
+        """Let the leases of dead owners expire at once and return how many still ran."""
+        return await self._writer.run(lambda tx: leases.vacate(tx.db, owners, tx.monotonic_ms))
+
     async def fire(self, now_ms: int, limit: int) -> int:
         """Move up to `limit` due timers to their streams, each exactly once, and return how many."""
         return await self._writer.run(lambda tx: tx.fire(now_ms, limit))

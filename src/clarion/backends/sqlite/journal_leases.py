@@ -5,7 +5,8 @@ of the wall clock. It stands still while the machine sleeps, as do all holders. 
 lease that would run longer than `LEASE_TTL_MS_MAX` is from before it and counts as expired.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Collection, Iterable
 
 import apsw
 
@@ -19,6 +20,9 @@ _UPSERT = """INSERT INTO leases ("group", partition, owner, fence, expires_monot
     ON CONFLICT DO UPDATE SET owner = excluded.owner, fence = excluded.fence,
     expires_monotonic_ms = excluded.expires_monotonic_ms"""
 _EXPIRE = 'UPDATE leases SET expires_monotonic_ms = ? WHERE "group" = ? AND partition = ? AND owner = ? AND fence = ?'
+
+_VACATE = """UPDATE leases SET expires_monotonic_ms = 0
+    WHERE owner IN (SELECT value FROM json_each(?)) AND expires_monotonic_ms > ? AND expires_monotonic_ms <= ?"""
 
 
 def acquire(
@@ -45,6 +49,12 @@ def renew(db: apsw.Connection, leases: Iterable[Lease], ttl_ms: int, monotonic_m
 def release(db: apsw.Connection, leases: Iterable[Lease]) -> None:
     """Let leases expire at once; the rows stay, so that fences keep growing."""
     db.executemany(_EXPIRE, [(0, *_key(lease)) for lease in leases])
+
+
+def vacate(db: apsw.Connection, owners: Collection[str], monotonic_ms: int) -> int:
+    """Let leases of these owners expire at once and return how many ran."""
+    db.execute(_VACATE, (json.dumps(list(owners)), monotonic_ms, monotonic_ms + LEASE_TTL_MS_MAX))
+    return db.changes()
 
 
 def check(db: apsw.Connection, leases: Iterable[Lease], monotonic_ms: int) -> None:
