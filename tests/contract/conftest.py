@@ -3,6 +3,7 @@
 import pytest
 
 from tests.contract.journals import BACKENDS, VirtualClock
+from tests.contract.states import STATES
 
 
 @pytest.fixture
@@ -15,3 +16,10 @@ async def journal(request, tmp_path, clock):
     opened = BACKENDS[request.param](tmp_path, clock)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(params=STATES)
+def state(request, tmp_path, clock):
+    opened = STATES[request.param](tmp_path, clock)
+    yield opened
+    opened.close()

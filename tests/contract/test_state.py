@@ -1,8 +1,9 @@
-"""The state store over SQLite holds what the referee ledger holds, moves only under its fence, and answers by tenant."""
+"""The state store holds what the one in memory holds, moves only under its fence, and answers by tenant."""
 
 import apsw
 import pytest
 
+from clarion.backends.memory.state import MemoryState
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.state import SqliteState
@@ -12,25 +13,20 @@ from clarion.domain.history import Changes
 from clarion.ports.history import DeadLetterFilter, Window
 from clarion.ports.state import Advance
 from tests.contract import ledgers as world
+from tests.contract.states import dump_memory, dump_sqlite, plain
 from tests.contract.story import story
 
 SEED = 7
 
 
-@pytest.fixture
-def state(tmp_path, clock):
-    opened = SqliteState(tmp_path, clock)
-    yield opened
-    opened.close()
-
-
-def test_folding_into_the_file_gives_the_referees_rows(tmp_path, state):
+def test_folding_into_the_file_gives_the_rows_of_memory(tmp_path, clock):
     frames = story(SEED)
-    referee = world.MemoryLedger()
+    referee, state = MemoryState(), SqliteState(tmp_path, clock)
     world.fold_all(referee, [frames])
     world.fold_all(state, [frames[n : n + 7] for n in range(0, len(frames), 7)])
-    found = world.dump(connect(path_of(tmp_path, "state"), readonly=True))
-    assert world.plain(found) == world.plain(referee.dump())
+    state.close()
+    found = dump_sqlite(tmp_path)
+    assert plain(found) == plain(dump_memory(referee))
     assert all(
         found[name]
         for name in ("deliveries", "attempts", "dead_letters", "totals", "counters", "cancellations", "sightings")
@@ -133,7 +129,8 @@ def test_the_first_and_the_last_sighting_of_a_user_are_kept(state):
     assert state.seen_by(world.TENANT, id_) == [("bob", at_ms + 8), ("user-0", at_ms + 5)]
 
 
-def test_readers_cannot_write(tmp_path, state):
+def test_readers_of_the_file_cannot_write(tmp_path, clock):
+    SqliteState(tmp_path, clock).close()
     db = connect(path_of(tmp_path, "state"), readonly=True)
     with pytest.raises(apsw.ReadOnlyError):
         db.execute("DELETE FROM deliveries")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from clarion.backends.sqlite.connection import connect
-from clarion.backends.sqlite.migrate import path_of
+from clarion.backends.memory.state import MemoryState
 from tests.contract import ledgers as world
+from tests.contract.states import dump_memory, dump_sqlite, plain
 from tests.contract.story import story
 
 SEED = 11
@@ -42,7 +42,6 @@ def test_kill_9_loses_and_repeats_nothing(tmp_path):
     while not run_until_killed(tmp_path, chance.randint(1, BATCHES_BEFORE_KILL_MAX)):
         kills += 1
     assert kills >= 5
-    referee = world.MemoryLedger()
+    referee = MemoryState()
     world.fold_all(referee, [story(SEED, FRAMES)])
-    found = world.dump(connect(path_of(tmp_path, "state"), readonly=True))
-    assert world.plain(found) == world.plain(referee.dump())
+    assert plain(dump_sqlite(tmp_path)) == plain(dump_memory(referee))

@@ -1,9 +1,7 @@
 """The inbox of the state store: own items, broadcasts found by ordinal, and marks that hold."""
 
 import msgspec
-import pytest
 
-from clarion.backends.sqlite.state import SqliteState
 from clarion.domain import ids
 from clarion.domain.delivery_state import Event, State
 from clarion.journal import events
@@ -12,13 +10,6 @@ from tests.contract import ledgers as world
 
 PEOPLE = 300
 LOCALES = ("en", "de")
-
-
-@pytest.fixture
-def state(tmp_path, clock):
-    opened = SqliteState(tmp_path, clock)
-    yield opened
-    opened.close()
 
 
 def broadcast(number: int, size: int, *, state: int = State.SENT) -> list[events.ChunkFrame]:

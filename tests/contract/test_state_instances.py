@@ -2,7 +2,6 @@
 
 import pytest
 
-from clarion.backends.sqlite.state import SqliteState
 from clarion.domain import ids
 from clarion.domain.history import Instance
 from clarion.journal.codec import encode
@@ -13,6 +12,7 @@ from clarion.ports.web import Call, Caller
 from clarion.record.columns import fold_batch
 from clarion.record.recent import RecentRows
 from clarion.record.routes import routes
+from tests.contract.states import State
 
 TENANT = "acme"
 AT_MS = 1_700_000_000_000
@@ -23,7 +23,7 @@ RUNS = [NOTIFICATION + bytes([n]) * 8 for n in range(3)]
 class Fold:
     """Folds frames into a state store, one batch each."""
 
-    def __init__(self, state: SqliteState) -> None:
+    def __init__(self, state: State) -> None:
         self.state = state
         self._offset = 0
 
@@ -48,10 +48,8 @@ class Fold:
 
 
 @pytest.fixture
-def fold(tmp_path, clock):
-    opened = SqliteState(tmp_path, clock)
-    yield Fold(opened)
-    opened.close()
+def fold(state):
+    return Fold(state)
 
 
 async def shown(fold: Fold, journal, tenant: str = TENANT):

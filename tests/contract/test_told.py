@@ -1,25 +1,13 @@
 """What providers told, stored: receipts in the rows of deliveries and chunks, ids of vendors, standings of accounts."""
 
-import pytest
-
-from clarion.backends.sqlite.state import SqliteState
-from clarion.backends.sqlite.state_told import _BY_VENDOR_ID
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.limits_feedback import RECEIPTS_TOLD_MAX
 from clarion.record.rules.timeline import attempts, moments
 from tests.contract import ledgers as world
-from tests.stages.virtual import LoopClock
 
 SECOND = world.SINGLES + 1
 """A delivery of the chunk."""
-
-
-@pytest.fixture
-def state(tmp_path):
-    store = SqliteState(tmp_path, LoopClock())
-    yield store
-    store.close()
 
 
 def fold(state, *frames):
@@ -114,11 +102,6 @@ def test_the_vendors_own_id_finds_a_delivery_of_its_tenant(state):
         (world.TENANT, "ses", ""),
     ):
         assert state.delivery_by_vendor_id(tenant, vendor, id_) is None
-
-
-def test_the_partial_index_serves_the_look_up(state):
-    plan = state._threads.reader().execute(f"EXPLAIN QUERY PLAN {_BY_VENDOR_ID}", ("m", "acme", "ses")).fetchall()
-    assert "deliveries_by_vendor_id" in plan[0][-1]
 
 
 def test_standings_are_kept_newest_first(state):

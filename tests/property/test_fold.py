@@ -6,10 +6,12 @@ from typing import get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clarion.backends.memory.state import MemoryState
 from clarion.domain.delivery_state import TERMINAL, TRANSITIONS, Event, State
-from clarion.domain.history import STATES
+from clarion.domain.history import STATES, Attempt
 from clarion.ports.receipts import ReceiptKind
 from tests.contract import ledgers as world
+from tests.contract.states import dump_memory
 
 PERSON = st.integers(0, world.PEOPLE - 1)
 SINGLE = st.integers(0, world.SINGLES - 1)
@@ -52,15 +54,15 @@ def test_a_stream_folds_to_the_same_rows_in_any_split(stream, data):
     frames = world.stored(stream)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(frames)))))
     edges = [0, *cuts, len(frames)]
-    whole, split = world.MemoryLedger(), world.MemoryLedger()
+    whole, split = MemoryState(), MemoryState()
     world.fold_all(whole, [frames])
     world.fold_all(split, [frames[a:b] for a, b in itertools.pairwise(edges)])
-    assert split.dump() == whole.dump()
+    assert dump_memory(split) == dump_memory(whole)
 
 
 @given(STREAMS)
 def test_states_move_only_as_the_law_says(stream):
-    ledger = world.MemoryLedger()
+    ledger = MemoryState()
     before: dict[bytes, int] = {}
     for frame in world.stored(stream):
         world.fold_all(ledger, [[frame]])
@@ -73,7 +75,7 @@ def test_states_move_only_as_the_law_says(stream):
 
 @given(STREAMS)
 def test_a_terminal_state_changes_only_by_receipt_or_replay(stream):
-    ledger = world.MemoryLedger()
+    ledger = MemoryState()
     harmless = [
         f
         for f in stream
@@ -92,13 +94,13 @@ def test_a_terminal_state_changes_only_by_receipt_or_replay(stream):
 
 @given(STREAMS)
 def test_totals_count_every_delivery_of_a_broadcast_once(stream):
-    ledger = world.MemoryLedger()
+    ledger = MemoryState()
     world.fold_all(ledger, [world.stored(stream)])
     found = {}
-    for *_, state, _reason, count in ledger.dump()["totals"]:
+    for *_, state, _reason, count in dump_memory(ledger)["totals"]:
         found[state] = found.get(state, 0) + count
     expected: dict[int, int] = {}
-    for row in ledger.tables["chunk_states"].values():
+    for row in ledger.tables.chunk_states.values():
         for state in row.states:
             expected[state] = expected.get(state, 0) + 1
     assert found == expected
@@ -106,36 +108,41 @@ def test_totals_count_every_delivery_of_a_broadcast_once(stream):
 
 @given(STREAMS, SINGLE)
 def test_every_delivery_rests_once_a_terminal_event_was_seen(stream, person):
-    ledger = world.MemoryLedger()
+    ledger = MemoryState()
     world.fold_all(ledger, [world.stored([*stream, world.planned(person), world.attempted(person, Event.ACCEPTED)])])
-    assert ledger.tables["deliveries"][world.id_of(person)].state in TERMINAL
+    assert ledger.tables.deliveries.get(world.id_of(person)).state in TERMINAL
 
 
 @given(STREAMS, st.lists(st.builds(world.receipt, PERSON, st.sampled_from(RECEIPT_KINDS)), max_size=6))
 def test_receipts_told_again_move_nothing_and_the_timeline_keeps_one_of_each(stream, receipts):
-    once, again = world.MemoryLedger(), world.MemoryLedger()
+    once, again = MemoryState(), MemoryState()
     world.fold_all(once, [world.stored([*stream, *receipts])])
     world.fold_all(again, [world.stored([*stream, *receipts, *receipts])])
     assert states(again) == states(once)
-    assert set(again.tables["attempts"]) >= set(once.tables["attempts"])
-    applied = {key for key, row in once.tables["attempts"].items() if row.applied}
-    assert applied <= {key for key, row in again.tables["attempts"].items() if row.applied}
+    assert set(told(again)) >= set(told(once))
+    applied = {key for key, row in told(once).items() if row.applied}
+    assert applied <= {key for key, row in told(again).items() if row.applied}
 
 
 @given(STREAMS, PERSON, st.sampled_from(RECEIPT_KINDS))
 def test_a_receipt_of_another_tenant_changes_nothing(stream, person, kind):
-    ours, theirs = world.MemoryLedger(), world.MemoryLedger()
+    ours, theirs = MemoryState(), MemoryState()
     world.fold_all(ours, [world.stored(stream)])
     world.fold_all(theirs, [world.stored([*stream, world.receipt(person, kind, tenant="other")])])
-    assert theirs.dump() == ours.dump()
+    assert dump_memory(theirs) == dump_memory(ours)
 
 
 def states(ledger) -> dict[bytes, int]:
     """The state of every delivery: of a chunk's from its byte, of the others from their row."""
-    found = {id_: row.state for id_, row in ledger.tables["deliveries"].items() if row.chunk_id is None}
-    for row in ledger.tables["chunk_states"].values():
+    found = {id_: row.state for id_, row in ledger.tables.deliveries.newest() if row.chunk_id is None}
+    for row in ledger.tables.chunk_states.values():
         found.update(zip(world.CHUNK_IDS, row.states, strict=True))
     return found
+
+
+def told(ledger) -> dict[tuple, Attempt]:
+    """Everything that is told of deliveries, by what makes it one thing."""
+    return {(*whose, *key): row for whose, of_one in ledger.tables.attempts.items() for key, row in of_one.items()}
 
 
 def reachable(state: int) -> set[State]:

@@ -1,0 +1,268 @@
+"""The history in memory: what the API and the receipts ask of the tables."""
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from clarion.backends.memory.state_tables import END, Letter, Rows, Tables
+from clarion.domain.history import (
+    Attempt,
+    Capture,
+    Chunk,
+    ChunkState,
+    DeadLetter,
+    Delivery,
+    Instance,
+    Notification,
+    Progress,
+    StandingChange,
+)
+from clarion.domain.limits import RECIPIENTS_MAX, REPLAY_CLAIM_MS
+from clarion.ports.history import DeadLetterFilter, Window
+from clarion.ports.told import BY_VENDOR_ID
+
+V = TypeVar("V")
+
+
+class MemoryHistory:
+    """Implements `ports.history.History`, `ports.told.ToldHistory` and `ports.sightings.Sightings`."""
+
+    _tables: Tables
+
+    def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
+        """Return a notification that was planned or scheduled."""
+        with self._tables.lock:
+            rows = self._tables.notifications.get(tenant)
+            return None if rows is None else rows.get(notification_id)
+
+    def notifications(self, tenant: str, window: Window) -> list[Notification]:
+        """Return notifications, newest first."""
+        with self._tables.lock:
+            found = _windowed(self._tables.notifications.get(tenant), window)
+            return list(islice(found, window.limit))
+
+    def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
+        """Return the deliveries of a notification that have a row, 1,000 recipients with all their channels at most."""
+        with self._tables.lock:
+            between = self._tables.deliveries.between(notification_id, notification_id + END)
+            rows = sorted((row for row in between if row.tenant == tenant), key=lambda row: (row.planned_ms, row.id))
+            return [copy.copy(row) for row in rows[: 8 * RECIPIENTS_MAX]]
+
+    def setting(self, digest: bytes) -> bytes | None:
+        """Return the shared facts (JSON) that deliveries with this digest were decided from."""
+        with self._tables.lock:
+            return self._tables.settings.get(digest)
+
+    def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
+        """Return deliveries by id."""
+        with self._tables.lock:
+            rows = {id_: self._tables.deliveries.get(id_) for id_ in delivery_ids}
+            return {id_: copy.copy(row) for id_, row in rows.items() if row is not None and row.tenant == tenant}
+
+    def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
+        """Return what happened to deliveries beside their acceptance, by delivery and in order."""
+        with self._tables.lock:
+            told = [self._tables.attempts.get((id_, tenant), {}) for id_ in delivery_ids]
+            return [copy.copy(of_one[key]) for of_one in told for key in sorted(of_one)]
+
+    def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
+        """Return when a notification or broadcast was cancelled."""
+        with self._tables.lock:
+            return self._tables.cancellations.get((tenant, subject_id))
+
+    def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
+        """Return the workflow instances of a notification, by user."""
+        with self._tables.lock:
+            rows = [
+                row
+                for (owner, _), row in self._tables.instances.items()
+                if owner == tenant and row.notification_id == notification_id
+            ]
+        return sorted(rows, key=lambda row: (row.user_id, row.id))[:RECIPIENTS_MAX]
+
+    def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
+        """Return what instances did, by instance and in order."""
+        with self._tables.lock:
+            return [row for id_ in instance_ids for row in self._tables.progress.get((tenant, id_), ())]
+
+    def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
+        """Return (channel, state, reason, deliveries) of a broadcast."""
+        with self._tables.lock:
+            return sorted(
+                (channel, int(state), int(reason), count)
+                for (owner, id_, channel, state, reason), count in self._tables.totals.items()
+                if owner == tenant and id_ == broadcast_id and count > 0
+            )
+
+    def chunks(
+        self, tenant: str, broadcast_id: bytes, after: bytes | None, limit: int, ordinal: int | None = None
+    ) -> list[tuple[Chunk, ChunkState]]:
+        """Return chunks of a broadcast with ids from `after` on, ascending; with `ordinal` those whose range holds it."""
+        tables = self._tables
+        with tables.lock:
+            between = tables.chunks.between(after or broadcast_id, broadcast_id + END)
+            rows = (
+                (chunk, copy.copy(state))
+                for chunk in between
+                if chunk.tenant == tenant
+                and (ordinal is None or chunk.min_ordinal <= ordinal <= chunk.max_ordinal)
+                and (state := tables.chunk_states.get(chunk.chunk_id)) is not None
+            )
+            return list(islice(rows, limit))
+
+    def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
+        """Return dead letters, newest first."""
+        with self._tables.lock:
+            return [copy.copy(letter.row) for letter in islice(self._dead(tenant, window, only), window.limit)]
+
+    def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
+        """Return how many dead letters there are, `window.limit` at most."""
+        with self._tables.lock:
+            return sum(1 for _ in islice(self._dead(tenant, window, only), window.limit))
+
+    def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
+        """Return one dead letter."""
+        with self._tables.lock:
+            letter = self._letters(tenant).get(delivery_id)
+            return None if letter is None else copy.copy(letter.row)
+
+    def claim_replays(self, tenant: str, delivery_ids: Sequence[bytes], now_ms: int) -> set[bytes]:
+        """Claim dead letters for replay and return those that are now the caller's."""
+        claimed: set[bytes] = set()
+        with self._tables.lock:
+            letters = self._letters(tenant)
+            for id_ in delivery_ids:
+                letter = letters.get(id_)
+                if letter is None or letter.row.replayed_ms is not None:
+                    continue
+                if letter.claimed_ms is None or letter.claimed_ms <= now_ms - REPLAY_CLAIM_MS:
+                    letters.put(id_, letter._replace(claimed_ms=now_ms))
+                    claimed.add(id_)
+        return claimed
+
+    def settle_replays(self, tenant: str, delivery_ids: Sequence[bytes], claimed_ms: int) -> None:
+        """Close letters that were claimed then and are on the journal now."""
+        with self._tables.lock:
+            letters = self._letters(tenant)
+            for id_ in delivery_ids:
+                letter = letters.get(id_)
+                if letter is not None and letter.claimed_ms == claimed_ms and letter.row.replayed_ms is None:
+                    letters.put(id_, letter._replace(row=replace(letter.row, replayed_ms=claimed_ms)))
+
+    def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
+        """Return captured sandbox messages, newest first."""
+        with self._tables.lock:
+            found = (
+                capture
+                for of_delivery in _windowed(self._tables.captures.get(tenant), window)
+                for _, capture in sorted(of_delivery.items(), reverse=True)
+                if channel in (None, capture.channel) and user_id in (None, capture.user_id)
+            )
+            return list(islice(found, window.limit))
+
+    def counters(self, tenant: str, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, str, str, int, int]]:
+        """Return (minute, channel, what happened, reason, count) in order of time."""
+        with self._tables.lock:
+            rows = sorted(
+                (minute_ms, channel, what, int(reason), count)
+                for (minute_ms, owner, channel, what, reason), count in self._tables.counters.items()
+                if owner == tenant and from_ms <= minute_ms < to_ms
+            )
+        return rows[:limit]
+
+    def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
+        """Return when those of the users who saw the notification last did."""
+        with self._tables.lock:
+            seen = self._tables.sightings.get((tenant, notification_id), {})
+            return {user_id: seen[user_id][1] for user_id in user_ids if user_id in seen}
+
+    def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
+        """Return who saw the notification and when first, by user."""
+        with self._tables.lock:
+            seen = self._tables.sightings.get((tenant, notification_id), {})
+            return sorted((user_id, first_ms) for user_id, (first_ms, _) in seen.items())[:RECIPIENTS_MAX]
+
+    def delivery_by_vendor_id(self, tenant: str, vendor: str, vendor_message_id: str) -> Delivery | None:
+        """Return the delivery that a vendor knows by an id of its own."""
+        with self._tables.lock:
+            id_ = self._tables.by_vendor_id.get((tenant, vendor, vendor_message_id))
+            row = None if id_ is None or vendor not in BY_VENDOR_ID else self._tables.deliveries.get(id_)
+            known = row is not None and (row.vendor, row.vendor_message_id) == (vendor, vendor_message_id)
+            return copy.copy(row) if known else None
+
+    def chunk(self, tenant: str, chunk_id: bytes) -> Chunk | None:
+        """Return a chunk of a broadcast."""
+        with self._tables.lock:
+            chunk = self._tables.chunks.get(chunk_id)
+            return chunk if chunk is not None and chunk.tenant == tenant else None
+
+    def standings(
+        self, tenant: str, provider: str | None, from_ms: int, to_ms: int, limit: int
+    ) -> list[StandingChange]:
+        """Return how accounts stood, newest first."""
+        with self._tables.lock:
+            rows = [
+                (row.at_ms, sequence, row)
+                for sequence, row in enumerate(self._tables.standings.get(tenant, ()))
+                if from_ms <= row.at_ms < to_ms and provider in (None, row.provider)
+            ]
+        return [row for _, _, row in sorted(rows, key=lambda one: one[:2], reverse=True)[:limit]]
+
+    def _letters(self, tenant: str) -> Rows[Letter]:
+        return self._tables.letters.get(tenant) or Rows()
+
+    def _dead(self, tenant: str, window: Window, only: DeadLetterFilter) -> Iterator[Letter]:
+        for letter in _windowed(self._tables.letters.get(tenant), window):
+            if self._fits(letter.row, only):
+                yield letter
+
+    def _fits(self, row: DeadLetter, only: DeadLetterFilter) -> bool:
+        pairs = ((only.channel, row.channel), (only.user_id, row.user_id), (only.reason, row.reason))
+        if any(wanted is not None and wanted != value for wanted, value in pairs):
+            return False
+        if only.replayed is not None and (row.replayed_ms is not None) != only.replayed:
+            return False
+        if only.dead_from_ms is not None and row.dead_ms < only.dead_from_ms:
+            return False
+        if only.dead_to_ms is not None and row.dead_ms >= only.dead_to_ms:
+            return False
+        if (only.provider, only.vendor, only.address) == (None, None, None):
+            return True
+        delivery = self._tables.deliveries.get(row.delivery_id)
+        if delivery is None or delivery.tenant != row.tenant:
+            return False
+        return (
+            only.provider in (None, delivery.provider)
+            and only.vendor in (None, delivery.vendor)
+            and (only.address is None or _same_address(delivery, only.address))
+        )
+
+
+def _same_address(delivery: Delivery, address: str) -> bool:
+    if delivery.address == address:
+        return True
+    return delivery.channel == "email" and _lower(delivery.address) == _lower(address)
+
+
+def _lower(text: str) -> str:
+    """Return a text with its ASCII letters in lower case, as addresses are compared."""
+    return "".join(char.lower() if char.isascii() else char for char in text)
+
+
+def _windowed(rows: Rows[V] | None, window: Window) -> Iterable[V]:
+    """Yield the rows of a window, newest first; its limit is the caller's."""
+    if rows is None:
+        return
+    low, high = _edge(window.from_ms), _edge(window.to_ms)
+    for id_, row in rows.newest(window.before):
+        if low is not None and id_ < low:
+            return
+        if high is None or id_ < high:
+            yield row
+
+
+def _edge(at_ms: int | None) -> bytes | None:
+    return None if at_ms is None else min(max(at_ms, 0), (1 << 48) - 1).to_bytes(6, "big")

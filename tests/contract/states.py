@@ -1,0 +1,87 @@
+"""What the suites of the state store run over: every engine, opened the same way, and its rows as plain tables."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec.structs import astuple
+
+from clarion.backends.memory.state import MemoryState
+from clarion.backends.sqlite.connection import connect
+from clarion.backends.sqlite.migrate import path_of
+from clarion.backends.sqlite.state import SqliteState
+from clarion.ports.clock import Clock
+
+State = MemoryState | SqliteState
+
+
+def memory(_data_dir: Path, _clock: Clock) -> MemoryState:
+    return MemoryState()
+
+
+def sqlite(data_dir: Path, clock: Clock) -> SqliteState:
+    return SqliteState(data_dir, clock)
+
+
+STATES: dict[str, Callable[[Path, Clock], State]] = {"memory": memory, "sqlite": sqlite}
+"""Engines of the ports `state`, `history`, `inbox` and `told`."""
+
+_ROWS_WITHOUT_NAMES = ("totals", "counters", "cancellations", "sightings")
+
+
+def dump_memory(state: MemoryState) -> dict[str, list]:
+    """Return every table of a memory store as sorted rows; sums of zero are left out."""
+    held = state.tables
+    letters = [letter.row for rows in held.letters.values() for _, letter in rows.newest()]
+    captures = [one for rows in held.captures.values() for _, of_one in rows.newest() for one in of_one.values()]
+    found = {
+        "notifications": [row for rows in held.notifications.values() for _, row in rows.newest()],
+        "deliveries": [row for _, row in held.deliveries.newest()],
+        "attempts": [row for told in held.attempts.values() for row in told.values()],
+        "chunks": [row for _, row in held.chunks.newest()],
+        "chunk_states": held.chunk_states.values(),
+        "inbox_items": [row for rows in held.items.values() for _, row in rows.newest()],
+        "captures": captures,
+        "dead_letters": letters,
+        "standings": [row for rows in held.standings.values() for row in rows],
+    }
+    sums = {"totals": held.totals, "counters": held.counters}
+    return {
+        **{name: sorted(map(astuple, rows), key=repr) for name, rows in found.items()},
+        **{name: sorted((*key, count) for key, count in table.items() if count) for name, table in sums.items()},
+        "settings": sorted(held.settings.items(), key=repr),
+        "cancellations": sorted((*key, at_ms) for key, at_ms in held.cancellations.items()),
+        "sightings": sorted(
+            (*key, user_id, *times) for key, seen in held.sightings.items() for user_id, times in seen.items()
+        ),
+    }
+
+
+def dump_sqlite(data_dir: Path) -> dict[str, list]:
+    """Return every table of a state file in the form of `dump_memory`."""
+    db = connect(path_of(data_dir, "state"), readonly=True)
+    found = {}
+    for name in dump_memory(MemoryState()):
+        table, columns = {
+            "standings": ("standings", "tenant, at_ms, provider, channel, vendor, before, state, detail"),
+            "totals": ("broadcast_totals", "tenant, broadcast_id, channel, state, reason, count"),
+            "counters": ("counters", "minute_ms, tenant, channel, what, reason, count"),
+            "dead_letters": (
+                "dead_letters",
+                "tenant, delivery_id, channel, user_id, reason, detail, attempt, dead_ms, payload, replayed_ms",
+            ),
+        }.get(name, (name, "*"))
+        rows = db.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608
+        if name in ("totals", "counters"):
+            rows = [row for row in rows if row[-1]]
+        found[name] = sorted(rows) if name in _ROWS_WITHOUT_NAMES else sorted(rows, key=repr)
+    db.close()
+    return found
+
+
+def plain(tables: dict[str, list]) -> dict[str, list]:
+    """Return a dump with enumeration members and truth as the numbers that SQLite gives back."""
+
+    def value(v):
+        return int(v) if isinstance(v, int) else str(v) if isinstance(v, str) else v
+
+    return {name: sorted((tuple(value(v) for v in row) for row in rows), key=repr) for name, rows in tables.items()}

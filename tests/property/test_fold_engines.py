@@ -1,0 +1,62 @@
+"""Both engines of the state store hold the same rows and answer alike, whatever stream is folded into them."""
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+
+from clarion.backends.memory.state import MemoryState
+from clarion.backends.sqlite.migrate import upgrade
+from clarion.backends.sqlite.state import SqliteState
+from clarion.ports.history import DeadLetterFilter, Window
+from tests.contract import ledgers as world
+from tests.contract.journals import VirtualClock
+from tests.contract.states import dump_memory, dump_sqlite, plain
+from tests.property.test_fold import STREAMS
+
+IDS = [world.id_of(person) for person in range(world.PEOPLE)]
+AFTER_MS = world.AT_MS + 10**9
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return upgrade(tmp_path_factory.mktemp("empty"), "state").parent
+
+
+def answers(state, tenant=world.TENANT):
+    """What a store says of everything there is in the world."""
+    everything = Window(50)
+    return [
+        *([state.notification(tenant, id_), state.deliveries_of(tenant, id_)] for id_ in world.NOTIFICATIONS),
+        state.notifications(tenant, everything),
+        sorted(state.deliveries(tenant, IDS).items()),
+        state.attempts_of(tenant, IDS),
+        state.totals(tenant, world.BROADCAST),
+        state.chunks(tenant, world.BROADCAST, None, 10),
+        state.dead_letters(tenant, everything, DeadLetterFilter()),
+        state.dead_letters(tenant, everything, DeadLetterFilter(provider="fcm-1", replayed=False)),
+        state.count_dead_letters(tenant, everything, DeadLetterFilter(address="token-0")),
+        state.counters(tenant, 0, AFTER_MS, 100),
+        state.standings(tenant, None, 0, AFTER_MS, 100),
+        [state.seen_by(tenant, id_) for id_ in world.NOTIFICATIONS],
+        sorted(state.states(IDS).items()),
+        sorted(state.claim_replays(tenant, IDS, AFTER_MS)),
+        state.dead_letters(tenant, everything, DeadLetterFilter()),
+    ]
+
+
+@given(STREAMS)
+def test_engines_hold_and_tell_the_same(empty, stream):
+    with TemporaryDirectory() as folder:
+        shutil.copytree(empty, folder, dirs_exist_ok=True)
+        memory, sqlite = MemoryState(), SqliteState(Path(folder), VirtualClock())
+        try:
+            for state in (memory, sqlite):
+                world.fold_all(state, [world.stored(stream)])
+            assert plain(dump_sqlite(Path(folder))) == plain(dump_memory(memory))
+            assert answers(memory) == answers(sqlite)
+            assert answers(memory, "other") == answers(sqlite, "other")
+        finally:
+            sqlite.close()
