@@ -15,7 +15,7 @@ import msgspec
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.memory.journal import MemoryJournal
-from clarion.content.render import Contents
+from clarion.content.gather import Contents
 from clarion.deliver.accounts.accounts import Accounts
 from clarion.deliver.accounts.judges import Change, Grant
 from clarion.deliver.partition.supplies import Supplies

@@ -151,7 +151,8 @@ def routes(parts: Shared) -> list[Route]:
         *routes_test_send.routes(door, parts.control.templates),
         *routes_events.routes(door, parts.expressions),
         *plan_routes.routes(
-            Explainer(parts.journal, parts.directory, parts.state, parts.contents()),
+            Explainer(parts.journal, parts.directory, parts.state, contents := parts.contents()),
+            contents,
             door.checked,
             NotificationIn,
             parts.clock,

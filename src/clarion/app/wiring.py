@@ -25,7 +25,7 @@ from clarion.backends.sqlite.quotas import SqliteQuotas
 from clarion.backends.sqlite.standings import SqliteStandings
 from clarion.backends.sqlite.state import SqliteState
 from clarion.content.drafting import DirectDrafting
-from clarion.content.render import Contents
+from clarion.content.gather import Contents
 from clarion.control.auth.tokens import UserTokens
 from clarion.deliver.rules.retry import Policy
 from clarion.domain.channel import Channel

@@ -1,8 +1,8 @@
-"""Contents: finds the template of a delivery, chooses the locale, compiles what is new, renders."""
+"""Rendering from what was gathered: chooses the locale, compiles what is new, renders. It reads nothing."""
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from clarion.content.compiled import Compiled, compile_channel, content_of, locale_for
 from clarion.content.fit import segmented
@@ -14,9 +14,7 @@ from clarion.domain.fitting import Fitted
 from clarion.domain.limits import COMPILED_TEMPLATES_MAX
 from clarion.domain.limits_content import COMPILED_CHANNELS_MAX, LOCALES_PER_TEMPLATE_SEEN_MAX
 from clarion.domain.locales import spoken
-from clarion.domain.policy import POLICY_KEY, Policy
-from clarion.domain.template import BRAND_KEY, Brand
-from clarion.ports.directory import Directory
+from clarion.domain.template import Brand
 from clarion.ports.renderer import Engines, RenderError
 
 TEST_MARK: Final = "clarion.test"
@@ -24,7 +22,11 @@ TEST_MARK: Final = "clarion.test"
 _NO_USER: Final[Mapping[str, Any]] = {}
 
 
-class _House(NamedTuple):
+class NotGathered(LookupError):
+    """A template or a tenant's house was not gathered before something was rendered: a fault of ours."""
+
+
+class House(NamedTuple):
     """What a tenant's templates share."""
 
     brand: Brand
@@ -40,27 +42,25 @@ class _Kept(NamedTuple):
     compiled: Compiled
 
 
-class Contents:
-    """Renders for one process. Which versions and brands are current is looked up once a batch (`refresh`)."""
+class _Suiting(NamedTuple):
+    """For each locale of a user the one of the content, and the one to write dates and numbers in."""
 
-    def __init__(self, directory: Directory, engines: Engines, links: Links | None = None) -> None:
-        self._directory = directory
+    template: Template
+    house: House
+    locales: dict[str, tuple[str, str]]
+
+
+class Rendering:
+    """Renders the templates it was given, as (tenant, key), in the houses of their tenants. None is a template that does not
+    exist."""
+
+    def __init__(self, engines: Engines, links: Links | None = None) -> None:
         self._engines = engines
         self._links = links
-        self._revision = -1
-        self._templates: dict[tuple[str, str], Template] = {}
-        self._houses: dict[str, _House] = {}
-        self._locales: dict[tuple[str, str], tuple[Template, dict[str, tuple[str, str]]]] = {}
+        self._templates: dict[tuple[str, str], Template | None] = {}
+        self._houses: dict[str, House] = {}
+        self._locales: dict[tuple[str, str], _Suiting] = {}
         self._compiled: dict[tuple[str, str, str, Channel, str], _Kept] = {}
-
-    def refresh(self) -> None:
-        """Forget which versions are current if any definition changed; called once a batch."""
-        revision = self._directory.revision()
-        if revision != self._revision:
-            self._revision = revision
-            self._templates.clear()
-            self._houses.clear()
-            self._locales.clear()
 
     def render(
         self,
@@ -76,8 +76,8 @@ class Contents:
         fitted: list[Fitted] | None = None,
     ) -> dict[str, Any]:
         """Return the rendered parts of a template by its key. What is done so that they fit is added to `fitted`. Raises
-        `RenderError`."""
-        template = self._templates.get((tenant, key)) or self._find(tenant, key)
+        `RenderError`, and `NotGathered` as `render_template` does."""
+        template = self._templates.get((tenant, key)) or self._missing(tenant, key)
         parts = self.render_template(tenant, template, channel, data, user, locale, at_ms, unsubscribe_url, fitted)
         parts = marked(channel, parts) if metadata and TEST_MARK in metadata else parts
         if channel is Channel.SMS and fitted is not None and (split := segmented(parts)):
@@ -98,44 +98,33 @@ class Contents:
     ) -> dict[str, Any]:
         """Return the rendered parts of a channel, in the template's locale that suits `locale` best; `user` is what the
         template may read of a person, `at_ms` (Unix ms) when the notification was made. Raises `RenderError`."""
-        house = self._houses.get(tenant) or self._house(tenant)
+        house = self._houses.get(tenant)
+        if house is None:
+            raise NotGathered(f"the house of tenant {tenant}")
         content, written = self._suiting(tenant, template, locale, house)
         compiled = self._channel(tenant, template, channel, content, house.brand)
         zone = (user.get("zone") if user else None) or house.zone
         parts = compiled.render(data, user or _NO_USER, written, zone, at_ms, unsubscribe_url, fitted)
         return shortened(parts, tenant, self._links) if self._links and channel is Channel.SMS else parts
 
-    def _find(self, tenant: str, key: str) -> Template:
-        template = self._directory.template(tenant, key)
-        if template is None:
+    def _missing(self, tenant: str, key: str) -> NoReturn:
+        if (tenant, key) in self._templates:
             raise RenderError(f"there is no template {key}")
-        if len(self._templates) >= COMPILED_TEMPLATES_MAX:
-            self._templates.clear()
-        self._templates[tenant, key] = template
-        return template
+        raise NotGathered(f"template {key} of tenant {tenant}")
 
-    def _house(self, tenant: str) -> _House:
-        brand = self._directory.definition(tenant, Brand, BRAND_KEY)
-        policy = self._directory.definition(tenant, Policy, POLICY_KEY)
-        said = policy.body if policy else Policy()
-        if len(self._houses) >= COMPILED_TEMPLATES_MAX:
-            self._houses.clear()
-        house = self._houses[tenant] = _House(brand.body if brand else Brand(), said.locale, said.zone)
-        return house
-
-    def _suiting(self, tenant: str, template: Template, locale: str, house: _House) -> tuple[str, str]:
+    def _suiting(self, tenant: str, template: Template, locale: str, house: House) -> tuple[str, str]:
         """Return the locale of the content, and the one to write dates and numbers in."""
         held = self._locales.get((tenant, template.key))
-        if held is None or held[0] is not template:
+        if held is None or held.template is not template or held.house is not house:
             if len(self._locales) >= COMPILED_TEMPLATES_MAX:
                 self._locales.clear()
-            held = self._locales[tenant, template.key] = (template, {})
-        found = held[1].get(locale)
+            held = self._locales[tenant, template.key] = _Suiting(template, house, {})
+        found = held.locales.get(locale)
         if found is None:
             content = locale_for(template, locale, house.locale)
-            if len(held[1]) >= LOCALES_PER_TEMPLATE_SEEN_MAX:
-                held[1].clear()
-            found = held[1][locale] = (content, spoken(locale, content))
+            if len(held.locales) >= LOCALES_PER_TEMPLATE_SEEN_MAX:
+                held.locales.clear()
+            found = held.locales[locale] = (content, spoken(locale, content))
         return found
 
     def _channel(self, tenant: str, template: Template, channel: Channel, locale: str, brand: Brand) -> Compiled:

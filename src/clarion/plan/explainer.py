@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from clarion.content.fit import segmented
-from clarion.content.render import Contents
+from clarion.content.render import Rendering
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.decision import Reason, Skip
 from clarion.domain.fitting import Fitted, in_words
@@ -32,7 +32,7 @@ from clarion.ports.times import shown
 class Explainer:
     """Explains for one process."""
 
-    def __init__(self, journal: Journal, directory: Directory, history: History, contents: Contents) -> None:
+    def __init__(self, journal: Journal, directory: Directory, history: History, contents: Rendering) -> None:
         self._journal = journal
         self._directory = directory
         self._contents = contents
@@ -41,10 +41,9 @@ class Explainer:
 
     def would(self, tenant: str, request: Request, now_ms: int) -> ExplainOut:
         """Return what would be decided about a request at a time (Unix ms), or when it is to be sent if that is later. Nothing
-        is stored or counted."""
+        is stored or counted. The house of the tenant has to be gathered."""
         now_ms = max(now_ms, request.send_at_ms or 0)
         self._facts.refresh()
-        self._contents.refresh()
         recipients: list[RecipientOut] = []
         category = request.category
         for step, asked in self._sends(tenant, request):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from clarion.content.gather import Contents
 from clarion.domain import ids
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits_deciding import EXPLAIN_RECIPIENTS_MAX
@@ -16,9 +17,9 @@ Admit = Callable[[str, Any], Request]
 """Checks the body of a tenant's request as sending it would. Raises what that raises."""
 
 
-def routes(explainer: Explainer, admit: Admit, body: type[Any], clock: Clock) -> list[Route]:
-    """Return the endpoints; `body` is that of a notification."""
-    do = _Handlers(explainer, admit, clock)
+def routes(explainer: Explainer, contents: Contents, admit: Admit, body: type[Any], clock: Clock) -> list[Route]:
+    """Return the endpoints; `contents` are what the explainer renders, `body` is that of a notification."""
+    do = _Handlers(explainer, contents, admit, clock)
     tag = "explain"
     return [
         Route("POST", "/v1/notifications/explain", do.would, "notifications:read",
@@ -29,8 +30,9 @@ def routes(explainer: Explainer, admit: Admit, body: type[Any], clock: Clock) ->
 
 
 class _Handlers:
-    def __init__(self, explainer: Explainer, admit: Admit, clock: Clock) -> None:
+    def __init__(self, explainer: Explainer, contents: Contents, admit: Admit, clock: Clock) -> None:
         self._explainer = explainer
+        self._contents = contents
         self._admit = admit
         self._clock = clock
 
@@ -39,6 +41,7 @@ class _Handlers:
         request = self._admit(tenant, call.body)
         if len(request.to) > EXPLAIN_RECIPIENTS_MAX:
             raise InvalidField(f"takes at most {EXPLAIN_RECIPIENTS_MAX} recipients to explain", field="to")
+        await self._contents.gather((), (tenant,))
         return Reply(self._explainer.would(tenant, request, self._clock.now_ms()))
 
     async def was(self, call: Call) -> Reply:

@@ -8,7 +8,7 @@ import pytest
 
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.sqlite import audience_pages
-from clarion.content.render import Contents
+from clarion.content.gather import Contents
 from clarion.domain import ids
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.decision import Reason
@@ -151,6 +151,7 @@ def test_a_crash_before_or_after_the_append_leaves_the_same_deliveries(directory
             if turn == crash_at:  # planned, never appended
                 (cursor,) = world.journal.cursors()
                 job = msgspec.msgpack.decode(cursor.payload, type=BroadcastJob)
+                await working._pages.contents.gather((), (cursor.tenant,))
                 working._pages.plan(cursor, job, world.clock.now_ms())
                 working = await worker(world)
             if not await working.turn():

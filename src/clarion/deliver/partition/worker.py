@@ -84,8 +84,8 @@ class PartitionConsumer:
     async def _start(self, work: list[Work]) -> None:
         """Sort out what must not be sent, write intents for the rest, then hand it to the senders."""
         self._under_way.update(item.lane for item in work)
+        await self._t.sender.gather(item.row for item in work)
         with self._t.telemetry.cpu("deliver"):
-            self._t.sender.refresh()
             sifted = sift(self._t, work, self._backlog.legacy)
             for item in sifted.closed:
                 self._close(item)

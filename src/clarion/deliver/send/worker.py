@@ -1,14 +1,14 @@
 """One attempt: render, build, send, read. The only place that knows which transport a vendor's request needs."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple, cast
 
 import msgspec
 
-from clarion.content.render import Contents
+from clarion.content.gather import Contents
 from clarion.deliver.rules.compose import compose
 from clarion.deliver.rules.trust import believed, secrets_of, unsaid
 from clarion.deliver.send.worker_batches import Batches
@@ -72,9 +72,10 @@ class Sender:
         # Has no thread before the first slow build.
         self._slow = ThreadPoolExecutor(SLOW_BUILDS_MAX, thread_name_prefix="build")
 
-    def refresh(self) -> None:
-        """Take up changed definitions; called once a batch."""
-        self._contents.refresh()
+    async def gather(self, rows: Iterable[DeliverRow]) -> None:
+        """Read what the attempts of a batch are rendered from, as it is now."""
+        templates = {(row.tenant, row.template) for row in rows}
+        await self._contents.gather(templates, {tenant for tenant, _ in templates})
 
     async def attempt(self, channel: Channel, row: DeliverRow, account: Account | None, urgent: bool = False) -> Answer:
         """Make one attempt and return its answer. Never raises for what a provider, template or account does. An urgent one
@@ -115,6 +116,8 @@ class Sender:
     ) -> Outcome:
         at_ms = ids.created_ms(ids.notification_of(row.delivery_id))
         url = self._dressing.unsubscribe_url(row) if channel is Channel.EMAIL else ""
+        if not self._contents.holds(row.tenant, row.template):
+            await self._contents.gather(((row.tenant, row.template),), (row.tenant,))
         parts = self._contents.render(
             row.tenant, row.template, channel, row.data, row.user, row.locale, at_ms, row.metadata, url, fitted
         )

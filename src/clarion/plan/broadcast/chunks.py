@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
-from clarion.content.render import Contents
+from clarion.content.render import Rendering
 from clarion.domain import ids
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.delivery_state import State
@@ -25,7 +25,7 @@ _VERDICTS = {State.SKIPPED: "skip", State.HELD: "hold", State.MERGED: "merge"}
 class ChunkWriter:
     """Writes chunks for one process."""
 
-    def __init__(self, directory: Directory, contents: Contents, partitions: int) -> None:
+    def __init__(self, directory: Directory, contents: Rendering, partitions: int) -> None:
         self.directory = directory
         self.inapp = InappContent(contents)
         self.partitions = partitions

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from clarion.content.render import Contents
+from clarion.content.render import Rendering
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.decision import Reason
@@ -20,16 +20,15 @@ class Readers(NamedTuple):
 
 
 class InappContent:
-    """Renders in-app parts for one process."""
+    """Renders in-app parts for one process. The houses of the tenants have to be gathered."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: Rendering) -> None:
         self._contents = contents
 
     def of(
         self, readers: Readers, template: Template, data: dict[str, Any], users: list[dict[str, Any]], part: Columns
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return what everyone is shown, or what each one is; whose content cannot be rendered fails in `part`."""
-        self._contents.refresh()
         if not users:
             shared = self._rendered(readers, template, data, None)
             if shared is None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from clarion.content.render import Contents
+from clarion.content.gather import Contents
 from clarion.domain.channel import Channel
 from clarion.domain.delivery_state import State
 from clarion.domain.route import Route
@@ -92,6 +92,7 @@ class PagePlanner:
         partitions: int,
         page_users: int,
     ) -> None:
+        self.contents = contents
         self._directory = directory
         self._facts = facts
         self._writer = ChunkWriter(directory, contents, partitions)
@@ -109,7 +110,7 @@ class PagePlanner:
         self._cap_times.forget()
 
     def plan(self, cursor: Cursor, job: BroadcastJob, now_ms: int) -> Page:
-        """Return the plan of the page after the cursor's position, at a time (Unix ms)."""
+        """Return the plan of the page after the cursor's position, at a time (Unix ms). The house of its tenant has to be gathered."""
         self._facts.refresh()
         setting = self._facts.setting(cursor.tenant, job.request)
         columns = () if job.request.workflow else _columns(setting)

@@ -62,6 +62,8 @@ class BroadcastWorker:
             lease = self._leases.held().get(cursor.partition)
             if lease is None:
                 return False
+        await self._pages.contents.gather((), (tenant,))
+        with self._telemetry.cpu("plan"):
             page = self._pages.plan(cursor, _JOB.decode(cursor.payload), self._clock.now_ms())
             move = CursorMove(
                 lease,
