@@ -1,5 +1,3 @@
-import msgspec
-
 from clarion.app.bench.figures import Figures, joined
 from clarion.app.bench.reconcile import Balance
 
@@ -10,13 +8,13 @@ def figures(case: str, lost: int = 0) -> Figures:
 
 def test_one_run_is_its_own_line() -> None:
     run = figures("push")
-    assert joined({"": run}) == run.line()
+    assert joined({"": run}) == run.told()
     assert run.passed
     assert not figures("push", lost=1).passed
 
 
 def test_several_runs_are_one_line_and_nothing_lost_in_one_of_them_is_hidden() -> None:
-    line = msgspec.json.decode(joined({"": figures("email"), "ed25519": figures("email-dkim-ed25519", lost=3)}))
+    line = joined({"": figures("email"), "ed25519": figures("email-dkim-ed25519", lost=3)})
     assert (line["case"], line["lost"], line["duplicates"]) == ("email", 3, 2)
     assert line["dkim"]["ed25519"]["per_second"] == 50.0
     assert line["dkim"]["ed25519"]["lost"] == 3

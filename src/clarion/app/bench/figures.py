@@ -72,12 +72,12 @@ class Figures(msgspec.Struct, frozen=True):
         return table
 
 
-def joined(runs: Mapping[str, Figures]) -> str:
-    """Return several runs of a case as one line of JSON: the figures of the first, what was lost and came twice in all of them,
+def joined(runs: Mapping[str, Figures]) -> dict[str, Any]:
+    """Return what the line of several runs of a case holds: the figures of the first, what was lost and came twice in all of them,
     and those of the others by name under `dkim`."""
     first, *others = runs
     line = runs[first].told()
     if others:
         line |= {name: sum(run.told()[name] for run in runs.values()) for name in ("lost", "duplicates")}
         line["dkim"] = {name: runs[name].told() for name in others}
-    return msgspec.json.encode(line).decode()
+    return line

@@ -69,9 +69,9 @@ class PlanFigures(NamedTuple):
     broadcast: dict[str, int]
     users: int
 
-    def line(self) -> str:
-        """Return the figures as one line of JSON."""
-        return msgspec.json.encode({"case": "plan", **self._asdict()}).decode()
+    def told(self) -> dict[str, Any]:
+        """Return what the line of JSON holds."""
+        return {"case": "plan", **self._asdict()}
 
 
 class _Counts:
