@@ -9,22 +9,22 @@ from pathlib import Path
 
 from clarion.backends.sqlite.state import SqliteState
 from clarion.ports.state import Advance
-from clarion.record.columns import fold_batch
-from clarion.record.recent import RecentRows
+from clarion.record.gather import OpenRows
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.contract.crash_writer import MachineClock
 from tests.contract.story import story
+from tests.folding import fold_stored
 
 
 def main(data_dir: Path, seed: int, frames: int) -> None:
     """Fold from wherever the file says on."""
     stream = story(seed, frames)
     state = SqliteState(data_dir, MachineClock())
-    rows = RecentRows(state)
+    rows = OpenRows()
     offset = state.positions().get(0, 0)
     while batch := stream[offset : offset + 3]:
-        changes = fold_batch(batch, rows)
+        changes = fold_stored(batch, state, rows)
         state.apply(changes, [Advance(0, offset, batch[-1].offset, fence=1)])
         rows.keep(changes)
         offset = batch[-1].offset

@@ -7,8 +7,8 @@ from clarion.journal import events
 from clarion.journal.codec import encode
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.journal import StoredFrame
-from clarion.record.columns import fold_batch
-from clarion.record.recent import RecentRows
+from clarion.record.gather import OpenRows
+from tests.folding import fold_stored
 
 TENANT = "acme"
 AT_MS = 1_700_000_000_000
@@ -118,8 +118,8 @@ def stored(frames, first_offset: int = 1, partition: int = 0) -> list[StoredFram
 
 def fold_all(ledger, batches) -> None:
     """Fold batches of stored frames one after the other, with a memory of open rows as the worker has."""
-    rows = RecentRows(ledger)
+    rows = OpenRows()
     for batch in batches:
-        changes = fold_batch(batch, rows)
+        changes = fold_stored(batch, ledger, rows)
         ledger.apply(changes, [])
         rows.keep(changes)

@@ -8,7 +8,7 @@ import pytest
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.state import SqliteState
 from clarion.domain.delivery_state import Event, State
-from clarion.journal.codec import encode
+from clarion.journal.codec import VERSION, encode
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.topics import GROUP_RECORD, OUTCOMES
 from clarion.ops.metrics import Metrics
@@ -87,7 +87,7 @@ async def test_a_holder_whose_fence_is_stale_folds_nothing_twice(journal, state,
     assert len(state.attempts_of(world.TENANT, world.SINGLE_IDS[:1])) == 1
 
 
-async def test_a_damaged_frame_is_skipped_and_told(journal, state, machine, caplog):
+async def test_a_damaged_frame_is_skipped_and_told(journal, state, machine, capsys):
     good = encode(world.planned(0), 1)
     frames = [Frame(OUTCOMES, 0, 1, good[:-1] + b"?"), Frame(OUTCOMES, 0, 1, good)]
     await journal.append(Append(frames=frames))
@@ -97,4 +97,39 @@ async def test_a_damaged_frame_is_skipped_and_told(journal, state, machine, capl
         assert await record.step(thread)
     assert state.positions() == {0: 2}
     assert world.SINGLE_IDS[0] in state.states(world.SINGLE_IDS)
-    assert "frame 1 skipped" in caplog.text
+    assert "frame_quarantined" in capsys.readouterr().out
+
+
+async def test_a_frame_of_a_newer_build_stops_its_partition_and_no_other(journal, state, machine, capsys):
+    newer = bytearray(encode(world.planned(1), 1))
+    newer[2] = VERSION + 1
+    frames = [Frame(OUTCOMES, 0, 1, encode(world.planned(0), 1)), Frame(OUTCOMES, 0, 1, bytes(newer))]
+    await journal.append(Append(frames=frames))
+    record, leases = worker(journal, state, machine)
+    await leases.step()
+    with ThreadPoolExecutor(1) as thread:
+        assert await record.step(thread)
+        await put(journal, world.planned(2))
+        await put(journal, world.planned(3), partition=3)
+        assert await record.step(thread)
+        assert not await record.step(thread)
+    assert state.positions() == {0: 1, 3: 1}
+    assert record.folded == 2
+    said = capsys.readouterr().out
+    assert said.count("record_stopped") == 1
+    assert "frame 2: frame version 2 is newer than this build reads (1)" in said
+
+
+async def test_the_rows_of_a_large_batch_are_read_once_and_written_once(journal, state, machine, monkeypatch):
+    intents = [world.intent(n) for n in range(world.SINGLES) for _ in range(20)]
+    await put(journal, *(world.planned(n) for n in range(world.SINGLES)), *intents)
+    await put(journal, world.planned(0), world.intent(0), partition=3)
+    calls = []
+    for name in ("load", "apply"):
+        real = getattr(state, name)
+        monkeypatch.setattr(state, name, lambda *args, _real=real, _name=name: calls.append(_name) or _real(*args))
+    record, leases = worker(journal, state, machine)
+    await leases.step()
+    with ThreadPoolExecutor(1) as thread:
+        assert await record.step(thread)
+    assert calls == ["load", "apply"]

@@ -9,10 +9,9 @@ from clarion.journal.events import PlannedFrame, ProgressFrame, Recipient, Reque
 from clarion.ports.journal import StoredFrame
 from clarion.ports.state import Advance
 from clarion.ports.web import Call, Caller
-from clarion.record.columns import fold_batch
-from clarion.record.recent import RecentRows
 from clarion.record.routes import routes
 from tests.contract.states import State
+from tests.folding import fold_stored
 
 TENANT = "acme"
 AT_MS = 1_700_000_000_000
@@ -30,7 +29,7 @@ class Fold:
     def frame(self, frame: ProgressFrame | PlannedFrame) -> None:
         self._offset += 1
         stored = StoredFrame("outcomes", 0, self._offset, 1, AT_MS, encode(frame, 1))
-        changes = fold_batch([stored], RecentRows(self.state))
+        changes = fold_stored([stored], self.state)
         self.state.apply(changes, [Advance(0, self._offset - 1, self._offset, 1)])
 
     def planned(self, recipients: int) -> None:

@@ -43,9 +43,9 @@ from clarion.ports.directory import Directory
 from clarion.ports.journal import Append, Frame
 from clarion.ports.vendor import Traits
 from clarion.providers.sandbox import sandbox
-from clarion.record.columns import fold_batch
-from clarion.record.recent import RecentRows
+from clarion.record.gather import OpenRows
 from tests.contract.controls import House
+from tests.folding import fold_stored
 from tests.stages.virtual import LoopClock, kill
 
 TENANT = "acme"
@@ -166,7 +166,7 @@ class Ledger:
     def __init__(self, journal: MemoryJournal) -> None:
         self._journal = journal
         self._offsets: Counter[int] = Counter()
-        self._recent = RecentRows(self)  # type: ignore[arg-type]
+        self._recent = OpenRows()
         self.rows: dict[bytes, Delivery] = {}
         self.chunks: dict[bytes, ChunkState] = {}
         self.attempts: list[Attempt] = []
@@ -185,7 +185,7 @@ class Ledger:
         for partition in range(self._journal.partitions):
             while frames := self._journal.read(topics.OUTCOMES, partition, self._offsets[partition]):
                 self._offsets[partition] = frames[-1].offset
-                self._keep(fold_batch(frames, self._recent))
+                self._keep(fold_stored(frames, self, self._recent))
 
     def _keep(self, changes: Changes) -> None:
         self.rows.update(changes.deliveries)

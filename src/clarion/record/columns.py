@@ -1,16 +1,14 @@
-"""From the journal's frames to the calls of the fold, column by column."""
+"""The decision of record: from the journal's frames to the calls of the fold, column by column."""
 
-import logging
 from array import array
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
-from clarion.domain.errors import CorruptFrame
 from clarion.domain.history import (
     Attempt,
     Capture,
@@ -27,9 +25,7 @@ from clarion.domain.history import (
 from clarion.domain.ids import created_ms
 from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
 from clarion.domain.outcome import Accepted, Outcome, Refused, name_of
-from clarion.journal import codec, events
-from clarion.ports.journal import StoredFrame
-from clarion.record.recent import RecentRows
+from clarion.journal import events
 from clarion.record.rules.fold import Fold
 from clarion.record.rules.fold_receipts import Receipt
 
@@ -38,51 +34,22 @@ SANDBOX: Final = "sandbox"
 
 _EVENTS: Final = {str(event): event for event in Event}
 _PACK: Final = msgspec.msgpack.Encoder().encode
-_log = logging.getLogger(__name__)
 _JSON: Final = msgspec.json.Encoder().encode
 
 
-def fold_batch(stored: Iterable[StoredFrame], rows: RecentRows) -> Changes:
+class Facts(NamedTuple):
+    """Current rows of everything a batch touches, by id. Folding changes them in place."""
+
+    deliveries: dict[bytes, Delivery]
+    chunks: dict[bytes, ChunkState]
+
+
+def decide(frames: Iterable[events.Event], facts: Facts) -> Changes:
     """Return what folding frames of `outcomes`, in order, changes in the state store."""
-    frames = [frame for record in stored if (frame := _decoded(record)) is not None]
-    fold = Fold(*rows.load(*touched(frames)))
+    fold = Fold(facts.deliveries, facts.chunks)
     for frame in frames:
         fold_frame(fold, frame)
     return fold.changes
-
-
-def _decoded(record: StoredFrame) -> events.Event | None:
-    try:
-        return codec.decode(record.payload)
-    except CorruptFrame as corrupt:
-        # Nothing can be learned from a damaged frame; it must not keep the whole ones behind it from being folded.
-        if codec.is_newer(record.payload):
-            raise
-        _log.error("%s %d: frame %d skipped: %s", record.topic, record.partition, record.offset, corrupt)
-        return None
-
-
-def touched(frames: Iterable[events.Event]) -> tuple[set[bytes], set[bytes]]:
-    """Return the delivery ids and the chunk ids whose current rows folding these frames needs."""
-    deliveries: set[bytes] = set()
-    chunks: set[bytes] = set()
-    for frame in frames:
-        match frame:
-            case events.IntentFrame(chunk_id=bytes(chunk_id)):
-                chunks.add(chunk_id)
-            case events.PlannedFrame() | events.IntentFrame() | events.ReplayedFrame():
-                deliveries.update(frame.delivery_ids)
-            case events.AttemptedFrame():
-                deliveries.update(frame.delivery_ids)
-                chunks.update(place[0] for place in frame.chunks if place is not None)
-            case events.ReceiptFrame():
-                deliveries.update(frame.delivery_ids)
-                chunks.update(place[0] for place in frame.places if place is not None)
-            case events.ChunkFrame() | events.ChunkAttemptedFrame() | events.ChunkReleasedFrame():
-                chunks.add(frame.chunk_id)
-            case _:
-                pass
-    return deliveries, chunks
 
 
 def fold_frame(fold: Fold, frame: events.Event) -> None:

@@ -1,17 +1,19 @@
 """The record worker: reads `outcomes` of the partitions it leases, folds and stores them batch by batch.
 
-Positions live in the state store, in the transaction of the fold, so every frame is folded exactly once. The journal is
-told of them about once a second, only so that it can let go of frames. Folding and storing happen on a thread of their
-own: the loop never waits for a disk.
+Each step is three moves: gather the rows that a batch touches, decide by folding, commit. Positions live in the state
+store, in the transaction of the fold, so every frame is folded exactly once. The journal is told of them about once a
+second, only so that it can let go of frames. What reads or writes the store, and the folding of large batches, happen on
+a thread of their own: the loop never waits for a disk.
 """
 
 import asyncio
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from clarion.domain.errors import StaleLease
+from clarion.domain.history import Changes
 from clarion.domain.limits import CAPTURE_AGE_MS_MAX, CAPTURES_PER_TENANT_MAX, RECORD_BATCH_EVENTS_MAX, RECORD_COMMIT_MS
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.patience import append
@@ -20,13 +22,17 @@ from clarion.ports.clock import Clock
 from clarion.ports.journal import Append, Commit, Journal, Lease, StoredFrame
 from clarion.ports.state import Advance, Ledger
 from clarion.ports.telemetry import Telemetry
-from clarion.record.columns import fold_batch
-from clarion.record.recent import RecentRows
+from clarion.record.columns import decide
+from clarion.record.frames import Decoded, decoded, touched
+from clarion.record.gather import OpenRows, gather
 
 Batch = list[tuple[Lease, list[StoredFrame]]]
+T = TypeVar("T")
 
 _PRUNE_MS: Final = 60_000
 _STALE_PAUSE_S: Final = 0.1
+_HERE_EVENTS_MAX: Final = 64
+"""Events that are folded on the loop itself: that takes less than two turns of the thread."""
 
 
 class RecordWorker:
@@ -44,13 +50,14 @@ class RecordWorker:
     ) -> None:
         self._journal = journal
         self._state = state
-        self._recent = RecentRows(state)
+        self._rows = OpenRows()
         self._leases = leases
         self._clock = clock
         self._telemetry = telemetry
         self._linger_ms = linger_ms
         self._offsets: dict[Lease, int] = {}
         self._committed: dict[Lease, int] = {}
+        self._stopped: set[Lease] = set()
         self._turn = 0
         self._began_ms = self._committed_ms = self._pruned_ms = clock.monotonic_ms() - _PRUNE_MS
         self.folded = 0
@@ -66,50 +73,97 @@ class RecordWorker:
                 while not stop.is_set() and not leasing.done():
                     if not await self.step(thread):
                         await _first(watch.wait(RECORD_COMMIT_MS), stop.wait())
-            await self._commit()
+            await self._mirror()
         finally:
             release.set()
             await leasing
 
     async def step(self, thread: Executor | None) -> bool:
-        """Fold one batch; return whether there was one. It happens on `thread`, or where the loop does such things."""
+        """Fold one batch; return whether there was one. The store is called on `thread`, or where the loop does such
+        things."""
         leases = list(self._leases.held().values())
         await self._find_positions(thread, leases)
         await self._housekeep(thread, leases)
-        batch = self._read(leases)
+        batch = await self._read(leases)
         linger_ms = self._began_ms + self._linger_ms - self._clock.monotonic_ms()
         if batch and linger_ms > 0 and _events(batch) < RECORD_BATCH_EVENTS_MAX:
             # The last batch has only just begun, so there is load: wait for a fuller one.
             await asyncio.sleep(linger_ms / 1000)
-            batch = self._read(leases)
+            batch = await self._read(leases)
         if not batch:
             return False
         self._began_ms = self._clock.monotonic_ms()
         try:
-            await asyncio.get_running_loop().run_in_executor(thread, self._fold, batch)
+            await self._record(thread, batch)
         except StaleLease as stale:
             self._telemetry.log("warning", "record_lease_lost", detail=str(stale))
             self._offsets.clear()
-            self._recent.forget()
+            self._rows.forget()
             await asyncio.sleep(_STALE_PAUSE_S)
         return True
+
+    async def _record(self, thread: Executor | None, batch: Batch) -> None:
+        """Gather, decide, commit. Raises what the ledger raises."""
+        small = _events(batch) <= _HERE_EVENTS_MAX
+        parts = await self._compute(thread, small, lambda: [decoded(frames) for _, frames in batch])
+        self._tell(batch, parts)
+        frames = [frame for part in parts for frame in part.events]
+        facts = await gather(self._state, self._rows, touched(frames), thread)
+        changes = await self._compute(thread, small, lambda: decide(frames, facts))
+        await self._commit(thread, changes, batch, parts)
+
+    async def _commit(self, thread: Executor | None, changes: Changes, batch: Batch, parts: Sequence[Decoded]) -> None:
+        reached = {lease: part.offset for (lease, _), part in zip(batch, parts, strict=True) if part.offset is not None}
+        if not reached:
+            return
+        advances = [
+            Advance(lease.partition, self._offsets[lease], offset, lease.fence) for lease, offset in reached.items()
+        ]
+        await self._compute(thread, False, lambda: self._state.apply(changes, advances))
+        self._rows.keep(changes)
+        self._offsets.update(reached)
+        self.folded += sum(part.size for part in parts)
+
+    async def _compute(self, thread: Executor | None, here: bool, call: Callable[[], T]) -> T:
+        """Return what a call gives: made `here`, on the loop, or on the thread."""
+        if here:
+            return self._timed(call)
+        return await asyncio.get_running_loop().run_in_executor(thread, self._timed, call)
+
+    def _timed(self, call: Callable[[], T]) -> T:
+        with self._telemetry.cpu("record"):
+            return call()
+
+    def _tell(self, batch: Batch, parts: Sequence[Decoded]) -> None:
+        """Log what could not be read. A partition with a frame that only another build can read stops there: going on
+        would drop what it holds."""
+        for (lease, _), part in zip(batch, parts, strict=True):
+            about = {"topic": OUTCOMES, "partition": lease.partition}
+            for damage in part.damaged:
+                self._telemetry.log("error", "frame_quarantined", **about, offset=damage.offset, detail=damage.detail)
+            if part.unknown:
+                self._stopped.add(lease)
+                self._telemetry.log("error", "record_stopped", **about, detail=part.unknown)
 
     async def _find_positions(self, thread: Executor | None, leases: Collection[Lease]) -> None:
         known = self._offsets
         if known.keys() == set(leases):
             return
-        self._recent.forget()
+        self._rows.forget()
         stored = await asyncio.get_running_loop().run_in_executor(thread, self._state.positions)
         self._offsets = {lease: known.get(lease, stored.get(lease.partition, 0)) for lease in leases}
+        self._stopped.intersection_update(leases)
 
-    def _read(self, leases: list[Lease]) -> Batch:
+    async def _read(self, leases: Sequence[Lease]) -> Batch:
         batch: Batch = []
         room = RECORD_BATCH_EVENTS_MAX
         self._turn += 1  # another partition comes first each time, so that none starves behind a busy one
         for i in range(len(leases)):
             lease = leases[(i + self._turn) % len(leases)]
+            if room <= 0 or lease in self._stopped:
+                continue
             taken = []
-            for frame in self._journal.read(OUTCOMES, lease.partition, self._offsets[lease]) if room > 0 else ():
+            for frame in self._journal.read(OUTCOMES, lease.partition, self._offsets[lease]):
                 taken.append(frame)
                 room -= frame.count
                 if room <= 0:
@@ -118,24 +172,10 @@ class RecordWorker:
                 batch.append((lease, taken))
         return batch
 
-    def _fold(self, batch: Batch) -> None:
-        with self._telemetry.cpu("record"):
-            self._fold_and_store(batch)
-
-    def _fold_and_store(self, batch: Batch) -> None:
-        changes = fold_batch([frame for _, frames in batch for frame in frames], self._recent)
-        advances = [
-            Advance(lease.partition, self._offsets[lease], frames[-1].offset, lease.fence) for lease, frames in batch
-        ]
-        self._state.apply(changes, advances)
-        self._recent.keep(changes)
-        self._offsets.update((lease, frames[-1].offset) for lease, frames in batch)
-        self.folded += _events(batch)
-
-    async def _housekeep(self, thread: Executor | None, leases: list[Lease]) -> None:
+    async def _housekeep(self, thread: Executor | None, leases: Collection[Lease]) -> None:
         now_ms = self._clock.monotonic_ms()
         if now_ms - self._committed_ms >= RECORD_COMMIT_MS:
-            await self._commit()
+            await self._mirror()
         if now_ms - self._pruned_ms >= _PRUNE_MS and any(lease.partition == 0 for lease in leases):
             self._pruned_ms = now_ms
             before_ms = self._clock.now_ms() - CAPTURE_AGE_MS_MAX
@@ -143,15 +183,17 @@ class RecordWorker:
                 thread, self._state.prune_captures, before_ms, CAPTURES_PER_TENANT_MAX
             )
 
-    async def _commit(self) -> None:
+    async def _mirror(self) -> None:
+        """Tell the journal of the positions that moved, all at once."""
         self._committed_ms = self._clock.monotonic_ms()
-        for lease, offset in self._offsets.items():
-            if offset == self._committed.get(lease, 0):
-                continue
-            with suppress(StaleLease):  # whoever holds it now folds on from the same position and commits it
-                await append(self._journal, Append(commits=[Commit(lease, OUTCOMES, offset)]), self._telemetry)
-                self._committed[lease] = offset
+        moved = [(lease, offset) for lease, offset in self._offsets.items() if offset != self._committed.get(lease, 0)]
+        await asyncio.gather(*(self._mirror_one(lease, offset) for lease, offset in moved))
         self._committed = {lease: offset for lease, offset in self._committed.items() if lease in self._offsets}
+
+    async def _mirror_one(self, lease: Lease, offset: int) -> None:
+        with suppress(StaleLease):  # whoever holds it now folds on from the same position and commits it
+            await append(self._journal, Append(commits=[Commit(lease, OUTCOMES, offset)]), self._telemetry)
+            self._committed[lease] = offset
 
 
 def _events(batch: Batch) -> int:

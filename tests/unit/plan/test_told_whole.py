@@ -6,10 +6,9 @@ from clarion.backends.sqlite.state import SqliteState
 from clarion.journal import topics
 from clarion.journal.events import Recipient
 from clarion.ports.state import Advance
-from clarion.record.columns import fold_batch
-from clarion.record.recent import RecentRows
 from clarion.record.shapes import request_of
 from tests.contract.controls import migrated
+from tests.folding import fold_stored
 from tests.stages.virtual import run
 from tests.stages.world import TENANT
 from tests.unit.plan.deciding import HOUR_MS, Story
@@ -38,7 +37,7 @@ def test_a_notification_is_known_with_all_its_recipients_in_whatever_order_parti
         state = SqliteState(migrated(tmp_path / str(number)), world.clock)
         for partition in order:
             frames = told[partition]
-            changes = fold_batch(frames, RecentRows(state))
+            changes = fold_stored(frames, state)
             state.apply(changes, [Advance(partition, 0, frames[-1].offset, 1)])
         row = state.notification(TENANT, id_)
         state.close()

@@ -1,0 +1,72 @@
+"""Frames of `outcomes` as they are read: decoded once each, and whose current rows folding them needs."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from clarion.domain.errors import CorruptFrame
+from clarion.journal import codec, events
+from clarion.ports.journal import StoredFrame
+
+
+class Damage(NamedTuple):
+    """A frame of which nothing can be learned. It must not keep the whole ones behind it from being folded."""
+
+    offset: int
+    detail: str
+
+
+class Decoded(NamedTuple):
+    """The frames of one partition up to the first one that this build cannot read, which `unknown` tells about. `offset` is
+    how far they reach, None for no frame; `size` is how many events they hold."""
+
+    events: list[events.Event]
+    damaged: list[Damage]
+    offset: int | None
+    size: int
+    unknown: str = ""
+
+
+class Keys(NamedTuple):
+    """The ids of deliveries and of chunks."""
+
+    delivery_ids: set[bytes]
+    chunk_ids: set[bytes]
+
+
+def decoded(stored: Iterable[StoredFrame]) -> Decoded:
+    """Return what frames of one partition, in order, say."""
+    told: list[events.Event] = []
+    damaged: list[Damage] = []
+    offset, size = None, 0
+    for frame in stored:
+        try:
+            told.append(codec.decode(frame.payload))
+        except CorruptFrame as corrupt:
+            if codec.is_newer(frame.payload):
+                return Decoded(told, damaged, offset, size, f"frame {frame.offset}: {corrupt}")
+            damaged.append(Damage(frame.offset, str(corrupt)))
+        offset, size = frame.offset, size + frame.count
+    return Decoded(told, damaged, offset, size)
+
+
+def touched(frames: Iterable[events.Event]) -> Keys:
+    """Return the deliveries and the chunks whose current rows folding these frames needs."""
+    deliveries: set[bytes] = set()
+    chunks: set[bytes] = set()
+    for frame in frames:
+        match frame:
+            case events.IntentFrame(chunk_id=bytes(chunk_id)):
+                chunks.add(chunk_id)
+            case events.PlannedFrame() | events.IntentFrame() | events.ReplayedFrame():
+                deliveries.update(frame.delivery_ids)
+            case events.AttemptedFrame():
+                deliveries.update(frame.delivery_ids)
+                chunks.update(place[0] for place in frame.chunks if place is not None)
+            case events.ReceiptFrame():
+                deliveries.update(frame.delivery_ids)
+                chunks.update(place[0] for place in frame.places if place is not None)
+            case events.ChunkFrame() | events.ChunkAttemptedFrame() | events.ChunkReleasedFrame():
+                chunks.add(frame.chunk_id)
+            case _:
+                pass
+    return Keys(deliveries, chunks)

@@ -1,0 +1,56 @@
+"""What frames of `outcomes` say before they are folded, and the decision over values alone."""
+
+from clarion.domain.delivery_state import State
+from clarion.journal.codec import VERSION
+from clarion.ports.journal import StoredFrame
+from clarion.record.columns import Facts, decide
+from clarion.record.frames import Keys, decoded, touched
+from tests.contract import ledgers as world
+
+
+def newer(stored: StoredFrame) -> StoredFrame:
+    payload = bytearray(stored.payload)
+    payload[2] = VERSION + 1
+    return StoredFrame(stored.topic, stored.partition, stored.offset, stored.count, stored.appended_ms, bytes(payload))
+
+
+def damaged(stored: StoredFrame) -> StoredFrame:
+    payload = stored.payload[:-1] + b"?"
+    return StoredFrame(stored.topic, stored.partition, stored.offset, stored.count, stored.appended_ms, payload)
+
+
+def test_frames_are_decoded_up_to_the_first_that_this_build_cannot_read():
+    first, second, third = world.stored([world.planned(0), world.planned(1), world.planned(2)], 5)
+    said = decoded([first, newer(second), third])
+    assert said.events == [world.planned(0)]
+    assert (said.offset, said.size, said.damaged) == (5, 1, [])
+    assert said.unknown.startswith("frame 6: ")
+
+
+def test_a_damaged_frame_counts_as_read_and_is_told():
+    first, second = world.stored([world.planned(0), world.planned(1)], 5)
+    said = decoded([damaged(first), second])
+    assert said.events == [world.planned(1)]
+    assert (said.offset, said.size, said.unknown) == (6, 2, "")
+    assert [damage.offset for damage in said.damaged] == [5]
+
+
+def test_nothing_was_read_of_no_frame():
+    assert decoded([]) == ([], [], None, 0, "")
+    assert decoded([newer(*world.stored([world.planned(0)]))]).offset is None
+
+
+def test_touched_are_deliveries_and_chunks_by_what_the_frame_is_about():
+    frames = [world.planned(0), world.intent(1), world.replayed(2), world.receipt(3, "delivered")]
+    assert touched(frames) == Keys(set(world.SINGLE_IDS), set())
+    assert touched([world.chunk_intent(0, 2), world.chunk_attempted(0, b"x")]) == Keys(set(), {world.CHUNK})
+    of_chunk = world.receipt(world.SINGLES, "delivered")
+    assert touched([of_chunk]) == Keys({world.CHUNK_IDS[0]}, {world.CHUNK})
+    assert touched([world.cancelled(0), world.seen(0)]) == Keys(set(), set())
+
+
+def test_the_decision_needs_nothing_but_its_facts():
+    changes = decide([world.planned(0), world.intent(0)], Facts({}, {}))
+    assert changes.deliveries[world.SINGLE_IDS[0]].state is State.SENDING
+    again = decide([world.intent(1)], Facts({}, {}))
+    assert not again.deliveries, "what is not known changes nothing"
