@@ -95,13 +95,13 @@ def test_a_place_outside_the_chunk_is_nobody(state):
 
 def test_the_vendors_own_id_finds_a_delivery_of_its_tenant(state):
     fold(state, world.planned(0), world.attempted(0, Event.ACCEPTED, vendor="ses"))
-    assert state.delivery_by_vendor_id(world.TENANT, "ses", "message-1").id == world.id_of(0)
+    assert state.deliveries_by_vendor_id(world.TENANT, "ses", ["none", "message-1"])["message-1"].id == world.id_of(0)
     for tenant, vendor, id_ in (
         ("other", "ses", "message-1"),
         (world.TENANT, "twilio", "message-1"),
         (world.TENANT, "ses", ""),
     ):
-        assert state.delivery_by_vendor_id(tenant, vendor, id_) is None
+        assert state.deliveries_by_vendor_id(tenant, vendor, [id_]) == {}
 
 
 def test_standings_are_kept_newest_first(state):
@@ -124,5 +124,5 @@ def test_standings_are_kept_newest_first(state):
 
 def test_a_chunk_is_found_by_its_tenant(state):
     fold(state, world.chunk())
-    assert state.chunk(world.TENANT, world.CHUNK).count == world.CHUNK_SIZE
-    assert state.chunk("other", world.CHUNK) is None
+    assert state.chunks_by_id(world.TENANT, [world.CHUNK])[world.CHUNK].count == world.CHUNK_SIZE
+    assert state.chunks_by_id("other", [world.CHUNK]) == {}

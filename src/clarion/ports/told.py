@@ -18,12 +18,14 @@ class ToldHistory(Protocol):
         """Return deliveries by id."""
         ...
 
-    def delivery_by_vendor_id(self, tenant: str, vendor: str, vendor_message_id: str) -> Delivery | None:
-        """Return the delivery that a vendor knows by an id of its own, of vendors that give nothing of ours back."""
+    def deliveries_by_vendor_id(
+        self, tenant: str, vendor: str, vendor_message_ids: Sequence[str]
+    ) -> dict[str, Delivery]:
+        """Return the deliveries that a vendor knows by ids of its own, of vendors that give nothing of ours back."""
         ...
 
-    def chunk(self, tenant: str, chunk_id: bytes) -> Chunk | None:
-        """Return a chunk of a broadcast."""
+    def chunks_by_id(self, tenant: str, chunk_ids: Sequence[bytes]) -> dict[bytes, Chunk]:
+        """Return chunks of broadcasts."""
         ...
 
     def standings(

@@ -47,6 +47,7 @@ class Rows:
     def __init__(self):
         self.rows = {DELIVERY: Delivery(DELIVERY, "acme", "ada", "email", "ada@example.com", State.SENT)}
         self.by_id = {}
+        self.reads = 0
         self.chunks = {
             CHUNK: Chunk(
                 CHUNK, "acme", "email", "en", "news", 1, None, 2, 0, 1, b"", b"", b"", b"", PACK(["ada", "bo"]),
@@ -55,15 +56,18 @@ class Rows:
         }  # fmt: skip
 
     def deliveries(self, tenant, delivery_ids):
+        self.reads += 1
         return {i: self.rows[i] for i in delivery_ids if i in self.rows and self.rows[i].tenant == tenant}
 
-    def delivery_by_vendor_id(self, tenant, vendor, id_):
-        row = self.by_id.get((vendor, id_))
-        return row if row is not None and row.tenant == tenant else None
+    def deliveries_by_vendor_id(self, tenant, vendor, ids_):
+        self.reads += 1
+        rows = {id_: self.by_id.get((vendor, id_)) for id_ in ids_}
+        return {id_: row for id_, row in rows.items() if row is not None and row.tenant == tenant}
 
-    def chunk(self, tenant, chunk_id):
-        chunk = self.chunks.get(chunk_id)
-        return chunk if chunk is not None and chunk.tenant == tenant else None
+    def chunks_by_id(self, tenant, chunk_ids):
+        self.reads += 1
+        found = {i: self.chunks[i] for i in chunk_ids if i in self.chunks}
+        return {i: chunk for i, chunk in found.items() if chunk.tenant == tenant}
 
 
 class Suppressed:
@@ -369,6 +373,16 @@ def test_a_key_is_fetched_once_a_day_and_only_over_https(home):
 def test_many_receipts_of_one_call_are_all_stored(home):
     run(home.tell(*(receipt(event_id=str(n)) for n in range(1_203))))
     assert [len(frame.kinds) for frame in home.frames()[3]] == [500, 500, 203]
+
+
+def test_the_receipts_of_one_call_are_looked_up_at_once(home):
+    home.state.by_id["ses", "m-1"] = home.state.rows[DELIVERY]
+    told = [receipt(event_id=f"a{n}") for n in range(50)]
+    told += [receipt(event_id=f"b{n}", reference="", vendor_message_id="m-1") for n in range(50)]
+    told += [receipt(event_id=f"c{n}", reference=ids.reference(MEMBER, (CHUNK, 1))) for n in range(50)]
+    run(home.tell(*told))
+    assert home.state.reads == 3
+    assert sum(len(frame.kinds) for frames in home.frames().values() for frame in frames) == 150
 
 
 def test_tokens_are_remembered_for_longer_than_they_are_taken():

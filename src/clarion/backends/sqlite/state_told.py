@@ -24,15 +24,18 @@ class StateTold:
 
     _threads: Threads
 
-    def delivery_by_vendor_id(self, tenant: str, vendor: str, vendor_message_id: str) -> Delivery | None:
-        """Return the delivery that a vendor knows by an id of its own."""
-        rows = self._found(_BY_VENDOR_ID, (vendor_message_id, tenant, vendor))
-        return delivery(rows[0]) if rows else None
+    def deliveries_by_vendor_id(
+        self, tenant: str, vendor: str, vendor_message_ids: Sequence[str]
+    ) -> dict[str, Delivery]:
+        """Return the deliveries that a vendor knows by ids of its own."""
+        wanted = [(id_, tenant, vendor) for id_ in vendor_message_ids]
+        found = map(delivery, self._threads.reader().executemany(_BY_VENDOR_ID, wanted))
+        return {row.vendor_message_id: row for row in found}
 
-    def chunk(self, tenant: str, chunk_id: bytes) -> Chunk | None:
-        """Return a chunk of a broadcast."""
-        rows = self._found(_CHUNK, (chunk_id, tenant))
-        return Chunk(*rows[0]) if rows else None
+    def chunks_by_id(self, tenant: str, chunk_ids: Sequence[bytes]) -> dict[bytes, Chunk]:
+        """Return chunks of broadcasts."""
+        rows = self._threads.reader().executemany(_CHUNK, [(chunk_id, tenant) for chunk_id in chunk_ids])
+        return {row[0]: Chunk(*row) for row in rows}
 
     def standings(
         self, tenant: str, provider: str | None, from_ms: int, to_ms: int, limit: int

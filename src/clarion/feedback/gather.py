@@ -1,0 +1,101 @@
+"""What has to be known of the receipts and words of one call, in a few reads however many there are."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from clarion.domain.content import Account
+from clarion.domain.limits_feedback import (
+    RECEIPT_CHUNKS_MAX,
+    RECEIPT_MATCH_PAUSE_MS,
+    RECEIPT_MATCH_WAIT_MS,
+    RECEIPT_WAITERS_MAX,
+)
+from clarion.feedback.deciding import Facts, once_key
+from clarion.feedback.matching import Found, Lookups, Match, Members, early, lookups, match, members_of
+from clarion.ports.clock import Clock
+from clarion.ports.journal import Journal
+from clarion.ports.receipts import Inbound, Receipt
+from clarion.ports.told import ToldHistory
+
+
+class Gatherer:
+    """Looks up deliveries and what was told before. Chunks looked at lately are kept."""
+
+    def __init__(self, state: ToldHistory, journal: Journal, clock: Clock) -> None:
+        self._state = state
+        self._journal = journal
+        self._clock = clock
+        self._chunks: OrderedDict[tuple[str, bytes], Members] = OrderedDict()
+        self._waiters = 0
+
+    async def gather(self, account: Account, told: Sequence[Receipt | Inbound]) -> Facts:
+        """Return the match of each receipt and which words were said before. A receipt whose delivery may be about to be
+        recorded is looked for a while."""
+        receipts = [one for one in told if isinstance(one, Receipt)]
+        words = [one for one in told if isinstance(one, Inbound)]
+        said = await self._said(account, words)
+        return Facts(await self._patient_matches(account, receipts), said, self._journal.partitions)
+
+    async def _said(self, account: Account, words: Sequence[Inbound]) -> frozenset[str]:
+        now_ms = self._clock.now_ms()
+        return frozenset(
+            word.event_id
+            for word in words
+            if self._journal.idempotency(account.tenant, once_key(account, word.event_id), now_ms) is not None
+        )
+
+    async def _patient_matches(self, account: Account, receipts: Sequence[Receipt]) -> list[Match | None]:
+        now_ms = self._clock.now_ms()
+        found = await self._matches(account, receipts, now_ms)
+        if self._waiters >= RECEIPT_WAITERS_MAX:
+            return found
+        self._waiters += 1
+        try:
+            waited_ms, pause_ms = 0, RECEIPT_MATCH_PAUSE_MS
+            while waited_ms < RECEIPT_MATCH_WAIT_MS and (places := early(account, receipts, found)):
+                await asyncio.sleep(min(pause_ms, RECEIPT_MATCH_WAIT_MS - waited_ms) / 1000)
+                waited_ms, pause_ms = waited_ms + pause_ms, 2 * pause_ms
+                again = await self._matches(account, [receipts[i] for i in places], now_ms)
+                for i, matched in zip(places, again, strict=True):
+                    found[i] = matched
+        finally:
+            self._waiters -= 1
+        return found
+
+    async def _matches(self, account: Account, receipts: Sequence[Receipt], now_ms: int) -> list[Match | None]:
+        partitions = self._journal.partitions
+        found = await self._look_up(account, lookups(account, receipts, now_ms, partitions))
+        return [match(receipt, found, now_ms, partitions) for receipt in receipts]
+
+    async def _look_up(self, account: Account, wanted: Lookups) -> Found:
+        state, tenant = self._state, account.tenant
+        known = state.deliveries(tenant, list(wanted.delivery_ids)) if wanted.delivery_ids else {}
+        told = (
+            state.deliveries_by_vendor_id(tenant, account.vendor, list(wanted.vendor_ids)) if wanted.vendor_ids else {}
+        )
+        by_vendor_id = {
+            id_: Match(
+                row.id,
+                None if row.chunk_id is None else (row.chunk_id, row.chunk_index),
+                True,
+                row.user_id,
+                row.address,
+            )
+            for id_, row in told.items()
+        }
+        return Found(frozenset(known), by_vendor_id, await self._members(tenant, wanted.chunk_ids))
+
+    async def _members(self, tenant: str, chunk_ids: frozenset[bytes]) -> dict[bytes, Members]:
+        kept = self._chunks
+        lacking = [chunk_id for chunk_id in chunk_ids if (tenant, chunk_id) not in kept]
+        found = {chunk_id: kept[tenant, chunk_id] for chunk_id in chunk_ids.difference(lacking)}
+        if lacking:
+            chunks = self._state.chunks_by_id(tenant, lacking)
+            found.update((chunk_id, members_of(chunk)) for chunk_id, chunk in chunks.items())
+        for chunk_id, members in found.items():
+            kept[tenant, chunk_id] = members
+            kept.move_to_end((tenant, chunk_id))
+        while len(kept) > RECEIPT_CHUNKS_MAX:
+            kept.popitem(last=False)
+        return found
