@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from clarion.domain.errors import CorruptFrame
+from clarion.domain.errors import CorruptFrame, UnknownFrame
 from clarion.journal import codec, events
 from clarion.ports.journal import StoredFrame
 
@@ -41,9 +41,9 @@ def decoded(stored: Iterable[StoredFrame]) -> Decoded:
     for frame in stored:
         try:
             told.append(codec.decode(frame.payload))
+        except UnknownFrame as unknown:
+            return Decoded(told, damaged, offset, size, f"frame {frame.offset}: {unknown}")
         except CorruptFrame as corrupt:
-            if codec.is_newer(frame.payload):
-                return Decoded(told, damaged, offset, size, f"frame {frame.offset}: {corrupt}")
             damaged.append(Damage(frame.offset, str(corrupt)))
         offset, size = frame.offset, size + frame.count
     return Decoded(told, damaged, offset, size)

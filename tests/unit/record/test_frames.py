@@ -1,7 +1,6 @@
 """What frames of `outcomes` say before they are folded, and the decision over values alone."""
 
 from clarion.domain.delivery_state import State
-from clarion.journal.codec import VERSION
 from clarion.ports.journal import StoredFrame
 from clarion.record.columns import Facts, decide
 from clarion.record.frames import Keys, decoded, touched
@@ -9,9 +8,8 @@ from tests.contract import ledgers as world
 
 
 def newer(stored: StoredFrame) -> StoredFrame:
-    payload = bytearray(stored.payload)
-    payload[2] = VERSION + 1
-    return StoredFrame(stored.topic, stored.partition, stored.offset, stored.count, stored.appended_ms, bytes(payload))
+    payload = world.of_newer_build(stored.payload)
+    return StoredFrame(stored.topic, stored.partition, stored.offset, stored.count, stored.appended_ms, payload)
 
 
 def damaged(stored: StoredFrame) -> StoredFrame:

@@ -185,19 +185,24 @@ class MemoryHistory:
             seen = self._tables.sightings.get((tenant, notification_id), {})
             return sorted((user_id, first_ms) for user_id, (first_ms, _) in seen.items())[:RECIPIENTS_MAX]
 
-    def delivery_by_vendor_id(self, tenant: str, vendor: str, vendor_message_id: str) -> Delivery | None:
-        """Return the delivery that a vendor knows by an id of its own."""
+    def deliveries_by_vendor_id(
+        self, tenant: str, vendor: str, vendor_message_ids: Sequence[str]
+    ) -> dict[str, Delivery]:
+        """Return the deliveries that a vendor knows by ids of its own."""
+        found: dict[str, Delivery] = {}
         with self._tables.lock:
-            id_ = self._tables.by_vendor_id.get((tenant, vendor, vendor_message_id))
-            row = None if id_ is None or vendor not in BY_VENDOR_ID else self._tables.deliveries.get(id_)
-            known = row is not None and (row.vendor, row.vendor_message_id) == (vendor, vendor_message_id)
-            return copy.copy(row) if known else None
+            for name in vendor_message_ids if vendor in BY_VENDOR_ID else ():
+                id_ = self._tables.by_vendor_id.get((tenant, vendor, name))
+                row = None if id_ is None else self._tables.deliveries.get(id_)
+                if row is not None and (row.vendor, row.vendor_message_id) == (vendor, name):
+                    found[name] = copy.copy(row)
+        return found
 
-    def chunk(self, tenant: str, chunk_id: bytes) -> Chunk | None:
-        """Return a chunk of a broadcast."""
+    def chunks_by_id(self, tenant: str, chunk_ids: Sequence[bytes]) -> dict[bytes, Chunk]:
+        """Return chunks of broadcasts."""
         with self._tables.lock:
-            chunk = self._tables.chunks.get(chunk_id)
-            return chunk if chunk is not None and chunk.tenant == tenant else None
+            found = {id_: self._tables.chunks[id_] for id_ in chunk_ids if id_ in self._tables.chunks}
+            return {id_: chunk for id_, chunk in found.items() if chunk.tenant == tenant}
 
     def standings(
         self, tenant: str, provider: str | None, from_ms: int, to_ms: int, limit: int
