@@ -1,10 +1,13 @@
 """What the suites of the state store share: a small world of deliveries, and its events as frames."""
 
+import struct
+from zlib import crc32
+
 from clarion.domain import ids
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.outcome import Accepted, Refused, Transient
 from clarion.journal import events
-from clarion.journal.codec import encode
+from clarion.journal.codec import VERSION, encode
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.journal import StoredFrame
 from clarion.record.gather import OpenRows
@@ -107,6 +110,12 @@ def receipt(
 
 def standing(before: str, state: str, at_ms: int = AT_MS, provider: str = "fcm-1") -> events.StandingFrame:
     return events.StandingFrame([TENANT], ["push"], [provider], ["fcm"], [before], [state], ["why"], [at_ms])
+
+
+def of_newer_build(payload: bytes) -> bytes:
+    """Return a whole frame as a later version of the codec would write it."""
+    head = struct.pack(">2sBB", b"CF", VERSION + 1, payload[3]) + payload[4:8]
+    return head + struct.pack(">I", crc32(payload[12:], crc32(head))) + payload[12:]
 
 
 def stored(frames, first_offset: int = 1, partition: int = 0) -> list[StoredFrame]:

@@ -201,8 +201,8 @@ class MemoryHistory:
     def chunks_by_id(self, tenant: str, chunk_ids: Sequence[bytes]) -> dict[bytes, Chunk]:
         """Return chunks of broadcasts."""
         with self._tables.lock:
-            found = {id_: self._tables.chunks[id_] for id_ in chunk_ids if id_ in self._tables.chunks}
-            return {id_: chunk for id_, chunk in found.items() if chunk.tenant == tenant}
+            found = map(self._tables.chunks.get, chunk_ids)
+            return {chunk.chunk_id: chunk for chunk in found if chunk is not None and chunk.tenant == tenant}
 
     def standings(
         self, tenant: str, provider: str | None, from_ms: int, to_ms: int, limit: int
