@@ -16,8 +16,8 @@ from clarion.journal.consumer import LeasedPartitions
 from clarion.plan.assemble import step_planner
 from clarion.plan.broadcast.pages import PagePlanner
 from clarion.plan.broadcast.worker import BroadcastWorker
-from clarion.plan.claims import CapTimes
-from clarion.plan.facts import Facts
+from clarion.plan.gather_caps import CapTimes
+from clarion.plan.gather_facts import StoredFacts
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.record.worker import RecordWorker
@@ -56,7 +56,7 @@ def broadcast_worker(parts: Shared, leases: LeasedPartitions) -> BroadcastWorker
     """Return what plans broadcasts page by page."""
     pages = PagePlanner(
         parts.directory,
-        Facts(parts.directory),
+        StoredFacts(parts.directory),
         parts.contents(),
         CapTimes(parts.journal),
         parts.journal.partitions,

@@ -1,8 +1,6 @@
 """Puts planning together for one process."""
 
-from clarion.plan.batch import BatchPlanner
-from clarion.plan.broadcast.release import ChunkReleaser
-from clarion.plan.facts import Facts
+from clarion.plan.gather_sends import SendGatherer
 from clarion.plan.schedules.firing import Occurrences
 from clarion.plan.step import StepPlanner
 from clarion.plan.workflow.engine import Engine
@@ -23,13 +21,11 @@ def step_planner(
     telemetry: Telemetry,
 ) -> StepPlanner:
     """Return what plans the steps of a process."""
-    facts = Facts(directory)
     return StepPlanner(
         journal,
-        BatchPlanner(facts, telemetry),
         Engine(journal, directory, expressions, sightings, telemetry),
         Occurrences(journal, directory, telemetry),
-        ChunkReleaser(journal, directory, facts),
         states,
         sightings,
+        SendGatherer(journal, directory),
     )

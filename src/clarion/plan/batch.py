@@ -1,95 +1,101 @@
-"""Plans a batch of notifications: facts are read in a few queries, every decision is made by `rules/`."""
+"""Plans a batch of notifications: facts in, every decision made by `rules/`, the plan out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from clarion.domain.channel import Channel
+from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.decision import Reason, Skip
-from clarion.domain.errors import StoreUnavailable
 from clarion.domain.user import User
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, Recipient
 from clarion.plan.claims import Claims
 from clarion.plan.columns import Accepted
-from clarion.plan.facts import Facts, People
+from clarion.plan.facts import SENDS, SendFacts, SendKey, inline
 from clarion.plan.outcome import Decided, Plan, PlanWriter
-from clarion.plan.rules.decide import decide
+from clarion.plan.rules.decide import addresses_of, decide
 from clarion.plan.rules.held import settled
+from clarion.plan.rules.need import Lacking, Need, merged
 from clarion.plan.rules.routing import Routed
 from clarion.plan.rules.setting import Planned, Setting
+from clarion.plan.settings import setting_key
+from clarion.plan.told import Told
 from clarion.ports.journal import Timer
-from clarion.ports.telemetry import Telemetry
+
+
+def decide_batch(
+    items: Sequence[Accepted],
+    started: Sequence[Accepted],
+    facts: SendFacts,
+    claims: Claims,
+    partition: int,
+    now_ms: int,
+) -> Plan | Need:
+    """Return the plan of a batch of one partition at a time (Unix ms), or what deciding it lacks; the claims are of no use
+    then. `started` are those whose workflow has just started: what they send is planned by their steps."""
+    scheduled = [item for item in items if (item.request.send_at_ms or 0) > now_ms]
+    due = [item for item in items if (item.request.send_at_ms or 0) <= now_ms] if scheduled else items
+    batch = _Batch(facts, claims, now_ms, [], [])
+    decided = batch.decide(due)
+    if batch.needs:
+        return merged(batch.needs)
+    writer = PlanWriter(partition, now_ms)
+    for item in started:
+        writer.notification(item, None)
+    for one in decided:
+        writer.write(one)
+    for item in scheduled:
+        writer.notification(item, item.request.send_at_ms)
+    writer.timers += [_timer(item, partition) for item in scheduled]
+    return writer.plan(batch.told)
 
 
 class _Batch(NamedTuple):
-    """What every decision of one batch may look at."""
+    """What every decision of one batch may look at, and what is told of them beside the plan."""
 
+    facts: SendFacts
     claims: Claims
-    suppressed: dict[str, dict[tuple[str, str], str]]
     now_ms: int
+    needs: list[Need]
+    told: list[Told]
 
-
-class BatchPlanner:
-    """Plans batches for one process."""
-
-    def __init__(self, facts: Facts, telemetry: Telemetry) -> None:
-        self._facts = facts
-        self._telemetry = telemetry
-
-    def plan(
-        self, batch: Sequence[Accepted], started: Sequence[Accepted], claims: Claims, partition: int, now_ms: int
-    ) -> Plan:
-        """Return the plan of a batch of one partition at a time (Unix ms). `started` are those whose workflow has just
-        started: what they send is planned by their steps."""
-        self._facts.refresh()
-        scheduled = [item for item in batch if (item.request.send_at_ms or 0) > now_ms]
-        due = [item for item in batch if (item.request.send_at_ms or 0) <= now_ms] if scheduled else batch
-        writer = PlanWriter(partition, now_ms)
-        for item in started:
-            writer.notification(item, None)
-        for decided in self._decide(due, claims, now_ms):
-            writer.write(decided)
-        for item in scheduled:
-            writer.notification(item, item.request.send_at_ms)
-        writer.timers += [_timer(item, partition) for item in scheduled]
-        return writer.plan()
-
-    def _decide(self, batch: Sequence[Accepted], claims: Claims, now_ms: int) -> list[Decided]:
+    def decide(self, items: Sequence[Accepted]) -> list[Decided]:
         """Decide a batch; if that fails, one by one, so that only the notification at fault pays for it."""
-        mark = claims.mark()
+        mark = self.claims.mark()
         try:
-            return self._decide_together(batch, claims, now_ms)
-        except StoreUnavailable:
-            raise  # says nothing about the notification
+            return list(self._together(items))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the partition for good
-            claims.undo(mark)  # those decided before the one at fault are decided, and counted, again
-            if len(batch) > 1:
-                return [decided for item in batch for decided in self._decide([item], claims, now_ms)]
-            self._telemetry.log("error", "planning_failed", tenant=batch[0].tenant, error=repr(error))
-            return [_poisoned(batch[0], error)]
+            self.claims.undo(mark)  # those decided before the one at fault are decided, and counted, again
+            if len(items) > 1:
+                return [decided for item in items for decided in self.decide([item])]
+            self.told.append(Told("error", "planning_failed", {"tenant": items[0].tenant, "error": repr(error)}))
+            return [_poisoned(items[0], error)]
 
-    def _decide_together(self, batch: Sequence[Accepted], claims: Claims, now_ms: int) -> list[Decided]:
-        people = self._facts.recipients(batch)
-        settings = [self._facts.setting(item.tenant, item.request, item.route) for item in batch]
-        self._facts.load_gates(settings, people, now_ms)
-        shared = _Batch(claims, self._facts.suppressed(batch, people, now_ms), now_ms)
-        _load_caps(batch, settings, people, claims)
-        return [
-            Decided(
-                item, setting, [(user, _all_of(item, self._one(item, setting, user, shared))) for user in recipients]
-            )
-            for item, setting, recipients in zip(batch, settings, people, strict=True)
-        ]
+    def _together(self, items: Sequence[Accepted]) -> Iterator[Decided]:
+        for item in items:
+            try:
+                yield self._one(item)
+            except Lacking as lacking:
+                self.needs.extend((lacking.need, Need({SENDS: [_send_key(item)]})))
 
-    def _one(self, item: Accepted, setting: Setting, user: User | Recipient, shared: _Batch) -> Routed:
-        if isinstance(user, Recipient):
-            return _skipped(setting, Skip(Reason.UNKNOWN_USER, f"user {user.user_id} is gone"))
-        if item.needless:
-            return _skipped(setting, Skip(Reason.ROUTED_ELSEWHERE, item.needless))
-        gate = self._facts.gate(setting, user.profile_id, user.zone, shared.now_ms)
-        suppressed = shared.suppressed.get(item.tenant, _NONE)
-        return decide(setting, user, gate, suppressed, shared.claims.of(item.tenant), shared.now_ms, item.since_ms)
+    def _one(self, item: Accepted) -> Decided:
+        facts, claims, now_ms = self.facts, self.claims, self.now_ms
+        setting = facts.setting(item.tenant, item.request, item.route)
+        deliveries: list[tuple[User | Recipient, Routed]] = []
+        for to in item.request.to:
+            user = facts.user(item.tenant, to.user_id) if to.user_id else inline(to)
+            if user is None:
+                gone = Skip(Reason.UNKNOWN_USER, f"user {to.user_id} is gone")
+                deliveries.append((to, _all_of(item, _skipped(setting, gone))))
+                continue
+            if item.needless:
+                routed = _skipped(setting, Skip(Reason.ROUTED_ELSEWHERE, item.needless))
+            else:
+                gate = facts.gate(setting, user.profile_id, user.zone, now_ms)
+                suppressed, room = facts.suppressed(item.tenant), claims.of(item.tenant)
+                routed = decide(setting, user, gate, suppressed, room, now_ms, item.since_ms)
+            deliveries.append((user, _all_of(item, routed)))
+        return Decided(item, setting, deliveries)
 
 
 def _skipped(setting: Setting, skip: Skip) -> Routed:
@@ -103,19 +109,15 @@ def _all_of(item: Accepted, routed: Routed) -> Routed:
     return routed._replace(planned=settled(routed.planned, routed.planned[0].channel, item.held))
 
 
-_NONE: dict[tuple[str, str], str] = {}
-
-
-def _load_caps(batch: Sequence[Accepted], settings: Sequence[Setting], people: People, claims: Claims) -> None:
-    """Read the cap times of everyone who may be under a cap, one query a cap."""
-    wanted: dict[tuple[str, int], tuple[Setting, set[int]]] = {}
-    for item, setting, recipients in zip(batch, settings, people, strict=True):
-        if setting.caps:
-            _, ordinals = wanted.setdefault((item.tenant, id(setting)), (setting, set()))
-            ordinals.update(user.ordinal for user in recipients if isinstance(user, User) and user.ordinal)
-    for (tenant, _), (setting, ordinals) in wanted.items():
-        for cap in setting.caps:
-            claims.load(tenant, cap, ordinals)
+def _send_key(item: Accepted) -> SendKey:
+    """Return the need of everything that deciding a notification takes."""
+    to = item.request.to
+    strangers = [inline(one) for one in to if not one.user_id]
+    addresses = [
+        (channel, address) for user in strangers for channel in CHANNELS for address in addresses_of(user, channel)
+    ]
+    users = tuple(one.user_id for one in to if one.user_id)
+    return setting_key(item.tenant, item.request, item.route), users, tuple(addresses)
 
 
 def _poisoned(item: Accepted, error: Exception) -> Decided:

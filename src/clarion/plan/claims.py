@@ -1,36 +1,21 @@
-"""Caps claimed by one step of planning: read in few queries, decided in memory, written with the step's append."""
+"""Caps claimed by one step of planning: from blocks that were gathered, written with the step's append."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
-from clarion.domain.limits_deciding import CAP_BLOCK_USERS, CAP_BLOCKS_MAX
+from clarion.domain.limits_deciding import CAP_BLOCK_USERS
 from clarion.plan.rules.caps import free_at, taken
+from clarion.plan.rules.need import Lacking, Need
 from clarion.plan.rules.setting import CapRule
-from clarion.ports.journal import CapWrite, Journal
+from clarion.ports.journal import CapWrite
 
-_TIME_BYTES = 4
-_Blocks = dict[int, memoryview]
+Blocks = dict[int, memoryview]
+"""Blocks of cap times (`I`, a place for each of `CAP_BLOCK_USERS` users) by their number."""
+CAPS: Final = "caps"
+"""Kind of needs by (tenant, rule id, number of the block)."""
 _Full = tuple[CapRule, int]
 """A cap without room, and from when on it has some (seconds since 1970)."""
-
-
-class CapTimes:
-    """Blocks of cap times this process has read. They may be old: the store refuses what was decided on a time that
-    has changed, and `forget` then makes the next step read again."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._blocks: dict[tuple[str, bytes], _Blocks] = {}
-
-    def claims(self, now_ms: int) -> "Claims":
-        """Return the claims of one step at a time (Unix ms)."""
-        if sum(map(len, self._blocks.values())) > CAP_BLOCKS_MAX:
-            self.forget()
-        return Claims(self._journal, self._blocks, now_ms // 1000)
-
-    def forget(self) -> None:
-        """Read every block again."""
-        self._blocks.clear()
 
 
 _Change = tuple[int, int, int]
@@ -43,9 +28,10 @@ _Mark = dict[tuple[str, bytes], dict[int, dict[int, _Change]]]
 class _Sheet:
     """The times of one cap of one tenant: blocks as they were read, and what this step changes in them."""
 
-    __slots__ = ("blocks", "changed")
+    __slots__ = ("_key", "blocks", "changed")
 
-    def __init__(self, blocks: _Blocks) -> None:
+    def __init__(self, key: tuple[str, bytes], blocks: Blocks) -> None:
+        self._key = key
         self.blocks = blocks
         self.changed: dict[int, dict[int, _Change]] = {}
 
@@ -55,7 +41,10 @@ class _Sheet:
         changed = self.changed.get(number)
         if changed is not None and slot in changed:
             return changed[slot][2]
-        return self.blocks[number][slot]
+        try:
+            return self.blocks[number][slot]
+        except KeyError:
+            raise self._lacks((number,)) from None
 
     def set(self, ordinal: int, arrival_s: int) -> None:
         """Change a user's arrival time."""
@@ -66,14 +55,17 @@ class _Sheet:
         read = changed[slot][1] if slot in changed else self.blocks[number][slot]
         changed[slot] = (slot, read, arrival_s)
 
-    def keep(self, number: int, changed: Mapping[int, _Change]) -> None:
-        """Take over what was written to a block."""
-        block = self.blocks[number]
-        for slot, _, arrival_s in changed.values():
-            block[slot] = arrival_s
+    def look(self, ordinals: Sequence[int]) -> None:
+        """Check that the times of users, given in ascending order, were gathered. Raises `Lacking`."""
+        missing = [number for number, _ in _by_block(ordinals) if number not in self.blocks]
+        if missing:
+            raise self._lacks(missing)
+
+    def _lacks(self, numbers: Iterable[int]) -> Lacking:
+        return Lacking(Need({CAPS: [(*self._key, number) for number in numbers]}))
 
     def arrivals(self, ordinals: Sequence[int]) -> list[int]:
-        """Return the arrival times of users, given in ascending order."""
+        """Return the arrival times of users, given in ascending order; they were gathered."""
         found: list[int] = []
         for number, group in _by_block(ordinals):
             if number in self.changed:
@@ -112,28 +104,17 @@ def _by_block(ordinals: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
 
 
 class Claims:
-    """What one step takes. Nothing is taken for others until `keep`, after the append is durable."""
+    """What one step takes, at a time (Unix ms). Nothing is taken for others until it is written. What was claimed for a
+    decision that then lacks facts is dropped with it."""
 
-    def __init__(self, journal: Journal, blocks: dict[tuple[str, bytes], _Blocks], now_s: int) -> None:
-        self._journal = journal
+    def __init__(self, blocks: Mapping[tuple[str, bytes], Blocks], now_ms: int) -> None:
         self._blocks = blocks
-        self._now_s = now_s
+        self._now_s = now_ms // 1000
         self._rooms: dict[str, TenantRoom] = {}
 
-    def load(self, tenant: str, cap: CapRule, ordinals: Iterable[int]) -> None:
-        """Read the blocks of users that are not known yet, in one query."""
-        blocks = self.of(tenant).sheet(cap).blocks
-        missing = {ordinal // CAP_BLOCK_USERS for ordinal in ordinals} - blocks.keys()
-        if not missing:
-            return
-        found = self._journal.caps(tenant, cap.rule, sorted(missing))
-        for number in missing:
-            block = bytearray(found.get(number) or CAP_BLOCK_USERS * _TIME_BYTES)
-            blocks[number] = memoryview(block).cast("I")
-
-    def blocks(self, tenant: str, rule: bytes) -> _Blocks:
-        """Return the blocks of a cap that have been read."""
-        return self._blocks.setdefault((tenant, rule), {})
+    def blocks(self, tenant: str, rule: bytes) -> Blocks:
+        """Return the blocks of a cap that were gathered."""
+        return self._blocks.get((tenant, rule), {})
 
     def of(self, tenant: str) -> "TenantRoom":
         """Return the room under a tenant's caps."""
@@ -165,16 +146,9 @@ class Claims:
             for number, changed in sheet.changed.items()
         ]
 
-    def keep(self) -> None:
-        """Take over what was written, so that the next step need not read it."""
-        for room in self._rooms.values():
-            for sheet in room.sheets.values():
-                for number, changed in sheet.changed.items():
-                    sheet.keep(number, changed)
-
 
 class TenantRoom:
-    """Room under the caps of one tenant. Blocks of the users asked about have been loaded."""
+    """Room under the caps of one tenant. Asking about a user whose block was not gathered raises `Lacking`."""
 
     __slots__ = ("_claims", "_now_s", "_tenant", "sheets")
 
@@ -188,7 +162,9 @@ class TenantRoom:
         """Return the times of a cap."""
         sheet = self.sheets.get(cap.rule)
         if sheet is None:
-            sheet = self.sheets[cap.rule] = _Sheet(self._claims.blocks(self._tenant, cap.rule))
+            sheet = self.sheets[cap.rule] = _Sheet(
+                (self._tenant, cap.rule), self._claims.blocks(self._tenant, cap.rule)
+            )
         return sheet
 
     def free_at(self, ordinal: int, cap: CapRule) -> int:
@@ -217,8 +193,9 @@ class TenantRoom:
         full: dict[int, _Full] = {}
         read: list[list[int]] = []
         for cap in caps:
-            self._claims.load(self._tenant, cap, ordinals)
-            arrivals = self.sheet(cap).arrivals(ordinals)
+            sheet = self.sheet(cap)
+            sheet.look(ordinals)
+            arrivals = sheet.arrivals(ordinals)
             read.append(arrivals)
             if arrivals and max(arrivals) > self._now_s + (cap.limit - 1) * cap.gap_s:
                 self._fill(full, cap, ordinals, arrivals)

@@ -11,13 +11,16 @@ from clarion.domain.channel import Channel, Lane
 from clarion.domain.decision import Reason, Skip
 from clarion.domain.fitting import Fitted, in_words
 from clarion.domain.limits import RENDER_OUTPUT_BYTES_MAX
+from clarion.domain.limits_deciding import CAP_BLOCK_USERS
 from clarion.domain.user import User
 from clarion.domain.workflow import Send as SendStep
 from clarion.domain.workflow import Workflow
 from clarion.journal.events import Recipient, Request
-from clarion.plan.claims import CapTimes
+from clarion.plan.claims import Claims
 from clarion.plan.columns import Accepted
-from clarion.plan.facts import Facts, user_context
+from clarion.plan.facts import user_context
+from clarion.plan.gather_caps import CapTimes
+from clarion.plan.gather_facts import StoredFacts
 from clarion.plan.retelling import Retelling
 from clarion.plan.rules.explain import Explained, explain
 from clarion.plan.rules.setting import Planned, Setting
@@ -36,7 +39,7 @@ class Explainer:
         self._journal = journal
         self._directory = directory
         self._contents = contents
-        self._facts = Facts(directory)
+        self._facts = StoredFacts(directory)
         self._retelling = Retelling(history, directory)
 
     def would(self, tenant: str, request: Request, now_ms: int) -> ExplainOut:
@@ -85,10 +88,9 @@ class Explainer:
         if isinstance(user, Recipient):
             gone = Skip(Reason.UNKNOWN_USER, f"user {user.user_id} is gone")
             return [channel_out(setting, Explained(one, [], [Planned(one, "", gone)])) for one in setting.channels]
-        claims = CapTimes(self._journal).claims(now_ms)
-        for cap in setting.caps:
-            if user.ordinal:
-                claims.load(tenant, cap, [user.ordinal])
+        blocks = [user.ordinal // CAP_BLOCK_USERS] if user.ordinal else []
+        wanted = {(tenant, cap.rule): blocks for cap in setting.caps}
+        claims = Claims(CapTimes(self._journal).load(wanted), now_ms)
         told = explain(setting, self._facts.profile(user), user, suppressed, claims.of(tenant), now_ms)
         return [
             channel_out(setting, one, *self._content(tenant, setting, one.channel, request, user, now_ms))

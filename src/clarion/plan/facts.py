@@ -1,145 +1,154 @@
-"""The facts planning needs about settings, profiles, recipients and suppressions, read in few queries."""
+"""The facts that decisions about sending look at, as values: look-ups of what was gathered before."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NoReturn, TypeAlias
 
-from clarion.domain.channel import CHANNELS, Channel
-from clarion.domain.limits import GATES_MAX, RECIPIENTS_MAX
+import msgspec
+
+from clarion.domain.channel import Channel
 from clarion.domain.route import Route
 from clarion.domain.user import Device, Profile, User, readable
 from clarion.journal.events import Recipient, Request
-from clarion.plan.columns import Accepted
-from clarion.plan.rules.decide import wanted_addresses
+from clarion.plan.claims import Blocks, Claims
 from clarion.plan.rules.group import Gate, gate
+from clarion.plan.rules.need import Lacking, Need
 from clarion.plan.rules.setting import Setting
-from clarion.plan.settings import Settings
-from clarion.ports.directory import Directory
+from clarion.plan.settings import SettingKey, setting_key
 
-_NOBODY: Final = 0
+NOBODY: Final = 0
 """Profile id of inline recipients: no preferences of their own."""
 
-People: TypeAlias = list[list[User | Recipient]]
-"""The recipients of each notification; a user that is gone stays a `Recipient`."""
-Suppressed: TypeAlias = dict[str, dict[tuple[str, str], str]]
-"""Tenant to (channel, address) to why it is suppressed."""
+SETTINGS: Final = "settings"
+"""Kind of needs by `SettingKey`."""
+USERS: Final = "users"
+"""Kind of needs by (tenant, user id)."""
+PROFILES: Final = "profiles"
+"""Kind of needs by profile id."""
+SUPPRESSIONS: Final = "suppressions"
+"""Kind of needs by (tenant, channel, address)."""
+SUPPRESSING: Final = "suppressing"
+"""Kind of needs by tenant: whether it has suppressions at all."""
+BROADCASTS: Final = "broadcasts"
+"""Kind of needs by broadcast id: whether it was cancelled."""
+SENDS: Final = "sends"
+"""Kind of needs by `SendKey`: everything that deciding about some recipients of a request takes."""
+
+SendKey: TypeAlias = tuple[SettingKey, tuple[str, ...], tuple[tuple[Channel, str], ...]]
+"""What is sent, to which users, and at which addresses recipients without an id are reached."""
 
 
-class Facts:
-    """Settings of requests, verdicts per profile, recipients and suppressions, for one process."""
+class SendFacts(msgspec.Struct, frozen=True):
+    """What was gathered. A look-up of anything else raises `Lacking`; one that could not be read raises why, so that only
+    those who depend on it fail."""
 
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
-        self._revision = -1
-        self._settings = Settings(directory)
-        self._gates: dict[tuple[int, int], Gate] = {}
-
-    def refresh(self) -> None:
-        """Forget settings and verdicts if any definition changed; called once a batch or page."""
-        revision = self._directory.revision()
-        if revision != self._revision:
-            self._revision = revision
-            self._forget()
+    settings: dict[SettingKey, Setting] = {}
+    gates: dict[tuple[int, int], Gate] = {}
+    """By identity of the setting and profile id."""
+    users: dict[str, dict[str, User | None]] = {}
+    """By tenant and user id; None is gone."""
+    profiles: dict[int, Profile] = {}
+    suppressions: dict[str, "Suppressions | None"] = {}
+    """By tenant; None has no suppressions at all."""
+    caps: dict[tuple[str, bytes], Blocks] = {}
+    """By tenant and rule id."""
+    cancelled: dict[bytes, bool] = {}
+    """By broadcast id."""
+    failures: dict[tuple[str, Any], Exception] = {}
+    """By kind and key: why it could not be read."""
 
     def setting(self, tenant: str, request: Request, route: Route | None = None) -> Setting:
-        """Return what all recipients of a request share; the same object until `refresh` finds a change."""
-        setting = self._settings.of(tenant, request, route)
-        if setting is None:
-            if self._settings.full():
-                self._forget()
-            setting = self._settings.read(tenant, request, route)
-        return setting
+        """Return what all recipients of a request share."""
+        key = setting_key(tenant, request, route)
+        found = self.settings.get(key)
+        return found if found is not None else self._lacks(SETTINGS, key)
+
+    def user(self, tenant: str, user_id: str) -> User | None:
+        """Return a user, None for one that is gone."""
+        try:
+            return self.users[tenant][user_id]
+        except KeyError:
+            self._lacks(USERS, (tenant, user_id))
+
+    def profile(self, profile_id: int) -> Profile:
+        """Return a profile of users."""
+        found = self.profiles.get(profile_id)
+        return found if found is not None else self._lacks(PROFILES, profile_id)
 
     def gate(self, setting: Setting, profile_id: int, zone: str, now_ms: int) -> Gate:
         """Return what everyone of a profile shares at a time (Unix ms); `zone` counts for inline recipients only."""
-        if profile_id == _NOBODY:
-            return gate(setting, Profile(_NOBODY, zone, {}), now_ms)
-        known = self._gates.get((id(setting), profile_id))
+        if profile_id == NOBODY:
+            return gate(setting, Profile(NOBODY, zone, {}), now_ms)
+        known = self.gates.get((id(setting), profile_id))
         if known is not None and now_ms < known.valid_until_ms:
             return known
-        return self.gates(setting, (profile_id,), now_ms)[profile_id]
+        return gate(setting, self.profile(profile_id), now_ms)
 
-    def gates(self, setting: Setting, profile_ids: Iterable[int], now_ms: int) -> dict[int, Gate]:
-        """Return what everyone of each profile shares; unknown profiles are read in one query."""
-        verdicts: dict[int, Gate] = {}
-        missing: list[int] = []
-        for profile_id in profile_ids:
-            known = self._gates.get((id(setting), profile_id))
-            if known is None or now_ms >= known.valid_until_ms:
-                missing.append(profile_id)
-            else:
-                verdicts[profile_id] = known
-        if missing:
-            if len(self._gates) >= GATES_MAX:
-                self._gates.clear()
-            for profile_id, profile in self._directory.profiles(missing).items():
-                verdicts[profile_id] = self._gates[id(setting), profile_id] = gate(setting, profile, now_ms)
-        return verdicts
+    def suppressed(self, tenant: str) -> Mapping[tuple[str, str], str]:
+        """Return which addresses of a tenant are suppressed, by (channel, address), and why."""
+        try:
+            return self.suppressions[tenant] or _NONE
+        except KeyError:
+            self._lacks(SUPPRESSING, tenant)
 
-    def load_gates(self, settings: Sequence[Setting], people: People, now_ms: int) -> None:
-        """Have the verdicts of everyone's profiles at hand, profiles read together."""
-        wanted: dict[int, tuple[Setting, set[int]]] = {}
-        for setting, recipients in zip(settings, people, strict=True):
-            known = wanted.get(id(setting))
-            if known is None:
-                known = wanted[id(setting)] = (setting, set())
-            known[1].update([user.profile_id for user in recipients if isinstance(user, User) and user.profile_id])
-        for setting, profiles in wanted.values():
-            self.gates(setting, profiles, now_ms)
+    def is_cancelled(self, broadcast: bytes) -> bool:
+        """Return whether a broadcast was cancelled."""
+        found = self.cancelled.get(broadcast)
+        return found if found is not None else self._lacks(BROADCASTS, broadcast)
 
-    def profile(self, user: User) -> Profile:
-        """Return a recipient's profile."""
-        if user.profile_id == _NOBODY:
-            return Profile(_NOBODY, user.zone, {})
-        return self._directory.profiles((user.profile_id,))[user.profile_id]
+    def claims(self, now_ms: int) -> Claims:
+        """Return claims that begin with what was gathered of caps, at a time (Unix ms)."""
+        return Claims(self.caps, now_ms)
 
-    def recipients(self, batch: Sequence[Accepted]) -> People:
-        """Return the recipients of each notification, users read tenant by tenant."""
-        wanted: dict[str, set[str]] = {}
-        for item in batch:
-            wanted.setdefault(item.tenant, set()).update([to.user_id for to in item.request.to if to.user_id])
-        known: dict[str, dict[str, User]] = {}
-        for tenant, names in wanted.items():
-            listed = sorted(names)  # neighbours in the store are read together
-            users = known[tenant] = {}
-            for start in range(0, len(listed), RECIPIENTS_MAX):
-                users.update(self._directory.users(tenant, listed[start : start + RECIPIENTS_MAX]))
-        return [
-            [known[item.tenant].get(to.user_id, to) if to.user_id else inline(to) for to in item.request.to]
-            for item in batch
-        ]
+    def _lacks(self, kind: str, key: Any) -> NoReturn:
+        error = self.failures.get((kind, key))
+        raise Lacking(Need({kind: (key,)})) if error is None else error
 
-    def suppressed(self, batch: Sequence[Accepted], people: People, now_ms: int) -> Suppressed:
-        """Return which of the addresses these notifications would go to are suppressed."""
-        found: Suppressed = {}
-        for tenant in {item.tenant for item in batch}:
-            if not any(self._directory.has_suppressions(tenant, channel) for channel in CHANNELS):
-                continue
-            wanted = self._addresses(tenant, batch, people, now_ms)
-            found[tenant] = {
-                (channel, address): why
-                for channel, addresses in wanted.items()
-                for address, why in self._directory.suppressed(tenant, channel, addresses).items()
-            }
-        return found
 
-    def _addresses(
-        self, tenant: str, batch: Sequence[Accepted], people: People, now_ms: int
-    ) -> dict[Channel, list[str]]:
-        wanted: dict[Channel, list[str]] = {}
-        for item, recipients in zip(batch, people, strict=True):
-            if item.tenant != tenant:
-                continue
-            setting = self.setting(tenant, item.request, item.route)
-            users = [user for user in recipients if isinstance(user, User)]
-            gates = [self.gate(setting, user.profile_id, user.zone, now_ms) for user in users]
-            for channel, addresses in wanted_addresses(users, gates).items():
-                wanted.setdefault(channel, []).extend(addresses)
-        return wanted
+_NONE: Final[Mapping[tuple[str, str], str]] = {}
 
-    def _forget(self) -> None:
-        # Together: verdicts are kept by the identity of their setting.
-        self._settings.forget()
-        self._gates.clear()
+
+class Suppressions(Mapping[tuple[str, str], str]):
+    """The addresses of a tenant that were looked up, by (channel, address). Asking for another one raises `Lacking`."""
+
+    __slots__ = ("_failures", "_tenant", "_whys")
+
+    def __init__(self, tenant: str, failures: Mapping[tuple[str, Any], Exception]) -> None:
+        self._tenant = tenant
+        self._failures = failures
+        self._whys: dict[tuple[str, str], str | None] = {}
+
+    def add(self, whys: Mapping[tuple[str, str], str | None]) -> None:
+        """Take in addresses with why they are suppressed, None if they are not."""
+        self._whys.update(whys)
+
+    def knows(self, channel: str, address: str) -> bool:
+        """Return whether an address was looked up."""
+        return (channel, address) in self._whys
+
+    def get(self, key: tuple[str, str], default: Any = None) -> Any:
+        """Return why a (channel, address) is suppressed. Nobody suppresses what needs no address."""
+        try:
+            return self._whys[key] or default
+        except KeyError:
+            if not key[1]:
+                return default
+            need = (self._tenant, *key)
+            raise self._failures.get((SUPPRESSIONS, need)) or Lacking(Need({SUPPRESSIONS: (need,)})) from None
+
+    def __getitem__(self, key: tuple[str, str]) -> str:
+        why: str | None = self.get(key)
+        if why is None:
+            raise KeyError(key)
+        return why
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return (key for key, why in self._whys.items() if why is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        return True
 
 
 def user_context(user: User | Recipient) -> dict[str, Any]:
@@ -158,7 +167,7 @@ def inline(recipient: Recipient) -> User:
     return User(
         user_id="",
         ordinal=0,
-        profile_id=_NOBODY,
+        profile_id=NOBODY,
         email=contacts.get("email"),
         phone=contacts.get("phone"),
         whatsapp=contacts.get("whatsapp"),

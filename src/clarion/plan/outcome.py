@@ -18,6 +18,7 @@ from clarion.plan.resume import FAILED, encoded, hold_timer, resumed, unmet_time
 from clarion.plan.rules.decide import addresses_of
 from clarion.plan.rules.routing import Fallback, Place, Routed, able
 from clarion.plan.rules.setting import Planned, Setting
+from clarion.plan.told import Told
 from clarion.ports.journal import Frame, Timer
 
 
@@ -48,6 +49,7 @@ class Plan(NamedTuple):
     merged: list[Merged]
     fallen: list[tuple[Accepted, Recipient, Place]]
     """Held channels of routes that turned out not to be sendable."""
+    told: Sequence[Told] = ()
 
 
 class PlanWriter:
@@ -141,8 +143,8 @@ class PlanWriter:
                 self.timers.append(timer)
         return places
 
-    def plan(self) -> Plan:
-        """Return everything that was collected."""
+    def plan(self, told: Sequence[Told]) -> Plan:
+        """Return everything that was collected, with what is told beside it."""
         frames = [
             frame
             for (channel, lane), part in self._rows.items()
@@ -151,7 +153,7 @@ class PlanWriter:
         count = len(self._columns)
         if count:
             frames.append(Frame(topics.OUTCOMES, self._partition, count, encode(self._columns.frame(), count)))
-        return Plan(frames, self.timers, self._columns.counts, self._merged, self._fallen)
+        return Plan(frames, self.timers, self._columns.counts, self._merged, self._fallen, told)
 
 
 def _by_channel(

@@ -1,14 +1,14 @@
-"""The facts all recipients of one request share, read once and kept until a definition changes."""
+"""The facts all recipients of one request share: put together from definitions, and what of them is kept for explanations."""
 
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import GONE_VERSION, Category, Template
 from clarion.domain.duration import duration_ms
-from clarion.domain.limits import SETTINGS_MAX
-from clarion.domain.policy import POLICY_KEY, Policy
+from clarion.domain.policy import Policy
 from clarion.domain.quiet import QuietHours
 from clarion.domain.route import Route
 from clarion.domain.workflow import Digest, Workflow
@@ -17,13 +17,13 @@ from clarion.plan.rules.caps import cap_rules
 from clarion.plan.rules.decide import channels_of
 from clarion.plan.rules.preferences import Matrix
 from clarion.plan.rules.setting import CapRule, Setting
-from clarion.ports.directory import Directory
+from clarion.ports.directory import Defined
 
 _NO_POLICY: Final = Policy()
 _JSON: Final = msgspec.json.Encoder(order="sorted")
 
 
-class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
+class KeptFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is kept of a setting, so that decisions made from it can be explained later."""
 
     template: str
@@ -41,88 +41,92 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     zone: str = "UTC"
 
 
-_FACTS: Final = msgspec.json.Decoder(Facts)
+_FACTS: Final = msgspec.json.Decoder(KeptFacts)
 
 
-class Settings:
-    """Settings by what they depend on: tenant, template, category, channels, route and workflow."""
-
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
-        self._known: dict[tuple[Any, ...], Setting] = {}
-
-    def of(self, tenant: str, request: Request, route: Route | None = None) -> Setting | None:
-        """Return the setting of a request, None when it has to be read first (`read`)."""
-        return self._known.get(_key(tenant, request, route))
-
-    def read(self, tenant: str, request: Request, route: Route | None = None) -> Setting:
-        """Read the setting of a request and keep it: the same object until `forget`."""
-        setting = self._known[_key(tenant, request, route)] = self._read(tenant, request, route)
-        return setting
-
-    def full(self) -> bool:
-        """Return whether no more are to be kept."""
-        return len(self._known) >= SETTINGS_MAX
-
-    def forget(self) -> None:
-        """Read everything again."""
-        self._known.clear()
-
-    def _read(self, tenant: str, request: Request, route: Route | None) -> Setting:
-        template = self._directory.template(tenant, request.template) or _gone(request)
-        name = request.category or template.category or ""
-        category = self._directory.category(tenant, name) or Category(key=name)
-        defined = self._directory.definition(tenant, Policy, POLICY_KEY)
-        policy = defined.body if defined else _NO_POLICY
-        if route is None and not request.channels:
-            route = category.rules.route
-        channels = channels_of(template, request.channels, route)
-        accounts = {channel: self._directory.accounts(tenant, channel) for channel in channels}
-        providers = {channel: found[0].name for channel, found in accounts.items() if found}
-        caps = () if category.critical else _caps(category, policy)
-        setting = Setting(
-            template=template,
-            category=category,
-            channels=channels,
-            sendable=frozenset({*providers, Channel.INAPP}),
-            defaults=self._directory.defaults(tenant),
-            workflow_defaults=self._workflow_defaults(tenant, request),
-            route=route,
-            caps=caps,
-            digest=self._digest(tenant, category, request),
-            quiet_hours=policy.quiet_hours,
-            zone=policy.zone,
-            hold_max_ms=duration_ms(category.rules.hold_max),
-        )
-        return msgspec.structs.replace(setting, facts=_JSON.encode(_facts(setting, providers)))
-
-    def _digest(self, tenant: str, category: Category, request: Request) -> tuple[str, int] | None:
-        key = category.rules.digest_workflow
-        if not key or key == request.workflow:
-            return None  # a digest that is over the cap itself must not go into a digest
-        found = self._directory.definition(tenant, Workflow, key)
-        # One that sends before it collects would send all the same, and could come back here without end.
-        collects = found is not None and isinstance(found.body.steps[0], Digest)
-        return (found.key, found.version) if found is not None and collects else None
-
-    def _workflow_defaults(self, tenant: str, request: Request) -> dict[str, bool]:
-        if not request.workflow:
-            return {}
-        found = self._directory.definition(tenant, Workflow, request.workflow, request.workflow_version)
-        return found.body.defaults if found else {}
+SettingKey: TypeAlias = tuple[str, str, str | None, tuple[str, ...], Route | None, str, int]
+"""What a setting depends on: tenant, template, category, channels, route, workflow and its version."""
 
 
-def _key(tenant: str, request: Request, route: Route | None) -> tuple[Any, ...]:
+def setting_key(tenant: str, request: Request, route: Route | None = None) -> SettingKey:
+    """Return under which key the setting of a request is found."""
     channels = tuple(request.channels) if request.channels else ()
     return (tenant, request.template, request.category, channels, route, request.workflow, request.workflow_version)
+
+
+class Definitions(NamedTuple):
+    """What a setting is made of: the template, the category and the policy as they are now, where there are such; the
+    accounts of each channel, preferred first; the tenant's default preferences; the workflow that sends, in the version
+    that does; and the workflow that takes what is over a cap."""
+
+    template: Template | None
+    category: Category | None
+    policy: Policy | None
+    accounts: Mapping[Channel, Sequence[str]]
+    defaults: Matrix
+    workflow: Workflow | None
+    digest: Defined[Workflow] | None
+
+
+def category_of(key: SettingKey, template: Template | None) -> str:
+    """Return the name of the category of a request; empty when it has none."""
+    _, _, named, *_ = key
+    return named or (template.category if template else None) or ""
+
+
+def route_of(key: SettingKey, category: Category | None) -> Route | None:
+    """Return the route of a request: its own, else the category's unless it asks for channels."""
+    _, _, _, channels, route, *_ = key
+    return route if route is not None or channels or category is None else category.rules.route
+
+
+def channels_for(key: SettingKey, template: Template | None, category: Category | None) -> tuple[Channel, ...]:
+    """Return the channels to plan."""
+    _, _, _, channels, *_ = key
+    return channels_of(template or _gone(key), channels, route_of(key, category))
+
+
+def digest_of(key: SettingKey, category: Category | None) -> str | None:
+    """Return the workflow that takes what is over a cap: none for what that workflow itself sends, which must not go into
+    a digest again."""
+    *_, workflow, _ = key
+    named = category.rules.digest_workflow if category else None
+    return named if named and named != workflow else None
+
+
+def setting_of(key: SettingKey, defined: Definitions) -> Setting:
+    """Return what all recipients of a request share."""
+    template = defined.template or _gone(key)
+    category = defined.category or Category(key=category_of(key, template))
+    policy = defined.policy or _NO_POLICY
+    channels = channels_for(key, template, category)
+    providers = {channel: names[0] for channel, names in defined.accounts.items() if names}
+    digest = defined.digest
+    # One that sends before it collects would send all the same, and could come back here without end.
+    collects = digest is not None and isinstance(digest.body.steps[0], Digest)
+    setting = Setting(
+        template=template,
+        category=category,
+        channels=channels,
+        sendable=frozenset({*providers, Channel.INAPP}),
+        defaults=defined.defaults,
+        workflow_defaults=defined.workflow.defaults if defined.workflow else {},
+        route=route_of(key, category),
+        caps=() if category.critical else _caps(category, policy),
+        digest=(digest.key, digest.version) if digest is not None and collects else None,
+        quiet_hours=policy.quiet_hours,
+        zone=policy.zone,
+        hold_max_ms=duration_ms(category.rules.hold_max),
+    )
+    return msgspec.structs.replace(setting, facts=_JSON.encode(_facts(setting, providers)))
 
 
 def _caps(category: Category, policy: Policy) -> tuple[CapRule, ...]:
     return cap_rules(category.key, category.rules.caps) + cap_rules("*", policy.caps)
 
 
-def _facts(setting: Setting, providers: dict[Channel, str]) -> Facts:
-    return Facts(
+def _facts(setting: Setting, providers: dict[Channel, str]) -> KeptFacts:
+    return KeptFacts(
         template=setting.template.key,
         template_version=setting.template.version,
         content=tuple(setting.template.parts),
@@ -165,6 +169,7 @@ def provider_of(setting: Setting, channel: Channel) -> str | None:
     return _FACTS.decode(setting.facts).providers.get(channel)
 
 
-def _gone(request: Request) -> Template:
+def _gone(key: SettingKey) -> Template:
     """Return what stands for a template removed since the request was accepted: no channel has content."""
-    return Template(request.template, GONE_VERSION, None, {})
+    _, template, *_ = key
+    return Template(template, GONE_VERSION, None, {})

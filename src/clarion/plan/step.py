@@ -16,13 +16,17 @@ from clarion.journal.events import (
     ResumeFrame,
     SignalFrame,
 )
-from clarion.plan.batch import BatchPlanner
-from clarion.plan.broadcast.release import ChunkReleaser
-from clarion.plan.claims import CapTimes, Claims
+from clarion.plan.batch import decide_batch
+from clarion.plan.broadcast.release import decide_release
+from clarion.plan.claims import Claims
 from clarion.plan.columns import Accepted, unpack
+from clarion.plan.facts import SendFacts
+from clarion.plan.gather_sends import SendGatherer
 from clarion.plan.outcome import Merged
 from clarion.plan.resume import Resumptions, resumptions
+from clarion.plan.rules.need import Need, merged
 from clarion.plan.schedules.firing import Occurrences
+from clarion.plan.told import Told
 from clarion.plan.workflow.engine import Engine, Turn
 from clarion.plan.workflow.fetching import FetchJob
 from clarion.ports.journal import Append, Cell, Commit, Cursor, Frame, Journal, Lease, Timer
@@ -38,10 +42,13 @@ Batch = Sequence[tuple[Lane, Event]]
 class Step:
     """What one step amounts to."""
 
-    def __init__(self, turn: Turn, resumed: Resumptions, claims: Claims) -> None:
+    def __init__(self, turn: Turn, resumed: Resumptions, facts: SendFacts, claims: Claims) -> None:
         self.turn = turn
         self.resumed = resumed
+        self.facts = facts
         self.claims = claims
+        self.needs: list[Need] = []
+        self.told: list[Told] = []
         self.frames: list[Frame] = []
         self.timers: list[Timer] = []
         self.cursors: list[Cursor] = []
@@ -79,9 +86,8 @@ class Step:
         )
         return any(parts)
 
-    def done(self) -> list[FetchJob]:
-        """Note that the append is durable and return the calls to make now."""
-        self.claims.keep()
+    def fetches(self) -> list[FetchJob]:
+        """Return the calls to make once the append is durable."""
         return self.turn.fetches
 
     def count(self, counts: dict[tuple[str, str], int]) -> None:
@@ -90,48 +96,47 @@ class Step:
             self.counts[key] = self.counts.get(key, 0) + number
 
 
+def notifications(batch: Batch) -> list[Accepted]:
+    """Return the notifications of a batch."""
+    return [item for lane, event in batch if isinstance(event, AcceptedFrame) for item in unpack(lane, event)]
+
+
 class StepPlanner:
     """Plans the steps of one process."""
 
     def __init__(
         self,
         journal: Journal,
-        planner: BatchPlanner,
         engine: Engine,
         occurrences: Occurrences,
-        releaser: ChunkReleaser,
         states: DeliveryStates,
         sightings: Sightings,
+        sends: SendGatherer,
     ) -> None:
         self._journal = journal
-        self._planner = planner
         self._engine = engine
         self._occurrences = occurrences
-        self._releaser = releaser
         self._states = states
         self._sightings = sightings
-        self._caps = CapTimes(journal)
+        self.sends = sends
 
-    def forget_caps(self) -> None:
-        """Read cap times again: others have changed some."""
-        self._caps.forget()
-
-    def plan(self, batch: Batch, partition: int, now_ms: int) -> Step:
-        """Return the step that a batch of one partition amounts to at a time (Unix ms)."""
+    def plan(
+        self, batch: Batch, items: Sequence[Accepted], facts: SendFacts, partition: int, now_ms: int
+    ) -> Step | Need:
+        """Return the step that a batch of one partition amounts to at a time (Unix ms), or what deciding it lacks. `items`
+        are the notifications in it."""
         turn = self._engine.turn(partition, now_ms)
         turn.foresee(event for _, event in batch)
         resumed = Resumptions(self._journal, self._states, self._sightings, partition, now_ms)
-        step = Step(turn, resumed, self._caps.claims(now_ms))
-        items: list[Accepted] = []
+        step = Step(turn, resumed, facts, facts.claims(now_ms))
         for lane, event in batch:
-            if isinstance(event, AcceptedFrame):
-                items += unpack(lane, event)
-            else:
-                self._take(lane, event, step, partition, now_ms)
+            self._take(lane, event, step, partition, now_ms)
         started = [item for item in items if item.request.workflow and (item.request.send_at_ms or 0) <= now_ms]
         if started:
             items = [item for item in items if not item.request.workflow or (item.request.send_at_ms or 0) > now_ms]
         self._plan_all(items, started, step, partition, now_ms)
+        if step.needs:
+            return merged(step.needs)
         turn.finish()
         return step
 
@@ -151,7 +156,10 @@ class StepPlanner:
                 step.cursors += fired.cursors
                 step.cells += fired.cells
             case ChunkFrame():
-                released = self._releaser.release(event, step.claims, partition, now_ms)
+                released = decide_release(event, step.facts, step.claims, partition, now_ms)
+                if isinstance(released, Need):
+                    step.needs.append(released)
+                    return
                 step.frames += released.frames
                 step.timers += released.timers
                 step.count(released.counts)
@@ -160,7 +168,7 @@ class StepPlanner:
                 pass
 
     def _plan_all(
-        self, items: list[Accepted], started: list[Accepted], step: Step, partition: int, now_ms: int
+        self, items: Sequence[Accepted], started: list[Accepted], step: Step, partition: int, now_ms: int
     ) -> None:
         """Plan items, and what planning them asks for."""
         turn, resumed = step.turn, step.resumed
@@ -173,7 +181,11 @@ class StepPlanner:
             resumed.items.clear()
             if not items and not started:
                 return
-            plan = self._planner.plan(items, started, step.claims, partition, now_ms)
+            plan = decide_batch(items, started, step.facts, step.claims, partition, now_ms)
+            if isinstance(plan, Need):
+                step.needs.append(plan)
+                return
+            step.told += plan.told
             step.frames += plan.frames
             step.timers += plan.timers
             step.count(plan.counts)

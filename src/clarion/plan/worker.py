@@ -7,9 +7,10 @@ from clarion.domain.errors import CorruptFrame, StaleLease
 from clarion.journal import topics
 from clarion.journal.codec import decode, is_newer
 from clarion.journal.consumer import LeasedPartitions
-from clarion.journal.events import Event
+from clarion.journal.events import ChunkFrame, Event
 from clarion.journal.patience import append
-from clarion.plan.step import Batch, StepPlanner
+from clarion.plan.rules.need import NEED_ROUNDS_MAX, Need
+from clarion.plan.step import Batch, Step, StepPlanner, notifications
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.clock import Clock
 from clarion.ports.journal import Commit, Journal, Lease, StaleCaps, StoredFrame
@@ -73,21 +74,38 @@ class PlanWorker:
                 return 0
         for _ in range(STALE_CAPS_TRIES):
             with self._telemetry.cpu("plan"):
-                step = self._steps.plan(batch, partition, self._clock.now_ms())
+                step = await self._plan(batch, partition)
                 commits = [Commit(lease, topic, offset) for topic, offset in read.items()]
             if not read and not step.changes():
                 return 0
+            stored = step.append(lease, commits)
             try:
-                await append(self._journal, step.append(lease, commits), self._telemetry)
+                await append(self._journal, stored, self._telemetry)
             except StaleCaps:
-                self._steps.forget_caps()
+                self._steps.sends.forget_caps()
                 continue
             positions.update(read)
-            self._fetches.begin(step.done())
+            self._steps.sends.keep_caps(stored.caps)
+            self._fetches.begin(step.fetches())
             for (channel, decision), number in step.counts.items():
                 self._telemetry.count("planned", number, channel=channel, decision=decision)
             return number_read
         return 0
+
+    async def _plan(self, batch: Batch, partition: int) -> Step:
+        now_ms = self._clock.now_ms()
+        items = notifications(batch)
+        sent = [item for item in items if not item.request.workflow]
+        released = [event for _, event in batch if isinstance(event, ChunkFrame)]
+        facts = await self._steps.sends.gather(sent, now_ms, released)
+        for _ in range(NEED_ROUNDS_MAX):
+            step = self._steps.plan(batch, items, facts, partition, now_ms)
+            if not isinstance(step, Need):
+                for level, event, fields in step.told:
+                    self._telemetry.log(level, event, **fields)
+                return step
+            facts = await self._steps.sends.more(facts, step, now_ms)
+        raise RuntimeError(f"a step of planning lacked facts {NEED_ROUNDS_MAX} times")
 
     def _position(self, partition: int, lease: Lease) -> dict[str, int]:
         fence, positions = self._positions.get(partition, (0, {}))

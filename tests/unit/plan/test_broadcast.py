@@ -18,8 +18,8 @@ from clarion.journal.events import Audience, BroadcastJob, ChunkFrame, Request
 from clarion.plan.broadcast import worker as broadcast_worker
 from clarion.plan.broadcast.pages import PagePlanner
 from clarion.plan.broadcast.worker import BroadcastWorker
-from clarion.plan.claims import CapTimes
-from clarion.plan.facts import Facts
+from clarion.plan.gather_caps import CapTimes
+from clarion.plan.gather_facts import StoredFacts
 from clarion.ports.journal import Append, Cursor
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, World
@@ -53,7 +53,7 @@ async def worker(world: World, backlog_max: int = 10**9) -> BroadcastWorker:
     leases = await world.held(topics.GROUP_BROADCAST)
     pages = PagePlanner(
         world.directory,
-        Facts(world.directory),
+        StoredFacts(world.directory),
         Contents(world.directory, {"liquid": LiquidRenderer()}),
         CapTimes(world.journal),
         world.journal.partitions,

@@ -115,8 +115,8 @@ def test_a_hold_that_dies_before_its_append_is_planned_again_alike(people):
         first = world.planner()
         batch, read, _ = first._read(0, {})
         assert read
-        lost = first._steps.plan(batch, 0, world.clock.now_ms())
-        again = first._steps.plan(batch, 0, world.clock.now_ms())
+        lost = await first._plan(batch, 0)
+        again = await first._plan(batch, 0)
         assert lost.timers == again.timers
         assert lost.frames == again.frames
 

@@ -37,8 +37,8 @@ from clarion.journal.events import AcceptedFrame, Audience, BroadcastJob, Recipi
 from clarion.plan.assemble import step_planner
 from clarion.plan.broadcast.pages import PagePlanner
 from clarion.plan.broadcast.worker import BroadcastWorker
-from clarion.plan.claims import CapTimes
-from clarion.plan.facts import Facts
+from clarion.plan.gather_caps import CapTimes
+from clarion.plan.gather_facts import StoredFacts
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite
@@ -239,7 +239,7 @@ async def _plan_broadcast(parts: Parts, counts: _Counts) -> float:
     await leases.step()
     caps = CapTimes(parts.journal)
     pages = PagePlanner(
-        parts.directory, Facts(parts.directory), parts.contents(), caps, parts.journal.partitions, PAGE_USERS
+        parts.directory, StoredFacts(parts.directory), parts.contents(), caps, parts.journal.partitions, PAGE_USERS
     )
     worker = BroadcastWorker(parts.journal, pages, leases, parts.clock, counts, backlog_max=BACKLOG_MAX)
     began_s = time.process_time()

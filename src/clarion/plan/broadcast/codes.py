@@ -5,7 +5,7 @@ from typing import Final
 
 from clarion.domain.channel import Channel
 from clarion.domain.decision import Decision, Hold, Reason
-from clarion.plan.facts import Facts
+from clarion.plan.gather_facts import StoredFacts
 from clarion.plan.rules.chunks import Code, code_of
 from clarion.plan.rules.decide import in_time
 from clarion.plan.rules.group import FOREVER_MS, Gate
@@ -18,7 +18,7 @@ _KEPT_MAX: Final = 64
 class ProfileCodes:
     """Codes of profiles by channel, for the settings of broadcasts under way in one process."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: StoredFacts) -> None:
         self._facts = facts
         self._kept: dict[int, _Known] = {}
 

@@ -8,6 +8,7 @@ import msgspec
 from clarion.content.gather import Contents
 from clarion.domain.channel import Channel
 from clarion.domain.delivery_state import State
+from clarion.domain.limits_deciding import CAP_BLOCK_USERS
 from clarion.domain.route import Route
 from clarion.domain.segment import Filter
 from clarion.journal.events import BroadcastJob
@@ -15,8 +16,9 @@ from clarion.plan.broadcast.addresses import addresses_of
 from clarion.plan.broadcast.chunks import ChunkWriter, PageChunks
 from clarion.plan.broadcast.codes import ProfileCodes, codes_of
 from clarion.plan.broadcast.starts import starts
-from clarion.plan.claims import CapTimes, Claims
-from clarion.plan.facts import Facts
+from clarion.plan.claims import Claims
+from clarion.plan.gather_caps import CapTimes
+from clarion.plan.gather_facts import StoredFacts
 from clarion.plan.rules.chunks import (
     CONTACT_COLUMNS,
     Code,
@@ -49,7 +51,6 @@ class Page(NamedTuple):
     counts: dict[tuple[str, str], int]
     """How many deliveries per (channel, `send`, `skip`, `hold` or `merge`)."""
     done: bool
-    claims: Claims
     looked_at: int
 
     @property
@@ -86,7 +87,7 @@ class PagePlanner:
     def __init__(
         self,
         directory: Directory,
-        facts: Facts,
+        facts: StoredFacts,
         contents: Contents,
         cap_times: CapTimes,
         partitions: int,
@@ -109,6 +110,10 @@ class PagePlanner:
         """Read cap times again: others have changed some."""
         self._cap_times.forget()
 
+    def keep_caps(self, page: Page) -> None:
+        """Take over what a page wrote of caps."""
+        self._cap_times.keep(page.caps)
+
     def plan(self, cursor: Cursor, job: BroadcastJob, now_ms: int) -> Page:
         """Return the plan of the page after the cursor's position, at a time (Unix ms). The house of its tenant has to be gathered."""
         self._facts.refresh()
@@ -119,12 +124,14 @@ class PagePlanner:
         rows, position, done, looked_at = self._directory.page(
             cursor.tenant, audience.topic, cursor.position, self._page_users, columns, matching
         )
-        claims = self._cap_times.claims(now_ms)
         if not rows:
-            return Page([], [], [], position, 0, {}, done, claims, looked_at)
+            return Page([], [], [], position, 0, {}, done, looked_at)
         if job.request.workflow:
             frames = starts(cursor, job.request, self._starting(setting, job, rows, now_ms), now_ms, self._partitions)
-            return Page(frames, [], [], position, len(rows), {}, done, claims, looked_at)
+            return Page(frames, [], [], position, len(rows), {}, done, looked_at)
+        self._cap_times.trim()
+        blocks = {row[0] // CAP_BLOCK_USERS for row in rows}
+        claims = Claims(self._cap_times.load({(cursor.tenant, cap.rule): blocks for cap in setting.caps}), now_ms)
         codes = self._codes_of(setting, {row[2] for row in rows}, job, now_ms)
         page = _Audience(cursor, job, setting, codes, columns, claims, now_ms)
         written = self._writer.page(cursor, job, setting, columns, now_ms)
@@ -141,7 +148,6 @@ class PagePlanner:
             len(rows),
             written.counts,
             done,
-            claims,
             looked_at,
         )
 

@@ -1,6 +1,6 @@
-"""Held deliveries of a chunk whose time has come: decided again, together, from today's facts."""
+"""Held deliveries of a chunk whose time has come: decided again, together, from facts as they are now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -9,19 +9,19 @@ from clarion.domain import ids
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.decision import Decision, Merge, Reason, Skip
 from clarion.domain.delivery_state import State
-from clarion.domain.user import User
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import ChunkFrame, ChunkReleasedFrame, Recipient, Request
 from clarion.plan.claims import Claims
 from clarion.plan.columns import Accepted
-from clarion.plan.facts import Facts
+from clarion.plan.facts import BROADCASTS, SENDS, SendFacts, SendKey
 from clarion.plan.outcome import Merged
 from clarion.plan.rules.chunks import code_of
 from clarion.plan.rules.decide import Person
-from clarion.plan.rules.setting import Planned, Setting
-from clarion.ports.directory import Directory
-from clarion.ports.journal import Frame, Journal, Timer
+from clarion.plan.rules.need import Lacking, Need
+from clarion.plan.rules.setting import Planned
+from clarion.plan.settings import setting_key
+from clarion.ports.journal import Frame, Timer
 
 _HELD = int(State.HELD)
 _PLANNED = int(State.PLANNED)
@@ -37,76 +37,71 @@ class Released(NamedTuple):
     merged: list[Merged]
 
 
-class ChunkReleaser:
-    """Decides held chunks for one process."""
+def decide_release(chunk: ChunkFrame, facts: SendFacts, claims: Claims, partition: int, now_ms: int) -> Released | Need:
+    """Return what becomes of the held deliveries of a chunk at a time (Unix ms), or what deciding it lacks; the claims are of
+    no use then."""
+    held = [index for index, state in enumerate(chunk.states) if state == _HELD]
+    try:
+        decisions = _decide(chunk, held, facts, claims, now_ms)
+    except Lacking as lacking:
+        return lacking.need | Need({SENDS: [release_key(chunk)], BROADCASTS: [broadcast_of(chunk)]})
+    channel = Channel(chunk.channel)
+    released = Released([], [], {}, [])
+    states, reasons = bytearray(len(chunk.states)), bytearray(len(chunk.states))
+    again: dict[int, list[int]] = {}
+    for index, decision in zip(held, decisions, strict=True):
+        code = code_of(decision, channel)
+        key = (channel.value, _VERDICTS.get(State(code.state), "send"))
+        released.counts[key] = released.counts.get(key, 0) + 1
+        if code.until_ms:
+            again.setdefault(code.until_ms, []).append(index)
+        else:
+            states[index], reasons[index] = code.state, code.reason
+        if isinstance(decision, Merge):
+            released.merged.append(_merged(chunk, index, decision))
+    count = len(chunk.states)
+    if any(states):
+        told = ChunkReleasedFrame(chunk.chunk_id, chunk.tenant, channel, now_ms, bytes(states), bytes(reasons))
+        released.frames.append(Frame(topics.OUTCOMES, partition, count, encode(told, count)))
+    if _PLANNED in states:
+        payload = encode(_with_states(chunk, bytes(states), bytes(reasons)), count)
+        released.frames.append(Frame(topics.deliver(channel, Lane.BULK), partition, count, payload))
+    released.timers.extend(_timer(chunk, until_ms, places, partition) for until_ms, places in again.items())
+    return released
 
-    def __init__(self, journal: Journal, directory: Directory, facts: Facts) -> None:
-        self._journal = journal
-        self._directory = directory
-        self._facts = facts
 
-    def release(self, chunk: ChunkFrame, claims: Claims, partition: int, now_ms: int) -> Released:
-        """Return what becomes of the held deliveries of a chunk at a time (Unix ms)."""
-        held = [index for index, state in enumerate(chunk.states) if state == _HELD]
-        decisions = self._decide(chunk, held, claims, now_ms)
-        channel = Channel(chunk.channel)
-        released = Released([], [], {}, [])
-        states, reasons = bytearray(len(chunk.states)), bytearray(len(chunk.states))
-        again: dict[int, list[int]] = {}
-        for index, decision in zip(held, decisions, strict=True):
-            code = code_of(decision, channel)
-            key = (channel.value, _VERDICTS.get(State(code.state), "send"))
-            released.counts[key] = released.counts.get(key, 0) + 1
-            if code.until_ms:
-                again.setdefault(code.until_ms, []).append(index)
-            else:
-                states[index], reasons[index] = code.state, code.reason
-            if isinstance(decision, Merge):
-                released.merged.append(_merged(chunk, index, decision))
-        count = len(chunk.states)
-        if any(states):
-            told = ChunkReleasedFrame(chunk.chunk_id, chunk.tenant, channel, now_ms, bytes(states), bytes(reasons))
-            released.frames.append(Frame(topics.OUTCOMES, partition, count, encode(told, count)))
-        if _PLANNED in states:
-            payload = encode(_with_states(chunk, bytes(states), bytes(reasons)), count)
-            released.frames.append(Frame(topics.deliver(channel, Lane.BULK), partition, count, payload))
-        released.timers.extend(_timer(chunk, until_ms, places, partition) for until_ms, places in again.items())
-        return released
+def broadcast_of(chunk: ChunkFrame) -> bytes:
+    """Return the broadcast a chunk belongs to."""
+    return ids.notification_of(chunk.chunk_id)
 
-    def _decide(self, chunk: ChunkFrame, held: Sequence[int], claims: Claims, now_ms: int) -> list[Decision | None]:
-        if self._cancelled(chunk):
-            return [_CANCELLED] * len(held)
-        if chunk.expires_ms is not None and now_ms >= chunk.expires_ms:
-            return [_EXPIRED] * len(held)
-        self._facts.refresh()
-        request = Request([], chunk.template, chunk.category or None, [chunk.channel], Lane.BULK, {})
-        setting = self._facts.setting(chunk.tenant, request)
-        users = self._directory.users(chunk.tenant, list({chunk.user_ids[index] for index in held}))
-        people = self._people(chunk, setting, users, claims, now_ms)
-        return [_decision(chunk, index, people.get(chunk.user_ids[index])) for index in held]
 
-    def _people(
-        self, chunk: ChunkFrame, setting: Setting, users: Mapping[str, User], claims: Claims, now_ms: int
-    ) -> dict[str, list[Planned]]:
-        channel = Channel(chunk.channel)
-        gates = self._facts.gates(setting, {user.profile_id for user in users.values()}, now_ms)
-        found: dict[str, str] = {}
-        if chunk.addresses and self._directory.has_suppressions(chunk.tenant, channel):
-            found = self._directory.suppressed(chunk.tenant, channel, chunk.addresses)
-        suppressed = {(channel.value, address): why for address, why in found.items()}
-        for cap in setting.caps_on(channel):
-            claims.load(chunk.tenant, cap, [user.ordinal for user in users.values()])
-        room = claims.of(chunk.tenant)
-        return {
-            name: Person(setting, user, gates[user.profile_id], suppressed, room, now_ms, chunk.planned_ms).channel(
-                channel
-            )
-            for name, user in users.items()
-        }
+def release_key(chunk: ChunkFrame) -> SendKey:
+    """Return what deciding the held deliveries of a chunk takes."""
+    held = {name for name, state in zip(chunk.user_ids, chunk.states, strict=True) if state == _HELD}
+    return setting_key(chunk.tenant, _request(chunk)), tuple(held), ()
 
-    def _cancelled(self, chunk: ChunkFrame) -> bool:
-        cursor = self._journal.cursor(ids.notification_of(chunk.chunk_id))
-        return cursor is not None and cursor.status == "cancelled"
+
+def _request(chunk: ChunkFrame) -> Request:
+    return Request([], chunk.template, chunk.category or None, [chunk.channel], Lane.BULK, {})
+
+
+def _decide(
+    chunk: ChunkFrame, held: Sequence[int], facts: SendFacts, claims: Claims, now_ms: int
+) -> list[Decision | None]:
+    if facts.is_cancelled(broadcast_of(chunk)):
+        return [_CANCELLED] * len(held)
+    if chunk.expires_ms is not None and now_ms >= chunk.expires_ms:
+        return [_EXPIRED] * len(held)
+    setting = facts.setting(chunk.tenant, _request(chunk))
+    users = {name: facts.user(chunk.tenant, name) for name in dict.fromkeys(chunk.user_ids[index] for index in held)}
+    suppressed, room = facts.suppressed(chunk.tenant), claims.of(chunk.tenant)
+    people: dict[str, list[Planned]] = {}
+    for name, user in users.items():
+        if user is not None:
+            gate = facts.gate(setting, user.profile_id, user.zone, now_ms)
+            person = Person(setting, user, gate, suppressed, room, now_ms, chunk.planned_ms)
+            people[name] = person.channel(Channel(chunk.channel))
+    return [_decision(chunk, index, people.get(chunk.user_ids[index])) for index in held]
 
 
 _CANCELLED = Skip(Reason.CANCELLED, "the broadcast was cancelled")
@@ -126,7 +121,7 @@ def _decision(chunk: ChunkFrame, index: int, planned: Sequence[Planned] | None) 
 
 def _merged(chunk: ChunkFrame, index: int, decision: Merge) -> Merged:
     request = Request([], chunk.template, chunk.category or None, None, Lane.BULK, chunk.data)
-    notification_id = ids.notification_of(chunk.chunk_id)
+    notification_id = broadcast_of(chunk)
     item = Accepted(Lane.BULK, notification_id, chunk.tenant, chunk.planned_ms, request)
     return Merged(item, Recipient(chunk.user_ids[index]), decision.workflow, decision.version)
 

@@ -83,7 +83,7 @@ class BroadcastWorker:
             return True
         except (StaleCursor, StaleLease):
             return True
-        page.claims.keep()
+        self._pages.keep_caps(page)
         self._count(tenant, page)
         return True
 

@@ -87,8 +87,8 @@ class Person:
         addresses = addresses_of(self._user, channel)
         if not addresses:
             return [Planned(channel, "", Skip(Reason.NO_CONTACT, f"no {channel} contact"))]
-        if len(addresses) == 1 and not self._suppressed:
-            address = addresses[0]
+        address = addresses[0]
+        if len(addresses) == 1 and not (self._suppressed and self._suppressed.get((channel, address))):
             return [Planned(channel, address, self._in_time(shared) or self._capped(channel) or Send(address))]
         return self._addressed(channel, shared, addresses)
 

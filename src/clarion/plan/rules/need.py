@@ -36,9 +36,22 @@ class Need:
     def __repr__(self) -> str:
         return f"Need({ {kind: len(some) for kind, some in self._keys.items()} })"
 
+    def kinds(self) -> Iterable[str]:
+        """Return the kinds of which there are keys."""
+        return self._keys.keys()
+
     def of(self, kind: str) -> frozenset[Hashable]:
         """Return the keys of a kind."""
         return self._keys.get(kind, frozenset())
+
+
+def merged(needs: Iterable[Need]) -> Need:
+    """Return one need for all of several."""
+    keys: dict[str, set[Hashable]] = {}
+    for need in needs:
+        for kind in need.kinds():
+            keys.setdefault(kind, set()).update(need.of(kind))
+    return Need(keys)
 
 
 class Lacking(Exception):

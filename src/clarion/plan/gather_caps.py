@@ -1,0 +1,54 @@
+"""Blocks of cap times this process has read, kept from step to step.
+
+They may be old: the store refuses what was decided on a time that has changed, and whoever planned then forgets them and
+gathers again.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from clarion.domain.limits_deciding import CAP_BLOCK_USERS, CAP_BLOCKS_MAX
+from clarion.plan.claims import Blocks
+from clarion.ports.journal import CapWrite, Journal
+
+_TIME_BYTES = 4
+CapKey = tuple[str, bytes]
+"""Tenant and rule id."""
+
+
+class CapTimes:
+    """The cap times of one process."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._blocks: dict[CapKey, Blocks] = {}
+
+    def trim(self) -> None:
+        """Keep no more than is allowed; called before a step gathers."""
+        if sum(map(len, self._blocks.values())) > CAP_BLOCKS_MAX:
+            self.forget()
+
+    def forget(self) -> None:
+        """Read every block again."""
+        self._blocks = {}
+
+    def load(self, wanted: Mapping[CapKey, Iterable[int]]) -> dict[CapKey, Blocks]:
+        """Return the blocks of caps; those with these numbers are among them."""
+        found: dict[CapKey, Blocks] = {}
+        for (tenant, rule), numbers in wanted.items():
+            blocks = found[tenant, rule] = self._blocks.setdefault((tenant, rule), {})
+            missing = set(numbers) - blocks.keys()
+            if not missing:
+                continue
+            read = self._journal.caps(tenant, rule, sorted(missing))
+            for number in missing:
+                block = bytearray(read.get(number) or CAP_BLOCK_USERS * _TIME_BYTES)
+                blocks[number] = memoryview(block).cast("I")
+        return found
+
+    def keep(self, writes: Iterable[CapWrite]) -> None:
+        """Take over what was written, so that the next step need not read it."""
+        for write in writes:
+            block = self._blocks.get((write.tenant, write.rule), {}).get(write.block)
+            if block is not None:
+                for slot, _, arrival_s in write.changes:
+                    block[slot] = arrival_s

@@ -1,0 +1,263 @@
+"""Gathers the facts that decisions about sending look at: everything that a batch can be foreseen to need, in few calls."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from clarion.domain.channel import CHANNELS, Channel
+from clarion.domain.limits import GATES_MAX, RECIPIENTS_MAX, SETTINGS_MAX
+from clarion.domain.limits_deciding import CAP_BLOCK_USERS
+from clarion.domain.user import Profile, User
+from clarion.journal.events import ChunkFrame, Recipient
+from clarion.plan import facts as kinds
+from clarion.plan.broadcast.release import broadcast_of, release_key
+from clarion.plan.claims import CAPS
+from clarion.plan.columns import Accepted
+from clarion.plan.facts import NOBODY, SendFacts, SendKey, Suppressions, inline
+from clarion.plan.gather_caps import CapTimes
+from clarion.plan.gather_each import read_each
+from clarion.plan.gather_settings import read_settings
+from clarion.plan.rules.decide import addresses_of, wanted_addresses
+from clarion.plan.rules.group import Gate, gate
+from clarion.plan.rules.need import Need
+from clarion.plan.rules.setting import Setting
+from clarion.plan.settings import SettingKey, setting_key
+from clarion.ports.directory import Directory
+from clarion.ports.journal import CapWrite, Journal
+
+
+class _Wanted:
+    """Whom a request goes to: users by id, others with their addresses."""
+
+    __slots__ = ("addresses", "inline", "user_ids")
+
+    def __init__(self) -> None:
+        self.user_ids: set[str] = set()
+        self.inline: list[Recipient] = []
+        self.addresses: set[tuple[Channel, str]] = set()
+
+
+_Sends = dict[SettingKey, _Wanted]
+
+
+class SendGatherer:
+    """Reads facts for one process and keeps what is likely to be asked for again."""
+
+    def __init__(self, journal: Journal, directory: Directory) -> None:
+        self._journal = journal
+        self._directory = directory
+        self._caps = CapTimes(journal)
+        self._revision = -1
+        self._settings: dict[SettingKey, Setting] = {}
+        self._gates: dict[tuple[int, int], Gate] = {}
+
+    def forget_caps(self) -> None:
+        """Read cap times again: others have changed some."""
+        self._caps.forget()
+
+    def keep_caps(self, writes: Iterable[CapWrite]) -> None:
+        """Take over what was written of caps, so that the next step need not read it."""
+        self._caps.keep(writes)
+
+    async def gather(self, items: Sequence[Accepted], now_ms: int, chunks: Sequence[ChunkFrame] = ()) -> SendFacts:
+        """Return what deciding about notifications, and about held chunks whose time has come, takes at a time (Unix ms)."""
+        self._refresh()
+        self._caps.trim()
+        facts = SendFacts(settings=self._settings, gates=self._gates)
+        sends: _Sends = {}
+        for item in items:
+            if (item.request.send_at_ms or 0) <= now_ms:
+                _want(sends, item)
+        for chunk in chunks:
+            _wanted(sends, release_key(chunk))
+        await self._broadcasts(facts, {broadcast_of(chunk) for chunk in chunks})
+        await self._foresee(facts, sends, now_ms)
+        return facts
+
+    async def more(self, facts: SendFacts, need: Need, now_ms: int) -> SendFacts:
+        """Return facts with what a decision lacked added to them. Needs of other kinds are not looked at."""
+        sends: _Sends = {}
+        key: Any
+        for key in need.of(kinds.SENDS):
+            _wanted(sends, key)
+        for key in need.of(kinds.SETTINGS):
+            sends.setdefault(key, _Wanted())
+        await self._foresee(facts, sends, now_ms)
+        users: dict[str, set[str]] = {}
+        for key in need.of(kinds.USERS):
+            users.setdefault(key[0], set()).add(key[1])
+        await self._users(facts, users)
+        await self._profiles(facts, need.of(kinds.PROFILES))
+        await self._suppressing(facts, need.of(kinds.SUPPRESSING))
+        addresses: dict[str, set[tuple[Channel, str]]] = {}
+        for key in need.of(kinds.SUPPRESSIONS):
+            addresses.setdefault(key[0], set()).add(key[1:])
+        await self._suppressions(facts, addresses)
+        blocks: dict[tuple[str, bytes], set[int]] = {}
+        for key in need.of(CAPS):
+            blocks.setdefault(key[:2], set()).add(key[2])
+        facts.caps.update(self._caps.load(blocks))
+        await self._broadcasts(facts, need.of(kinds.BROADCASTS))
+        return facts
+
+    def _refresh(self) -> None:
+        """Forget settings and verdicts if any definition changed. Facts that were handed out keep theirs."""
+        revision = self._directory.revision()
+        if revision != self._revision or len(self._settings) >= SETTINGS_MAX:
+            # Together: verdicts are kept by the identity of their setting.
+            self._revision, self._settings, self._gates = revision, {}, {}
+        elif len(self._gates) >= GATES_MAX:
+            self._gates = {}
+
+    async def _foresee(self, facts: SendFacts, sends: _Sends, now_ms: int) -> None:
+        await self._read_settings(facts, [key for key in sends if key not in facts.settings])
+        users: dict[str, set[str]] = {}
+        for key, wanted in sends.items():
+            users.setdefault(key[0], set()).update(wanted.user_ids)
+        await self._users(facts, users)
+        people = {key: _people(facts, key, wanted) for key, wanted in sends.items() if key in facts.settings}
+        await self._gate(facts, people, now_ms)
+        await self._suppressing(facts, users)
+        await self._suppressions(facts, _addresses(facts, sends, people))
+        facts.caps.update(self._caps.load(_blocks(facts, people)))
+
+    async def _read_settings(self, facts: SendFacts, keys: Sequence[SettingKey]) -> None:
+        if keys:
+            found, failed = await read_each(partial(read_settings, self._directory), keys)
+            facts.settings.update(found)
+            facts.failures.update({(kinds.SETTINGS, key): error for key, error in failed.items()})
+
+    async def _users(self, facts: SendFacts, wanted: Mapping[str, set[str]]) -> None:
+        """Read the users of each tenant that are not known yet."""
+        for tenant, names in wanted.items():
+            known = facts.users.setdefault(tenant, {})
+            listed = sorted(names - known.keys())  # neighbours in the store are read together
+            for start in range(0, len(listed), RECIPIENTS_MAX):
+                part = listed[start : start + RECIPIENTS_MAX]
+                found, failed = await read_each(partial(self._read_users, tenant), part)
+                known.update(found)
+                facts.failures.update({(kinds.USERS, (tenant, name)): error for name, error in failed.items()})
+
+    async def _read_users(self, tenant: str, names: Sequence[str]) -> Mapping[str, User | None]:
+        return {**dict.fromkeys(names), **self._directory.users(tenant, names)}
+
+    async def _profiles(self, facts: SendFacts, wanted: Iterable[Any]) -> None:
+        missing: list[int] = [id_ for id_ in wanted if id_ not in facts.profiles]
+        if missing:
+            found, failed = await read_each(self._read_profiles, missing)
+            facts.profiles.update(found)
+            failed |= {id_: KeyError(id_) for id_ in missing if id_ not in found and id_ not in failed}
+            facts.failures.update({(kinds.PROFILES, id_): error for id_, error in failed.items()})
+
+    async def _read_profiles(self, ids: Sequence[int]) -> Mapping[int, Profile]:
+        return self._directory.profiles(ids)
+
+    async def _gate(self, facts: SendFacts, people: Mapping[SettingKey, Sequence[User]], now_ms: int) -> None:
+        """Have the verdicts of everyone's profiles at hand, profiles read together."""
+        missing: list[tuple[Setting, int]] = []
+        for key, users in people.items():
+            setting = facts.settings[key]
+            for profile_id in {user.profile_id for user in users}:
+                known = facts.gates.get((id(setting), profile_id))
+                if profile_id != NOBODY and (known is None or now_ms >= known.valid_until_ms):
+                    missing.append((setting, profile_id))
+        await self._profiles(facts, dict.fromkeys(profile_id for _, profile_id in missing))
+        for setting, profile_id in missing:
+            profile = facts.profiles.get(profile_id)
+            if profile is not None:
+                with suppress(Exception):  # the decision that asks for it fails by the same exception, alone
+                    facts.gates[id(setting), profile_id] = gate(setting, profile, now_ms)
+
+    async def _suppressing(self, facts: SendFacts, tenants: Iterable[Any]) -> None:
+        """Learn which tenants have suppressions."""
+        for tenant in tenants:
+            if tenant not in facts.suppressions:
+                any_ = any(self._directory.has_suppressions(tenant, channel) for channel in CHANNELS)
+                facts.suppressions[tenant] = Suppressions(tenant, facts.failures) if any_ else None
+
+    async def _suppressions(self, facts: SendFacts, wanted: Mapping[str, Iterable[tuple[Channel, str]]]) -> None:
+        """Look addresses up, of those tenants that have suppressions."""
+        for tenant, places in wanted.items():
+            known = facts.suppressions[tenant]
+            by_channel: dict[Channel, list[str]] = {}
+            for channel, address in places:
+                if known is not None and address and not known.knows(channel, address):
+                    by_channel.setdefault(channel, []).append(address)
+            for channel, addresses in by_channel.items():
+                found, failed = await read_each(partial(self._read_suppressions, tenant, channel), addresses)
+                if known is not None:
+                    known.add({(channel, address): why for address, why in found.items()})
+                places_failed = {(tenant, channel, address): error for address, error in failed.items()}
+                facts.failures.update({(kinds.SUPPRESSIONS, key): error for key, error in places_failed.items()})
+
+    async def _read_suppressions(
+        self, tenant: str, channel: Channel, addresses: Sequence[str]
+    ) -> Mapping[str, str | None]:
+        return {**dict.fromkeys(addresses), **self._directory.suppressed(tenant, channel, addresses)}
+
+    async def _broadcasts(self, facts: SendFacts, wanted: Iterable[Any]) -> None:
+        for broadcast in wanted:
+            cursor = self._journal.cursor(broadcast)
+            facts.cancelled[broadcast] = cursor is not None and cursor.status == "cancelled"
+
+
+def _want(sends: _Sends, item: Accepted) -> None:
+    key = setting_key(item.tenant, item.request, item.route)
+    wanted = sends.get(key)
+    if wanted is None:
+        wanted = sends[key] = _Wanted()
+    for to in item.request.to:
+        if to.user_id:
+            wanted.user_ids.add(to.user_id)
+        else:
+            wanted.inline.append(to)
+
+
+def _wanted(sends: _Sends, key: SendKey) -> None:
+    setting, user_ids, addresses = key
+    wanted = sends.setdefault(setting, _Wanted())
+    wanted.user_ids.update(user_ids)
+    wanted.addresses.update(addresses)
+
+
+def _people(facts: SendFacts, key: SettingKey, wanted: _Wanted) -> list[User]:
+    known = facts.users[key[0]]
+    return [user for name in wanted.user_ids if (user := known.get(name)) is not None]
+
+
+def _addresses(
+    facts: SendFacts, sends: _Sends, people: Mapping[SettingKey, Sequence[User]]
+) -> dict[str, set[tuple[Channel, str]]]:
+    """Return the addresses to look up, of tenants that have suppressions."""
+    found: dict[str, set[tuple[Channel, str]]] = {}
+    for key, users in people.items():
+        tenant, *_ = key
+        if facts.suppressions[tenant] is None:
+            continue
+        setting, places = facts.settings[key], found.setdefault(tenant, set())
+        gates = [facts.gates.get((id(setting), user.profile_id)) for user in users]
+        known = [(user, gate) for user, gate in zip(users, gates, strict=True) if gate is not None]
+        wanted = wanted_addresses((user for user, _ in known), (gate for _, gate in known))
+        for channel, addresses in wanted.items():
+            places.update((channel, address) for address in addresses)
+        places |= sends[key].addresses
+        places |= {
+            (channel, address)
+            for to in sends[key].inline
+            for channel in setting.channels
+            for address in addresses_of(inline(to), channel)
+        }
+    return found
+
+
+def _blocks(facts: SendFacts, people: Mapping[SettingKey, Sequence[User]]) -> dict[tuple[str, bytes], set[int]]:
+    """Return the blocks of everyone who may be under a cap."""
+    found: dict[tuple[str, bytes], set[int]] = {}
+    for key, users in people.items():
+        caps = facts.settings[key].caps
+        if caps:
+            numbers = {user.ordinal // CAP_BLOCK_USERS for user in users if user.ordinal}
+            for cap in caps:
+                found.setdefault((key[0], cap.rule), set()).update(numbers)
+    return found
