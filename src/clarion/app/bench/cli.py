@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from clarion.app.bench.measure import Asked, measured
+from clarion.app.bench.against import PAIRS, PAIRS_MIN, compared
+from clarion.app.bench.measure import Asked, calibrated, measured
+from clarion.app.bench.ratios import bounds_of
 from clarion.app.load.programs import RunError, end_in_order
 
 
@@ -17,6 +19,9 @@ def bench(
     n: Annotated[int | None, typer.Option(min=1, help="how many notifications, or users of a broadcast")] = None,
     rate: Annotated[float | None, typer.Option(min=0.1, help="requests a second, sent on time")] = None,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
+    against: Annotated[str, typer.Option(help="a commit to compare this checkout with, run by run in turn")] = "",
+    pairs: Annotated[int, typer.Option(min=PAIRS_MIN, help="how many runs of each commit")] = PAIRS,
+    bound: Annotated[list[str] | None, typer.Option(help="cpu_ratio=1.0: exit 1 when the interval excludes it")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="keep data and logs of the run")] = False,
 ) -> None:
     """Measure a case on real processes over loopback. The last line is one JSON object; exit 1 if anything was lost."""
@@ -25,7 +30,9 @@ def bench(
     end_in_order()
     passed = False
     try:
-        outcome = measured(Asked(case, folder, console, n, rate, workers))
+        asked = Asked(case, folder, console, n, rate, workers)
+        bounds = bounds_of(bound or [])
+        outcome = calibrated(lambda: compared(asked, against, pairs, bounds)) if against else measured(asked)
         passed = outcome.passed
         typer.echo(outcome.text())
     except RunError as error:

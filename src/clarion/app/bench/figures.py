@@ -33,6 +33,11 @@ class Figures(msgspec.Struct, frozen=True):
         """Return whether everything asked for was acknowledged, arrived and came to its end."""
         return self.balance.clean and not self.errors
 
+    @property
+    def per_second(self) -> float:
+        """Return deliveries a second."""
+        return self.n / self.seconds if self.seconds else 0.0
+
     def line(self) -> str:
         """Return the figures as one line of JSON."""
         return msgspec.json.encode(self.told()).decode()
@@ -43,7 +48,7 @@ class Figures(msgspec.Struct, frozen=True):
             "case": self.case,
             "n": self.n,
             "seconds": round(self.seconds, 3),
-            "per_second": round(self.n / self.seconds, 1) if self.seconds else 0.0,
+            "per_second": round(self.per_second, 1),
             "cpu_us": {stage: round(us, 3) for stage, us in self.cpu_us.items()},
             "simulator_cpu_us": round(self.simulator_cpu_us, 2),
             "p50_ms": self.p50_ms,

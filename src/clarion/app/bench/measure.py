@@ -14,6 +14,7 @@ from clarion.app.bench.calibration import Calibrating
 from clarion.app.bench.cases import Case, chosen
 from clarion.app.bench.figures import Figures, joined
 from clarion.app.bench.run import Run
+from clarion.app.load.product import Product
 
 
 class Asked(NamedTuple):
@@ -74,12 +75,12 @@ def _on_processes(asked: Asked) -> Outcome:
     return Outcome(joined(runs), all(figures.passed for figures in runs.values()))
 
 
-def run(case: Case, asked: Asked, dkim: str = "") -> Figures:
-    """Run a case on real processes once and show the figures."""
+def run(case: Case, asked: Asked, dkim: str = "", product: Product | None = None) -> Figures:
+    """Run a case once on real processes, of another product than that of this process if one is given, and show the figures."""
     within = asked.folder / (dkim or "plain")
     within.mkdir()
     with _progress(asked.console) as progress:
-        figures = Run(case, within, asked.workers, progress, dkim).run()
+        figures = Run(case, within, asked.workers, progress, dkim, product).run()
     asked.console.print(figures.table())
     for error in figures.errors[:5]:
         asked.console.print(f"[red]error:[/] {error}", highlight=False)

@@ -18,6 +18,7 @@ from clarion.app.load import furnish, people, receipts
 from clarion.app.load.accounting import split_us
 from clarion.app.load.generator import LoadResult, LoadSpec
 from clarion.app.load.growth import LineCount
+from clarion.app.load.product import Product
 from clarion.app.load.programs import HOST, RunError, Simulator, System, running, wait_for, wait_while_growing
 
 DRAIN_TIMEOUT_S: Final = 300.0
@@ -33,24 +34,41 @@ NS_A_MS: Final = 1_000_000
 class Run:
     """One case in one folder. `run` returns its figures; raises `RunError` when it could not be measured."""
 
-    def __init__(self, case: Case, folder: Path, workers: int, progress: Progress, dkim: str = "") -> None:
+    def __init__(
+        self,
+        case: Case,
+        folder: Path,
+        workers: int,
+        progress: Progress,
+        dkim: str = "",
+        product: Product | None = None,
+    ) -> None:
         self._case = case
         self._dkim = dkim
         self._folder = folder
         self._workers = workers
         self._progress = progress
+        self._product = product
 
     def run(self) -> Figures:
         """Measure."""
         simulator = Simulator(self._folder / "simulator")
         try:
-            system = System(self._folder, furnish.environment(simulator.ready, self._workers))
+            product = self._product.environment if self._product else {}
+            system = System(self._folder, furnish.environment(simulator.ready, self._workers) | product)
             with running(system):
+                self._verify(system)
                 secret = self._furnish(system, simulator)
                 measure = self._broadcast if self._case.items == 0 else self._requests
-                return measure(system, simulator, secret)
+                figures = measure(system, simulator, secret)
+                self._verify(system)
+                return figures
         finally:
             simulator.stop()
+
+    def _verify(self, system: System) -> None:
+        if self._product is not None:
+            self._product.verify(process for role in system.processes().values() for process in role)
 
     def _furnish(self, system: System, simulator: Simulator) -> str:
         case = self._case
