@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from clarion.deliver.partition.supplies import Work
+from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker import PartitionConsumer
 from clarion.journal.events import AttemptedFrame
 from clarion.journal.rows import DeliverRow

@@ -18,7 +18,8 @@ from clarion.backends.memory.journal import MemoryJournal
 from clarion.content.gather import Contents
 from clarion.deliver.accounts.accounts import Accounts
 from clarion.deliver.accounts.judges import Change, Grant
-from clarion.deliver.partition.supplies import Supplies
+from clarion.deliver.partition.gather_cancelled import Cancelled
+from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.rules.retry import Policy
 from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
@@ -252,6 +253,7 @@ class World:
         values.setdefault("journal", self.journal)
         free = Unhindered()
         values.setdefault("accounts", Accounts(self.directory, vendors, free, free, free, self.clock))  # type: ignore[arg-type]
+        values.setdefault("cancelled", Cancelled(values["journal"], self.clock))
         return Supplies(
             channel=channel,
             sender=sender,

@@ -8,7 +8,8 @@ from clarion.deliver.accounts.accounts import Accounts
 from clarion.deliver.accounts.breakers import Breakers
 from clarion.deliver.accounts.budgets import Budgets
 from clarion.deliver.accounts.pace import Pace
-from clarion.deliver.partition.supplies import Supplies
+from clarion.deliver.partition.gather_cancelled import Cancelled
+from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import Channel
@@ -91,7 +92,13 @@ def accounts(parts: Shared, worker: str) -> Accounts:
 
 
 def channel_pool(
-    parts: Shared, leases: LeasedPartitions, sends: Sender, used: Accounts, channel: Channel, worker: str
+    parts: Shared,
+    leases: LeasedPartitions,
+    sends: Sender,
+    used: Accounts,
+    cancelled: Cancelled,
+    channel: Channel,
+    worker: str,
 ) -> ChannelPool:
     """Return what delivers on one channel."""
     concurrency = getattr(parts.config.deliver.concurrency, channel.value)
@@ -101,6 +108,7 @@ def channel_pool(
         sender=sends,
         states=parts.state,
         suppressions=parts.control.suppressions,
+        cancelled=cancelled,
         clock=parts.clock,
         telemetry=parts.telemetry,
         policy=parts.policy(channel),

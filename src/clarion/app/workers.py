@@ -21,6 +21,7 @@ from clarion.app.assembly import (
 from clarion.app.config import Config
 from clarion.app.starts import Start, this_start
 from clarion.app.wiring import Parts
+from clarion.deliver.partition.gather_cancelled import Cancelled
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import CHANNELS
 from clarion.journal import topics
@@ -98,9 +99,10 @@ def _plan(parts: Parts, index: int, start: Start, stop: asyncio.Event) -> list[C
 
 def _deliver(parts: Parts, index: int, start: Start, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
     sends, used = sender(parts, Sender), accounts(parts, f"worker-{index}")
+    cancelled = Cancelled(parts.journal, parts.clock)
     jobs: list[Coroutine[Any, Any, None]] = []
     for channel in CHANNELS:
         leases = _leases(parts, topics.group_deliver(channel), index, start)
-        pool = channel_pool(parts, leases, sends, used, channel, start.owner)
+        pool = channel_pool(parts, leases, sends, used, cancelled, channel, start.owner)
         jobs.append(_leased(leases, pool.run(stop)))
     return jobs

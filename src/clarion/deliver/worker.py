@@ -5,10 +5,11 @@
 
 import asyncio
 
-from clarion.deliver.partition.supplies import Supplies, Work
+from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker import PartitionConsumer
+from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.worker_queue import SPARE_SHARE, SendQueue
-from clarion.domain.errors import StaleLease
+from clarion.domain.errors import StaleLease, UnknownFrame
 from clarion.journal.consumer import LeasedPartitions
 from clarion.ports.journal import Lease
 
@@ -24,6 +25,8 @@ class ChannelPool:
         self._leases = leases
         self._concurrency = concurrency
         self._queue = SendQueue(concurrency, tools.clock)
+        self._stopped: dict[int, Lease] = {}
+        """Leases of partitions that wait for another build: nothing is read under them any more."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; what was started is finished and recorded."""
@@ -55,7 +58,7 @@ class ChannelPool:
                 task.cancel()
                 del running[partition]
         for partition, lease in held.items():
-            if partition not in running:
+            if partition not in running and self._stopped.get(partition) != lease:
                 running[partition] = lease, asyncio.create_task(self._consume(lease, stop))
 
     async def _consume(self, lease: Lease, stop: asyncio.Event) -> None:
@@ -63,6 +66,11 @@ class ChannelPool:
             await PartitionConsumer(self._tools, lease, self._submit).run(stop)
         except* StaleLease:
             self._tools.telemetry.log("warning", "lease_lost", group=lease.group, partition=lease.partition)
+        except* UnknownFrame as errors:
+            self._stopped[lease.partition] = lease
+            (error,) = errors.exceptions
+            place = {"group": lease.group, "partition": lease.partition}
+            self._tools.telemetry.log("error", "partition_stopped", **place, detail=str(error))
 
     def _submit(self, consumer: PartitionConsumer, work: Work) -> None:
         self._queue.put(consumer, work)

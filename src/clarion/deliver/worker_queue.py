@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import count
 from typing import Final, NamedTuple
 
-from clarion.deliver.partition.supplies import Work
+from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker import PartitionConsumer
 from clarion.domain.channel import LANES
 from clarion.ports.clock import Clock

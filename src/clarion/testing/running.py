@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from clarion.app.assembly import accounts, channel_pool, fetch_pool, plan_worker, record_worker, sender
 from clarion.app.wiring import Shared
+from clarion.deliver.partition.gather_cancelled import Cancelled
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import Channel
 from clarion.journal import topics
@@ -42,9 +43,11 @@ class Running:
         leases = self._leases(topics.GROUP_PLAN)
         jobs += [leases.run(stop), plan_worker(parts, leases, fetch_pool(parts)).run(stop)]
         sends, used = sender(parts, Sender), accounts(parts, _OWNER)
+        cancelled = Cancelled(parts.journal, parts.clock)
         for channel in self._channels:
             leases = self._leases(topics.group_deliver(channel))
-            jobs += [leases.run(stop), channel_pool(parts, leases, sends, used, channel, _OWNER).run(stop)]
+            pool = channel_pool(parts, leases, sends, used, cancelled, channel, _OWNER)
+            jobs += [leases.run(stop), pool.run(stop)]
         self._tasks = [asyncio.create_task(job) for job in jobs]
         return self
 

@@ -2,7 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from clarion.deliver.send.worker import Answer, Sender
+from clarion.deliver.rules.answer import Answer
+from clarion.deliver.send.worker import Sender
 from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account

@@ -15,6 +15,7 @@ from clarion.app.assembly import (
     record_worker,
     sender,
 )
+from clarion.deliver.partition.gather_cancelled import Cancelled
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.limits import LEASE_TTL_MS_MAX
 from clarion.journal import topics
@@ -52,6 +53,7 @@ class Turns:
         self._sender = sender(parts, WatchedSender)
         self._sender.sent = sent
         self._accounts = accounts(parts, _OWNER)
+        self._cancelled = Cancelled(parts.journal, clock)
         self._inapp = InappChunks(parts.journal, sent)
         self._pools: dict[Channel, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
@@ -120,7 +122,8 @@ class Turns:
     async def _deliverer(self, channel: Channel) -> Coroutine[Any, Any, None]:
         leases = self._leased(topics.group_deliver(channel))
         await leases.step()
-        return channel_pool(self._parts, leases, self._sender, self._accounts, channel, _OWNER).run(self._stop)
+        parts, used = self._parts, self._accounts
+        return channel_pool(parts, leases, self._sender, used, self._cancelled, channel, _OWNER).run(self._stop)
 
     def _waiting(self, channel: Channel) -> bool:
         return self._journal.backlog(topics.group_deliver(channel)) > 0

@@ -3,9 +3,9 @@
 import pytest
 
 from clarion.deliver.partition.results import Result, frames_of
+from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next
 from clarion.deliver.rules.trust import believed
-from clarion.deliver.send.worker import Answer
 from clarion.domain.channel import Channel
 from clarion.domain.delivery_state import Event
 from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from clarion.deliver.partition.intake import rows_of
 from clarion.deliver.partition.results import Result, frames_of, intents_of, timers_of
+from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next
-from clarion.deliver.send.worker import Answer
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.outcome import Accepted, Transient

@@ -1,8 +1,8 @@
 """Dead letters that keep files do not make frames that are too large."""
 
 from clarion.deliver.partition.results import Result, frames_of
+from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next
-from clarion.deliver.send.worker import Answer
 from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.decision import Reason

@@ -14,8 +14,8 @@ from clarion.deliver.accounts.breakers import Breakers
 from clarion.deliver.accounts.budgets import Budgets
 from clarion.deliver.accounts.pace import Pace
 from clarion.deliver.partition.results import Result, timers_of
+from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next, Policy
-from clarion.deliver.send.worker import Answer
 from clarion.domain import ids
 from clarion.domain.channel import CHANNELS, Channel, Lane
 from clarion.domain.decision import Reason

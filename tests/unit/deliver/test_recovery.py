@@ -198,21 +198,59 @@ def of_another_build(payload: bytes, at: int) -> bytes:
     return bytes(head) + crc32(body, crc32(head)).to_bytes(4, "big") + body
 
 
+def foreign(topic: str, partition: int, at: int = 3) -> Append:
+    payload = of_another_build(encode(IntentFrame("w", 1, 0, "sms", None, 0, [], []), 0), at)
+    return Append(frames=[Frame(topic, partition, 1, payload)])
+
+
 @pytest.mark.parametrize("at", [2, 3], ids=["version", "kind"])
-def test_a_frame_of_another_build_is_not_skipped(directory, at):
+def test_a_frame_of_another_build_is_not_skipped_and_what_stands_before_it_is_finished(directory, at):
     async def story(world: World) -> None:
-        payload = of_another_build(encode(IntentFrame("w", 1, 0, "sms", None, 0, [], []), 0), at)
         topic = topics.deliver(Channel.SMS, Lane.NORMAL)
-        await world.journal.append(Append(frames=[Frame(topic, 0, 1, payload)]))
+        await world.accept(A)
+        await world.plan()
+        await world.journal.append(foreign(topic, 0, at))
+        await world.accept(B)
+        await world.plan()
         holder = await Holder(world).start()
         await asyncio.wait([holder.task])
-        failure = holder.task.exception()
-        assert isinstance(failure, ExceptionGroup)
-        assert failure.subgroup(UnknownFrame) is not None
-        assert world.journal.committed(GROUP, 0) == {}
+        with pytest.raises(UnknownFrame, match=f"{topic} at offset 2: the frame is whole"):
+            await holder.task
+        assert world.journal.committed(GROUP, 0)[topic].offset == 1
         assert "frame_quarantined" not in world.notes.lines
 
+    world = World(directory)
+    run(story(world))
+    assert world.states() == {A: State.SENT, B: State.PLANNED}
+
+
+def test_an_outcome_of_another_build_stops_recovery(directory):
+    async def story(world: World) -> None:
+        await world.journal.append(foreign(topics.OUTCOMES, 0))
+        await world.accept(A)
+        await world.plan()
+        holder = await Holder(world).start()
+        await asyncio.wait([holder.task])
+        assert isinstance(holder.task.exception(), UnknownFrame)
+        assert holder.submitted == []
+
     run(story(World(directory)))
+
+
+def test_only_the_partition_of_such_a_frame_stops_and_says_so_once(directory):
+    async def story(world: World) -> None:
+        await world.journal.append(foreign(topics.deliver(Channel.SMS, Lane.NORMAL), 1))
+        await world.accept(A)
+        await world.accept(B)
+        await world.plan()
+        pool = await world.pool()
+        await asyncio.sleep(5)
+        await pool.drain()
+
+    world = World(directory, partitions=2)
+    run(story(world))
+    assert sorted(world.states().values()) == [State.PLANNED, State.SENT]
+    assert world.notes.lines.count("partition_stopped") == 1
 
 
 def test_an_end_without_an_intent_is_told_once_although_an_older_frame_holds_the_commit(directory):

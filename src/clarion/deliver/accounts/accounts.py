@@ -80,14 +80,6 @@ class Accounts:
         several = {tenant: len(self.of(tenant, channel)) > 1 for tenant in {row.tenant for row, _ in given}}
         return {row.delivery_id: one.name for row, one in given if one is not None and several[row.tenant]}
 
-    def behind(self, channel: Channel, row: DeliverRow, name: str) -> Account | None:
-        """Return the account that a lost attempt was made with: the named one if it is still there, and without a name the
-        one that the delivery would be given if all were well."""
-        if name:
-            return next((one for one in self.of(row.tenant, channel) if one.name == name), None)
-        order = in_order(self.of(row.tenant, channel), row.trail, {}, chance_of(row.delivery_id))
-        return order[0] if order else None
-
     def assign(self, channel: Channel, rows: Sequence[tuple[DeliverRow, Lane]]) -> list[Account | PutOff | None]:
         """Return for each delivery its account, or why it has to wait; None where the tenant has no account at all."""
         assigned: list[Account | PutOff | None] = [None] * len(rows)
@@ -124,7 +116,6 @@ class Accounts:
         """Return why an account is not to be called after all, though a delivery was given to it before."""
         if account.channel is Channel.INAPP or self.breakers.state(account) != "open":
             return None
-        self.unused(account)
         detail = self.breakers.open_detail(account)
         return PutOff(Reason.PROVIDER_DOWN, self._clock.now_ms(), detail, account.name, account.vendor)
 

@@ -5,17 +5,18 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from clarion.deliver.accounts.judges import Change
+from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next
-from clarion.deliver.send.worker import Answer
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
-from clarion.domain.outcome import Accepted
+from clarion.domain.outcome import Accepted, InvalidRecipient, name_of
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import ChunkAttemptedFrame, IntentFrame, StandingFrame
 from clarion.journal.rows import AttemptRow, DeliverRow, attempted_frame, encode_delivery
+from clarion.ports.control_accounts import Suppression
 from clarion.ports.journal import Frame, Timer
 
 _TURNS_TOLD_APART: Final = 1 << 16
@@ -30,6 +31,17 @@ class Result(NamedTuple):
     next: Next
     started_ms: int
     finished_ms: int
+
+
+class StepResult(NamedTuple):
+    """What is stored of results: outcomes, what routes go on with, retries, and the addresses that are dead by tenant; and
+    how many came to what."""
+
+    frames: list[Frame]
+    fallbacks: list[Frame]
+    timers: list[Timer]
+    suppressions: dict[str, list[Suppression]]
+    counts: dict[str, int]
 
 
 def attempt_row(result: Result) -> AttemptRow:
@@ -51,6 +63,17 @@ def attempt_row(result: Result) -> AttemptRow:
         following.retry_ms,
         _dead_letter(result),
         row.chunk,
+    )
+
+
+def step_result(channel: Channel, partition: int, lane_of: dict[bytes, Lane], results: Sequence[Result]) -> StepResult:
+    """Return what is to be stored of results; `lane_of` is the lane each delivery came on."""
+    return StepResult(
+        frames=frames_of(channel, partition, results),
+        fallbacks=fallbacks_of(lane_of, partition, results),
+        timers=timers_of(channel, lane_of, partition, results),
+        suppressions=_dead_addresses(channel, results),
+        counts=_counts(results),
     )
 
 
@@ -167,6 +190,24 @@ def _dead_letter(result: Result) -> bytes | None:
     if following.reason is Reason.PROVIDER_DOWN and row.fallback is not None:
         return None
     return encode_delivery(row._replace(trail=None))
+
+
+def _dead_addresses(channel: Channel, results: Sequence[Result]) -> dict[str, list[Suppression]]:
+    """Return by tenant the addresses that are not to be tried again."""
+    dead: dict[str, list[Suppression]] = {}
+    for result in results:
+        if isinstance(result.answer.outcome, InvalidRecipient):
+            entry = Suppression(channel, result.row.address, "invalid_recipient", result.finished_ms, None)
+            dead.setdefault(result.row.tenant, []).append(entry)
+    return dead
+
+
+def _counts(results: Sequence[Result]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for result in results:
+        name = "parked" if result.next.event is Event.PARKED else name_of(result.answer.outcome)
+        counts[name] = counts.get(name, 0) + 1
+    return counts
 
 
 def _tells_more(result: Result, chunk_id: bytes, told: set[bytes]) -> bool:

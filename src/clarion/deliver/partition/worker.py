@@ -5,30 +5,25 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from clarion.deliver.accounts.accounts import PutOff
-from clarion.deliver.partition.backlog import Backlog
-from clarion.deliver.partition.results import Result, fallbacks_of, frames_of, intents_of, standing_frames, timers_of
-from clarion.deliver.partition.sift import sift, unsent
-from clarion.deliver.partition.supplies import Supplies, Work
+from clarion.deliver.partition.gather import gather
+from clarion.deliver.partition.results import Result, frames_of, intents_of, standing_frames, step_result
+from clarion.deliver.partition.sift import Facts, Sifted, sift, withdraw, withdrawn
+from clarion.deliver.partition.work import Work
+from clarion.deliver.partition.worker_backlog import Backlog
+from clarion.deliver.partition.worker_supplies import Supplies
+from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Turn, after, parked
-from clarion.deliver.send.worker import Answer
-from clarion.domain import ids
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.decision import Reason
-from clarion.domain.delivery_state import Event
-from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
-from clarion.domain.outcome import Accepted, InvalidRecipient, Throttled, name_of
+from clarion.domain.errors import UnknownFrame
+from clarion.domain.outcome import Accepted, Throttled
 from clarion.domain.trail import Trail
 from clarion.journal import topics
 from clarion.journal.patience import append
-from clarion.journal.rows import DeliverRow
-from clarion.ports.control_accounts import Suppression
-from clarion.ports.journal import Append, Lease
+from clarion.ports.journal import Append, Frame, Lease
 
 IDLE_WAIT_MS = 500
 STOP_CHECK_S = 0.1
-CANCELLED_CHECK_MS = 50
-"""How old the knowledge of cancellations may be when a delivery that waited for a sender is sent."""
-
 SLOW_WAIT_MS = 5_000
 """How long a delivery waits for an account whose provider holds all its senders."""
 
@@ -46,15 +41,14 @@ class PartitionConsumer:
         self._results: list[tuple[Work, Result]] = []
         self._under_way: Counter[Lane] = Counter()
         self._alive = True
+        self._unreadable: UnknownFrame | None = None
         self._dirty = asyncio.Event()
         self._room = asyncio.Event()
-        self._cancelled: set[bytes] = set()
-        self._cancelled_seen = 0
-        self._cancelled_ms = 0
         self._ordered: dict[tuple[str, str, str], deque[Work]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Consume until `stop` is set, then finish what was started. Raises `StaleLease` when the lease is lost."""
+        """Consume until `stop` is set, then finish what was started. Raises `StaleLease` when the lease is lost, and
+        `UnknownFrame` when a frame is for another build: nothing behind it is read."""
         try:
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(self._read(stop))
@@ -64,15 +58,22 @@ class PartitionConsumer:
             for queue in self._ordered.values():
                 for item in list(queue)[1:]:  # nobody submits what stands behind a first one any more
                     self._t.accounts.unused(item.account)
+        if self._unreadable is not None:
+            raise self._unreadable
 
     async def _read(self, stop: asyncio.Event) -> None:
+        try:
+            await self._read_frames(stop)
+        except UnknownFrame as error:
+            self._unreadable = error  # what was started before it is finished all the same
+
+    async def _read_frames(self, stop: asyncio.Event) -> None:
         watch = self._t.journal.watch(topics.GROUP_TOPICS[self._lease.group], self._lease.partition)
         for _ in self._backlog.recover():
             await asyncio.sleep(0)
         while not stop.is_set():
             room = {lane: self._t.window - self._under_way[lane] for lane in LANES}
-            with self._t.telemetry.cpu("deliver"):
-                work = self._backlog.take(room)
+            work = await self._backlog.take(room)
             if work:
                 await self._start(work)
             elif min(room.values()) > 0:
@@ -83,38 +84,57 @@ class PartitionConsumer:
 
     async def _start(self, work: list[Work]) -> None:
         """Sort out what must not be sent, write intents for the rest, then hand it to the senders."""
+        tools = self._t
         self._under_way.update(item.lane for item in work)
-        await self._t.sender.gather(item.row for item in work)
-        with self._t.telemetry.cpu("deliver"):
-            sifted = sift(self._t, work, self._backlog.legacy)
-            for item in sifted.closed:
-                self._close(item)
-            for item, result in sifted.ended:
-                self._finish(item, result)
-            partition, now_ms = self._lease.partition, self._t.clock.now_ms()
-            # Whoever was cancelled while it waited ends now, however long its account stays down.
-            self._learn_cancelled()
-            going = self._assigned([item for item in sifted.send if not self._is_cancelled(item, now_ms)], now_ms)
-            rows = [item.row for item in going]
-            frames = frames_of(self._t.channel, partition, sifted.lost)
-            told = self._t.accounts.to_tell(self._t.channel, [(item.row, item.account) for item in going])
-            frames += intents_of(self._t.channel, partition, self._t.worker, self._lease.fence, now_ms, rows, told)
+        facts = await gather(tools, work, self._backlog.legacy)
+        with tools.telemetry.cpu("deliver"):
+            now_ms = tools.clock.now_ms()
+            sifted = sift(work, facts, self._backlog.legacy, now_ms)
+            self._take_up(sifted, facts)
+        going = await self._assigned(sifted.send, now_ms)
         try:
+            frames = self._frames(going, sifted.lost, now_ms)
             if frames:
-                await append(self._t.journal, Append(frames=frames, lease=self._lease), self._t.telemetry)
+                await append(tools.journal, Append(frames=frames, lease=self._lease), tools.telemetry)
+                # Asked after the intent is durable: whoever cancelled before that is obeyed.
+                await tools.cancelled.learn()
         except BaseException:
             for item in going:
-                self._t.accounts.unused(item.account)
+                tools.accounts.unused(item.account)
             raise
-        # Asked after the intent is durable: whoever cancelled before that is obeyed.
-        self._learn_cancelled()
-        for item in going:
-            if self._is_cancelled(item, now_ms):
-                self._t.accounts.unused(item.account)
-            else:
-                self._order(item)
+        send, ended = withdraw(going, tools.cancelled.among(item.row.delivery_id for item in going), now_ms)
+        for item, result in ended:
+            tools.accounts.unused(item.account)
+            self._finish(item, result)
+        for item in send:
+            self._order(item)
 
-    def _assigned(self, work: list[Work], now_ms: int) -> list[Work]:
+    def _take_up(self, sifted: Sifted, facts: Facts) -> None:
+        """Do what was decided about deliveries just read."""
+        for item in sifted.closed:
+            self._close(item)
+        for item, result in sifted.ended:
+            self._finish(item, result)
+        for item, row in sifted.moved:
+            item.row = row
+        if facts.degrading:
+            for item in sifted.send:
+                item.degrades = (
+                    item.row.fallback is not None and (item.row.tenant, item.row.category) in facts.degrading
+                )
+
+    def _frames(self, going: list[Work], lost: list[Result], now_ms: int) -> list[Frame]:
+        """Return the frames of what dead workers lost, and of what is about to be sent."""
+        tools, partition = self._t, self._lease.partition
+        with tools.telemetry.cpu("deliver"):
+            rows = [item.row for item in going]
+            told = tools.accounts.to_tell(tools.channel, [(item.row, item.account) for item in going])
+            return [
+                *frames_of(tools.channel, partition, lost),
+                *intents_of(tools.channel, partition, tools.worker, self._lease.fence, now_ms, rows, told),
+            ]
+
+    async def _assigned(self, work: list[Work], now_ms: int) -> list[Work]:
         """Give deliveries their accounts and return those that have one; what none can take now is put off."""
         self._t.accounts.breakers.refresh()
         assigned = self._t.accounts.assign(self._t.channel, [(item.row, item.lane) for item in work])
@@ -131,29 +151,10 @@ class PartitionConsumer:
         """End a turn without a call: the delivery comes back by a timer, at once where `others` may take it."""
         row, now_ms = item.row, self._t.clock.now_ms()
         turn = Turn(now_ms, self._t.clock.jitter(), why.provider, others=others,
-                    falls_back=self._degrades(row), expires_ms=row.expires_ms)  # fmt: skip
+                    falls_back=item.degrades, expires_ms=row.expires_ms)  # fmt: skip
         following = parked(why.reason, why.until_ms, item.lane, row.trail or Trail(), self._t.policy, turn)
         answer = Answer(Throttled(None, why.detail), why.provider, why.vendor)
         self._finish(item, Result(row, answer, following, started_ms, now_ms))
-
-    def _degrades(self, row: DeliverRow) -> bool:
-        """Return whether a route goes on to another channel when this one is down."""
-        return row.fallback is not None and self._t.accounts.goes_on(row.tenant, row.category)
-
-    def _is_cancelled(self, item: Work, now_ms: int) -> bool:
-        """Return whether somebody cancelled the delivery; if so, that is its end."""
-        if ids.notification_of(item.row.delivery_id) not in self._cancelled:
-            return False
-        self._finish(item, unsent(item, Event.CANCELLED, Reason.CANCELLED, now_ms))
-        return True
-
-    def _learn_cancelled(self) -> None:
-        self._cancelled_ms = self._t.clock.monotonic_ms()
-        fresh = True
-        while fresh:  # one read is bounded, and whoever takes over a partition starts at the first cancellation
-            self._cancelled_seen, subjects = self._t.journal.cancelled_since(self._cancelled_seen)
-            self._cancelled.update(subjects)
-            fresh = len(subjects) == CANCELLATIONS_PER_READ_MAX
 
     def _order(self, item: Work) -> None:
         """Submit a delivery, or let it wait behind the one before it with the same ordering key."""
@@ -167,16 +168,17 @@ class PartitionConsumer:
 
     async def send(self, item: Work) -> None:
         """Make one attempt and keep its result for the recorder. Called by a sender of the channel's pool."""
-        if not self._alive:
-            self._t.accounts.unused(item.account)
-            return  # the lease is gone: the next holder finds the intent and decides
         tools, row = self._t, item.row
-        started_ms = tools.clock.now_ms()
-        if tools.clock.monotonic_ms() - self._cancelled_ms >= CANCELLED_CHECK_MS:
-            self._learn_cancelled()
-        if self._is_cancelled(item, started_ms):
+        await tools.cancelled.refresh()
+        if not self._alive:
             tools.accounts.unused(item.account)
+            return  # the lease is gone: the next holder finds the intent and decides
+        started_ms = tools.clock.now_ms()
+        if tools.cancelled.among((row.delivery_id,)):
+            tools.accounts.unused(item.account)
+            self._finish(item, withdrawn(row, started_ms))
         elif item.account is not None and (why := tools.accounts.down(item.account)) is not None:
+            tools.accounts.unused(item.account)
             others = tools.accounts.others(tools.channel, row, why.provider)
             self._put_off(item, why, started_ms, others=others)
         else:
@@ -207,7 +209,7 @@ class PartitionConsumer:
             answer.provider,
             others=not isinstance(answer.outcome, Accepted)
             and tools.accounts.others(tools.channel, row, answer.provider),
-            falls_back=self._degrades(row),
+            falls_back=item.degrades,
             on_ambiguous=tools.accounts.on_ambiguous(account),
             expires_ms=row.expires_ms,
         )
@@ -242,46 +244,27 @@ class PartitionConsumer:
 
     async def _flush(self) -> None:
         finished, self._results = self._results, []
-        with self._t.telemetry.cpu("deliver"):
-            results = [result for _, result in finished]
+        tools, partition = self._t, self._lease.partition
+        with tools.telemetry.cpu("deliver"):
             for item, _ in finished:
                 item.pending.left -= 1
             lanes = {item.row.delivery_id: item.lane for item, _ in finished}
+            done = step_result(tools.channel, partition, lanes, [result for _, result in finished])
+            standings = standing_frames(partition, tools.accounts.breakers.changes())
             batch = Append(
-                frames=[
-                    *frames_of(self._t.channel, self._lease.partition, results),
-                    *standing_frames(self._lease.partition, self._t.accounts.breakers.changes()),
-                    *fallbacks_of(lanes, self._lease.partition, results),
-                ],
-                timers=timers_of(self._t.channel, lanes, self._lease.partition, results),
+                frames=[*done.frames, *standings, *done.fallbacks],
+                timers=done.timers,
                 commits=self._backlog.commits(),
                 lease=self._lease,
             )
-        await append(self._t.journal, batch, self._t.telemetry)
+        await append(tools.journal, batch, tools.telemetry)
         self._under_way.subtract(item.lane for item, _ in finished)
         self._room.set()
-        await self._suppress(results)
-        self._count(results)
-
-    async def _suppress(self, results: list[Result]) -> None:
-        """Keep dead addresses from being tried again; repeated after a crash, it changes nothing. What somebody said STOP to
-        keeps that reason, or START could not lift it."""
-        now_ms = self._t.clock.now_ms()
-        dead: dict[str, list[Suppression]] = {}
-        for result in results:
-            if isinstance(result.answer.outcome, InvalidRecipient):
-                entry = Suppression(self._t.channel, result.row.address, "invalid_recipient", now_ms, None)
-                dead.setdefault(result.row.tenant, []).append(entry)
-        for tenant, entries in dead.items():
-            await self._t.suppressions.learn(tenant, entries)
-
-    def _count(self, results: list[Result]) -> None:
-        totals: dict[str, int] = {}
-        for result in results:
-            name = "parked" if result.next.event is Event.PARKED else name_of(result.answer.outcome)
-            totals[name] = totals.get(name, 0) + 1
-        for outcome, number in totals.items():
-            self._t.telemetry.count("attempts", number, channel=self._t.channel, outcome=outcome)
+        # Repeated after a crash, it changes nothing. What somebody said STOP to keeps that reason, or START could not lift it.
+        for tenant, entries in done.suppressions.items():
+            await tools.suppressions.learn(tenant, entries)
+        for outcome, number in done.counts.items():
+            tools.telemetry.count("attempts", number, channel=tools.channel, outcome=outcome)
 
 
 async def _within(event: asyncio.Event, timeout_s: float) -> bool:

@@ -15,6 +15,15 @@ def chance_of(delivery_id: bytes) -> float:
     return int.from_bytes(delivery_id[-4:], "big") / _SHARE
 
 
+def behind(accounts: Sequence[Account], been: Trail | None, delivery_id: bytes, name: str) -> Account | None:
+    """Return the account that a lost attempt was made with: the named one if it is still there, and without a name the one
+    that the delivery would be given if all were well."""
+    if name:
+        return next((one for one in accounts if one.name == name), None)
+    order = in_order(accounts, been, {}, chance_of(delivery_id))
+    return order[0] if order else None
+
+
 def in_order(
     accounts: Sequence[Account], been: Trail | None, demoted: Mapping[str, bool], chance: float
 ) -> list[Account]:

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple, cast
+from typing import cast
 
 import msgspec
 
 from clarion.content.gather import Contents
+from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.compose import compose
 from clarion.deliver.rules.trust import believed, secrets_of, unsaid
 from clarion.deliver.send.worker_batches import Batches
@@ -33,14 +34,6 @@ from clarion.ports.vendor import Token, TokenVendor, Vendor
 
 TOKEN_MARGIN_MS = 60_000
 """A token is renewed this long before it expires."""
-
-
-class Answer(NamedTuple):
-    """What one attempt came to, and which provider made it."""
-
-    outcome: Outcome
-    provider: str
-    vendor: str
 
 
 class Sender:
@@ -72,7 +65,7 @@ class Sender:
         # Has no thread before the first slow build.
         self._slow = ThreadPoolExecutor(SLOW_BUILDS_MAX, thread_name_prefix="build")
 
-    async def gather(self, rows: Iterable[DeliverRow]) -> None:
+    async def gather(self, channel: Channel, rows: Iterable[DeliverRow]) -> None:
         """Read what the attempts of a batch are rendered from, as it is now."""
         templates = {(row.tenant, row.template) for row in rows}
         await self._contents.gather(templates, {tenant for tenant, _ in templates})

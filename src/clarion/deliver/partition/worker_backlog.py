@@ -1,12 +1,15 @@
 """Where a partition stands: what is read, what is done, and what a predecessor left behind."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from clarion.deliver.partition.intake import Legacy, rows_of
-from clarion.deliver.partition.supplies import Supplies, Work
+from clarion.deliver.partition.work import Work
+from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.rules.window import Window
 from clarion.domain.channel import LANES, Lane
-from clarion.domain.errors import CorruptFrame
+from clarion.domain.errors import CorruptFrame, UnknownFrame
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import Event
@@ -14,6 +17,8 @@ from clarion.ports.journal import Commit, Lease, StoredFrame
 
 RECOVERY_MARGIN_MS = 60_000
 """How much older than its frame an intent may look when clocks of two machines differ."""
+FRAMES_AHEAD_MAX: Final = 32
+"""Frames of a lane that one read brings."""
 
 
 class Backlog:
@@ -29,6 +34,7 @@ class Backlog:
         self._windows = {
             topic: Window(committed[topic].offset if topic in committed else 0) for topic in self._topics.values()
         }
+        self._ahead: dict[str, deque[StoredFrame]] = {topic: deque() for topic in self._topics.values()}
         self._inherited = {topic: self._journal.head(topic, lease.partition) for topic in self._topics.values()}
         self._recovered_from = 0
         self.legacy: Legacy | None = None
@@ -56,24 +62,42 @@ class Backlog:
     def _outcomes_since(self, appended_ms: int) -> list[StoredFrame]:
         return self._journal.since(topics.OUTCOMES, self._lease.partition, appended_ms, 1)
 
-    def take(self, room: Mapping[Lane, int]) -> list[Work]:
+    async def take(self, room: Mapping[Lane, int]) -> list[Work]:
         """Read frames for about so many deliveries of each lane, most urgent first: what is read ahead of a lane never
-        takes the place of a more urgent one."""
+        takes the place of a more urgent one. Raises `UnknownFrame` once that is the next of a lane."""
         if self.legacy is not None and all(w.read >= self._inherited[topic] for topic, w in self._windows.items()):
             self.legacy = None
-        work: list[Work] = []
+        await self._read_ahead(room)
         mark = self._mark()
+        with self._t.telemetry.cpu("deliver"):
+            work: list[Work] = []
+            for lane, topic in self._topics.items():
+                work += self._rows(lane, topic, room[lane], mark, started=bool(work))
+            return work
+
+    async def _read_ahead(self, room: Mapping[Lane, int]) -> None:
+        """Have frames of each lane in memory, as many as there is room for, by one read at most."""
         for lane, topic in self._topics.items():
-            window = self._windows[topic]
-            wanted = len(work) + room[lane]
-            while len(work) < wanted:
-                frames = self._journal.read(topic, self._lease.partition, window.read, 1)
-                if not frames:
+            ahead = self._ahead[topic]
+            if sum(frame.count for frame in ahead) < room[lane]:
+                after = ahead[-1].offset if ahead else self._windows[topic].read
+                ahead += self._journal.read(topic, self._lease.partition, after, FRAMES_AHEAD_MAX)
+
+    def _rows(self, lane: Lane, topic: str, room: int, mark: int, *, started: bool) -> list[Work]:
+        """Return the deliveries of the next frames of a lane. A frame of another build ends them; it is raised once there is
+        nothing before it."""
+        work: list[Work] = []
+        ahead, window = self._ahead[topic], self._windows[topic]
+        while ahead and len(work) < room:
+            try:
+                event = self._decoded(ahead[0])
+            except UnknownFrame:
+                if work or started:
                     break
-                event = self._decoded(frames[0])
-                rows = [] if event is None else rows_of(event)
-                pending = window.add(frames[0].offset, len(rows), mark)
-                work += [Work(row, lane, pending) for row in rows]
+                raise
+            rows = [] if event is None else rows_of(event)
+            pending = window.add(ahead.popleft().offset, len(rows), mark)
+            work += [Work(row, lane, pending) for row in rows]
         return work
 
     def commits(self) -> list[Commit]:
@@ -94,6 +118,8 @@ class Backlog:
         """Return what is in a frame, or None of a damaged one. Raises `UnknownFrame`: only another build can read it."""
         try:
             return decode(stored.payload)
+        except UnknownFrame as error:
+            raise UnknownFrame(f"{stored.topic} at offset {stored.offset}: {error}") from None
         except CorruptFrame as error:
             topic, offset = stored.topic, stored.offset
             self._t.telemetry.log("error", "frame_quarantined", topic=topic, offset=offset, detail=str(error))

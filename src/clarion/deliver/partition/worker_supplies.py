@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 from clarion.deliver.accounts.accounts import Accounts
+from clarion.deliver.partition.gather_cancelled import Cancelled
 from clarion.deliver.rules.retry import Policy
-from clarion.deliver.rules.window import Pending
 from clarion.deliver.send.worker import Sender
-from clarion.domain.channel import Channel, Lane
-from clarion.domain.content import Account
-from clarion.journal.rows import DeliverRow
+from clarion.domain.channel import Channel
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import Suppressions
 from clarion.ports.journal import Journal
@@ -26,6 +24,7 @@ class Supplies:
     sender: Sender
     states: DeliveryStates
     suppressions: Suppressions
+    cancelled: Cancelled
     clock: Clock
     telemetry: Telemetry
     policy: Policy
@@ -33,15 +32,3 @@ class Supplies:
     worker: str
     window: int
     linger_ms: int
-
-
-class Work:
-    """A delivery under way, the lane it came on, the frame it has to finish and the account it was given."""
-
-    __slots__ = ("account", "lane", "pending", "row")
-
-    def __init__(self, row: DeliverRow, lane: Lane, pending: Pending) -> None:
-        self.row = row
-        self.account: Account | None = None
-        self.lane = lane
-        self.pending = pending

@@ -1,0 +1,61 @@
+"""What was cancelled: learnt in one place for all partitions of a process, and never once for each delivery."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from clarion.domain import ids
+from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
+from clarion.ports.clock import Clock
+from clarion.ports.journal import Journal
+
+CANCELLED_CHECK_MS: Final = 50
+"""How old the knowledge of cancellations may be when a delivery that waited for a sender is sent."""
+
+
+class Cancelled:
+    """Ids of the notifications and broadcasts that were cancelled, as one process knows them. Those who ask while somebody
+    reads share the next read."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._ids: set[bytes] = set()
+        self._sequence = 0
+        self._begun = self._known = 0
+        """Numbers of the last read that began, and of the last that ended well."""
+        self._known_ms = -CANCELLED_CHECK_MS
+        self._reading = asyncio.Lock()
+
+    def among(self, delivery_ids: Iterable[bytes]) -> frozenset[bytes]:
+        """Return the ids of those notifications of deliveries that are known to be cancelled."""
+        if not self._ids:
+            return frozenset()
+        return frozenset(id_ for id_ in map(ids.notification_of, delivery_ids) if id_ in self._ids)
+
+    async def learn(self) -> None:
+        """Take up whatever was cancelled before this call."""
+        begun = self._begun
+        async with self._reading:
+            if self._known <= begun:
+                await self._read()
+
+    async def refresh(self) -> None:
+        """Take up whatever was cancelled more than `CANCELLED_CHECK_MS` ago."""
+        if self._is_stale():
+            async with self._reading:
+                if self._is_stale():
+                    await self._read()
+
+    def _is_stale(self) -> bool:
+        return self._clock.monotonic_ms() - self._known_ms >= CANCELLED_CHECK_MS
+
+    async def _read(self) -> None:
+        self._begun += 1
+        began_ms = self._clock.monotonic_ms()
+        more = True
+        while more:  # one read is bounded, and a process that starts begins at the first cancellation
+            self._sequence, found = self._journal.cancelled_since(self._sequence)
+            self._ids.update(found)
+            more = len(found) == CANCELLATIONS_PER_READ_MAX
+        self._known, self._known_ms = self._begun, began_ms

@@ -1,0 +1,20 @@
+"""A delivery under way."""
+
+from clarion.deliver.rules.window import Pending
+from clarion.domain.channel import Lane
+from clarion.domain.content import Account
+from clarion.journal.rows import DeliverRow
+
+
+class Work:
+    """A delivery under way, the lane it came on, the frame it has to finish and the account it was given. `degrades` says
+    whether its route goes on to another channel when this one is down."""
+
+    __slots__ = ("account", "degrades", "lane", "pending", "row")
+
+    def __init__(self, row: DeliverRow, lane: Lane, pending: Pending) -> None:
+        self.row = row
+        self.account: Account | None = None
+        self.degrades = False
+        self.lane = lane
+        self.pending = pending
