@@ -52,6 +52,16 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     sample: Sample = Sample()
 
 
+def whole_source(template: Template) -> Source:
+    """Return a source of a template that was built elsewhere: all of it, in all its locales."""
+    return Source(
+        template.parts, "", template.category, "handlebars" if template.engine == "handlebars" else "liquid",
+        locale=template.locale,
+        locales={tag: Translation(channels=parts) for tag, parts in template.locales.items()},
+        variables=template.schema,
+    )  # fmt: skip
+
+
 class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A frame around e-mails: `mjml` or `html`, and `text`, each with `{{ content }}` where the e-mail goes. It is
     written in Liquid or Handlebars, like the templates that use it."""

@@ -7,6 +7,7 @@ import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.resilience import AccountRules
+from clarion.ports.secrets import Vault
 
 
 class ProviderWrite(msgspec.Struct, frozen=True):
@@ -39,6 +40,16 @@ class ProviderRecord(msgspec.Struct, frozen=True):
     created_ms: int
     updated_ms: int
     rules: AccountRules = AccountRules()
+
+
+def seal_credentials(vault: Vault, tenant: str, name: str, credentials: dict[str, Any]) -> bytes:
+    """Return the credentials of an account as they are stored."""
+    return vault.seal(tenant, f"provider:{name}", msgspec.msgpack.encode(credentials))
+
+
+def open_credentials(vault: Vault, tenant: str, name: str, sealed: bytes) -> dict[str, Any]:
+    """Return the credentials of an account. Raises `SealBroken`."""
+    return msgspec.msgpack.decode(vault.open(tenant, f"provider:{name}", sealed), type=dict[str, Any])
 
 
 class Providers(Protocol):

@@ -1,7 +1,7 @@
 """What planning and delivery read of users and definitions: batched, cached by revision, never one row at a time."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -10,6 +10,9 @@ from clarion.domain.quota import Quota
 from clarion.domain.segment import Filter
 from clarion.domain.user import Profile, User
 from clarion.ports.web import Caller
+
+OPERATOR_LEVEL: Final = ""
+"""The tenant under which the revision counts what belongs to none: tenants and API keys."""
 
 
 class Kind(Protocol):

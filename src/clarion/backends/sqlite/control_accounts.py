@@ -13,7 +13,7 @@ from clarion.domain.address import suppression_key
 from clarion.domain.channel import Channel
 from clarion.domain.resilience import AccountRules
 from clarion.ports.clock import Clock
-from clarion.ports.control_accounts import ProviderRecord, ProviderWrite, Suppression
+from clarion.ports.control_accounts import ProviderRecord, ProviderWrite, Suppression, seal_credentials
 from clarion.ports.secrets import Vault
 
 _PROVIDER: Final = [PROVIDERS.c[name] for name in ProviderRecord.__struct_fields__]
@@ -23,11 +23,6 @@ _LEARN: Final = """INSERT INTO suppressions VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON C
     SET reason = excluded.reason, created_ms = excluded.created_ms, expires_ms = excluded.expires_ms
     WHERE suppressions.expires_ms IS NOT NULL
     AND (excluded.expires_ms IS NULL OR suppressions.expires_ms <= max(?7, excluded.expires_ms))"""
-
-
-def open_credentials(vault: Vault, tenant: str, name: str, sealed: bytes) -> dict[str, Any]:
-    """Return the credentials of an account. Raises `SealBroken`."""
-    return msgspec.msgpack.decode(vault.open(tenant, f"provider:{name}", sealed), type=dict[str, Any])
 
 
 class SqliteProviders:
@@ -85,10 +80,9 @@ class SqliteProviders:
         return await self._runner.run(lambda tx: tx.define(delete(PROVIDERS).where(_named(tenant, name)))) > 0
 
     def _sealed(self, tenant: str, name: str, credentials: dict[str, Any]) -> dict[str, Any]:
-        plaintext = msgspec.msgpack.encode(credentials)
         return {
             "credential_names": msgspec.json.encode(sorted(credentials)).decode(),
-            "sealed": self._vault.seal(tenant, f"provider:{name}", plaintext),
+            "sealed": seal_credentials(self._vault, tenant, name, credentials),
         }
 
 

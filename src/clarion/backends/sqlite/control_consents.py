@@ -1,11 +1,10 @@
 """The history of what users allowed and refused, in `control.db`: a row for every entry of the preferences that changed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
-from clarion.backends.sqlite.control_profiles import read_preferences
 from clarion.backends.sqlite.control_run import Runner, Transaction
-from clarion.domain.user import Choice
+from clarion.domain.preferences import Change
 from clarion.ports.control_users import ConsentRecord
 
 _WRITE: Final = """
@@ -19,9 +18,6 @@ WHERE tenant = ? AND ordinal = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?
 """
 _ORDINAL: Final = "SELECT ordinal FROM users WHERE tenant = ? AND user_id = ?"
 _NEWEST: Final = (1 << 63) - 1
-
-Change = tuple[str, str, bool | None, int | None]
-"""Category, channel, whether it is allowed (None: nothing is said any more), and until when."""
 
 
 class SqliteConsents:
@@ -43,18 +39,6 @@ class SqliteConsents:
         return await self._runner.run(work)
 
 
-def changes(before: str, after: str) -> Iterator[Change]:
-    """Yield what is different between two preferences (canonical JSON)."""
-    if before == after:
-        return
-    old, new = _entries(before), _entries(after)
-    for place in sorted(old.keys() | new.keys()):
-        value = new.get(place)
-        if value != old.get(place):
-            chosen = (value.allowed, value.until_ms) if isinstance(value, Choice) else (value, None)
-            yield *place, *chosen
-
-
 def write_changes(tx: Transaction, tenant: str, changed: Iterable[tuple[str, Change]], source: str, at_ms: int) -> None:
     """Store changes of users (by their ids) in the order given."""
     tx.many(
@@ -64,11 +48,6 @@ def write_changes(tx: Transaction, tenant: str, changed: Iterable[tuple[str, Cha
             for user_id, (category, channel, allowed, until_ms) in changed
         ],
     )
-
-
-def _entries(preferences: str) -> dict[tuple[str, str], bool | Choice]:
-    rows = read_preferences(preferences)
-    return {(category, channel): value for category, row in rows.items() for channel, value in row.items()}
 
 
 def _record(

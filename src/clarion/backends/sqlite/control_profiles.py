@@ -3,29 +3,13 @@
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-import msgspec
-
 from clarion.backends.sqlite.control_run import Transaction
 from clarion.domain.limits import PROFILE_CACHE_MAX
-from clarion.domain.quiet import QuietHours
-from clarion.domain.user import Profile
-
-NO_PREFERENCES: Final = "{}"
-TENANTS_QUIET_HOURS: Final = ""
-"""Quiet hours of a user who has none of their own."""
 
 _FIND: Final = "SELECT profile_id FROM profiles WHERE digest = ?"
 _INSERT: Final = """
 INSERT INTO profiles (tenant, zone, preferences, quiet_hours, digest) VALUES (?, ?, ?, ?, ?) RETURNING profile_id
 """
-_QUIET_HOURS: Final = msgspec.json.Decoder(QuietHours)
-
-read_preferences: Final = msgspec.json.Decoder(Profile.__annotations__["preferences"]).decode
-
-
-def read_quiet_hours(text: str) -> QuietHours | None:
-    """Return stored quiet hours, None for the tenant's."""
-    return _QUIET_HOURS.decode(text) if text else None
 
 
 class ProfileKey(NamedTuple):

@@ -20,7 +20,7 @@ from clarion.domain import template_name
 from clarion.domain.content import Template
 from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.limits_content import TEMPLATE_VERSIONS_MAX, TEMPLATES_PAGE_BYTES_MAX, TEMPLATES_PER_TENANT_MAX
-from clarion.domain.template import Source, TemplateVersion, Translation, VersionNote
+from clarion.domain.template import Source, TemplateVersion, VersionNote, whole_source
 from clarion.ports.clock import Clock
 from clarion.ports.control_definitions import DefinitionRecord
 
@@ -146,11 +146,7 @@ class SqliteTemplates:
             _Writing(tx, tenant, key).rebuild(version, template)
 
     def _put(self, writing: "_Writing", template: Template) -> Template:
-        translations = {tag: Translation(channels=parts) for tag, parts in template.locales.items()}
-        source = Source(
-            template.parts, "", template.category, "handlebars" if template.engine == "handlebars" else "liquid",
-            locale=template.locale, locales=translations, variables=template.schema,
-        )  # fmt: skip
+        source = whole_source(template)
         now_ms = self._clock.now_ms()
         version = writing.save(source, template, "", now_ms)
         writing.publish(version, template, "", "", now_ms)

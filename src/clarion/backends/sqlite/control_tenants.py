@@ -1,8 +1,6 @@
 """Tenants and API keys in `control.db`."""
 
-import base64
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -11,30 +9,13 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from clarion.backends.sqlite.control_run import Row, Runner, Transaction
 from clarion.backends.sqlite.control_tables import API_KEYS, TENANTS
+from clarion.domain.api_key import KEY_ID_BYTES, SECRET_BYTES, key_digest, key_of
 from clarion.domain.errors import NotFound
 from clarion.ports.clock import Clock
 from clarion.ports.control import KeyRecord, TenantRecord
 
-KEY_PREFIX: Final = "clk"
-_KEY_ID_BYTES: Final = 8
-_SECRET_BYTES: Final = 32
 _KEY_COLUMNS: Final = [API_KEYS.c[name] for name in KeyRecord.__struct_fields__]
 _TENANT_COLUMNS: Final = [TENANTS.c[name] for name in TenantRecord.__struct_fields__]
-
-
-def key_digest(secret: str) -> bytes:
-    """Return what is stored of a key.
-
-    A plain fast hash is enough: a key is 256 random bits, which no dictionary holds and no one can enumerate, so the
-    slowness and salt that passwords need would only slow down every request.
-    """
-    return blake2b(secret.encode(), digest_size=32, person=b"clarion-api-key").digest()
-
-
-def key_id_of(secret: str) -> str | None:
-    """Return the id written in a key (`clk_<key id>_<secret>`), or None when the text is no key."""
-    parts = secret.split("_", 2)
-    return parts[1] if len(parts) == 3 and parts[0] == KEY_PREFIX else None
 
 
 class SqliteTenants:
@@ -91,9 +72,8 @@ class SqliteKeys:
         self, tenant: str, name: str, scopes: Sequence[str], expires_ms: int | None = None
     ) -> tuple[KeyRecord, str]:
         """Make a key and return it with its secret, which nobody can read again."""
-        key_id = self._clock.entropy(_KEY_ID_BYTES).hex()
-        random = base64.urlsafe_b64encode(self._clock.entropy(_SECRET_BYTES)).rstrip(b"=").decode()
-        secret = f"{KEY_PREFIX}_{key_id}_{random}"
+        key_id = self._clock.entropy(KEY_ID_BYTES).hex()
+        secret = key_of(key_id, self._clock.entropy(SECRET_BYTES))
         record = KeyRecord(key_id, tenant, name, tuple(sorted(set(scopes))), self._clock.now_ms(), expires_ms)
         row = msgspec.structs.asdict(record) | {
             "scopes": msgspec.json.encode(record.scopes).decode(),

@@ -6,21 +6,22 @@ from typing import Final
 import msgspec
 from sqlalchemy import ColumnElement, and_, delete, select, update
 
-from clarion.backends.sqlite.control_consents import Change, changes, write_changes
-from clarion.backends.sqlite.control_profiles import (
-    NO_PREFERENCES,
-    TENANTS_QUIET_HOURS,
-    ProfileKey,
-    Profiles,
-    read_preferences,
-    read_quiet_hours,
-)
+from clarion.backends.sqlite.control_consents import write_changes
+from clarion.backends.sqlite.control_profiles import ProfileKey, Profiles
 from clarion.backends.sqlite.control_run import Row, Runner, Transaction
 from clarion.backends.sqlite.control_tables import CONSENTS, PROFILES, TOPIC_MEMBERS, USERS
 from clarion.backends.sqlite.control_topics import require_topics
 from clarion.domain.errors import Conflict
 from clarion.domain.limits import DEVICES_PER_USER_MAX
 from clarion.domain.limits_deciding import SEEN_EVERY_MS, SEEN_USERS_MAX
+from clarion.domain.preferences import (
+    NO_PREFERENCES,
+    TENANTS_QUIET_HOURS,
+    Change,
+    changes,
+    read_preferences,
+    read_quiet_hours,
+)
 from clarion.domain.user import Device, UserWrite
 from clarion.ports.clock import Clock
 from clarion.ports.control_users import UserRecord

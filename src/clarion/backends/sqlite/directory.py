@@ -19,17 +19,17 @@ from clarion.backends.sqlite.control_content import (
     CATEGORY_COLUMNS,
     read_category,
 )
-from clarion.backends.sqlite.control_profiles import read_preferences, read_quiet_hours
-from clarion.backends.sqlite.control_tenants import key_digest, key_id_of
 from clarion.backends.sqlite.directory_accounts import AccountReader
 from clarion.backends.sqlite.directory_definitions import DefinitionReader
 from clarion.backends.sqlite.directory_templates import TemplateReader
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.segment_sql import condition, install
 from clarion.domain.address import suppression_key
+from clarion.domain.api_key import key_digest, key_id_of
 from clarion.domain.content import Account, Category, Template
 from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits import DIRECTORY_CACHE_MAX, PROFILE_CACHE_MAX, REVISION_CHECK_MS
+from clarion.domain.preferences import read_preferences, read_quiet_hours
 from clarion.domain.quota import Quota
 from clarion.domain.segment import Filter
 from clarion.domain.user import Device, Profile, User

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import msgspec
 
-from clarion.backends.sqlite.control_accounts import open_credentials
 from clarion.backends.sqlite.directory_definitions import Rows
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.resilience import AccountRules
+from clarion.ports.control_accounts import open_credentials
 from clarion.ports.secrets import SealBroken, Vault
 
 _LOG: Final = logging.getLogger("clarion.directory")

@@ -1,0 +1,207 @@
+"""What the control store in memory holds: dictionaries by tenant, shared by its repositories and the directory.
+
+Whoever changes something checks first and changes afterwards, and nothing awaits in between, so each call is whole or
+nothing on its event loop. What comes in is stored encoded or copied: whoever handed it over may change it afterwards.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from clarion.domain.content import Category
+from clarion.domain.quota import Quota
+from clarion.domain.user import Profile
+from clarion.ports.control import KeyRecord, TenantRecord
+from clarion.ports.control_accounts import ProviderRecord, Suppression
+from clarion.ports.control_definitions import DefinitionRecord
+from clarion.ports.control_users import ConsentRecord, TopicRecord
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class StoredKey(msgspec.Struct, frozen=True):
+    """An API key with the digest of its secret."""
+
+    record: KeyRecord
+    digest: bytes
+
+
+class ProfileKey(NamedTuple):
+    """What makes a profile; preferences and quiet hours are canonical JSON."""
+
+    tenant: str
+    zone: str
+    preferences: str
+    quiet_hours: str
+
+
+class StoredUser(msgspec.Struct, frozen=True):
+    """A user. `devices` is MessagePack; `attributes` and `more_contacts` are JSON."""
+
+    ordinal: int
+    user_id: str
+    profile_id: int
+    email: str | None
+    phone: str | None
+    whatsapp: str | None
+    chat: str | None
+    webhook: str | None
+    locale: str
+    zone: str
+    devices: bytes | None
+    attributes: str | None
+    more_contacts: str | None
+    last_seen_ms: int | None
+    created_ms: int
+    updated_ms: int
+
+
+class People:
+    """The users of a tenant by id and by ordinal."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, StoredUser] = {}
+        self.ids: dict[int, str] = {}
+        self.ordinals: list[int] = []
+        self.consents: dict[int, list[ConsentRecord]] = defaultdict(list)
+
+    def keep(self, user: StoredUser) -> None:
+        """Store a user; a new one has a higher ordinal than all before."""
+        if user.user_id not in self.users:
+            self.ids[user.ordinal] = user.user_id
+            self.ordinals.append(user.ordinal)
+        self.users[user.user_id] = user
+
+    def remove(self, user: StoredUser) -> None:
+        """Remove a user and the history of its consents."""
+        del self.users[user.user_id], self.ids[user.ordinal]
+        self.ordinals.remove(user.ordinal)
+        self.consents.pop(user.ordinal, None)
+
+
+class StoredTopic(msgspec.Struct):
+    """A topic and the ordinals of its members, ascending."""
+
+    record: TopicRecord
+    members: list[int] = []
+
+    def has(self, ordinal: int) -> bool:
+        """Return whether a user is a member."""
+        place = bisect_right(self.members, ordinal)
+        return place > 0 and self.members[place - 1] == ordinal
+
+    def join(self, ordinal: int) -> bool:
+        """Add a user; return whether it was none yet."""
+        new = not self.has(ordinal)
+        if new:
+            self.members.insert(bisect_right(self.members, ordinal), ordinal)
+        return new
+
+    def leave(self, ordinal: int) -> bool:
+        """Take a user out; return whether it was in."""
+        there = self.has(ordinal)
+        if there:
+            self.members.remove(ordinal)
+        return there
+
+
+class StoredVersion(msgspec.Struct):
+    """A version of a template. `source` and `built` are JSON. Versions that were ever current have a `place`; the last
+    place is the current version's, the one before is where a rollback leads."""
+
+    version: int
+    category: str | None
+    source: str
+    built: str
+    created_ms: int
+    created_by: str
+    place: int | None = None
+    published_ms: int | None = None
+    published_by: str | None = None
+    note: str = ""
+
+
+class StoredTemplate(msgspec.Struct):
+    """A template: its newest number, which stays after a removal, the current one, and the versions there are."""
+
+    newest: int = 0
+    current: int | None = None
+    versions: dict[int, StoredVersion] = {}
+
+    def at_work(self) -> set[int]:
+        """Return the versions that are sent, or will be when their draft is published."""
+        return {number for number in (self.current, self.newest) if number in self.versions}
+
+
+class StoredDefinition(msgspec.Struct):
+    """All versions of a definition, and whether it was removed."""
+
+    versions: list[DefinitionRecord] = []
+    removed: bool = False
+
+    @property
+    def current(self) -> DefinitionRecord | None:
+        """The newest version, None for a definition that was removed."""
+        return None if self.removed or not self.versions else self.versions[-1]
+
+    def version(self, number: int) -> DefinitionRecord | None:
+        """Return a version by its number, from 1 on."""
+        return self.versions[number - 1] if 1 <= number <= len(self.versions) else None
+
+
+class StoredProvider(msgspec.Struct, frozen=True):
+    """A provider account with its credentials sealed."""
+
+    record: ProviderRecord
+    sealed: bytes
+
+
+class ControlState:
+    """Everything tenants defined. A revision is the number of the last change of a tenant's definitions; operator-level
+    things (tenants, keys) have one of their own, under an empty tenant."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.revisions: dict[str, int] = {}
+        self.tenants: dict[str, TenantRecord] = {}
+        self.keys: dict[str, StoredKey] = {}
+        self.quotas: dict[str, dict[str, Quota]] = defaultdict(dict)
+        self.people: dict[str, People] = defaultdict(People)
+        self.last_ordinal = 0
+        self.profile_ids: dict[ProfileKey, int] = {}
+        self.profile_keys: dict[int, ProfileKey] = {}
+        self.profiles: dict[int, Profile] = {}
+        self.topics: dict[str, dict[str, StoredTopic]] = defaultdict(dict)
+        self.categories: dict[str, dict[str, Category]] = defaultdict(dict)
+        self.templates: dict[str, dict[str, StoredTemplate]] = defaultdict(dict)
+        self.definitions: dict[tuple[str, str], dict[str, StoredDefinition]] = defaultdict(dict)
+        self.providers: dict[str, dict[str, StoredProvider]] = defaultdict(dict)
+        self.suppressions: dict[str, dict[tuple[str, str], Suppression]] = defaultdict(dict)
+
+    def changed(self, tenant: str) -> None:
+        """Count a change of what a tenant defined; of an empty one, of what the operator did."""
+        self.revision += 1
+        self.revisions[tenant] = self.revision
+
+    def current(self, tenant: str, kind: str) -> dict[str, DefinitionRecord]:
+        """Return the newest versions of all definitions of a kind by key, without removed ones."""
+        found = ((key, stored.current) for key, stored in self.definitions[tenant, kind].items())
+        return {key: record for key, record in found if record is not None}
+
+    def ordinals(self, tenant: str, user_ids: Iterable[str]) -> dict[str, int]:
+        """Return the ordinals of the known users among the ids."""
+        users = self.people[tenant].users
+        return {user_id: users[user_id].ordinal for user_id in user_ids if user_id in users}
+
+
+def copied(value: S) -> S:
+    """Return a value as it is after a way through JSON, sharing nothing with what it was."""
+    return msgspec.json.decode(msgspec.json.encode(value, order="sorted"), type=type(value))
+
+
+def keys_after(mapping: dict[str, Any], after: str, limit: int) -> list[str]:
+    """Return up to `limit` keys above one, in order."""
+    return sorted(key for key in mapping if key > after)[:limit]
