@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.contract.counting"]
+
 LOOPBACK = ["127.0.0.1", "::1"]
 FOLDERS_WITH_LOOPBACK = {"e2e", "peers", "providers"}
 FOLDERS_WITH_MARKS = {"e2e", "peers"}

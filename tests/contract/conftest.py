@@ -2,13 +2,12 @@
 
 import pytest
 
-from tests.contract.journals import BACKENDS, VirtualClock
+from tests.contract.engines import CONTROLS
+from tests.contract.fixtures import bound, clock, empty, house
+from tests.contract.journals import BACKENDS
 from tests.contract.states import STATES
 
-
-@pytest.fixture
-def clock():
-    return VirtualClock()
+__all__ = ["bound", "clock", "empty", "engine", "house", "journal", "state"]
 
 
 @pytest.fixture(params=BACKENDS)
@@ -23,3 +22,9 @@ def state(request, tmp_path, clock):
     opened = STATES[request.param](tmp_path, clock)
     yield opened
     opened.close()
+
+
+@pytest.fixture(params=CONTROLS)
+def engine(request):
+    """The name of an engine of control store and directory."""
+    return request.param

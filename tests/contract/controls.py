@@ -11,8 +11,6 @@ from clarion.app.engines import template_engines
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.sqlite.control import SqliteControl
-from clarion.backends.sqlite.directory import SqliteDirectory
 from clarion.backends.sqlite.migrate import upgrade
 from clarion.content.drafting import DirectDrafting
 from clarion.control.routes import routes
@@ -21,6 +19,7 @@ from clarion.domain.limits import REVISION_CHECK_MS
 from clarion.ops.vault import FileVault
 from clarion.ports.vendor import Field, Traits
 from clarion.ports.web import Call, Caller, Reply, Route
+from tests.contract.engines import CONTROLS
 
 MASTER = bytes(range(32))
 PARTITIONS = 4
@@ -70,15 +69,15 @@ def migrated(folder: Path) -> Path:
 
 @dataclass
 class House:
-    """A control store, its directory and its routes over one folder."""
+    """A control store, its directory and its routes on one engine; one on disk is in a folder with its schema."""
 
     data_dir: Path
     clock: Clock = field(default_factory=Clock)
+    engine: str = "sqlite"
 
     def __post_init__(self) -> None:
         self.vault = FileVault(MASTER)
-        self.control = SqliteControl(self.data_dir, self.vault, self.clock)
-        self.directory = SqliteDirectory(self.data_dir, self.vault, self.clock)
+        self.control, self.directory = CONTROLS[self.engine](self.data_dir, self.vault, self.clock)
         self.journal = MemoryJournal(self.clock, PARTITIONS)
         vendors = {(Channel.EMAIL, "post_office"): POST_OFFICE}
         self.routes = routes(
@@ -93,9 +92,11 @@ class House:
         )
 
     @classmethod
-    def copy_of(cls, empty: Path, folder: Path) -> "House":
-        shutil.copytree(empty, folder, dirs_exist_ok=True)
-        return cls(folder)
+    def copy_of(cls, empty: Path, folder: Path, engine: str = "sqlite") -> "House":
+        """A house of its own; on disk in a folder that becomes a copy of an empty one."""
+        if engine == "sqlite":
+            shutil.copytree(empty, folder, dirs_exist_ok=True)
+        return cls(folder, engine=engine)
 
     async def close(self) -> None:
         self.directory.close()

@@ -1,32 +1,18 @@
 """What the repository of versioned definitions promises."""
 
 import asyncio
-import shutil
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from clarion.backends.sqlite.connection import connect
-from clarion.backends.sqlite.migrate import path_of
 from clarion.domain.errors import Conflict
 from clarion.domain.limits_deciding import DEFINITIONS_PER_KIND_MAX
-from tests.contract.controls import House, migrated
+from tests.contract.controls import House
 
+PORT = "control"
 T, K = "acme", "workflow"
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
-
-
-@pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
-    yield house
-    await house.close()
 
 
 async def test_versions_count_up_and_earlier_ones_stay_readable(house):
@@ -97,29 +83,15 @@ async def test_definitions_are_bounded_and_a_removed_one_makes_room(house):
     assert (await definitions.put(T, K, "one-more", b"{}")).version == 1
 
 
-async def test_current_versions_are_found_by_an_index(house):
-    db = connect(path_of(house.data_dir, "control"), readonly=True)
-    plan = db.execute(
-        "EXPLAIN QUERY PLAN SELECT key FROM definitions WHERE tenant = ? AND kind = ? AND removed = 0 ORDER BY key",
-        (T, K),
-    ).fetchall()
-    db.close()
-    assert [step[3] for step in plan] == [
-        "SEARCH definitions USING COVERING INDEX definitions_current (tenant=? AND kind=?)"
-    ]
-
-
 KEYS, BODIES = st.sampled_from("ab"), st.sampled_from([b"1", b"2"])
 
 
 class Versions(RuleBasedStateMachine):
     """Against a model: a list of bodies per key, and whether the last of them is current."""
 
-    folder = None
-
     def __init__(self):
         super().__init__()
-        self.house = House(self.folder())
+        self.house = self.fresh()
         self.bodies = {"a": [], "b": []}
         self.current = {"a": False, "b": False}
 
@@ -153,13 +125,13 @@ class Versions(RuleBasedStateMachine):
                 assert self.run(definitions.get(T, K, key, number)).body == body
 
 
-def test_any_history_of_puts_and_removals(empty, tmp_path_factory):
+def test_any_history_of_puts_and_removals(engine, empty, tmp_path_factory):
     loop = asyncio.new_event_loop()
 
     def fresh():
-        return shutil.copytree(empty, tmp_path_factory.mktemp("history"), dirs_exist_ok=True)
+        return House.copy_of(empty, tmp_path_factory.mktemp("history"), engine)
 
-    machine = type("Machine", (Versions,), {"folder": staticmethod(fresh), "loop": loop}).TestCase
+    machine = type("Machine", (Versions,), {"fresh": staticmethod(fresh), "loop": loop}).TestCase
     machine.settings = settings(max_examples=15, stateful_step_count=10, deadline=None)
     try:
         machine().runTest()

@@ -25,7 +25,7 @@ from clarion.plan.assemble import step_planner
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.journal import Append, Cursor, Journal
-from tests.contract.controls import PARTITIONS, House, migrated
+from tests.contract.controls import PARTITIONS, House
 from tests.stages.world import Ledger, NoEgress, Notes
 
 MINUTE_MS = 60_000
@@ -130,11 +130,6 @@ class Works:
             await self.fire()
             await self.plan()
         self.house.clock.wall_ms = end_ms
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
 
 
 def opened(kind: str, folder: Path, house: House) -> Journal:

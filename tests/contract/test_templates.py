@@ -4,26 +4,15 @@ import asyncio
 
 import pytest
 
-from clarion.backends.sqlite import control_templates
 from clarion.domain.channel import Channel
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.template import Sample, Source, Translation
-from tests.contract.controls import House, migrated
+from tests.contract.controls import House
+from tests.contract.engines import SHARED
 
+PORT = "control"
 T = "acme"
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
-
-
-@pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
-    yield house
-    await house.close()
 
 
 @pytest.fixture
@@ -170,8 +159,9 @@ async def test_the_same_object_is_read_until_something_of_it_changes(house, temp
     assert (second.version, read().version) == (2, 1)
 
 
+@pytest.mark.needs_trait(SHARED)
 async def test_every_change_is_seen_by_another_process_within_a_second(house, templates):
-    other = House(house.data_dir, house.clock)
+    other = House(house.data_dir, house.clock, house.engine)
     try:
         for text in ("one", "two"):
             await save(templates, text, publish=True)
@@ -215,9 +205,9 @@ async def test_what_was_built_of_another_source_is_not_published(templates):
     assert (await templates.publish(T, "hello", 1, built("one"), "ada", "", source=source("one"))).current
 
 
-async def test_versions_and_templates_are_bounded_and_what_is_refused_leaves_nothing(house, templates, monkeypatch):
-    monkeypatch.setattr(control_templates, "TEMPLATE_VERSIONS_MAX", 2)
-    monkeypatch.setattr(control_templates, "TEMPLATES_PER_TENANT_MAX", 1)
+async def test_versions_and_templates_are_bounded_and_what_is_refused_leaves_nothing(house, templates, bound):
+    bound("TEMPLATE_VERSIONS_MAX", 2)
+    bound("TEMPLATES_PER_TENANT_MAX", 1)
     for text in ("one", "two"):
         await save(templates, text, publish=True)
     with pytest.raises(Conflict):
@@ -249,32 +239,21 @@ async def test_another_tenant_sees_and_changes_nothing(house, templates):
     assert sent(house) == (1, "one")
 
 
-async def test_a_template_of_a_newer_build_costs_nobody_the_others(house, templates, caplog):
-    await save(templates, "one", publish=True)
-    await save(templates, "two", "second", publish=True)
-    await house.control._runner.run(
-        lambda tx: tx.sql("UPDATE template_versions SET built = '[]', builds = builds + 1 WHERE key = 'hello'")
-    )
-    await save(templates, "three", "third", publish=True)
-    assert (sent(house), sent(house, "second")) == (None, (1, "two"))
-    assert "template hello of tenant acme is left out" in caplog.text
-
-
-async def test_large_templates_make_short_pages(templates, monkeypatch):
+async def test_large_templates_make_short_pages(templates, bound):
     for key in "abc":
         await save(templates, "x" * 1_000, key)
-    monkeypatch.setattr(control_templates, "TEMPLATES_PAGE_BYTES_MAX", 5_000)
+    bound("TEMPLATES_PAGE_BYTES_MAX", 5_000)
     assert [one.key for one in await templates.page(T, "", 9)] == ["a", "b"]
-    monkeypatch.setattr(control_templates, "TEMPLATES_PAGE_BYTES_MAX", 1)
+    bound("TEMPLATES_PAGE_BYTES_MAX", 1)
     assert [one.key for one in await templates.page(T, "b", 9)] == ["c"]
     assert await templates.page(T, "c", 9) == []
 
 
-async def test_a_definition_and_what_becomes_of_it_are_stored_together_or_not_at_all(house, templates, monkeypatch):
+async def test_a_definition_and_what_becomes_of_it_are_stored_together_or_not_at_all(house, templates, bound):
     await save(templates, "one", publish=True)
     record = await templates.share(T, "layout", "plain", b'{"html":"1"}', {("hello", 1): built("with 1")})
     assert (record.version, sent(house)) == (1, (1, "with 1"))
-    monkeypatch.setattr("clarion.backends.sqlite.control_definitions.DEFINITIONS_PER_KIND_MAX", 1)
+    bound("DEFINITIONS_PER_KIND_MAX", 1)
     with pytest.raises(Conflict):
         await templates.share(T, "layout", "other", b'{"html":"2"}', {("hello", 1): built("with 2")})
     assert await house.control.definitions.get(T, "layout", "other") is None

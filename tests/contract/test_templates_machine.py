@@ -1,10 +1,7 @@
 """Random lives of templates, in the store and in a model of a few lines: what is read has to be the same at every moment."""
 
 import asyncio
-import shutil
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,8 +12,9 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.errors import Conflict, NotFound
 from clarion.domain.template import Source
-from tests.contract.controls import House, migrated
+from tests.contract.controls import House
 
+PORT = "control"
 T = "acme"
 KEYS = ("a", "b")
 
@@ -66,8 +64,7 @@ class Life:
 class Lives(RuleBasedStateMachine):
     @initialize()
     def begin(self):
-        self.data_dir = Path(tempfile.mkdtemp())
-        self.house = House(migrated(self.data_dir))
+        self.house = self.fresh()
         self.runner = asyncio.Runner()
         self.lives = {key: Life() for key in KEYS}
         self.templates = self.house.control.templates
@@ -160,8 +157,13 @@ class Lives(RuleBasedStateMachine):
     def teardown(self):
         self.runner.run(self.house.close())
         self.runner.close()
-        shutil.rmtree(self.data_dir)
 
 
-Lives.TestCase.settings = settings(max_examples=settings().max_examples // 5, stateful_step_count=25)
-test_the_store_does_what_the_model_does = pytest.mark.slow(Lives.TestCase)
+@pytest.mark.slow
+def test_the_store_does_what_the_model_does(engine, empty, tmp_path_factory):
+    def fresh():
+        return House.copy_of(empty, tmp_path_factory.mktemp("lives"), engine)
+
+    machine = type("Machine", (Lives,), {"fresh": staticmethod(fresh)}).TestCase
+    machine.settings = settings(max_examples=settings().max_examples // 5, stateful_step_count=25)
+    machine().runTest()

@@ -1,4 +1,4 @@
-"""Filters: what SQL finds is what the words mean, for any user and any filter, and a checked filter never fails."""
+"""Filters: what an engine finds is what the words mean, for any user and any filter, and a checked filter never fails."""
 
 import apsw
 import msgspec
@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clarion.backends.memory.control_audiences import facts_of
+from clarion.backends.memory.control_state import StoredUser
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.migrate import upgrade
 from clarion.backends.sqlite.segment_sql import condition, install
@@ -89,6 +91,15 @@ class Person(msgspec.Struct):
         reachable |= {Channel.SMS, Channel.WHATSAPP} if "phone" in self.contacts else set()
         return UserFacts(self.attributes, self.locale, self.zone, self.topics, frozenset(reachable), self.last_seen_ms)
 
+    def stored(self):
+        """What memory keeps of them."""
+        contacts = {name: self.contacts.get(name) for name in CONTACTS}
+        return StoredUser(
+            ordinal=1, user_id="ana", profile_id=1, locale=self.locale, zone=self.zone, created_ms=0, updated_ms=0,
+            devices=msgspec.msgpack.encode(self.devices), attributes=msgspec.json.encode(self.attributes).decode(),
+            more_contacts=msgspec.json.encode(self.more).decode(), last_seen_ms=self.last_seen_ms, **contacts,
+        )  # fmt: skip
+
     def row(self):
         return (
             *(self.contacts.get(name) for name in CONTACTS),
@@ -147,11 +158,13 @@ def found(db, filter_):
 
 
 @given(people, st.lists(filters, min_size=1, max_size=6))
-def test_sql_finds_whom_the_words_mean(db, person, several):
+def test_every_engine_finds_whom_the_words_mean(db, person, several):
     store(db, person)
+    remembered = facts_of(person.stored(), person.topics)
     for filter_ in several:
         check_filter(filter_, "filter", places(), TOPICS)
         assert found(db, filter_) is matches(filter_, person.facts(), NOW_MS), filter_
+        assert matches(filter_, remembered, NOW_MS) is found(db, filter_), filter_
         assert found(db, Filter(not_=filter_)) is not found(db, filter_)
 
 

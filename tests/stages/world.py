@@ -7,7 +7,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -336,9 +335,8 @@ class RunningPool:
         await kill(self.running, self._keeping)
 
 
-async def furnish(folder: Path) -> House:
-    """Fill a migrated control store with what stage tests refer to."""
-    house = House(folder)
+async def furnish(house: House) -> House:
+    """Fill a control store with what stage tests refer to."""
     control = house.control
     await control.tenants.put(TENANT, "Acme")
     parts: dict[Channel, dict[str, Any]] = {

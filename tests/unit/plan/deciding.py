@@ -1,12 +1,9 @@
 """People and categories for the tests of holds, caps and routes, and a world to plan them in."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from clarion.backends.sqlite.directory import SqliteDirectory
 from clarion.domain.cap import Cap
 from clarion.domain.channel import LANES, Channel
 from clarion.domain.content import Category, CategoryRules
@@ -16,8 +13,8 @@ from clarion.domain.route import Route
 from clarion.domain.user import Device, UserWrite
 from clarion.journal import topics
 from clarion.journal.rows import deliver_rows
-from clarion.ops.vault import FileVault
-from tests.contract.controls import MASTER, Clock, migrated
+from clarion.ports.directory import Directory
+from tests.contract.controls import House
 from tests.stages.world import TENANT, World, furnish
 
 PUSH, SMS = Channel.PUSH, Channel.SMS
@@ -48,11 +45,11 @@ CATEGORIES = (
 
 
 @pytest.fixture(scope="session")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteDirectory]:
-    folder: Path = migrated(tmp_path_factory.mktemp("people"))
+def people(tmp_path_factory: pytest.TempPathFactory) -> Directory:
+    house = House(tmp_path_factory.mktemp("people"), engine="memory")
 
     async def fill() -> None:
-        house = await furnish(folder)
+        await furnish(house)
         control = house.control
         await control.definitions.put(TENANT, "workflow", "summary", DIGEST)
         for one in CATEGORIES:
@@ -65,12 +62,9 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteDirectory
             UserWrite("half", phone="accepted-half", devices=(phones[0], Device("d", "push", "accepted-half-push"))),
         ]
         await control.users.put_many(TENANT, users)
-        await house.close()
 
     asyncio.run(fill())
-    opened = SqliteDirectory(folder, FileVault(MASTER), Clock())
-    yield opened
-    opened.close()
+    return house.directory
 
 
 class Story(World):

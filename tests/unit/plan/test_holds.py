@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from clarion.backends.sqlite.directory import SqliteDirectory
 from clarion.domain.channel import Channel
 from clarion.domain.decision import Reason, Send, Skip
 from clarion.domain.delivery_state import State
@@ -19,6 +18,7 @@ from clarion.plan import batch
 from clarion.plan.rules.held import settled
 from clarion.plan.rules.setting import Planned
 from clarion.plan.worker import PlanWorker
+from clarion.ports.directory import Directory
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, World
 from tests.unit.plan.deciding import HOUR_MS, Story
@@ -49,7 +49,7 @@ def test_quiet_hours_hold_and_release_at_the_first_allowed_minute(people):
 class Changing:
     """A directory whose users change: `changes` maps ids to what a user has become, None for one who was erased."""
 
-    def __init__(self, directory: SqliteDirectory) -> None:
+    def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self.changes: dict[str, User | None] = {}
 

@@ -9,7 +9,6 @@ from clarion.domain.errors import InvalidField
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.quiet import DISTURBING, QuietHours, QuietWindow
 from clarion.domain.route import Route
-from tests.contract.controls import House, migrated
 
 PLAIN = {
     "critical": False, "lane": "normal", "defaults": {}, "quiet_hours": True, "hold_max": "24h", "caps": [],
@@ -19,18 +18,6 @@ NIGHT = {"start": "22:00", "end": "08:00"}
 
 ROUNDUP = b"""{"steps": [{"kind": "digest", "name": "collect", "window": {"fixed": "1h"}},
 {"kind": "send", "name": "tell", "template": "t"}]}"""
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
-
-
-@pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
-    yield house
-    await house.close()
 
 
 async def refused(house, target, body):

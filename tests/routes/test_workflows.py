@@ -7,20 +7,15 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.workflow import Workflow
-from tests.contract.controls import House, migrated
+from tests.contract.controls import House
 
 T = "acme"
 ONE = "/v1/workflows/welcome"
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
-
-
 @pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
+async def house(engine, empty, tmp_path):
+    house = House.copy_of(empty, tmp_path, engine)
     await house.control.templates.put(T, Template("hello", 0, None, {Channel.PUSH: {"title": "Hi", "body": "x"}}))
     yield house
     await house.close()

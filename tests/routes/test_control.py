@@ -10,21 +10,16 @@ from clarion.control.auth.tokens import UserTokens
 from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.limits import BULK_BATCH_LINES
 from clarion.ports.web import OPERATOR, PUBLIC, USER
-from tests.contract.controls import House, migrated
+from tests.contract.controls import House
 
 ANA = {"email": "ana@example.com", "locale": "pt_BR", "zone": "Europe/Rome", "attributes": {"plan": "pro"}}
 MAIL = {"channel": "email", "vendor": "post_office", "settings": {"from_email": "us@example.com"}}
 HELLO = {"channels": {"email": {"subject": "Hi {{ name }}", "html": "<b>{{ name }}</b> {{ user.locale }} {{ total }}"}}}
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
-
-
 @pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
+async def house(engine, empty, tmp_path):
+    house = House.copy_of(empty, tmp_path, engine)
     await house.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
     yield house
     await house.close()

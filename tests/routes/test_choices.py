@@ -1,19 +1,15 @@
 """What users choose, over a real store: preferences with an end, quiet hours, the history of consent, contacts, last seen."""
 
 import json
-from hashlib import blake2b
 
 import pytest
 
-from clarion.backends.sqlite.connection import connect
-from clarion.backends.sqlite.control_profiles import ProfileKey
-from clarion.backends.sqlite.migrate import path_of
 from clarion.domain.channel import Channel
 from clarion.domain.errors import Forbidden, InvalidField, NotFound
 from clarion.domain.limits_deciding import SEEN_EVERY_MS
 from clarion.domain.quiet import QuietHours, QuietWindow
 from clarion.domain.user import Choice
-from tests.contract.controls import House, migrated
+from tests.contract.controls import House
 
 UNTIL = {"allowed": False, "until": "2026-01-01T00:00:00Z"}
 UNTIL_MS = 1_767_225_600_000
@@ -22,14 +18,9 @@ NIGHTS = QuietHours((QuietWindow("22:00", "08:00"),), (Channel.SMS,))
 PREFERENCES, QUIET, CONSENTS = (f"/v1/users/ana/{name}" for name in ("preferences", "quiet-hours", "consents"))
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
-
-
 @pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
+async def house(engine, empty, tmp_path):
+    house = House.copy_of(empty, tmp_path, engine)
     await house.call("PUT", "/v1/categories/orders", {})
     await house.call("PUT", "/v1/categories/security", {"critical": True})
     await house.call("PUT", "/v1/users/ana", {})
@@ -111,19 +102,6 @@ async def test_refused_quiet_hours_leave_the_old_ones(house):
             await house.call(method, "/v1/users/nobody/quiet-hours", body)
 
 
-async def test_profiles_made_before_there_were_quiet_hours_stay_in_use(house):
-    db = connect(path_of(house.data_dir, "control"))
-    db.execute(
-        "UPDATE profiles SET digest = ? WHERE preferences = '{}'", (blake2b(b"4:acme0:2:{}", digest_size=16).digest(),)
-    )
-    db.close()
-    later = House(house.data_dir)
-    await later.call("PUT", "/v1/users/bo", {})
-    assert profile(later, "bo").profile_id == profile(later, "ana").profile_id
-    await later.close()
-    assert len({ProfileKey("acme", "", "{}", quiet).digest() for quiet in ("", "{}", "2:{}")}) == 3
-
-
 async def test_every_change_of_an_entry_is_kept_newest_first_with_who_told(house):
     await house.call("PUT", PREFERENCES, {"orders": {"sms": True, "email": False}})
     await house.call("PUT", PREFERENCES, {"orders": {"sms": UNTIL, "email": False}})
@@ -160,9 +138,6 @@ async def test_the_history_is_erased_with_its_user_and_nobody_elses(house):
     await house.call("PUT", "/v1/users/ana", {})
     assert await history(house) == []
     assert len(await history(house, "bo")) == 1
-    db = connect(path_of(house.data_dir, "control"), readonly=True)
-    assert db.execute("SELECT count(*) FROM consents").get == 1
-    db.close()
 
 
 async def test_a_cursor_of_another_list_is_refused(house):

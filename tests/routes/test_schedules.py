@@ -14,7 +14,7 @@ from clarion.journal.codec import decode
 from clarion.journal.events import OccurrenceFrame
 from clarion.journal.schedules import schedule_partition
 from clarion.ports.journal import Append
-from tests.contract.controls import PARTITIONS, House, migrated
+from tests.contract.controls import PARTITIONS, House
 
 DAY_MS = 24 * 3600 * 1000
 DIGEST = {"to": {"topic": "riders"}, "template": "weekly", "cron": "0 9 * * MON", "zone": "Europe/Rome"}
@@ -22,14 +22,9 @@ FIRST_AT = "2023-11-20T08:00:00Z"
 ADA = {"to": {"user_id": "ada"}, "template": "weekly", "rrule": "FREQ=DAILY;COUNT=2", "start": "2023-11-15T09:00"}
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
-
-
 @pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
+async def house(engine, empty, tmp_path):
+    house = House.copy_of(empty, tmp_path, engine)
     await house.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
     await house.call("PUT", "/v1/categories/news", {})
     await house.call("PUT", "/v1/topics/riders", {})

@@ -11,7 +11,7 @@ from clarion.ops.unsubscribing import SealedLinks
 from clarion.ports.control_accounts import Suppression
 from clarion.ports.unsubscribing import Subject
 from clarion.ports.web import PUBLIC, Call, Caller
-from tests.contract.controls import House, migrated
+from tests.contract.controls import House
 
 FORM = "application/x-www-form-urlencoded"
 ONE_CLICK = b"List-Unsubscribe=One-Click"
@@ -19,14 +19,9 @@ MULTIPART = b'--xyz\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r
 ANYONE = Caller("", "", frozenset())
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
-
-
 @pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
+async def house(engine, empty, tmp_path):
+    house = House.copy_of(empty, tmp_path, engine)
     house.links = SealedLinks(house.vault, "https://notify.example.com")
     house.routes = [*house.routes, *routes(house.control, house.links, house.clock)]
     for tenant in ("acme", "other"):

@@ -6,7 +6,7 @@ import pytest
 from clarion.domain.errors import InvalidField, Malformed, NotFound, TooLarge
 from clarion.domain.limits_content import TRANSLATIONS_BYTES_MAX
 from clarion.ports.web import Call, Caller
-from tests.contract.controls import House, migrated
+from tests.contract.controls import House
 
 ORDER = {
     "channels": {
@@ -26,14 +26,9 @@ ORDER = {
 ONE = "/v1/templates/order/translations"
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
-
-
 @pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
+async def house(engine, empty, tmp_path):
+    house = House.copy_of(empty, tmp_path, engine)
     await house.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
     await house.call("PUT", "/v1/templates/order", ORDER)
     yield house

@@ -21,7 +21,7 @@ from clarion.journal.topics import OUTCOMES
 from clarion.ports.standings import AccountName
 from clarion.ports.vendor import Token
 from clarion.ports.web import invalid_field
-from tests.contract.controls import POST_OFFICE, House, migrated
+from tests.contract.controls import POST_OFFICE, House
 
 MAIL = {
     "channel": "email",
@@ -65,14 +65,9 @@ class Told:
         return [StandingChange(tenant, 1_700_000_000_000, provider, "email", "post_office", "closed", "open", "503")]
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
-
-
 @pytest.fixture
-async def house(empty, tmp_path):
-    made = House.copy_of(empty, tmp_path)
+async def house(engine, empty, tmp_path):
+    made = House.copy_of(empty, tmp_path, engine)
     world, post_office = World(), SimpleNamespace(verify_request=verify_request, read_verify=read_verify)
     modules = {(Channel.EMAIL, "post_office"): post_office}
     verifier = Verifier(modules, made.directory, lambda: world, lambda: world, made.clock)

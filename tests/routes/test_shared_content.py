@@ -9,22 +9,9 @@ from clarion.control.layouts.rebuilding import Rebuilding
 from clarion.domain.channel import Channel
 from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.template import BRAND_KEY, Brand, Layout
-from tests.contract.controls import House, migrated
 
 FRAME = "<mjml><mj-body><mj-section><mj-column>{{ content }}</mj-column></mj-section></mj-body></mjml>"
 MAIL = {"channels": {"email": {"subject": "s", "mjml": "<mj-text>Hi {{ name }}</mj-text>"}}, "layout": "house"}
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
-
-
-@pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
-    yield house
-    await house.close()
 
 
 async def refused(house, method, target, body=None, kind=InvalidField):

@@ -6,7 +6,7 @@ from clarion.domain.errors import Forbidden, InvalidField, NotFound
 from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
 from clarion.domain.template import BRAND_KEY, Brand
 from clarion.ports.web import Call, Caller
-from tests.contract.controls import House, migrated
+from tests.contract.controls import House
 
 PATH = "/v1/templates/order/preview"
 ORDER = {
@@ -29,14 +29,9 @@ ORDER = {
 BO = {"email": "bo@example.com", "locale": "de-AT", "zone": "Europe/Vienna", "attributes": {"name": "Bo"}}
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
-
-
 @pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
+async def house(engine, empty, tmp_path):
+    house = House.copy_of(empty, tmp_path, engine)
     for tenant in ("acme", "other"):
         await house.call("PUT", f"/v1/tenants/{tenant}", {"name": tenant})
     await house.call("PUT", "/v1/users/bo", BO)

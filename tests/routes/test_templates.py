@@ -5,13 +5,11 @@ import pytest
 
 from clarion.app.engines import template_engines
 from clarion.backends.jsonschema.schemas import JsonSchemas
-from clarion.backends.sqlite import control_templates
 from clarion.content.drafting import DirectDrafting
 from clarion.control.templates.editing import Editor
 from clarion.domain.channel import Channel
 from clarion.domain.errors import CallerError, Conflict, InvalidField, NotFound
 from clarion.domain.template import Layout, Partial, Source
-from tests.contract.controls import House, migrated
 
 PATH = "/v1/templates/hello"
 HELLO = {
@@ -31,18 +29,6 @@ SCHEMA = {
     "properties": {"order": {"type": "object", "properties": {"number": {"type": "number"}}, "required": ["number"]}},
     "required": ["order"],
 }
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("empty"))
-
-
-@pytest.fixture
-async def house(empty, tmp_path):
-    house = House.copy_of(empty, tmp_path)
-    yield house
-    await house.close()
 
 
 async def refused(house, body, **query):
@@ -322,10 +308,10 @@ async def test_another_tenant_sees_no_version(house):
             await house.call("POST", f"{PATH}/{verb}", tenant="other")
 
 
-async def test_the_list_goes_on_after_a_short_page(house, monkeypatch):
+async def test_the_list_goes_on_after_a_short_page(house, bound):
     for key in "abcde":
         await house.call("PUT", f"/v1/templates/{key}", HELLO)
-    monkeypatch.setattr(control_templates, "TEMPLATES_PAGE_BYTES_MAX", 1)
+    bound("TEMPLATES_PAGE_BYTES_MAX", 1)
     seen, query = [], {"limit": "3"}
     while query:
         page = await house.say("GET", "/v1/templates", **query)

@@ -24,7 +24,7 @@ from clarion.journal.events import AcceptedFrame, SignalFrame
 from clarion.journal.signals import event_key
 from clarion.ports.journal import Append, Wait
 from clarion.ports.web import Call, Caller
-from tests.contract.controls import House, migrated
+from tests.contract.controls import House
 from tests.stages.world import Notes
 
 RULE = {
@@ -99,14 +99,9 @@ class Desk:
         return await self.house.say("PUT", f"/v1/event-rules/{key}", {**body, **change})
 
 
-@pytest.fixture(scope="module")
-def furnished(tmp_path_factory):
-    return migrated(tmp_path_factory.mktemp("events"))
-
-
 @pytest.fixture
-async def desk(furnished, tmp_path):
-    house = House.copy_of(furnished, tmp_path)
+async def desk(engine, empty, tmp_path):
+    house = House.copy_of(empty, tmp_path, engine)
     await house.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
     await house.call("PUT", "/v1/categories/earnings", {"lane": "high"})
     receipt = {"push": {"title": "{{ text }}"}, "email": {"subject": "Receipt", "text": "{{ text }}"}}
