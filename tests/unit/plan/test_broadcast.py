@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from clarion.backends.liquid.engine import LiquidRenderer
-from clarion.backends.sqlite import audience_pages
 from clarion.content.gather import Contents
 from clarion.domain import ids
 from clarion.domain.channel import Channel, Lane
@@ -97,8 +96,8 @@ def segment(**filter_: object) -> Audience:
 
 
 @pytest.mark.parametrize("looked_at", [1, 4, PAGE, USERS, USERS * 2])
-def test_a_segment_is_planned_once_each_however_few_are_looked_at(directory, monkeypatch, looked_at):
-    monkeypatch.setattr(audience_pages, "SEGMENT_SCAN_USERS_MAX", looked_at)
+def test_a_segment_is_planned_once_each_however_few_are_looked_at(directory, bound, looked_at):
+    bound("SEGMENT_SCAN_USERS_MAX", looked_at)
 
     async def story(world: World) -> None:
         id_ = await begin(world, audience=segment(reachable="push"))
@@ -114,9 +113,9 @@ def test_a_segment_is_planned_once_each_however_few_are_looked_at(directory, mon
     assert members(world) == {("sms", f"u{n}"): 1 for n in range(USERS) if n % 3}
 
 
-def test_looking_for_nobody_does_not_keep_the_turn_from_others(directory, monkeypatch):
+def test_looking_for_nobody_does_not_keep_the_turn_from_others(directory, bound, monkeypatch):
     """What is looked at is paid, not what is found."""
-    monkeypatch.setattr(audience_pages, "SEGMENT_SCAN_USERS_MAX", 2)
+    bound("SEGMENT_SCAN_USERS_MAX", 2)
     monkeypatch.setattr(broadcast_worker, "TURN_DELIVERIES", 1)
 
     async def story(world: World) -> None:
