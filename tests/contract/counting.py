@@ -41,9 +41,9 @@ def engine_of(item: pytest.Item) -> str | None:
     named = {name: value for name, value in parameters.items() if isinstance(value, str) and value in TRAITS}
     port = getattr(getattr(item, "module", None), "PORT", "")
     found = {named[name] for name in ("engine", port) if name in named} or set(named.values())
-    if len(found) > 1:
+    if port and len(found) > 1:
         raise pytest.UsageError(f"{item.nodeid} names several engines; call the parameter that counts `engine`")
-    return found.pop() if found else None
+    return found.pop() if len(found) == 1 else None
 
 
 def missing_trait(item: pytest.Item, engine: str) -> str:
