@@ -32,7 +32,7 @@ from clarion.journal.find import find_accepted
 from clarion.ops import health
 from clarion.ops.metrics import CONTENT_TYPE
 from clarion.plan import routes as plan_routes
-from clarion.plan.explainer import Explainer
+from clarion.plan.gather_explanation import ExplanationGatherer
 from clarion.ports.web import PUBLIC, Call, Reply, Route
 from clarion.realtime import routes as realtime_routes
 from clarion.realtime import routes_seen
@@ -151,8 +151,7 @@ def routes(parts: Shared) -> list[Route]:
         *routes_test_send.routes(door, parts.control.templates),
         *routes_events.routes(door, parts.expressions),
         *plan_routes.routes(
-            Explainer(parts.journal, parts.directory, parts.state, contents := parts.contents()),
-            contents,
+            ExplanationGatherer(parts.journal, parts.directory, parts.state, parts.contents()),
             door.checked,
             NotificationIn,
             parts.clock,

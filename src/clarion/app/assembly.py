@@ -15,10 +15,8 @@ from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import Channel
 from clarion.journal.consumer import LeasedPartitions
 from clarion.plan.assemble import step_planner
-from clarion.plan.broadcast.pages import PagePlanner
+from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.worker import BroadcastWorker
-from clarion.plan.gather_caps import CapTimes
-from clarion.plan.gather_facts import StoredFacts
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.record.worker import RecordWorker
@@ -55,14 +53,7 @@ def fetch_pool(parts: Shared) -> FetchPool:
 
 def broadcast_worker(parts: Shared, leases: LeasedPartitions) -> BroadcastWorker:
     """Return what plans broadcasts page by page."""
-    pages = PagePlanner(
-        parts.directory,
-        StoredFacts(parts.directory),
-        parts.contents(),
-        CapTimes(parts.journal),
-        parts.journal.partitions,
-        PAGE_USERS,
-    )
+    pages = PageGatherer(parts.journal, parts.directory, parts.contents(), PAGE_USERS)
     return BroadcastWorker(
         parts.journal, pages, leases, parts.clock, parts.telemetry, backlog_max=BROADCAST_BACKLOG_MAX
     )

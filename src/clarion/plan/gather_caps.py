@@ -31,7 +31,7 @@ class CapTimes:
         """Read every block again."""
         self._blocks = {}
 
-    def load(self, wanted: Mapping[CapKey, Iterable[int]]) -> dict[CapKey, Blocks]:
+    async def load(self, wanted: Mapping[CapKey, Iterable[int]]) -> dict[CapKey, Blocks]:
         """Return the blocks of caps; those with these numbers are among them."""
         found: dict[CapKey, Blocks] = {}
         for (tenant, rule), numbers in wanted.items():

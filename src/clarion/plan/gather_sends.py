@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from clarion.domain.channel import CHANNELS, Channel
-from clarion.domain.limits import GATES_MAX, RECIPIENTS_MAX, SETTINGS_MAX
+from clarion.domain.limits import RECIPIENTS_MAX
 from clarion.domain.limits_deciding import CAP_BLOCK_USERS
 from clarion.domain.user import Profile, User
 from clarion.journal.events import ChunkFrame, Recipient
@@ -17,9 +17,9 @@ from clarion.plan.columns import Accepted
 from clarion.plan.facts import NOBODY, SendFacts, SendKey, Suppressions, inline
 from clarion.plan.gather_caps import CapTimes
 from clarion.plan.gather_each import read_each
-from clarion.plan.gather_settings import read_settings
+from clarion.plan.gather_settings import KnownSettings, read_settings
 from clarion.plan.rules.decide import addresses_of, wanted_addresses
-from clarion.plan.rules.group import Gate, gate
+from clarion.plan.rules.group import gate
 from clarion.plan.rules.need import Need
 from clarion.plan.rules.setting import Setting
 from clarion.plan.settings import SettingKey, setting_key
@@ -48,9 +48,7 @@ class SendGatherer:
         self._journal = journal
         self._directory = directory
         self._caps = CapTimes(journal)
-        self._revision = -1
-        self._settings: dict[SettingKey, Setting] = {}
-        self._gates: dict[tuple[int, int], Gate] = {}
+        self._known = KnownSettings(directory)
 
     def forget_caps(self) -> None:
         """Read cap times again: others have changed some."""
@@ -62,9 +60,9 @@ class SendGatherer:
 
     async def gather(self, items: Sequence[Accepted], now_ms: int, chunks: Sequence[ChunkFrame] = ()) -> SendFacts:
         """Return what deciding about notifications, and about held chunks whose time has come, takes at a time (Unix ms)."""
-        self._refresh()
+        await self._known.refresh()
         self._caps.trim()
-        facts = SendFacts(settings=self._settings, gates=self._gates)
+        facts = SendFacts(settings=self._known.settings, gates=self._known.gates)
         sends: _Sends = {}
         for item in items:
             if (item.request.send_at_ms or 0) <= now_ms:
@@ -97,18 +95,9 @@ class SendGatherer:
         blocks: dict[tuple[str, bytes], set[int]] = {}
         for key in need.of(CAPS):
             blocks.setdefault(key[:2], set()).add(key[2])
-        facts.caps.update(self._caps.load(blocks))
+        facts.caps.update(await self._caps.load(blocks))
         await self._broadcasts(facts, need.of(kinds.BROADCASTS))
         return facts
-
-    def _refresh(self) -> None:
-        """Forget settings and verdicts if any definition changed. Facts that were handed out keep theirs."""
-        revision = self._directory.revision()
-        if revision != self._revision or len(self._settings) >= SETTINGS_MAX:
-            # Together: verdicts are kept by the identity of their setting.
-            self._revision, self._settings, self._gates = revision, {}, {}
-        elif len(self._gates) >= GATES_MAX:
-            self._gates = {}
 
     async def _foresee(self, facts: SendFacts, sends: _Sends, now_ms: int) -> None:
         await self._read_settings(facts, [key for key in sends if key not in facts.settings])
@@ -120,7 +109,7 @@ class SendGatherer:
         await self._gate(facts, people, now_ms)
         await self._suppressing(facts, users)
         await self._suppressions(facts, _addresses(facts, sends, people))
-        facts.caps.update(self._caps.load(_blocks(facts, people)))
+        facts.caps.update(await self._caps.load(_blocks(facts, people)))
 
     async def _read_settings(self, facts: SendFacts, keys: Sequence[SettingKey]) -> None:
         if keys:

@@ -2,22 +2,20 @@
 was a single person's own is read off the decision."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from clarion.domain.channel import Channel
 from clarion.domain.decision import Decision, Hold, Merge, Reason, Send, Skip
 from clarion.domain.delivery_state import Event, State
-from clarion.domain.history import REASONS, Delivery
+from clarion.domain.history import REASONS, Attempt, Delivery, Notification
 from clarion.domain.user import Profile
 from clarion.journal.events import Recipient, Request
 from clarion.plan.rules.explain import ELSEWHERE, Explained, Finding, shared_findings
 from clarion.plan.rules.setting import Planned, Setting
 from clarion.plan.settings import restored
 from clarion.plan.shapes import ChannelOut, ExplainOut, RecipientOut, channel_out
-from clarion.ports.directory import Directory
-from clarion.ports.history import History
 from clarion.ports.times import shown
 
 _REQUEST: Final = msgspec.msgpack.Decoder(Request)
@@ -32,32 +30,34 @@ _OWN: Final = {
 """The rules about a single person, and by which reason each says no."""
 
 
-class Retelling:
-    """Explains stored notifications for one process."""
+class Then(NamedTuple):
+    """What is kept of a notification that was planned: its deliveries, and what they were decided from."""
 
-    def __init__(self, history: History, directory: Directory) -> None:
-        self._history = history
-        self._directory = directory
+    notification: Notification
+    planned_ms: int
+    deliveries: Sequence[Delivery]
+    profiles: Mapping[int, Profile]
+    settings: Mapping[bytes, bytes | None]
+    """By digest the shared facts (JSON)."""
+    attempts: Sequence[Attempt]
 
-    def tell(self, tenant: str, notification_id: bytes) -> ExplainOut | None:
-        """Return what was decided about a notification; None when there is no such, or it waits to be planned."""
-        row = self._history.notification(tenant, notification_id)
-        if row is None or row.planned_ms is None:
-            return None
-        rows = self._history.deliveries_of(tenant, notification_id)
-        then = _Then(self._history, self._directory, tenant, rows)
-        inline = [to for to in _REQUEST.decode(row.request).to if not to.user_id]
-        found: dict[tuple[str, int, str], dict[str, list[Delivery]]] = {}
-        for one in rows:
-            who = (one.user_id, -1 if one.user_id else _place(one, inline), one.step)
-            found.setdefault(who, {}).setdefault(one.channel, []).append(one)
-        recipients = [
-            RecipientOut(
-                then.channels(by_channel, inline[place] if place >= 0 else _NOBODY), user_id or None, step or None
-            )
-            for (user_id, place, step), by_channel in found.items()
-        ]
-        return ExplainOut(shown(row.planned_ms), row.lane, row.category or None, recipients)
+
+def retell(then: Then) -> ExplainOut:
+    """Return what was decided about a notification."""
+    row = then.notification
+    known = _Known(then)
+    inline = [to for to in _REQUEST.decode(row.request).to if not to.user_id]
+    found: dict[tuple[str, int, str], dict[str, list[Delivery]]] = {}
+    for one in then.deliveries:
+        who = (one.user_id, -1 if one.user_id else _place(one, inline), one.step)
+        found.setdefault(who, {}).setdefault(one.channel, []).append(one)
+    recipients = [
+        RecipientOut(
+            known.channels(by_channel, inline[place] if place >= 0 else _NOBODY), user_id or None, step or None
+        )
+        for (user_id, place, step), by_channel in found.items()
+    ]
+    return ExplainOut(shown(then.planned_ms), row.lane, row.category or None, recipients)
 
 
 def _place(row: Delivery, inline: Sequence[Recipient]) -> int:
@@ -67,17 +67,15 @@ def _place(row: Delivery, inline: Sequence[Recipient]) -> int:
     return next((i for i, to in enumerate(inline) if row.address in (to.contacts or {}).values()), -1)
 
 
-class _Then:
-    """The facts behind deliveries, read once."""
+class _Known:
+    """The facts behind deliveries."""
 
-    def __init__(self, history: History, directory: Directory, tenant: str, rows: Sequence[Delivery]) -> None:
-        self._profiles = directory.profiles({row.profile_id for row in rows})
-        kept = {row.setting: history.setting(row.setting) for row in rows if row.setting is not None}
+    def __init__(self, then: Then) -> None:
+        self._profiles = then.profiles
         self._settings: Mapping[bytes | None, Setting] = {
-            name: restored(facts) for name, facts in kept.items() if facts
+            name: restored(facts) for name, facts in then.settings.items() if facts
         }
-        told = history.attempts_of(tenant, [row.id for row in rows])
-        self._decided_ms = {one.delivery_id: one.finished_ms for one in told if one.event in _DECIDED}
+        self._decided_ms = {one.delivery_id: one.finished_ms for one in then.attempts if one.event in _DECIDED}
 
     def channels(self, by_channel: Mapping[str, Sequence[Delivery]], to: Recipient) -> list[ChannelOut]:
         """Return every channel that was decided on for a recipient, and those that a route has not come to."""

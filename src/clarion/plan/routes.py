@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from clarion.content.gather import Contents
 from clarion.domain import ids
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits_deciding import EXPLAIN_RECIPIENTS_MAX
 from clarion.journal.events import Request
-from clarion.plan.explainer import Explainer
+from clarion.plan.explainer import explained
+from clarion.plan.gather_explanation import ExplanationGatherer
+from clarion.plan.retelling import retell
+from clarion.plan.rules.need import NEED_ROUNDS_MAX, Need
 from clarion.plan.shapes import ExplainOut
 from clarion.ports.clock import Clock
 from clarion.ports.web import Call, Reply, Route
@@ -17,9 +19,9 @@ Admit = Callable[[str, Any], Request]
 """Checks the body of a tenant's request as sending it would. Raises what that raises."""
 
 
-def routes(explainer: Explainer, contents: Contents, admit: Admit, body: type[Any], clock: Clock) -> list[Route]:
-    """Return the endpoints; `contents` are what the explainer renders, `body` is that of a notification."""
-    do = _Handlers(explainer, contents, admit, clock)
+def routes(gatherer: ExplanationGatherer, admit: Admit, body: type[Any], clock: Clock) -> list[Route]:
+    """Return the endpoints; `body` is that of a notification."""
+    do = _Handlers(gatherer, admit, clock)
     tag = "explain"
     return [
         Route("POST", "/v1/notifications/explain", do.would, "notifications:read",
@@ -30,9 +32,8 @@ def routes(explainer: Explainer, contents: Contents, admit: Admit, body: type[An
 
 
 class _Handlers:
-    def __init__(self, explainer: Explainer, contents: Contents, admit: Admit, clock: Clock) -> None:
-        self._explainer = explainer
-        self._contents = contents
+    def __init__(self, gatherer: ExplanationGatherer, admit: Admit, clock: Clock) -> None:
+        self._gatherer = gatherer
         self._admit = admit
         self._clock = clock
 
@@ -41,13 +42,18 @@ class _Handlers:
         request = self._admit(tenant, call.body)
         if len(request.to) > EXPLAIN_RECIPIENTS_MAX:
             raise InvalidField(f"takes at most {EXPLAIN_RECIPIENTS_MAX} recipients to explain", field="to")
-        await self._contents.gather((), (tenant,))
-        return Reply(self._explainer.would(tenant, request, self._clock.now_ms()))
+        asked, facts = await self._gatherer.would(tenant, request, self._clock.now_ms())
+        for _ in range(NEED_ROUNDS_MAX):
+            told = explained(asked, facts, self._gatherer.contents)
+            if not isinstance(told, Need):
+                return Reply(told)
+            facts = await self._gatherer.more(facts, told, asked)
+        raise RuntimeError(f"an explanation lacked facts {NEED_ROUNDS_MAX} times")
 
     async def was(self, call: Call) -> Reply:
         text = call.path["id"]
         id_ = ids.read(ids.NOTIFICATION_PREFIX, text)
-        told = self._explainer.was(call.caller.tenant, id_) if id_ is not None else None
-        if told is None:
+        then = await self._gatherer.was(call.caller.tenant, id_) if id_ is not None else None
+        if then is None:
             raise NotFound(f"unknown notification {text!r}, or not planned yet", field="id")
-        return Reply(told)
+        return Reply(retell(then))

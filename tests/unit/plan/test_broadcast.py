@@ -15,10 +15,9 @@ from clarion.domain.delivery_state import State
 from clarion.journal import topics
 from clarion.journal.events import Audience, BroadcastJob, ChunkFrame, Request
 from clarion.plan.broadcast import worker as broadcast_worker
-from clarion.plan.broadcast.pages import PagePlanner
+from clarion.plan.broadcast.gather_pages import PageGatherer
+from clarion.plan.broadcast.pages import plan_page
 from clarion.plan.broadcast.worker import BroadcastWorker
-from clarion.plan.gather_caps import CapTimes
-from clarion.plan.gather_facts import StoredFacts
 from clarion.ports.journal import Append, Cursor
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, World
@@ -50,14 +49,8 @@ async def begin(
 
 async def worker(world: World, backlog_max: int = 10**9) -> BroadcastWorker:
     leases = await world.held(topics.GROUP_BROADCAST)
-    pages = PagePlanner(
-        world.directory,
-        StoredFacts(world.directory),
-        Contents(world.directory, {"liquid": LiquidRenderer()}),
-        CapTimes(world.journal),
-        world.journal.partitions,
-        PAGE,
-    )
+    contents = Contents(world.directory, {"liquid": LiquidRenderer()})
+    pages = PageGatherer(world.journal, world.directory, contents, PAGE)
     return BroadcastWorker(world.journal, pages, leases, world.clock, world.notes, backlog_max=backlog_max)
 
 
@@ -123,15 +116,14 @@ def test_looking_for_nobody_does_not_keep_the_turn_from_others(directory, bound,
         first = await begin(world, number=1, audience=segment(zone="Europe/Rome"))
         await begin(world, tenant="other", number=2)
         planned = []
-        plan = working._pages.plan
 
-        def noted(cursor, job, now_ms):
+        def noted(facts, cursor, *values):
             planned.append(cursor.tenant)
-            page = plan(cursor, job, now_ms)
+            page = plan_page(facts, cursor, *values)
             endless = {"done": False, "position": cursor.position + 1, "users": 1}
             return page._replace(**endless) if cursor.tenant == "other" else page
 
-        working._pages.plan = noted  # type: ignore[method-assign]
+        monkeypatch.setattr(broadcast_worker, "plan_page", noted)
         for _ in range(6):
             await working.turn()
         assert planned.count("other") == 3
@@ -150,8 +142,8 @@ def test_a_crash_before_or_after_the_append_leaves_the_same_deliveries(directory
             if turn == crash_at:  # planned, never appended
                 (cursor,) = world.journal.cursors()
                 job = msgspec.msgpack.decode(cursor.payload, type=BroadcastJob)
-                await working._pages.contents.gather((), (cursor.tenant,))
-                working._pages.plan(cursor, job, world.clock.now_ms())
+                facts = await working._pages.gather(cursor, job, world.clock.now_ms())
+                plan_page(facts, cursor, job, working._pages.contents, world.journal.partitions, world.clock.now_ms())
                 working = await worker(world)
             if not await working.turn():
                 return
@@ -185,17 +177,16 @@ def test_a_pause_between_pages_stops_planning(directory, status):
     run(story(World(directory)))
 
 
-def test_a_pause_while_a_page_is_planned_stores_nothing_of_it(directory):
+def test_a_pause_while_a_page_is_planned_stores_nothing_of_it(directory, monkeypatch):
     async def story(world: World) -> None:
         id_ = await begin(world)
         working = await worker(world)
-        plan = working._pages.plan
 
         def interrupted(*values):
             world.journal._cursors[id_] = msgspec.structs.replace(world.journal.cursor(id_), status="paused")
-            return plan(*values)
+            return plan_page(*values)
 
-        working._pages.plan = interrupted  # type: ignore[method-assign]
+        monkeypatch.setattr(broadcast_worker, "plan_page", interrupted)
         assert await working.turn()
         assert chunks(world) == []
         assert not await working.turn()
@@ -234,7 +225,7 @@ def test_only_what_can_be_sent_goes_to_the_senders(directory):
     assert sent == {f"u{n}" for n in range(USERS) if n % 4 and n % 5}
 
 
-def test_a_pause_for_the_senders_does_not_favour_anyone(directory):
+def test_a_pause_for_the_senders_does_not_favour_anyone(directory, monkeypatch):
     """Planning stops whenever too much waits; who comes first after that must not be the same one each time."""
 
     async def story(world: World) -> None:
@@ -243,17 +234,16 @@ def test_a_pause_for_the_senders_does_not_favour_anyone(directory):
             await begin(world, tenant, number)
         working = await worker(world)
         busy = False
-        working._held_back = lambda _cursor: busy  # type: ignore[method-assign]
-        plan = working._pages.plan
 
-        def counted(cursor, job, now_ms):
+        def counted(facts, cursor, *values):
             served[cursor.tenant] += 1
-            page = plan(cursor, job, now_ms)
+            page = plan_page(facts, cursor, *values)
             return page._replace(counts={("sms", "send"): 6_000}, done=False, position=cursor.position + 1)
 
-        working._pages.plan = counted  # type: ignore[method-assign]
+        monkeypatch.setattr(broadcast_worker, "plan_page", counted)
         for _ in range(30):
             busy = not busy
+            working._backlog_max = -1 if busy else 10**9
             await working.turn()
         assert set(served.values()) == {5}
 

@@ -6,6 +6,7 @@ from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import State
 from clarion.journal import topics
 from clarion.journal.events import AcceptedFrame, Audience, BroadcastJob, ChunkFrame
+from clarion.plan.broadcast.pages import plan_page
 from tests.stages.virtual import START_MS, run
 from tests.unit.plan.deciding import HOUR_MS, PUSH, SMS, Story
 from tests.unit.plan.test_broadcast import begin, worker
@@ -151,8 +152,10 @@ def test_a_page_that_dies_leaves_the_same_chunks_and_timers(people):
         working = await worker(world)
         (cursor,) = world.journal.cursors()
         job = msgspec.msgpack.decode(cursor.payload, type=BroadcastJob)
-        first = working._pages.plan(cursor, job, world.clock.now_ms())
-        again = working._pages.plan(cursor, job, world.clock.now_ms())
+        now_ms, pages = world.clock.now_ms(), working._pages
+        first, again = [
+            plan_page(await pages.gather(cursor, job, now_ms), cursor, job, pages.contents, 1, now_ms) for _ in range(2)
+        ]
         assert first.frames == again.frames
         assert first.timers == again.timers
 

@@ -35,10 +35,8 @@ from clarion.journal.codec import encode
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import AcceptedFrame, Audience, BroadcastJob, Recipient, Request
 from clarion.plan.assemble import step_planner
-from clarion.plan.broadcast.pages import PagePlanner
+from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.worker import BroadcastWorker
-from clarion.plan.gather_caps import CapTimes
-from clarion.plan.gather_facts import StoredFacts
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite
@@ -237,10 +235,7 @@ async def _plan_broadcast(parts: Parts, counts: _Counts) -> float:
     await parts.journal.append(Append(cursors=[cursor]))
     leases = _leases(parts, topics.GROUP_BROADCAST)
     await leases.step()
-    caps = CapTimes(parts.journal)
-    pages = PagePlanner(
-        parts.directory, StoredFacts(parts.directory), parts.contents(), caps, parts.journal.partitions, PAGE_USERS
-    )
+    pages = PageGatherer(parts.journal, parts.directory, parts.contents(), PAGE_USERS)
     worker = BroadcastWorker(parts.journal, pages, leases, parts.clock, counts, backlog_max=BACKLOG_MAX)
     began_s = time.process_time()
     while await worker.turn():

@@ -1,6 +1,5 @@
 """Writing the chunks of a page: frames for what goes out now, timers for what is held."""
 
-from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -12,29 +11,13 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import BroadcastJob, ChunkFrame
 from clarion.plan.broadcast.addresses import user_of
-from clarion.plan.broadcast.inapp import InappContent, Readers
+from clarion.plan.broadcast.facts import PageFacts
+from clarion.plan.broadcast.inapp import Readers, shown
 from clarion.plan.rules.chunks import Columns, Place
-from clarion.plan.rules.setting import Setting
-from clarion.ports.directory import Directory
 from clarion.ports.journal import Cursor, Frame, Timer
 
 _PLANNED = int(State.PLANNED)
 _VERDICTS = {State.SKIPPED: "skip", State.HELD: "hold", State.MERGED: "merge"}
-
-
-class ChunkWriter:
-    """Writes chunks for one process."""
-
-    def __init__(self, directory: Directory, contents: Rendering, partitions: int) -> None:
-        self.directory = directory
-        self.inapp = InappContent(contents)
-        self.partitions = partitions
-
-    def page(
-        self, cursor: Cursor, job: BroadcastJob, setting: Setting, columns: Sequence[str], now_ms: int
-    ) -> "PageChunks":
-        """Return what collects the chunks of one page."""
-        return PageChunks(self, cursor, job, setting, columns, now_ms)
 
 
 class PageChunks:
@@ -42,18 +25,18 @@ class PageChunks:
 
     def __init__(
         self,
-        writer: ChunkWriter,
+        facts: PageFacts,
         cursor: Cursor,
         job: BroadcastJob,
-        setting: Setting,
-        columns: Sequence[str],
+        rendering: Rendering,
+        partitions: int,
         now_ms: int,
     ) -> None:
-        self._writer = writer
+        self._facts = facts
         self._cursor = cursor
         self._job = job
-        self._setting = setting
-        self._columns = columns
+        self._rendering = rendering
+        self._partitions = partitions
         self._now_ms = now_ms
         self.frames: list[Frame] = []
         self.timers: list[Timer] = []
@@ -71,7 +54,7 @@ class PageChunks:
     def _write(self, chunk: ChunkFrame, until_ms: int) -> None:
         count = len(chunk.ordinals)
         # Chunks of one broadcast spread over all partitions, so that every worker sends.
-        partition = chunk.chunk_id[-1] % self._writer.partitions
+        partition = chunk.chunk_id[-1] % self._partitions
         payload = encode(chunk, count)
         self.frames.append(Frame(topics.OUTCOMES, partition, count, payload))
         if until_ms:
@@ -81,22 +64,22 @@ class PageChunks:
             self.frames.append(Frame(topics.deliver(Channel(chunk.channel), Lane.BULK), partition, count, payload))
 
     def _chunk(self, channel: Channel, locale: str, part: Columns) -> ChunkFrame:
-        request, template = self._job.request, self._setting.template
+        request, template = self._job.request, self._facts.setting.template
         users: list[dict[str, Any]] = []
         content: str | dict[str, Any] = request.template
         if template.uses_user:
-            profiles = self._writer.directory.profiles({row[2] for row in part.rows})
-            users = [user_of(row, self._columns, profiles[row[2]].zone) for row in part.rows]
+            columns, zones = self._facts.columns, self._facts.zones
+            users = [user_of(row, columns, zones[row[2]]) for row in part.rows]
         if channel is Channel.INAPP and channel in template.parts:
             audience = Readers(self._cursor.tenant, locale, ids.created_ms(self._cursor.cursor_id))
-            content, users = self._writer.inapp.of(audience, template, request.data, users, part)
+            content, users = shown(self._rendering, audience, template, request.data, users, part)
         return ChunkFrame(
             chunk_id=_chunk_id(self._cursor.cursor_id, part.ordinals[0], channel, locale),
             tenant=self._cursor.tenant,
             channel=channel,
             locale=locale,
             content=content,
-            category=self._setting.category.key,
+            category=self._facts.setting.category.key,
             data=request.data,
             planned_ms=self._now_ms,
             expires_ms=request.expires_ms,

@@ -19,33 +19,34 @@ class Readers(NamedTuple):
     at_ms: int
 
 
-class InappContent:
-    """Renders in-app parts for one process. The houses of the tenants have to be gathered."""
+def shown(
+    rendering: Rendering,
+    readers: Readers,
+    template: Template,
+    data: dict[str, Any],
+    users: list[dict[str, Any]],
+    part: Columns,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return what everyone is shown, or what each one is; whose content cannot be rendered fails in `part`. The house of
+    the tenant has to be gathered."""
+    if not users:
+        shared = _rendered(rendering, readers, template, data, None)
+        if shared is None:
+            part.fail(range(len(part.ordinals)), Reason.RENDER_FAILED)
+        return shared or {}, []
+    own = [_rendered(rendering, readers, template, data, user) for user in users]
+    part.fail(_missing(own), Reason.RENDER_FAILED)
+    return {}, [content or {} for content in own]
 
-    def __init__(self, contents: Rendering) -> None:
-        self._contents = contents
 
-    def of(
-        self, readers: Readers, template: Template, data: dict[str, Any], users: list[dict[str, Any]], part: Columns
-    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Return what everyone is shown, or what each one is; whose content cannot be rendered fails in `part`."""
-        if not users:
-            shared = self._rendered(readers, template, data, None)
-            if shared is None:
-                part.fail(range(len(part.ordinals)), Reason.RENDER_FAILED)
-            return shared or {}, []
-        own = [self._rendered(readers, template, data, user) for user in users]
-        part.fail(_missing(own), Reason.RENDER_FAILED)
-        return {}, [content or {} for content in own]
-
-    def _rendered(
-        self, readers: Readers, template: Template, data: dict[str, Any], user: dict[str, Any] | None
-    ) -> dict[str, Any] | None:
-        tenant, locale, at_ms = readers
-        try:
-            return self._contents.render_template(tenant, template, Channel.INAPP, data, user, locale, at_ms)
-        except RenderError:
-            return None
+def _rendered(
+    rendering: Rendering, readers: Readers, template: Template, data: dict[str, Any], user: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    tenant, locale, at_ms = readers
+    try:
+        return rendering.render_template(tenant, template, Channel.INAPP, data, user, locale, at_ms)
+    except RenderError:
+        return None
 
 
 def _missing(contents: Iterable[dict[str, Any] | None]) -> Iterable[int]:

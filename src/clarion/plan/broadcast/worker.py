@@ -1,6 +1,8 @@
 """The broadcast loop: one page a turn, tenants in turn, the cursor moved in the same append as the page's chunks."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -9,7 +11,8 @@ from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import BroadcastJob
 from clarion.journal.patience import append
 from clarion.journal.topics import group_deliver
-from clarion.plan.broadcast.pages import Page, PagePlanner
+from clarion.plan.broadcast.gather_pages import PageGatherer
+from clarion.plan.broadcast.pages import Page, plan_page
 from clarion.plan.rules.fairness import DeficitRoundRobin
 from clarion.ports.clock import Clock
 from clarion.ports.journal import Append, Cursor, CursorMove, Journal, StaleCaps, StaleCursor
@@ -22,13 +25,18 @@ TURN_DELIVERIES = 5_000
 _JOB = msgspec.msgpack.Decoder(BroadcastJob)
 
 
+class _Running(NamedTuple):
+    cursor: Cursor
+    job: BroadcastJob
+
+
 class BroadcastWorker:
     """Advances the running broadcasts of the partitions its leases hold."""
 
     def __init__(
         self,
         journal: Journal,
-        pages: PagePlanner,
+        pages: PageGatherer,
         leases: LeasedPartitions,
         clock: Clock,
         telemetry: Telemetry,
@@ -52,29 +60,22 @@ class BroadcastWorker:
 
     async def turn(self) -> bool:
         """Plan one page of whoever's turn it is; False when there is nothing to do."""
+        now_ms = self._clock.now_ms()
         with self._telemetry.cpu("plan"):
-            waiting = self._runnable()
-            self._turns.sync(waiting)
-            tenant = self._turns.next({name for name, cursor in waiting.items() if not self._held_back(cursor)})
+            running = await self._running(now_ms)
+            self._turns.sync(running)
+            tenant = self._turns.next(await self._able(running))
             if tenant is None:
                 return False
-            cursor = waiting[tenant]
+            cursor, job = running[tenant]
             lease = self._leases.held().get(cursor.partition)
             if lease is None:
                 return False
-        await self._pages.contents.gather((), (tenant,))
-        with self._telemetry.cpu("plan"):
-            page = self._pages.plan(cursor, _JOB.decode(cursor.payload), self._clock.now_ms())
-            move = CursorMove(
-                lease,
-                cursor.cursor_id,
-                cursor.position,
-                page.position,
-                page.planned,
-                page.skipped,
-                page.users,
-                page.done,
-            )
+            facts = await self._pages.gather(cursor, job, now_ms)
+            page = plan_page(facts, cursor, job, self._pages.contents, self._journal.partitions, now_ms)
+        move = CursorMove(
+            lease, cursor.cursor_id, cursor.position, page.position, page.planned, page.skipped, page.users, page.done
+        )
         batch = Append(frames=page.frames, timers=page.timers, caps=page.caps, moves=[move], lease=lease)
         try:
             await append(self._journal, batch, self._telemetry)
@@ -83,7 +84,7 @@ class BroadcastWorker:
             return True
         except (StaleCursor, StaleLease):
             return True
-        self._pages.keep_caps(page)
+        self._pages.keep_caps(page.caps)
         self._count(tenant, page)
         return True
 
@@ -92,17 +93,20 @@ class BroadcastWorker:
         for (channel, decision), number in page.counts.items():
             self._telemetry.count("planned", number, channel=channel, decision=decision)
 
-    def _runnable(self) -> dict[str, Cursor]:
+    async def _running(self, now_ms: int) -> dict[str, _Running]:
         """Return the oldest running broadcast of each tenant whose time has come."""
-        now_ms = self._clock.now_ms()
-        oldest: dict[str, Cursor] = {}
+        oldest: dict[str, _Running] = {}
         for partition in self._leases.held():
             for cursor in self._journal.cursors(partition, "running"):
-                if cursor.tenant not in oldest and (_JOB.decode(cursor.payload).request.send_at_ms or 0) <= now_ms:
-                    oldest[cursor.tenant] = cursor
+                if cursor.tenant not in oldest:
+                    job = _JOB.decode(cursor.payload)
+                    if (job.request.send_at_ms or 0) <= now_ms:
+                        oldest[cursor.tenant] = _Running(cursor, job)
         return oldest
 
-    def _held_back(self, cursor: Cursor) -> bool:
-        """Return whether a channel of the broadcast has as much waiting as planning may be ahead of sending."""
-        channels = self._pages.channels(cursor.tenant, _JOB.decode(cursor.payload))
-        return any(self._journal.backlog(group_deliver(channel)) > self._backlog_max for channel in channels)
+    async def _able(self, running: Mapping[str, _Running]) -> set[str]:
+        """Return the tenants whose broadcast has no channel on which as much waits as planning may be ahead of sending."""
+        channels = await self._pages.channels({tenant: job for tenant, (_, job) in running.items()})
+        asked = {channel for wanted in channels.values() for channel in wanted}
+        full = {channel for channel in asked if self._journal.backlog(group_deliver(channel)) > self._backlog_max}
+        return {tenant for tenant, wanted in channels.items() if full.isdisjoint(wanted)}
