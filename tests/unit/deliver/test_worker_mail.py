@@ -53,7 +53,7 @@ def dressing(web=None, links=LINKS):
 
 async def dressed(web=None, *files, links=LINKS, **changes):
     kit, row = dressing(web, links), ROW._replace(attachments=list(files) or None, **changes)
-    async with kit.complete(row, MESSAGE, kit.unsubscribe_url(row)) as message:
+    async with kit.complete(row, MESSAGE, await kit.unsubscribe_url(row)) as message:
         return message
 
 

@@ -11,7 +11,7 @@ from clarion.domain.content import Account
 
 async def gather(tools: Supplies, work: Sequence[Work], legacy: Legacy | None) -> Facts:
     """Return what is known of deliveries just read, and have ready what they are rendered from."""
-    await tools.sender.gather(tools.channel, (item.row for item in work))
+    await tools.sender.gather(tools.channel, [item.row for item in work])
     await tools.cancelled.refresh()
     repeated = [item.row.delivery_id for item in work if item.row.attempt > 1]
     waited = {

@@ -1,7 +1,7 @@
 """One attempt: render, build, send, read. The only place that knows which transport a vendor's request needs."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import cast
@@ -65,10 +65,12 @@ class Sender:
         # Has no thread before the first slow build.
         self._slow = ThreadPoolExecutor(SLOW_BUILDS_MAX, thread_name_prefix="build")
 
-    async def gather(self, channel: Channel, rows: Iterable[DeliverRow]) -> None:
+    async def gather(self, channel: Channel, rows: Sequence[DeliverRow]) -> None:
         """Read what the attempts of a batch are rendered from, as it is now."""
         templates = {(row.tenant, row.template) for row in rows}
         await self._contents.gather(templates, {tenant for tenant, _ in templates})
+        if channel is Channel.EMAIL:
+            await self._dressing.gather({(row.tenant, row.category) for row in rows})
 
     async def attempt(self, channel: Channel, row: DeliverRow, account: Account | None, urgent: bool = False) -> Answer:
         """Make one attempt and return its answer. Never raises for what a provider, template or account does. An urgent one
@@ -108,7 +110,7 @@ class Sender:
         self, channel: Channel, row: DeliverRow, account: Account, vendor: Vendor, urgent: bool, fitted: list[Fitted]
     ) -> Outcome:
         at_ms = ids.created_ms(ids.notification_of(row.delivery_id))
-        url = self._dressing.unsubscribe_url(row) if channel is Channel.EMAIL else ""
+        url = await self._dressing.unsubscribe_url(row) if channel is Channel.EMAIL else ""
         if not self._contents.holds(row.tenant, row.template):
             await self._contents.gather(((row.tenant, row.template),), (row.tenant,))
         parts = self._contents.render(

@@ -1,7 +1,7 @@
 """What an e-mail gets just before it is built: the link to unsubscribe with, and the files that lie elsewhere."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -23,6 +23,8 @@ from clarion.ports.directory import Directory
 from clarion.ports.egress import HttpEgress
 from clarion.ports.unsubscribing import Subject, Unsubscribing
 
+CATEGORIES_HELD_MAX: Final = 10_000
+"""Categories of which a process remembers whether they can be refused."""
 _HEADERS: Final = {"accept": "*/*"}
 
 
@@ -41,6 +43,8 @@ class Dressing:
         self._directory = directory
         self._http = http
         self._links = links
+        self._refusable: dict[tuple[str, str], bool] = {}
+        """Whether a category can be refused, by tenant and key: as it was when its last batch began."""
         self._room = asyncio.Semaphore(ATTACHMENT_FETCHES_MAX)
 
     @asynccontextmanager
@@ -56,13 +60,25 @@ class Dressing:
                 had = await fetched(files, self._http, row.attempt)
                 yield msgspec.structs.replace(message, unsubscribe_url=url, attachments=had)
 
-    def unsubscribe_url(self, row: DeliverRow) -> str:
+    async def gather(self, categories: Collection[tuple[str, str]]) -> None:
+        """Read which categories, by (tenant, key), can be refused."""
+        if self._links is None:
+            return
+        if len(self._refusable) + len(categories) > CATEGORIES_HELD_MAX:
+            self._refusable.clear()
+        for tenant, key in categories:
+            category = self._directory.category(tenant, key) if key else None
+            self._refusable[tenant, key] = category is not None and not category.critical
+
+    async def unsubscribe_url(self, row: DeliverRow) -> str:
         """Return the link by which its recipient ends e-mails such as this one. Empty for those of no category, which there is
         no way to refuse, and of a critical one, which nobody can refuse."""
         if self._links is None or not row.category:
             return ""
-        category = self._directory.category(row.tenant, row.category)
-        if category is None or category.critical:
+        place = row.tenant, row.category
+        if place not in self._refusable:
+            await self.gather((place,))
+        if not self._refusable[place]:
             return ""
         address = "" if row.user_id else row.address
         return self._links.url(Subject(row.tenant, row.user_id, address, row.category, "email"))
