@@ -15,9 +15,10 @@ from clarion.domain.content import Template
 from clarion.domain.delivery_state import Event
 from clarion.domain.errors import InvalidField, NotFound, Overloaded
 from clarion.domain.limits_resilience import REPLAY_AHEAD_MS_MAX
+from clarion.domain.planned import PlannedDelivery
 from clarion.domain.trail import Trail
 from clarion.journal.codec import decode
-from clarion.journal.rows import DeliverRow, deliver_rows, encode_delivery
+from clarion.journal.rows import deliver_rows, encode_delivery
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.pages import cursor_text
 from clarion.ports.web import Call, Caller
@@ -76,7 +77,7 @@ class Desk:
 
     def kill(self, person, attempt=1, at_ms=world.AT_MS + 9, **changes):
         """Let a delivery die; its letter holds what `changes` say."""
-        row = DeliverRow(
+        row = PlannedDelivery(
             world.id_of(person), world.TENANT, f"user-{person}", f"token-{person}", "en", "hello", "news",
             {"n": person}, None, attempt, FAR_MS, {"k": "v"}, None, None,
         )._replace(**changes)  # fmt: skip

@@ -26,7 +26,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.errors import EgressError, InvalidField, Sent
 from clarion.domain.message import AppriseRequest, HttpResponse
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Refused, Throttled, Transient
-from clarion.journal.rows import DeliverRow
+from clarion.domain.planned import PlannedDelivery
 from clarion.providers.apprise_schemes import SCHEMES
 from clarion.providers.chat import apprise as vendor
 from tests.providers import battery
@@ -451,7 +451,7 @@ async def test_without_the_extra_a_stored_account_waits(monkeypatch):
     assert await outcome(Wire(), DISCORD) == Misconfigured("needs the extra clarion[apprise]")
 
 
-ROW = DeliverRow(
+ROW = PlannedDelivery(
     bytes.fromhex(battery.DELIVERY.removeprefix(ids.DELIVERY_PREFIX)),
     "acme", "ada", "4242", "en", "hi", "", {}, None, 1, None, None, None, None,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.content.gather import Contents
 from clarion.domain.channel import Channel
 from clarion.domain.limits import REVISION_CHECK_MS
+from clarion.domain.planned import PlannedDelivery
 
 
 @pytest.mark.slow
@@ -19,7 +20,11 @@ async def test_a_template_removed_and_made_anew_is_the_new_one(house):
         before = time.monotonic()
         while time.monotonic() - before <= REVISION_CHECK_MS / 1000:
             await contents.gather([(tenant, "note")], [tenant])
-        return contents.render(tenant, "note", Channel.SMS, {"text": "t"}, None, "", 0)["body"]
+        data = {"text": "t"}
+        planned = PlannedDelivery(
+            bytes(24), tenant, "ada", "", "", "note", "", data, None, 1, None, None, ordering_key=None, chunk=None
+        )
+        return contents.render(planned, Channel.SMS)["body"]
 
     assert (await body("acme"), await body("other")) == ("t", "t")
     await house.ok("DELETE", "/v1/templates/note")

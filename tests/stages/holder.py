@@ -7,8 +7,8 @@ from typing import Any
 
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker import PartitionConsumer
+from clarion.domain.planned import PlannedDelivery
 from clarion.journal.events import AttemptedFrame
-from clarion.journal.rows import DeliverRow
 from tests.stages.virtual import kill
 from tests.stages.world import GROUP, World
 
@@ -16,7 +16,9 @@ from tests.stages.world import GROUP, World
 class Holder:
     """A partition consumer under a lease of its own; only deliveries that `passes` lets through are ever sent."""
 
-    def __init__(self, world: World, passes: Callable[[DeliverRow], bool] = lambda row: True, **other: Any) -> None:
+    def __init__(
+        self, world: World, passes: Callable[[PlannedDelivery], bool] = lambda row: True, **other: Any
+    ) -> None:
         self.world = world
         self.passes = passes
         self.submitted: list[str] = []

@@ -8,12 +8,14 @@ from clarion.content.compiled import Compiled, compile_channel, content_of, loca
 from clarion.content.fit import segmented
 from clarion.content.links import Links, shortened
 from clarion.content.marking import marked
+from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.fitting import Fitted
 from clarion.domain.limits import COMPILED_TEMPLATES_MAX
 from clarion.domain.limits_content import COMPILED_CHANNELS_MAX, LOCALES_PER_TEMPLATE_SEEN_MAX
 from clarion.domain.locales import spoken
+from clarion.domain.planned import PlannedDelivery
 from clarion.domain.template import Brand
 from clarion.ports.renderer import Engines, RenderError
 
@@ -64,21 +66,19 @@ class Rendering:
 
     def render(
         self,
-        tenant: str,
-        key: str,
+        planned: PlannedDelivery,
         channel: Channel,
-        data: Mapping[str, Any],
-        user: Mapping[str, Any] | None,
-        locale: str,
-        at_ms: int,
-        metadata: Mapping[str, str] | None = None,
         unsubscribe_url: str = "",
         fitted: list[Fitted] | None = None,
     ) -> dict[str, Any]:
-        """Return the rendered parts of a template by its key. What is done so that they fit is added to `fitted`. Raises
-        `RenderError`, and `NotGathered` as `render_template` does."""
+        """Return the rendered parts of a delivery. What is done so that they fit is added to `fitted`. Raises `RenderError`, and
+        `NotGathered` as `render_template` does."""
+        tenant, key, metadata = planned.tenant, planned.template, planned.metadata
         template = self._templates.get((tenant, key)) or self._missing(tenant, key)
-        parts = self.render_template(tenant, template, channel, data, user, locale, at_ms, unsubscribe_url, fitted)
+        at_ms = ids.created_ms(ids.notification_of(planned.delivery_id))
+        parts = self.render_template(
+            tenant, template, channel, planned.data, planned.user, planned.locale, at_ms, unsubscribe_url, fitted
+        )
         parts = marked(channel, parts) if metadata and TEST_MARK in metadata else parts
         if channel is Channel.SMS and fitted is not None and (split := segmented(parts)):
             fitted.append(split)

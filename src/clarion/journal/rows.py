@@ -1,38 +1,14 @@
-"""Rows and columns: the same deliveries and attempts seen one at a time."""
+"""Rows and columns: planned deliveries and attempts one at a time, and as the columns of a frame."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from clarion.domain.attachment import Attachment
 from clarion.domain.limits import FRAME_BYTES_MAX
 from clarion.domain.outcome import Outcome
-from clarion.domain.trail import Trail
+from clarion.domain.planned import PlannedDelivery
 from clarion.journal.codec import encode
 from clarion.journal.events import AttemptedFrame, DeliverFrame
 from clarion.ports.journal import Frame
-
-
-class DeliverRow(NamedTuple):
-    """One row of a `DeliverFrame`, in the order of its columns."""
-
-    delivery_id: bytes
-    tenant: str
-    user_id: str
-    address: str
-    locale: str
-    template: str
-    category: str
-    data: dict[str, Any]
-    user: dict[str, Any] | None
-    attempt: int
-    expires_ms: int | None
-    metadata: dict[str, str] | None
-    ordering_key: str | None
-    chunk: tuple[bytes, int] | None
-    step: str = ""
-    fallback: bytes | None = None
-    trail: Trail | None = None
-    attachments: list[Attachment] | None = None
 
 
 class AttemptRow(NamedTuple):
@@ -55,12 +31,12 @@ class AttemptRow(NamedTuple):
     chunk: tuple[bytes, int] | None
 
 
-def deliver_frame(rows: Sequence[DeliverRow]) -> DeliverFrame:
+def deliver_frame(rows: Sequence[PlannedDelivery]) -> DeliverFrame:
     """Return rows as columns (at least one row)."""
     return DeliverFrame(*map(list, zip(*rows, strict=True)))
 
 
-def deliver_rows(frame: DeliverFrame) -> Iterable[DeliverRow]:
+def deliver_rows(frame: DeliverFrame) -> Iterable[PlannedDelivery]:
     """Yield the rows of a frame."""
     count = len(frame.delivery_ids)
     columns = [getattr(frame, name) for name in DeliverFrame.__struct_fields__[:-4]]
@@ -71,10 +47,10 @@ def deliver_rows(frame: DeliverFrame) -> Iterable[DeliverRow]:
         frame.trails or nothing,
         frame.attachments or nothing,
     ]
-    return map(DeliverRow._make, zip(*columns, strict=True))
+    return map(PlannedDelivery._make, zip(*columns, strict=True))
 
 
-def encode_delivery(row: DeliverRow) -> bytes:
+def encode_delivery(row: PlannedDelivery) -> bytes:
     """Return the encoded frame of a single delivery, as timers and dead letters keep it."""
     return encode(deliver_frame([row]), 1)
 
@@ -90,7 +66,7 @@ def attempt_rows(frame: AttemptedFrame) -> Iterable[AttemptRow]:
     return map(AttemptRow._make, zip(*columns, strict=True))
 
 
-def cut_frames(topic: str, partition: int, rows: Sequence[DeliverRow], limit: int) -> list[Frame]:
+def cut_frames(topic: str, partition: int, rows: Sequence[PlannedDelivery], limit: int) -> list[Frame]:
     """Return the frames that carry these deliveries, at most `limit` in each and fewer where they are large."""
     frames: list[Frame] = []
     for start in range(0, len(rows), limit):

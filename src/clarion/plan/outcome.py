@@ -7,11 +7,12 @@ from clarion.domain import ids
 from clarion.domain.channel import CHANNELS, NAMES, Channel, Lane
 from clarion.domain.decision import Hold, Merge, Send, Skip
 from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.domain.planned import PlannedDelivery
 from clarion.domain.user import User
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import Recipient
-from clarion.journal.rows import DeliverRow, cut_frames
+from clarion.journal.rows import cut_frames
 from clarion.plan.columns import Accepted, PlannedColumns
 from clarion.plan.facts import user_context
 from clarion.plan.resume import FAILED, encoded, hold_timer, resumed, unmet_timer
@@ -59,7 +60,7 @@ class PlanWriter:
         self._partition = partition
         self._now_ms = now_ms
         self._columns = PlannedColumns(now_ms)
-        self._rows: dict[tuple[Channel, Lane], list[DeliverRow]] = {}
+        self._rows: dict[tuple[Channel, Lane], list[PlannedDelivery]] = {}
         self._seen: set[bytes] = set()
         self._merged: list[Merged] = []
         self._fallen: list[tuple[Accepted, Recipient, Place]] = []
@@ -96,7 +97,12 @@ class PlanWriter:
                     self._put_off(item, _to(user), planned, routed, id_, places)
 
     def _send(
-        self, item: Accepted, user: User | Recipient, channel: Channel, row: DeliverRow, places: "dict[Channel, Place]"
+        self,
+        item: Accepted,
+        user: User | Recipient,
+        channel: Channel,
+        row: PlannedDelivery,
+        places: "dict[Channel, Place]",
     ) -> None:
         place = places.get(channel) if places else None
         if place is not None:
@@ -190,9 +196,9 @@ def _row(
     planned: Planned,
     category: str,
     reads: dict[str, Any] | None,
-) -> DeliverRow:
+) -> PlannedDelivery:
     request = item.request
-    return DeliverRow(
+    return PlannedDelivery(
         delivery_id,
         item.tenant,
         user.user_id,

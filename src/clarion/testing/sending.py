@@ -9,8 +9,8 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.delivery_state import State
 from clarion.domain.outcome import Accepted
+from clarion.domain.planned import PlannedDelivery
 from clarion.journal.events import ChunkFrame
-from clarion.journal.rows import DeliverRow
 from clarion.ports.clock import Clock
 from clarion.testing.clock import instant
 
@@ -39,7 +39,7 @@ class Sent:
         self._clock = clock
         self._sent: list[tuple[int, Delivery]] = []
 
-    def attempt(self, channel: Channel, row: DeliverRow, content: dict[str, Any]) -> None:
+    def attempt(self, channel: Channel, row: PlannedDelivery, content: dict[str, Any]) -> None:
         """Note an attempt that a provider accepted."""
         prefix = ids.NOTIFICATION_PREFIX if row.chunk is None else ids.BROADCAST_PREFIX
         self._note(
@@ -69,7 +69,9 @@ class WatchedSender(Sender):
 
     sent: Sent
 
-    async def attempt(self, channel: Channel, row: DeliverRow, account: Account | None, urgent: bool = False) -> Answer:
+    async def attempt(
+        self, channel: Channel, row: PlannedDelivery, account: Account | None, urgent: bool = False
+    ) -> Answer:
         """Make one attempt, as `Sender` does."""
         answer = await super().attempt(channel, row, account, urgent)
         if isinstance(answer.outcome, Accepted):

@@ -14,6 +14,7 @@ from clarion.content.links import Links
 from clarion.content.render import NotGathered, Rendering
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
+from clarion.domain.planned import PlannedDelivery
 from clarion.domain.policy import Policy
 from clarion.domain.template import Brand
 from clarion.ports.directory import Defined
@@ -64,8 +65,28 @@ def gathered(shelf: Shelf, engines: Engines = ENGINES, links: Links | None = Non
     return contents
 
 
+def planned(locale: str = "", data: dict[str, Any] | None = None, **more: Any) -> PlannedDelivery:
+    values = {"metadata": None, **more}
+    return PlannedDelivery(
+        bytes(24),
+        "acme",
+        "ada",
+        "",
+        locale,
+        "note",
+        "",
+        data or {},
+        None,
+        1,
+        None,
+        ordering_key=None,
+        chunk=None,
+        **values,
+    )
+
+
 def said(contents: Contents, channel: Channel = Channel.SMS, locale: str = "", **data: Any) -> dict[str, Any]:
-    return contents.render("acme", "note", channel, data, None, locale, 0)
+    return contents.render(planned(locale, data), channel)
 
 
 def test_the_reader_gets_the_locale_that_suits_best(shelf):
@@ -145,8 +166,8 @@ def test_tests_are_marked(shelf):
     contents = gathered(shelf)
     metadata = {"clarion.test": "true"}
     for channel, body in ((Channel.PUSH, "[Test] b"), (Channel.SMS, "[Test] s")):
-        assert contents.render("acme", "note", channel, {}, None, "", 0, metadata) == {"body": body}
-        assert contents.render("acme", "note", channel, {}, None, "", 0, {"a": "b"}) == {"body": body[7:]}
+        assert contents.render(planned(metadata=metadata), channel) == {"body": body}
+        assert contents.render(planned(metadata={"a": "b"}), channel) == {"body": body[7:]}
 
 
 def test_long_links_of_an_sms_are_shortened_by_what_is_plugged_in(shelf):
@@ -202,7 +223,7 @@ def test_a_template_can_link_to_unsubscribe(shelf, engine, otherwise, brand):
     contents = gathered(shelf, engines)
     name = brand.name if brand else ""
     for url, after in (("https://notify.example.com/v1/unsubscribe/A-_", "yes"), ("", "")):
-        shown = contents.render("acme", "note", Channel.EMAIL, {}, None, "", 0, None, url)["html"]
+        shown = contents.render(planned(), Channel.EMAIL, url)["html"]
         assert shown == f'<a href="{url}">{name}</a>{after}'
 
 

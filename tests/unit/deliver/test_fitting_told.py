@@ -10,16 +10,16 @@ from clarion.domain.channel import Channel
 from clarion.domain.delivery_state import Event
 from clarion.domain.limits import ATTEMPT_DETAIL_CHARS_MAX
 from clarion.domain.outcome import Accepted
+from clarion.domain.planned import PlannedDelivery
 from clarion.journal.codec import decode
 from clarion.journal.events import AttemptedFrame, ChunkAttemptedFrame
-from clarion.journal.rows import DeliverRow
 
 CUT = "the body was shortened"
 
 
 def result(index: int, chunk_id: bytes | None, detail: str = CUT) -> Result:
     place = None if chunk_id is None else (chunk_id, index)
-    row = DeliverRow(
+    row = PlannedDelivery(
         index.to_bytes(24, "big"), "acme", "", f"a{index}", "news", "", "en", {}, None, 1, None, None, None, place
     )
     return Result(row, Answer(Accepted("id", None, detail), "main", "fcm"), Next(Event.ACCEPTED), 1, 2)

@@ -22,13 +22,13 @@ from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.limits_resilience import RETRY_BUDGET_MIN
 from clarion.domain.outcome import Accepted, Throttled
+from clarion.domain.planned import PlannedDelivery
 from clarion.domain.resilience import Limits
 from clarion.domain.standing import Standing
 from clarion.domain.trail import Trail
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AttemptedFrame, ChunkFrame, IntentFrame
-from clarion.journal.rows import DeliverRow
 from clarion.ports.journal import Append, Cancellation, Frame
 from clarion.ports.standings import AccountName
 from clarion.wait.worker import TimerWorker
@@ -334,7 +334,7 @@ def test_a_lost_attempt_is_judged_and_repeated_by_the_account_that_made_it(direc
 def test_an_account_that_is_down_costs_no_budget_and_keeps_nobody_from_another(directory):
     first = account("first", FINE)
     fleet = Fleet(directory, first, account("second", FINE, 2))
-    row = DeliverRow(bytes(32), TENANT, "", A, "en", "hello", "", {}, None, 2, None, None, None, None,
+    row = PlannedDelivery(bytes(32), TENANT, "", A, "en", "hello", "", {}, None, 2, None, None, None, None,
                      trail=Trail(since_ms=1, failures=1))  # fmt: skip
     fleet.down("first")
     budgets = Budgets(fleet.world.clock)
@@ -351,7 +351,7 @@ def test_an_account_named_like_the_inbox_does_not_hold_it(directory):
     fleet = Fleet(directory, texts)
     fleet.down("inapp")
     accounts = fleet.accounts()
-    row = DeliverRow(bytes(32), TENANT, "u1", "u1", "en", "hello", "", {}, None, 1, None, None, None, None)
+    row = PlannedDelivery(bytes(32), TENANT, "u1", "u1", "en", "hello", "", {}, None, 1, None, None, None, None)
     (inbox,) = accounts.of(TENANT, Channel.INAPP)
     assert accounts.assign(Channel.INAPP, [(row, Lane.NORMAL)]) == [inbox]
     assert accounts.down(inbox) is None
@@ -395,7 +395,7 @@ def test_broadcasts_wait_for_an_outage_to_end_and_go_once(directory):
 
 
 def test_turns_of_a_delivery_may_be_many():
-    row = DeliverRow(bytes(32), TENANT, "", A, "en", "hello", "", {}, None, (1 << 16) - 1, None, None, None, None)
+    row = PlannedDelivery(bytes(32), TENANT, "", A, "en", "hello", "", {}, None, (1 << 16) - 1, None, None, None, None)
     results = [Result(row._replace(attempt=row.attempt + n), Answer(Throttled(), "", ""),
                       Next(Event.PARKED, Reason.PACED, 5, Trail()), 0, 0) for n in range(3)]  # fmt: skip
     assert len({timer.timer_id for timer in timers_of(Channel.SMS, {}, 0, results)}) == 3

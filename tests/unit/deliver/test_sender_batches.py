@@ -12,7 +12,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.message import HttpResponse
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Refused, Transient
-from clarion.journal.rows import DeliverRow
+from clarion.domain.planned import PlannedDelivery
 from clarion.providers.email import postmark
 from tests.providers import battery
 
@@ -43,7 +43,7 @@ class Wire:
 
 def row(number, address):
     delivery = bytes.fromhex(battery.DELIVERY.removeprefix(ids.DELIVERY_PREFIX))[:-1] + bytes([number])
-    return DeliverRow(delivery, "acme", "ada", address, "en", "hi", "", {}, None, 1, None, None, None, None)
+    return PlannedDelivery(delivery, "acme", "ada", address, "en", "hi", "", {}, None, 1, None, None, None, None)
 
 
 async def attempts(wire, *addresses, urgent=()):

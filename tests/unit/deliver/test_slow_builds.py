@@ -18,14 +18,14 @@ from clarion.domain.limits import SLOW_BUILDS_MAX
 from clarion.domain.limits_email import ATTACHMENTS_QUICK_BYTES_MAX
 from clarion.domain.message import LocalReply, LocalRequest, SmtpReply
 from clarion.domain.outcome import Accepted, Refused
-from clarion.journal.rows import DeliverRow
+from clarion.domain.planned import PlannedDelivery
 from clarion.providers import catalogue
 from clarion.providers.email import smtp
 from clarion.providers.sandbox import sandbox
 from tests.providers import battery
 
 DELIVERY = bytes.fromhex(battery.DELIVERY.removeprefix(ids.DELIVERY_PREFIX))
-ROW = DeliverRow(
+ROW = PlannedDelivery(
     DELIVERY, "acme", "ada", "ada@example.org", "en", "hi", "", {}, None, 1, None, None, None, None,
 )  # fmt: skip
 PARTS = {"subject": "Grüße", "text": "Your order is on its way."}

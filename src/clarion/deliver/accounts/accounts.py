@@ -14,8 +14,8 @@ from clarion.domain.content import Account
 from clarion.domain.decision import Reason
 from clarion.domain.limits_resilience import ACCOUNTS_PER_CHANNEL_MAX, OVERFLOW_WAIT_MS, RETRY_BUDGET_WAIT_MS
 from clarion.domain.outcome import Outcome
+from clarion.domain.planned import PlannedDelivery
 from clarion.domain.trail import Trail
-from clarion.journal.rows import DeliverRow
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.vendor import Traits, Vendor
@@ -74,13 +74,13 @@ class Accounts:
         traits = self.traits(account)
         return account.rules.on_ambiguous or (traits.on_ambiguous if traits else "retry")
 
-    def to_tell(self, channel: Channel, given: Sequence[tuple[DeliverRow, Account | None]]) -> dict[bytes, str]:
+    def to_tell(self, channel: Channel, given: Sequence[tuple[PlannedDelivery, Account | None]]) -> dict[bytes, str]:
         """Return the accounts' names of those deliveries whose tenant has several, so that whoever finds an attempt lost
         knows which one may have made it."""
         several = {tenant: len(self.of(tenant, channel)) > 1 for tenant in {row.tenant for row, _ in given}}
         return {row.delivery_id: one.name for row, one in given if one is not None and several[row.tenant]}
 
-    def assign(self, channel: Channel, rows: Sequence[tuple[DeliverRow, Lane]]) -> list[Account | PutOff | None]:
+    def assign(self, channel: Channel, rows: Sequence[tuple[PlannedDelivery, Lane]]) -> list[Account | PutOff | None]:
         """Return for each delivery its account, or why it has to wait; None where the tenant has no account at all."""
         assigned: list[Account | PutOff | None] = [None] * len(rows)
         orders: dict[int, list[Account]] = {}
@@ -102,7 +102,7 @@ class Accounts:
                         waiting.append(index)
         return assigned
 
-    def others(self, channel: Channel, row: DeliverRow, provider: str) -> bool:
+    def others(self, channel: Channel, row: PlannedDelivery, provider: str) -> bool:
         """Return whether an account that was not tried in this pass, other than `provider`, may be called."""
         if row.trail is not None and row.trail.pinned:
             return False
@@ -136,7 +136,7 @@ class Accounts:
             self._pace.done(account)
             self.breakers.report(account, outcome, began_ms)
 
-    def _order(self, channel: Channel, row: DeliverRow) -> list[Account]:
+    def _order(self, channel: Channel, row: PlannedDelivery) -> list[Account]:
         accounts, been = self.of(row.tenant, channel), row.trail
         if len(accounts) == 1:
             return accounts
@@ -149,7 +149,7 @@ class Accounts:
         return found
 
     def _ask(
-        self, account: Account, members: list[int], rows: Sequence[tuple[DeliverRow, Lane]]
+        self, account: Account, members: list[int], rows: Sequence[tuple[PlannedDelivery, Lane]]
     ) -> list[tuple[int, Account | PutOff]]:
         """Return what an account says to deliveries that would go through it, in their order."""
         if account.channel is Channel.INAPP:
@@ -182,7 +182,7 @@ class Accounts:
         return verdicts
 
     def _refused(
-        self, account: Account, grant: Grant, indexes: list[int], rows: Sequence[tuple[DeliverRow, Lane]]
+        self, account: Account, grant: Grant, indexes: list[int], rows: Sequence[tuple[PlannedDelivery, Lane]]
     ) -> list[tuple[int, Account | PutOff]]:
         """Return when those may come again who got no call: of a recovering account in turn, urgent ones soon."""
         if not indexes:
@@ -206,7 +206,7 @@ class Accounts:
         ]
 
     def _paced(
-        self, account: Account, going: list[int], rows: Sequence[tuple[DeliverRow, Lane]]
+        self, account: Account, going: list[int], rows: Sequence[tuple[PlannedDelivery, Lane]]
     ) -> tuple[list[int], list[tuple[int, Account | PutOff]]]:
         """Return the deliveries that an account's limits let go now, and the others with when they may come again."""
         if not going or self._pace.free(account):

@@ -6,11 +6,12 @@ from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.delivery_state import Event as Happened
 from clarion.domain.delivery_state import State
+from clarion.domain.planned import PlannedDelivery
 from clarion.journal.events import AttemptedFrame, ChunkAttemptedFrame, ChunkFrame, DeliverFrame, Event, IntentFrame
-from clarion.journal.rows import DeliverRow, deliver_rows
+from clarion.journal.rows import deliver_rows
 
 
-def rows_of(event: Event) -> list[DeliverRow]:
+def rows_of(event: Event) -> list[PlannedDelivery]:
     """Return the deliveries a frame asks for; a chunk's skipped members are left out."""
     if isinstance(event, DeliverFrame):
         return list(deliver_rows(event))
@@ -19,14 +20,14 @@ def rows_of(event: Event) -> list[DeliverRow]:
     return []
 
 
-def _chunk_rows(chunk: ChunkFrame) -> Iterable[DeliverRow]:
+def _chunk_rows(chunk: ChunkFrame) -> Iterable[PlannedDelivery]:
     broadcast = ids.notification_of(chunk.chunk_id)
     template = chunk.content if isinstance(chunk.content, str) else ""
     for index, state in enumerate(chunk.states):
         if state != State.PLANNED:
             continue
         user_id, address = chunk.user_ids[index], chunk.addresses[index]
-        yield DeliverRow(
+        yield PlannedDelivery(
             delivery_id=ids.delivery_id(broadcast, user_id, chunk.channel, address),
             tenant=chunk.tenant,
             user_id=user_id,
@@ -70,24 +71,24 @@ class Legacy:
                 states = self._chunk_states.setdefault(event.chunk_id, {})
                 states.update({event.first_index + i: 1 for i, state in enumerate(event.states) if state})
 
-    def has_result(self, row: DeliverRow) -> bool:
+    def has_result(self, row: PlannedDelivery) -> bool:
         """Return whether this attempt's result is on the journal."""
         if (row.delivery_id, row.attempt) in self._recorded:
             return not self.goes_on(row)
         return row.chunk is not None and row.attempt == 1 and row.chunk[1] in self._chunk_states.get(row.chunk[0], {})
 
-    def was_intended(self, row: DeliverRow) -> bool:
+    def was_intended(self, row: PlannedDelivery) -> bool:
         """Return whether a worker said it was about to make this attempt, or a later one said so for it."""
         return (row.delivery_id, row.attempt) in self._intended or self.goes_on(row)
 
-    def provider_of(self, row: DeliverRow) -> str:
+    def provider_of(self, row: PlannedDelivery) -> str:
         """Return the account that this attempt was to go through; empty where it was the only one."""
         return self._providers.get((row.delivery_id, row.attempt), "")
 
-    def is_recorded(self, row: DeliverRow) -> bool:
+    def is_recorded(self, row: PlannedDelivery) -> bool:
         """Return whether anything is on the journal about this attempt's end, be it only that it was lost."""
         return (row.delivery_id, row.attempt) in self._recorded or self.has_result(row)
 
-    def goes_on(self, row: DeliverRow) -> bool:
+    def goes_on(self, row: PlannedDelivery) -> bool:
         """Return whether this attempt was recorded as lost, so that the same frame owes another attempt."""
         return (row.delivery_id, row.attempt) in self._lost

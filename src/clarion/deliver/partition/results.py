@@ -12,10 +12,11 @@ from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
 from clarion.domain.outcome import Accepted, InvalidRecipient, name_of
+from clarion.domain.planned import PlannedDelivery
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import ChunkAttemptedFrame, IntentFrame, StandingFrame
-from clarion.journal.rows import AttemptRow, DeliverRow, attempted_frame, encode_delivery
+from clarion.journal.rows import AttemptRow, attempted_frame, encode_delivery
 from clarion.ports.control_accounts import Suppression
 from clarion.ports.journal import Frame, Timer
 
@@ -26,7 +27,7 @@ _TURNS_TOLD_APART: Final = 1 << 16
 class Result(NamedTuple):
     """One finished attempt: the delivery, what came of it and what follows."""
 
-    row: DeliverRow
+    row: PlannedDelivery
     answer: Answer
     next: Next
     started_ms: int
@@ -136,7 +137,7 @@ def intents_of(
     worker: str,
     fence: int,
     now_ms: int,
-    rows: Sequence[DeliverRow],
+    rows: Sequence[PlannedDelivery],
     providers: Mapping[bytes, str] = MappingProxyType({}),
 ) -> list[Frame]:
     """Return the intent frames of deliveries about to be sent: one for singles, one for each unbroken run of a chunk.
@@ -144,8 +145,8 @@ def intents_of(
     Later attempts of a chunk's deliveries count as singles: each has a row of its own by then. `providers` names the
     accounts, by delivery, that nobody could tell afterwards.
     """
-    singles: list[DeliverRow] = []
-    runs: list[tuple[bytes | None, int, list[DeliverRow]]] = []
+    singles: list[PlannedDelivery] = []
+    runs: list[tuple[bytes | None, int, list[PlannedDelivery]]] = []
     for row in rows:
         if row.chunk is None or row.attempt > 1:
             singles.append(row)

@@ -17,8 +17,8 @@ from clarion.domain.content import Account
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import TERMINAL, Event, State
 from clarion.domain.outcome import Ambiguous, Refused
+from clarion.domain.planned import PlannedDelivery
 from clarion.domain.trail import Trail
-from clarion.journal.rows import DeliverRow
 
 _LOST: Final = "worker stopped between intent and record"
 
@@ -50,7 +50,7 @@ class Sifted(NamedTuple):
     closed: list[Work]
     ended: list[tuple[Work, Result]]
     lost: list[Result]
-    moved: list[tuple[Work, DeliverRow]]
+    moved: list[tuple[Work, PlannedDelivery]]
 
 
 class _Followed(NamedTuple):
@@ -58,11 +58,11 @@ class _Followed(NamedTuple):
     none yet."""
 
     lost: list[Result]
-    row: DeliverRow | None = None
+    row: PlannedDelivery | None = None
     end: Result | None = None
 
 
-def unsent(row: DeliverRow, event: Event, reason: Reason, now_ms: int) -> Result:
+def unsent(row: PlannedDelivery, event: Event, reason: Reason, now_ms: int) -> Result:
     """Return the result of a delivery that ends without another attempt."""
     return Result(row, Answer(Refused(reason.name.lower()), "", ""), Next(event, reason), now_ms, now_ms)
 
@@ -114,16 +114,16 @@ def withdraw(
     return send, ended
 
 
-def withdrawn(row: DeliverRow, now_ms: int) -> Result:
+def withdrawn(row: PlannedDelivery, now_ms: int) -> Result:
     """Return the result of a cancelled delivery."""
     return unsent(row, Event.CANCELLED, Reason.CANCELLED, now_ms)
 
 
-def _is_settled(state: tuple[State, int] | None, row: DeliverRow) -> bool:
+def _is_settled(state: tuple[State, int] | None, row: PlannedDelivery) -> bool:
     return state is not None and (state[0] is State.DELIVERED or (state[0] in TERMINAL and state[1] >= row.attempt))
 
 
-def _followed(row: DeliverRow, facts: Facts, legacy: Legacy, now_ms: int) -> _Followed:
+def _followed(row: PlannedDelivery, facts: Facts, legacy: Legacy, now_ms: int) -> _Followed:
     """Return a result for each attempt of the delivery that has an intent and none, and what follows them: another one goes
     to the account that may have made the lost one."""
     number = 0
@@ -145,7 +145,7 @@ def _followed(row: DeliverRow, facts: Facts, legacy: Legacy, now_ms: int) -> _Fo
     return _Followed(lost) if legacy.has_result(row) else _Followed(lost, row)
 
 
-def _lost(row: DeliverRow, number: int, name: str, facts: Facts, now_ms: int) -> Result:
+def _lost(row: PlannedDelivery, number: int, name: str, facts: Facts, now_ms: int) -> Result:
     """Return the result of the `number`-th start in a row that died with its worker, through the account of that name."""
     account = behind(facts.accounts[row.tenant], row.trail, row.delivery_id, name)
     policy = "retry" if account is None else facts.on_ambiguous[row.tenant, account.name]

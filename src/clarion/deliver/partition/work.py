@@ -3,7 +3,7 @@
 from clarion.deliver.rules.window import Pending
 from clarion.domain.channel import Lane
 from clarion.domain.content import Account
-from clarion.journal.rows import DeliverRow
+from clarion.domain.planned import PlannedDelivery
 
 
 class Work:
@@ -12,7 +12,7 @@ class Work:
 
     __slots__ = ("account", "degrades", "lane", "pending", "row")
 
-    def __init__(self, row: DeliverRow, lane: Lane, pending: Pending) -> None:
+    def __init__(self, row: PlannedDelivery, lane: Lane, pending: Pending) -> None:
         self.row = row
         self.account: Account | None = None
         self.degrades = False

@@ -5,35 +5,26 @@ from typing import Any
 from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.message import Message
+from clarion.domain.planned import PlannedDelivery
+from clarion.domain.trail import call_number
 
 
-def compose(
-    delivery_id: bytes,
-    tenant: str,
-    channel: Channel,
-    user_id: str,
-    address: str,
-    parts: dict[str, Any],
-    attempt: int,
-    category: str,
-    expires_ms: int | None,
-    metadata: dict[str, str] | None,
-    place: tuple[bytes, int] | None = None,
-) -> Message:
-    """Return the message of one attempt; `place` is chunk and index of a broadcast's delivery."""
+def compose(planned: PlannedDelivery, channel: Channel, parts: dict[str, Any]) -> Message:
+    """Return the message of the delivery's attempt."""
+    delivery_id = planned.delivery_id
     notification = ids.notification_of(delivery_id)
     return Message(
         delivery_id=ids.write(ids.DELIVERY_PREFIX, delivery_id),
         notification_id=ids.write(ids.NOTIFICATION_PREFIX, notification),
-        tenant=tenant,
+        tenant=planned.tenant,
         channel=channel,
-        user_id=user_id,
-        address=address,
+        user_id=planned.user_id,
+        address=planned.address,
         parts=parts,
-        attempt=attempt,
+        attempt=call_number(planned.trail, planned.attempt),
         created_ms=ids.created_ms(notification),
-        category=category,
-        expires_ms=expires_ms,
-        metadata=metadata or {},
-        reference=ids.reference(delivery_id, place),
+        category=planned.category,
+        expires_ms=planned.expires_ms,
+        metadata=planned.metadata or {},
+        reference=ids.reference(delivery_id, planned.chunk),
     )

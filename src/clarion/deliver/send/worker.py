@@ -14,7 +14,6 @@ from clarion.deliver.rules.compose import compose
 from clarion.deliver.rules.trust import believed, secrets_of, unsaid
 from clarion.deliver.send.worker_batches import Batches
 from clarion.deliver.send.worker_mail import Dressing, Unready, has_large_files
-from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import EgressError, Sent
@@ -22,8 +21,7 @@ from clarion.domain.fitting import Fitted, OverLimit, in_words
 from clarion.domain.limits import SLOW_BUILDS_MAX, TOKENS_MAX
 from clarion.domain.message import AppriseRequest, HttpRequest, LocalReply, LocalRequest, Message, Request, SmtpRequest
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Transient
-from clarion.domain.trail import call_number
-from clarion.journal.rows import DeliverRow
+from clarion.domain.planned import PlannedDelivery
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.egress import AppriseEgress, HttpEgress, SmtpEgress
@@ -65,14 +63,16 @@ class Sender:
         # Has no thread before the first slow build.
         self._slow = ThreadPoolExecutor(SLOW_BUILDS_MAX, thread_name_prefix="build")
 
-    async def gather(self, channel: Channel, rows: Sequence[DeliverRow]) -> None:
+    async def gather(self, channel: Channel, rows: Sequence[PlannedDelivery]) -> None:
         """Read what the attempts of a batch are rendered from, as it is now."""
         templates = {(row.tenant, row.template) for row in rows}
         await self._contents.gather(templates, {tenant for tenant, _ in templates})
         if channel is Channel.EMAIL:
             await self._dressing.gather({(row.tenant, row.category) for row in rows})
 
-    async def attempt(self, channel: Channel, row: DeliverRow, account: Account | None, urgent: bool = False) -> Answer:
+    async def attempt(
+        self, channel: Channel, row: PlannedDelivery, account: Account | None, urgent: bool = False
+    ) -> Answer:
         """Make one attempt and return its answer. Never raises for what a provider, template or account does. An urgent one
         never waits to share a call."""
         if account is None:
@@ -107,28 +107,18 @@ class Sender:
         return Answer(believed(outcome, secrets), account.name, account.vendor)
 
     async def _send(
-        self, channel: Channel, row: DeliverRow, account: Account, vendor: Vendor, urgent: bool, fitted: list[Fitted]
+        self,
+        channel: Channel,
+        row: PlannedDelivery,
+        account: Account,
+        vendor: Vendor,
+        urgent: bool,
+        fitted: list[Fitted],
     ) -> Outcome:
-        at_ms = ids.created_ms(ids.notification_of(row.delivery_id))
         url = await self._dressing.unsubscribe_url(row) if channel is Channel.EMAIL else ""
         if not self._contents.holds(row.tenant, row.template):
             await self._contents.gather(((row.tenant, row.template),), (row.tenant,))
-        parts = self._contents.render(
-            row.tenant, row.template, channel, row.data, row.user, row.locale, at_ms, row.metadata, url, fitted
-        )
-        message = compose(
-            row.delivery_id,
-            row.tenant,
-            channel,
-            row.user_id,
-            row.address,
-            parts,
-            call_number(row.trail, row.attempt),
-            row.category,
-            row.expires_ms,
-            row.metadata,
-            row.chunk,
-        )
+        message = compose(row, channel, self._contents.render(row, channel, url, fitted))
         if channel is Channel.EMAIL:
             async with self._dressing.complete(row, message, url) as whole:
                 return await self._sent(vendor, whole, account, urgent)

@@ -18,7 +18,7 @@ from clarion.domain.limits_email import (
 )
 from clarion.domain.message import HttpRequest, Message
 from clarion.domain.outcome import Outcome, Refused
-from clarion.journal.rows import DeliverRow
+from clarion.domain.planned import PlannedDelivery
 from clarion.ports.directory import Directory
 from clarion.ports.egress import HttpEgress
 from clarion.ports.unsubscribing import Subject, Unsubscribing
@@ -48,7 +48,7 @@ class Dressing:
         self._room = asyncio.Semaphore(ATTACHMENT_FETCHES_MAX)
 
     @asynccontextmanager
-    async def complete(self, row: DeliverRow, message: Message, url: str) -> AsyncIterator[Message]:
+    async def complete(self, row: PlannedDelivery, message: Message, url: str) -> AsyncIterator[Message]:
         """Give the message to send, with its link to unsubscribe. Raises `Unready` when a file cannot be had."""
         files = row.attachments or ()
         if not files:
@@ -70,7 +70,7 @@ class Dressing:
             category = self._directory.category(tenant, key) if key else None
             self._refusable[tenant, key] = category is not None and not category.critical
 
-    async def unsubscribe_url(self, row: DeliverRow) -> str:
+    async def unsubscribe_url(self, row: PlannedDelivery) -> str:
         """Return the link by which its recipient ends e-mails such as this one. Empty for those of no category, which there is
         no way to refuse, and of a critical one, which nobody can refuse."""
         if self._links is None or not row.category:

@@ -8,10 +8,11 @@ from clarion.domain import ids
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.history import Delivery
 from clarion.domain.limits import FRAME_RECORDS_MAX
+from clarion.domain.planned import PlannedDelivery
 from clarion.domain.trail import Trail
 from clarion.journal.codec import encode
 from clarion.journal.events import ReplayedFrame
-from clarion.journal.rows import DeliverRow, cut_frames, encode_delivery
+from clarion.journal.rows import cut_frames, encode_delivery
 from clarion.journal.topics import OUTCOMES, deliver
 from clarion.ports.directory import Directory
 from clarion.ports.history import History
@@ -91,7 +92,7 @@ class Replays:
 
     def append(self, judged: Judged, claimed: Collection[bytes], now_ms: int) -> Append:
         """Return what replays the claimed letters: what is due goes on the journal, what is not becomes a timer."""
-        rows: dict[tuple[str, int], list[DeliverRow]] = defaultdict(list)
+        rows: dict[tuple[str, int], list[PlannedDelivery]] = defaultdict(list)
         told: dict[int, list[tuple[bytes, str | None, int | None]]] = defaultdict(list)
         timers: list[Timer] = []
         for letter in judged.open():
@@ -116,12 +117,12 @@ class Replays:
         frames += [self._told(partition, entries, now_ms) for partition, entries in told.items()]
         return Append(frames=frames, timers=timers)
 
-    def _again(self, letter: Letter, row: DeliverRow, delivery: Delivery | None, due_ms: int) -> DeliverRow:
+    def _again(self, letter: Letter, row: PlannedDelivery, delivery: Delivery | None, due_ms: int) -> PlannedDelivery:
         """Return the delivery of a new round: its attempts go on being counted, and its age begins anew."""
         attempt = max(letter.stored.attempt, 0 if delivery is None else delivery.attempt) + 1
         return edited(row, self._edit)._replace(attempt=attempt, trail=Trail(since_ms=due_ms))
 
-    def _place(self, letter: Letter, row: DeliverRow) -> tuple[str, int]:
+    def _place(self, letter: Letter, row: PlannedDelivery) -> tuple[str, int]:
         if row.chunk is not None:  # a chunk's story is told on the partition of the chunk
             lane, partition = Lane.BULK, row.chunk[0][-1] % self._partitions
         else:

@@ -9,9 +9,10 @@ from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.decision import REASON_NAMES
 from clarion.domain.errors import CorruptFrame, InvalidField, UnknownFrame
 from clarion.domain.history import DeadLetter
+from clarion.domain.planned import PlannedDelivery
 from clarion.journal.codec import decode
 from clarion.journal.events import DeliverFrame
-from clarion.journal.rows import DeliverRow, deliver_rows
+from clarion.journal.rows import deliver_rows
 from clarion.ports.history import DeadLetterFilter, History, Window
 from clarion.ports.pages import time_of
 from clarion.record.dead_letters.verdicts import Letter
@@ -34,7 +35,7 @@ class Only(NamedTuple):
         """Whether letters have to be looked into."""
         return self.template is not None or self.category is not None
 
-    def holds(self, row: DeliverRow | None) -> bool:
+    def holds(self, row: PlannedDelivery | None) -> bool:
         """Return whether the content is what was asked for; a template is meant in any version unless one is named."""
         if not self.by_content:
             return True

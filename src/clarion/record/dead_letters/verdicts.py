@@ -10,7 +10,7 @@ from clarion.domain.content import Template
 from clarion.domain.delivery_state import State
 from clarion.domain.history import DeadLetter, Delivery
 from clarion.domain.limits import DATA_BYTES_MAX
-from clarion.journal.rows import DeliverRow
+from clarion.domain.planned import PlannedDelivery
 
 
 class Status(StrEnum):
@@ -33,7 +33,7 @@ class Letter(NamedTuple):
     """A dead letter with the delivery it would make, None when that cannot be read."""
 
     stored: DeadLetter
-    row: DeliverRow | None
+    row: PlannedDelivery | None
 
 
 class Edit(NamedTuple):
@@ -59,7 +59,7 @@ class Pace(NamedTuple):
         return self.start_ms if self.rate_per_s is None else self.start_ms + int(number * 1000 / self.rate_per_s)
 
 
-def edited(row: DeliverRow, edit: Edit) -> DeliverRow:
+def edited(row: PlannedDelivery, edit: Edit) -> PlannedDelivery:
     """Return the delivery after an edit; data given replaces data of the same name."""
     if edit.address is not None:
         row = row._replace(address=edit.address)
@@ -88,7 +88,7 @@ def refusal(
     return Status.SUPPRESSED if suppressed else _unfit(letter, letter.row, edit)
 
 
-def _unfit(letter: Letter, before: DeliverRow, edit: Edit) -> Status | None:
+def _unfit(letter: Letter, before: PlannedDelivery, edit: Edit) -> Status | None:
     row, template = edited(before, edit), edit.template
     if edit.data is not None and len(msgspec.json.encode(row.data)) > DATA_BYTES_MAX:
         return Status.TOO_LARGE
