@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from clarion.app.bench.against import PAIRS, PAIRS_MIN, compared
+from clarion.app.bench.guard import guard, write_baseline
 from clarion.app.bench.measure import Asked, calibrated, measured
 from clarion.app.bench.ratios import bounds_of
 from clarion.app.load.programs import RunError, end_in_order
@@ -22,6 +23,7 @@ def bench(
     against: Annotated[str, typer.Option(help="a commit to compare this checkout with, run by run in turn")] = "",
     pairs: Annotated[int, typer.Option(min=PAIRS_MIN, help="how many runs of each commit")] = PAIRS,
     bound: Annotated[list[str] | None, typer.Option(help="cpu_ratio=1.0: exit 1 when the interval excludes it")] = None,
+    rewrite: Annotated[bool, typer.Option("--write-baseline", help="guard: write the baseline anew")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="keep data and logs of the run")] = False,
 ) -> None:
     """Measure a case on real processes over loopback. The last line is one JSON object; exit 1 if anything was lost."""
@@ -32,7 +34,12 @@ def bench(
     try:
         asked = Asked(case, folder, console, n, rate, workers)
         bounds = bounds_of(bound or [])
-        outcome = calibrated(lambda: compared(asked, against, pairs, bounds)) if against else measured(asked)
+        if case == "guard":
+            outcome = calibrated(lambda: (write_baseline if rewrite else guard)(asked))
+        elif against:
+            outcome = calibrated(lambda: compared(asked, against, pairs, bounds))
+        else:
+            outcome = measured(asked)
         passed = outcome.passed
         typer.echo(outcome.text())
     except RunError as error:

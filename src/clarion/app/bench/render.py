@@ -110,11 +110,7 @@ class RenderFigures(NamedTuple):
 def measure() -> RenderFigures:
     """Measure the yardsticks of every language and the whole catalogue, each template in all its locales."""
     engines = template_engines()
-    costs = [
-        _cost(engine, channel, [(channel, _yardstick(engine, Channel(channel), parts, engines))], BUDGETS_US)
-        for engine, channels in _YARDSTICKS.items()
-        for channel, parts in channels.items()
-    ]
+    costs = yardsticks(engines)
     renders: dict[Channel, list[tuple[str, Callable[[], object]]]] = {}
     for name, template, source in _catalogue(engines):
         for channel in template.parts:
@@ -126,6 +122,16 @@ def measure() -> RenderFigures:
                 renders.setdefault(channel, []).append((f"{name} ({locale})", render))
     costs += [_cost("catalogue", channel.value, found, CATALOGUE_BUDGETS_US) for channel, found in renders.items()]
     return RenderFigures(costs)
+
+
+def yardsticks(engines: Engines | None = None) -> list[Cost]:
+    """Measure the yardsticks of every language alone."""
+    used = engines or template_engines()
+    return [
+        _cost(engine, channel, [(channel, _yardstick(engine, Channel(channel), parts, used))], BUDGETS_US)
+        for engine, channels in _YARDSTICKS.items()
+        for channel, parts in channels.items()
+    ]
 
 
 def _catalogue(engines: Engines) -> Iterable[tuple[str, Template, Source]]:
