@@ -80,7 +80,7 @@ demo: $(STAMP)  ## Start Clarion with sample data (ONCE=1: run the story once an
 
 bench: $(STAMP)  ## Measure (CASE=name N=how-many RATE=per-second AGAINST=commit BOUND=cpu_ratio=1.0)
 	$(CLARION) bench $(CASE) $(if $(N),--n $(N)) $(if $(RATE),--rate $(RATE)) \
-	$(if $(AGAINST),--against $(AGAINST)) $(if $(PAIRS),--pairs $(PAIRS)) $(foreach b,$(BOUND),--bound $(b)) $(if $(WRITE_BASELINE),--write-baseline)
+	$(if $(AGAINST),--against $(AGAINST)) $(if $(PAIRS),--pairs $(PAIRS)) $(foreach b,$(BOUND),--bound $(b)) $(if $(WRITE_BASELINE),--write-baseline) $(if $(RTT_MS),--rtt-ms $(RTT_MS))
 
 chaos: $(STAMP)  ## Break things on purpose (CASE=name KILLS=how-many SEED=number)
 	$(CLARION) chaos $(CASE) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))

@@ -22,7 +22,7 @@ ENV_PREFIX: Final = "CLARION_"
 ENV_OF_THE_CLI: Final = frozenset(
     {
         "CLARION_URL", "CLARION_KEY", "CLARION_CONFIG", "CLARION_SUPERVISOR_PID", "CLARION_START",
-        "CLARION_ENDED_STARTS",
+        "CLARION_ENDED_STARTS", "CLARION_BENCH_DELAYS",
     }
 )  # fmt: skip
 """Variables the command line reads itself; they are no settings."""

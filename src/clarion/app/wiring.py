@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clarion.app import confined
 from clarion.app.config import Config
+from clarion.app.delays import delay_ports
 from clarion.app.engines import template_engines
 from clarion.app.plugins import shortener
 from clarion.backends.cel.expressions import CelExpressions
@@ -143,6 +144,7 @@ class Parts(Shared):
             SqliteQuotas(config.data_dir),
             SqliteStandings(config.data_dir),
         )
+        delay_ports(self, role)
 
 
 class Identity:

@@ -12,6 +12,7 @@ from clarion.app.bench.against import PAIRS, PAIRS_MIN, compared
 from clarion.app.bench.guard import guard, write_baseline
 from clarion.app.bench.measure import Asked, calibrated, measured
 from clarion.app.bench.ratios import bounds_of
+from clarion.app.bench.rtt import RTT_MS, rtt
 from clarion.app.load.programs import RunError, end_in_order
 
 
@@ -24,6 +25,10 @@ def bench(
     pairs: Annotated[int, typer.Option(min=PAIRS_MIN, help="how many runs of each commit")] = PAIRS,
     bound: Annotated[list[str] | None, typer.Option(help="cpu_ratio=1.0: exit 1 when the interval excludes it")] = None,
     rewrite: Annotated[bool, typer.Option("--write-baseline", help="guard: write the baseline anew")] = False,
+    rtt_ms: Annotated[
+        float, typer.Option(min=0.0, help="rtt: how long each call of a store or stream takes longer")
+    ] = RTT_MS,
+    block: Annotated[bool, typer.Option("--block", help="rtt: delay methods that cannot be awaited, too")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="keep data and logs of the run")] = False,
 ) -> None:
     """Measure a case on real processes over loopback. The last line is one JSON object; exit 1 if anything was lost."""
@@ -36,6 +41,8 @@ def bench(
         bounds = bounds_of(bound or [])
         if case == "guard":
             outcome = calibrated(lambda: (write_baseline if rewrite else guard)(asked))
+        elif case == "rtt":
+            outcome = calibrated(lambda: rtt(asked, rtt_ms, block=block))
         elif against:
             outcome = calibrated(lambda: compared(asked, against, pairs, bounds))
         else:

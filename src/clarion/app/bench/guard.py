@@ -62,6 +62,7 @@ def guard(asked: Asked) -> Outcome:
 
 def write_baseline(asked: Asked) -> Outcome:
     """Measure everything `n` times (`BASELINE_RUNS` unless told otherwise) and write the baseline of this commit."""
+    changed = checkout.is_changed()
     found: dict[str, list[Cost]] = {}
     for number in range(asked.n or BASELINE_RUNS):
         for name, measure in _cases().items():
@@ -69,7 +70,7 @@ def write_baseline(asked: Asked) -> Outcome:
                 found.setdefault(figure, []).append(cost)
     written = baseline.baseline_of(checkout.commit_of("HEAD"), found)
     baseline.write(written)
-    line = {"case": "guard", "written": str(baseline.FILE), "uncommitted": checkout.is_changed()}
+    line = {"case": "guard", "written": str(baseline.FILE), "uncommitted": changed}
     return Outcome(line | {"cases": msgspec.to_builtins(written.cases)}, passed=True)
 
 

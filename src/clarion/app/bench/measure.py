@@ -79,7 +79,7 @@ def run(case: Case, asked: Asked, dkim: str = "", product: Product | None = None
     """Run a case once on real processes, of another product than that of this process if one is given, and show the figures."""
     within = asked.folder / (dkim or "plain")
     within.mkdir()
-    with _progress(asked.console) as progress:
+    with progress_of(asked.console) as progress:
         figures = Run(case, within, asked.workers, progress, dkim, product).run()
     asked.console.print(figures.table())
     for error in figures.errors[:5]:
@@ -87,6 +87,7 @@ def run(case: Case, asked: Asked, dkim: str = "", product: Product | None = None
     return figures
 
 
-def _progress(console: Console) -> Progress:
+def progress_of(console: Console) -> Progress:
+    """Return what shows how far a run is."""
     columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console)

@@ -31,6 +31,52 @@ SAMPLE: Final = 64
 NS_A_MS: Final = 1_000_000
 
 
+class Load:
+    """The load of one case: its bodies, and the generator that sends them."""
+
+    def __init__(self, case: Case, folder: Path, progress: Progress) -> None:
+        self._case = case
+        self._folder = folder
+        self._progress = progress
+
+    def run(self, port: int, secrets: list[str], receipts_file: Path) -> LoadResult:
+        """Run the load generator to its end, with the secrets in turn. Raises `RunError`."""
+        case = self._case
+        spec = self._spec(port, secrets, receipts_file)
+        spec_file = self._folder / "load-spec.json"
+        spec_file.write_bytes(msgspec.json.encode(spec))
+        command = [sys.executable, "-m", "clarion.app.load.generator", str(spec_file)]
+        task = self._progress.add_task("sent" if case.provider else "load", total=case.n)
+        lines = LineCount(receipts_file)
+        with subprocess.Popen(command) as process:  # noqa: S603
+            while process.poll() is None:
+                self._progress.update(task, completed=lines.read())
+                time.sleep(0.25)
+        if process.returncode:
+            raise RunError(f"the load generator ended with {process.returncode}")
+        return msgspec.json.decode(Path(spec.out).read_bytes(), type=LoadResult)
+
+    def _spec(self, port: int, secrets: list[str], receipts_file: Path) -> LoadSpec:
+        case = self._case
+        bodies = self._folder / "bodies.ndjson"
+        # What carries no id of ours is told apart by what it says.
+        distinct = min(case.requests, DISTINCT_REQUESTS_MAX) if case.named else case.requests
+        bodies.write_bytes(b"\n".join(people.bodies(distinct, case.items, case.users, case.channel)))
+        return LoadSpec(
+            host=HOST,
+            port=port,
+            path="/v1/notifications" if case.items == 1 else "/v1/notifications/batch",
+            secrets=secrets,
+            bodies=str(bodies),
+            items=case.items,
+            requests=case.requests,
+            connections=case.connections,
+            out=str(self._folder / "load.json"),
+            rate=case.rate,
+            receipts=str(receipts_file) if case.provider else None,
+        )
+
+
 class Run:
     """One case in one folder. `run` returns its figures; raises `RunError` when it could not be measured."""
 
@@ -90,10 +136,9 @@ class Run:
     def _requests(self, system: System, simulator: Simulator, secret: str) -> Figures:
         """Measure notifications sent request by request."""
         case = self._case
-        spec = self._spec(system, simulator, secret)
         client = system.client(secret)
         before, simulator_before = system.reading(), simulator.cpu_s()
-        loaded = self._load(spec, simulator.ready.receipts_file)
+        loaded = Load(case, self._folder, self._progress).run(system.port, [secret], simulator.ready.receipts_file)
         ids = [id_ for ack in loaded.acks for id_ in ack.ids]
         self._settle(client, ids, simulator.ready.receipts_file)
         simulator.check()
@@ -160,41 +205,6 @@ class Run:
             rss_mb=after.peak_mb,
             balance=found,
         )
-
-    def _spec(self, system: System, simulator: Simulator, secret: str) -> LoadSpec:
-        case = self._case
-        bodies = self._folder / "bodies.ndjson"
-        # What carries no id of ours is told apart by what it says.
-        distinct = min(case.requests, DISTINCT_REQUESTS_MAX) if case.named else case.requests
-        bodies.write_bytes(b"\n".join(people.bodies(distinct, case.items, case.users, case.channel)))
-        return LoadSpec(
-            host=HOST,
-            port=system.port,
-            path="/v1/notifications" if case.items == 1 else "/v1/notifications/batch",
-            secret=secret,
-            bodies=str(bodies),
-            items=case.items,
-            requests=case.requests,
-            connections=case.connections,
-            out=str(self._folder / "load.json"),
-            rate=case.rate,
-            receipts=str(simulator.ready.receipts_file) if case.provider else None,
-        )
-
-    def _load(self, spec: LoadSpec, receipts_file: Path) -> LoadResult:
-        """Run the load generator to its end."""
-        spec_file = self._folder / "load-spec.json"
-        spec_file.write_bytes(msgspec.json.encode(spec))
-        command = [sys.executable, "-m", "clarion.app.load.generator", str(spec_file)]
-        task = self._progress.add_task("sent" if self._case.provider else "load", total=self._case.n)
-        lines = LineCount(receipts_file)
-        with subprocess.Popen(command) as process:  # noqa: S603
-            while process.poll() is None:
-                self._progress.update(task, completed=lines.read())
-                time.sleep(0.25)
-        if process.returncode:
-            raise RunError(f"the load generator ended with {process.returncode}")
-        return msgspec.json.decode(Path(spec.out).read_bytes(), type=LoadResult)
 
     def _settle(self, client: Remote, ids: list[str], receipts_file: Path) -> None:
         """Wait until the provider has everything and the last notifications are recorded as finished; if the provider

@@ -1,6 +1,6 @@
 """Furnishing an empty installation over its public API: a tenant with a key, definitions, a provider, users."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -28,17 +28,17 @@ KEYS: Final[dict[str, Callable[[], RSAPrivateKey | Ed25519PrivateKey]]] = {
 Progress = Callable[[int], None]
 
 
-def tenant(system: System) -> str:
-    """Create the tenant and return the secret of a key that may do everything in it."""
+def tenant(system: System, name: str = TENANT) -> str:
+    """Create a tenant and return the secret of a key that may do everything in it."""
     operator = system.client(OPERATOR_KEY)
-    operator.put(f"/v1/tenants/{TENANT}", {"name": "Bench"})
-    made = operator.post(f"/v1/tenants/{TENANT}/keys", {"name": "bench", "scopes": ["*"]})
+    operator.put(f"/v1/tenants/{name}", {"name": "Bench"})
+    made = operator.post(f"/v1/tenants/{name}/keys", {"name": "bench", "scopes": ["*"]})
     return str(made["key"])
 
 
-def definitions(client: Remote, channels: list[str]) -> None:
-    """Create the categories that preferences name, and one template for the channels."""
-    for category in people.CATEGORIES:
+def definitions(client: Remote, channels: list[str], categories: Sequence[str] = people.CATEGORIES) -> None:
+    """Create categories, those that preferences name unless told otherwise, and one template for the channels."""
+    for category in categories:
         client.put(f"/v1/categories/{category}", {})
     content = {channel: people.PARTS[channel] for channel in channels}
     client.put(f"/v1/templates/{people.TEMPLATE}", {"category": people.BROADCAST_CATEGORY, "channels": content})

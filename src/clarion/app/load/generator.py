@@ -28,13 +28,14 @@ NS: Final = 1_000_000_000
 
 
 class LoadSpec(msgspec.Struct, frozen=True):
-    """What to send. `bodies` is a file of JSON bodies, one a line, used in turn; each holds `items` notifications.
+    """What to send. `bodies` is a file of JSON bodies, one a line, used in turn; each holds `items` notifications. The secrets are
+    used in turn, too; with several, there have to be as many bodies or a multiple.
     `receipts` is the provider's file (one line a call), None when nothing is to be held back."""
 
     host: str
     port: int
     path: str
-    secret: str
+    secrets: list[str]
     bodies: str
     items: int
     requests: int
@@ -80,7 +81,11 @@ class Generator:
         self._spec = spec
         host = f"{spec.host}:{spec.port}"
         lines = Path(spec.bodies).read_bytes().splitlines()
-        self._requests = [request_bytes("POST", spec.path, host, spec.secret, line) for line in lines]
+        secrets = spec.secrets
+        self._requests = [
+            request_bytes("POST", spec.path, host, secrets[number % len(secrets)], line)
+            for number, line in enumerate(lines)
+        ]
         self._answers: list[tuple[int, int, Answer]] = []
         self._errors: list[str] = []
         self._held = 0

@@ -1,0 +1,238 @@
+"""Makes every store and stream as far away as a database: each awaited call of a port waits before it is made. For measuring only.
+
+`CLARION_BENCH_DELAYS` holds `Delays` as JSON. Without it nothing is wrapped and nothing costs anything. With it, every port of
+`app.wiring.Shared` that an engine implements is replaced by a `Delayed`, which also counts, by stage: calls, calls of methods that are not
+awaitable (they are delayed only with `block`, by blocking the thread), and waits one after the other.
+
+A stage is found by who calls: the innermost module of one on the stack. Waits are counted by task: calls of one task come one after the other;
+tasks it starts and waits for (`gather`) go side by side, so the longest of them counts. A task that commits itself counts for itself.
+"""
+
+import asyncio
+import inspect
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+VARIABLE: Final = "CLARION_BENCH_DELAYS"
+ENGINES: Final = ("clarion.backends.sqlite", "clarion.backends.memory", "clarion.backends.postgres")
+STAGES: Final = frozenset({"accept", "plan", "deliver", "wait", "record", "realtime", "feedback"})
+COMMITS: Final = frozenset({"append", "apply", "commit"})
+KEEPING: Final = frozenset({"acquire", "renew", "release", "vacate", "fire", "trim"})
+"""Upkeep: delayed like all others, and no part of any frame's way."""
+LOCAL: Final = frozenset({"watch", "close"})
+"""Methods that touch no store."""
+OTHER: Final = "other"
+WRITE_S: Final = 0.2
+
+
+class Delays(msgspec.Struct, frozen=True):
+    """How long a call waits, the folder that counts are written to, and whether methods that are not awaitable block for as
+    long."""
+
+    rtt_ms: float
+    folder: str
+    block: bool = False
+
+
+class Kind(msgspec.Struct):
+    """The tasks of one stage that run the same coroutine: how many ended, their waits one after the other, and their
+    commits."""
+
+    stage: str
+    name: str
+    ended: int = 0
+    waits: int = 0
+    commits: int = 0
+
+
+class Counts(msgspec.Struct):
+    """What one process counted so far. `calls` and `sync_calls` are by stage and `port.method`."""
+
+    role: str
+    kinds: list[Kind]
+    calls: dict[str, dict[str, int]]
+    sync_calls: dict[str, dict[str, int]]
+
+
+class _Lane:
+    """The waits of one task. `base` is where its parent stood when it made its first call."""
+
+    __slots__ = ("base", "commits", "name", "parent", "stage", "waits")
+
+    def __init__(self, name: str, parent: "_Lane | None") -> None:
+        self.name = name
+        self.parent = parent
+        self.base: int = parent.waits if parent is not None else 0
+        self.stage = OTHER
+        self.waits: int = 0
+        self.commits = 0
+
+
+_LANE: ContextVar[_Lane | None] = ContextVar("lane", default=None)
+
+
+class Waits:
+    """Counts the calls of one process and delays them."""
+
+    def __init__(self, delays: Delays, role: str) -> None:
+        self._delays = delays
+        self._role = role
+        self._lanes: WeakKeyDictionary[asyncio.Task[Any], _Lane] = WeakKeyDictionary()
+        self._kinds: dict[tuple[str, str], Kind] = {}
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self._sync: Counter[tuple[str, str]] = Counter()
+        self._stages: dict[CodeType, str | None] = {}
+
+    async def delay(self, stage: str, name: str, caller: "_Lane | None") -> None:
+        """Wait as long as a call does, and count it. `caller` is the lane of the task that made it."""
+        self._calls[stage, name] += 1
+        method = name.rpartition(".")[2]
+        if method not in KEEPING:
+            lane = self._lane(caller)
+            if lane.stage == OTHER:
+                lane.stage = stage
+            lane.waits += 1
+            lane.commits += method in COMMITS
+        await asyncio.sleep(self._delays.rtt_ms / 1000)
+
+    def block(self, stage: str, name: str) -> None:
+        """Count a call of a method that is not awaitable, and delay it if that is wanted."""
+        self._sync[stage, name] += 1
+        if self._delays.block:
+            time.sleep(self._delays.rtt_ms / 1000)
+
+    def caller(self) -> _Lane | None:
+        """Return the lane of the task that runs, if it has one."""
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            return None
+        return self._lanes.get(task) if task is not None else None
+
+    def stage(self, frame: FrameType | None) -> str:
+        """Return the stage of the innermost frame that is of one."""
+        while frame is not None:
+            code = frame.f_code
+            if code not in self._stages:
+                first, _, rest = str(frame.f_globals.get("__name__", "")).partition(".")
+                name = rest.partition(".")[0]
+                self._stages[code] = name if first == "clarion" and name in STAGES else None
+            if (stage := self._stages[code]) is not None:
+                return stage
+            frame = frame.f_back
+        return OTHER
+
+    def counts(self) -> Counts:
+        """Return what was counted, tasks under way included."""
+        kinds = {key: msgspec.structs.replace(kind) for key, kind in self._kinds.items()}
+        for lane in list(self._lanes.values()):
+            self._add(kinds, lane, ended=False)
+        return Counts(self._role, list(kinds.values()), _nested(self._calls), _nested(self._sync))
+
+    def _lane(self, caller: _Lane | None) -> _Lane:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a port is awaited outside any task")
+        lane = self._lanes.get(task)
+        if lane is None:
+            lane = self._lanes[task] = _Lane(getattr(task.get_coro(), "__qualname__", "?"), caller or _LANE.get())
+            _LANE.set(lane)
+            task.add_done_callback(self._end)
+        return lane
+
+    def _end(self, task: "asyncio.Task[Any]") -> None:
+        lane = self._lanes.pop(task)
+        if lane.parent is not None and not lane.commits:
+            lane.parent.waits = max(lane.parent.waits, lane.base + lane.waits)
+        else:
+            self._add(self._kinds, lane, ended=True)
+
+    def _add(self, kinds: dict[tuple[str, str], Kind], lane: _Lane, *, ended: bool) -> None:
+        kind = kinds.setdefault((lane.stage, lane.name), Kind(lane.stage, lane.name))
+        kind.ended += ended
+        kind.waits += lane.waits
+        kind.commits += lane.commits
+
+    def write_always(self) -> None:
+        """Write the counts to the folder again and again, on a thread of its own."""
+        path = Path(self._delays.folder) / f"{self._role}-{os.getpid()}.json"
+        fresh = path.with_suffix(".new")
+        while True:
+            with suppress(RuntimeError):  # a task was added meanwhile; the next round has it
+                fresh.write_bytes(msgspec.json.encode(self.counts()))
+                fresh.replace(path)
+            time.sleep(WRITE_S)
+
+
+class Delayed:
+    """Stands for a port or a repository of one; everything but its methods is passed through."""
+
+    def __init__(self, port: Any, name: str, waits: Waits) -> None:
+        self._port = port
+        self._name = name
+        self._waits = waits
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        if name.startswith("_") or name in LOCAL:
+            return found
+        if inspect.isroutine(found):
+            found = self.__dict__[name] = _called(found, f"{self._name}.{name}", self._waits)
+        elif _is_engine(found):
+            found = self.__dict__[name] = Delayed(found, f"{self._name}.{name}", self._waits)
+        return found
+
+
+def _called(method: Callable[..., Any], name: str, waits: Waits) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(method):
+
+        def awaited(*args: Any, **kwargs: Any) -> Any:
+            # Looked up here, in the task that calls: what is returned may run in a task of its own.
+            stage, caller = waits.stage(inspect.currentframe()), waits.caller()
+
+            async def call() -> Any:
+                await waits.delay(stage, name, caller)
+                return await method(*args, **kwargs)
+
+            return call()
+
+        return awaited
+
+    def direct(*args: Any, **kwargs: Any) -> Any:
+        waits.block(waits.stage(inspect.currentframe()), name)
+        return method(*args, **kwargs)
+
+    return direct
+
+
+def _is_engine(value: object) -> bool:
+    return type(value).__module__.startswith(ENGINES)
+
+
+def _nested(counter: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for (stage, name), number in list(counter.items()):
+        found.setdefault(stage, {})[name] = number
+    return found
+
+
+def delay_ports(shared: object, role: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Replace every port of `shared` that an engine implements, if the environment asks for delays."""
+    if VARIABLE not in environment:
+        return
+    waits = Waits(msgspec.json.decode(environment[VARIABLE], type=Delays), role)
+    for name, value in list(vars(shared).items()):
+        if _is_engine(value):
+            setattr(shared, name, Delayed(value, name, waits))
+    threading.Thread(target=waits.write_always, name="delays", daemon=True).start()

@@ -1,0 +1,135 @@
+import asyncio
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import msgspec
+import pytest
+
+from clarion.app.delays import VARIABLE, Counts, Delayed, Delays, Waits, delay_ports
+
+
+class Store:
+    """A store with awaitable methods and one that is not."""
+
+    size = 3
+
+    async def read(self, key: str) -> str:
+        return f"value of {key}"
+
+    async def append(self, batch: object) -> None:
+        del batch
+
+    async def renew(self) -> None: ...
+
+    def head(self) -> int:
+        return 7
+
+
+def delayed(folder: Path) -> tuple[Any, Waits]:
+    waits = Waits(Delays(0.0, str(folder)), "worker-0")
+    return Delayed(Store(), "store", waits), waits
+
+
+def of_stage(function: Any, module: str) -> Any:
+    """The same function as if it stood in another module."""
+    return FunctionType(function.__code__, {**function.__globals__, "__name__": module}, closure=function.__closure__)
+
+
+def only(counts: Counts) -> tuple[int, int, int]:
+    (kind,) = counts.kinds
+    return kind.ended, kind.waits, kind.commits
+
+
+def test_calls_of_a_task_come_one_after_the_other_and_gathered_ones_side_by_side(tmp_path: Path) -> None:
+    store, waits = delayed(tmp_path)
+
+    async def chain() -> None:
+        await store.read("a")
+        await store.read("b")
+
+    async def step() -> None:
+        await store.read("first")
+        await asyncio.gather(store.read("x"), store.read("y"), store.read("z"))
+        await asyncio.gather(chain(), store.read("c"))
+        await store.append(1)
+
+    asyncio.run(step())
+    assert only(waits.counts()) == (1, 1 + 1 + 2 + 1, 1)
+    assert waits.counts().calls == {"other": {"store.read": 7, "store.append": 1}}
+
+
+def test_a_task_that_commits_counts_for_itself(tmp_path: Path) -> None:
+    store, waits = delayed(tmp_path)
+
+    async def flush() -> None:
+        await store.append(1)
+
+    async def request() -> None:
+        await store.read("a")
+        await asyncio.create_task(flush())
+
+    asyncio.run(request())
+    kinds = {kind.name.rpartition(".")[2]: (kind.waits, kind.commits) for kind in waits.counts().kinds}
+    assert kinds == {"request": (1, 0), "flush": (1, 1)}
+
+
+def test_what_cannot_be_awaited_is_counted_apart_and_upkeep_is_no_frames_wait(tmp_path: Path) -> None:
+    store, waits = delayed(tmp_path)
+
+    async def step() -> int:
+        await store.renew()
+        return int(store.head())
+
+    assert asyncio.run(step()) == 7
+    assert waits.counts().sync_calls == {"other": {"store.head": 1}}
+    assert waits.counts().kinds == []
+
+
+def test_the_stage_is_that_of_the_caller_however_deep_it_calls(tmp_path: Path) -> None:
+    store, waits = delayed(tmp_path)
+
+    async def patience() -> None:
+        await store.append(1)
+
+    outer = of_stage(patience, "clarion.journal.patience")
+
+    async def step() -> None:
+        store.head()
+        await outer()
+
+    asyncio.run(of_stage(step, "clarion.plan.worker")())
+    assert waits.counts().calls == {"plan": {"store.append": 1}}
+    assert waits.counts().sync_calls == {"plan": {"store.head": 1}}
+
+
+def test_a_call_takes_the_round_trip_longer(tmp_path: Path) -> None:
+    waits = Waits(Delays(30.0, str(tmp_path)), "api")
+    store = Delayed(Store(), "store", waits)
+
+    async def step() -> float:
+        began_s = asyncio.get_running_loop().time()
+        assert await store.read("a") == "value of a"
+        return asyncio.get_running_loop().time() - began_s
+
+    assert asyncio.run(step()) >= 0.029
+
+
+class Shared:
+    def __init__(self) -> None:
+        self.journal = Store()
+        self.links = object()
+
+
+def test_nothing_is_wrapped_unless_the_environment_asks_and_then_only_engines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "__module__", "clarion.backends.sqlite.journal")
+    shared = Shared()
+    delay_ports(shared, "api", {})
+    assert isinstance(shared.journal, Store)
+    monkeypatch.setattr("clarion.app.delays.Waits.write_always", lambda waits: None)
+    delay_ports(shared, "api", {VARIABLE: msgspec.json.encode(Delays(1.0, str(tmp_path))).decode()})
+    assert isinstance(shared.journal, Delayed)
+    assert shared.journal.size == 3
+    assert not isinstance(shared.links, Delayed)
