@@ -49,6 +49,7 @@ def run(config: Config) -> None:
 
 async def _serve(config: Config) -> None:
     parts = Parts(config, "api")
+    parts.telemetry.follow_loop()
     failed = asyncio.Event()
     app = application(
         [*routes(parts), *_ops(parts)],

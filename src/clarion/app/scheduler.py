@@ -19,6 +19,7 @@ def run(config: Config) -> None:
 
 async def _run(config: Config) -> None:
     parts = Parts(config, "scheduler")
+    parts.telemetry.follow_loop()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -38,6 +38,7 @@ def run(config: Config, index: int, stages: Collection[str] = STAGES) -> None:
 async def _work(config: Config, index: int, stages: Collection[str]) -> None:
     role = f"worker-{index}"
     parts = Parts(config, role)
+    parts.telemetry.follow_loop()
     start = this_start(role, os.environ, parts.clock)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

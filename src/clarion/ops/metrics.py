@@ -13,6 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_STRETCHES: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "accepted": ("Notifications accepted", ("lane",)),
@@ -53,6 +54,14 @@ class Metrics:
         self._stage = Histogram(
             "clarion_stage_seconds", "CPU time of one batch in a stage", ["stage"], buckets=_SECONDS, **own
         )
+        self._busy = Histogram(
+            "clarion_loop_busy_seconds",
+            "CPU time an event loop spent at a stretch of at least 10 ms",
+            ["process", "by"],
+            buckets=_STRETCHES,
+            **own,
+        )
+        self._process = role.partition("-")[0]
 
     def count(self, name: str, amount: int, **labels: str) -> None:
         """Add to a counter of `COUNTERS`, with all of its labels."""
@@ -67,6 +76,10 @@ class Metrics:
         """Add the CPU time one thread spent on one batch of a stage."""
         self._cpu.labels(stage).inc(seconds)
         self._stage.labels(stage).observe(seconds)
+
+    def busy(self, by: str, seconds: float) -> None:
+        """Add a stretch that kept the event loop of this process busy, by the stage it was of or `turn`."""
+        self._busy.labels(self._process, by).observe(seconds)
 
     def exposition(self) -> bytes:
         """Return the sum over all processes in Prometheus' text format (`CONTENT_TYPE`)."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from clarion.ops.loop_busy import STRETCH_S_MIN, TURN, LoopBeat, on_loop
 from clarion.ops.metrics import Metrics
 
 
@@ -24,7 +25,14 @@ class ProcessTelemetry:
         try:
             yield
         finally:
-            self.metrics.cpu(stage, (time.thread_time_ns() - began_ns) / 1e9)
+            seconds = (time.thread_time_ns() - began_ns) / 1e9
+            self.metrics.cpu(stage, seconds)
+            if seconds >= STRETCH_S_MIN and on_loop():
+                self.metrics.busy(stage, seconds)
+
+    def follow_loop(self) -> None:
+        """Watch from now on how long the running event loop is busy at a stretch."""
+        LoopBeat(lambda seconds: self.metrics.busy(TURN, seconds))
 
     def count(self, name: str, amount: int, **labels: str) -> None:
         """Add to a counter: `accepted` (lane), `planned` (channel, decision), `attempts` (channel, outcome), `timers`,

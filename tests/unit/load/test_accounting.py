@@ -5,7 +5,7 @@ import sys
 import psutil
 import pytest
 
-from clarion.app.load.accounting import ProcessFacts, Reading, role_of, split_us, stage_cpu_s, tree
+from clarion.app.load.accounting import ProcessFacts, Reading, busy, busy_since, role_of, split_us, stage_cpu_s, tree
 
 PAGE = """\
 # HELP clarion_stage_cpu_seconds_total CPU
@@ -47,6 +47,23 @@ def test_the_split_adds_up_to_the_total_and_the_rest_is_delivering() -> None:
 
 def test_peaks_are_summed() -> None:
     assert reading(0, 0, 0, 0).peak_mb == 2.0
+
+
+BUSY = """\
+clarion_loop_busy_seconds_sum{by="plan",process="worker"} 1.5
+clarion_loop_busy_seconds_bucket{by="plan",le="0.02",process="worker"} 3.0
+clarion_loop_busy_seconds_bucket{by="plan",le="0.05",process="worker"} 5.0
+clarion_loop_busy_seconds_bucket{by="plan",le="+Inf",process="worker"} 7.0
+clarion_loop_busy_seconds_count{by="plan",process="worker"} 7.0
+clarion_loop_busy_seconds_bucket{by="turn",le="0.05",process="api"} 4.0
+clarion_loop_busy_seconds_count{by="turn",process="api"} 4.0
+"""
+
+
+def test_only_stretches_beyond_the_bound_count_and_only_new_ones() -> None:
+    assert busy(BUSY) == {"worker.plan": 2, "api.turn": 0}
+    assert busy("") == {}
+    assert busy_since(Reading([], {}, {"worker.plan": 1}), Reading([], {}, busy(BUSY))) == {"worker.plan": 1}
 
 
 def test_a_tree_counts_living_children_and_reaped_ones() -> None:

@@ -13,7 +13,8 @@ class Figures(msgspec.Struct, frozen=True):
     """One run. `seconds` is from the first request to the last thing that had to happen: the provider's last receipt, or for
     channels without provider the moment everything was recorded. CPU is user+system of all our processes, in
     microseconds per delivery. `p50_ms` and `p99_ms` are from the intended send time to the provider's receipt, or to the API's
-    answer where there is no provider; None for broadcasts."""
+    answer where there is no provider; None for broadcasts. `loop_busy` counts stretches of more than 50 ms of CPU on an event loop, by
+    process and what it was of."""
 
     case: str
     n: int
@@ -26,6 +27,7 @@ class Figures(msgspec.Struct, frozen=True):
     balance: Balance
     generator_cpu_us: float = 0.0
     held: int = 0
+    loop_busy: dict[str, int] = {}
     errors: list[str] = []
 
     @property
@@ -54,6 +56,7 @@ class Figures(msgspec.Struct, frozen=True):
             "p50_ms": self.p50_ms,
             "p99_ms": self.p99_ms,
             "rss_mb": round(self.rss_mb, 1),
+            "loop_busy": self.loop_busy,
             "lost": self.balance.lost,
             "duplicates": self.balance.duplicates,
         }

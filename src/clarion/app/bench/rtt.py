@@ -19,7 +19,7 @@ from clarion.app.bench.round_trips import GOALS, Stage, missed, stages
 from clarion.app.bench.run import NS_A_MS, Load
 from clarion.app.delays import VARIABLE, Counts, Delays
 from clarion.app.load import furnish, people, receipts
-from clarion.app.load.accounting import split_us
+from clarion.app.load.accounting import busy_since, split_us
 from clarion.app.load.growth import LineCount
 from clarion.app.load.programs import RunError, Simulator, System, running, wait_while_growing
 
@@ -44,6 +44,7 @@ class Distance(NamedTuple):
     balance: Balance
     errors: list[str]
     stages: dict[str, Stage]
+    loop_busy: dict[str, int]
 
 
 def rtt(asked: Asked, rtt_ms: float, *, block: bool) -> Outcome:
@@ -83,6 +84,7 @@ def _outcome(case: Case, rtt_ms: float, far: list[Distance], near: list[Distance
         "round_trips": {name: None if found is None else round(found, 2) for name, found in trips.items()},
         "round_trips_max": GOALS,
         "stages": {name: stage.told() for name, stage in far[-1].stages.items()},
+        "loop_busy": far[-1].loop_busy,
         "undelayed": [] if block else sorted(name for name, stage in far[-1].stages.items() if stage.sync_calls),
         "missed": beyond + (["ratio"] if ratio < RATIO_MIN else []),
         "errors": errors[:5],
@@ -150,6 +152,7 @@ class _Rtt:
             balance=balance(ids, received, dict.fromkeys(ids, ("sent",))),
             errors=errors,
             stages=stages(counted_before, counted) if self._delays is not None else {},
+            loop_busy=busy_since(before, after),
         )
 
     def _counted(self) -> list[Counts]:

@@ -15,7 +15,7 @@ from clarion.app.bench.figures import Figures
 from clarion.app.bench.reconcile import TERMINAL, Balance, balance, notification_of, percentile_ms
 from clarion.app.commands.remote import Remote
 from clarion.app.load import furnish, people, receipts
-from clarion.app.load.accounting import split_us
+from clarion.app.load.accounting import busy_since, split_us
 from clarion.app.load.generator import LoadResult, LoadSpec
 from clarion.app.load.growth import LineCount
 from clarion.app.load.product import Product
@@ -163,6 +163,7 @@ class Run:
             p99_ms=percentile_ms(waits_ns, 0.99),
             rss_mb=after.peak_mb,
             balance=found,
+            loop_busy=busy_since(before, after),
             generator_cpu_us=loaded.cpu_s * 1e6 / case.n,
             held=loaded.held,
             errors=loaded.errors + ([f"{missing} notifications were never acknowledged"] if missing else []),
@@ -204,6 +205,7 @@ class Run:
             p99_ms=None,
             rss_mb=after.peak_mb,
             balance=found,
+            loop_busy=busy_since(before, after),
         )
 
     def _settle(self, client: Remote, ids: list[str], receipts_file: Path) -> None:

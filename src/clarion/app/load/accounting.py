@@ -1,11 +1,15 @@
 """What our processes cost: user+system CPU time and peak memory of a process tree, and CPU time by stage."""
 
+import re
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import psutil
 
+BUSY_METRIC: Final = "clarion_loop_busy_seconds"
+BUSY_S_MAX: Final = 0.05
+"""CPU that a callback of an event loop may use. A bound of a bucket of `BUSY_METRIC`."""
 STAGE_METRIC: Final = "clarion_stage_cpu_seconds_total"
 ROLES: Final = ("api", "worker", "scheduler", "gateway", "confined")
 
@@ -71,11 +75,27 @@ def stage_cpu_s(metrics: str) -> dict[str, float]:
     return found
 
 
+_SAMPLE: Final = re.compile(BUSY_METRIC + r"_(?P<kind>bucket|count){(?P<labels>[^}]*)} (?P<value>\S+)")
+_LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
+
+
+def busy(metrics: str) -> dict[str, int]:
+    """Return how many stretches beyond `BUSY_S_MAX` a Prometheus text page has, by `process.by`."""
+    found: dict[str, int] = {}
+    for sample in _SAMPLE.finditer(metrics):
+        labels = dict(_LABEL.findall(sample["labels"]))
+        sign = {"count": 1, "bucket": -(float(labels.get("le", "inf")) == BUSY_S_MAX)}[sample["kind"]]
+        name = f"{labels['process']}.{labels['by']}"
+        found[name] = found.get(name, 0) + sign * int(float(sample["value"]))
+    return found
+
+
 class Reading(msgspec.Struct, frozen=True):
-    """The processes and stage counters at one instant."""
+    """The processes, stage counters and busy stretches at one instant."""
 
     processes: list[ProcessFacts]
     stages: dict[str, float]
+    busy: dict[str, int] = {}
 
     def cpu_s(self, role: str | None = None) -> float:
         """Return CPU seconds of all processes, or of those of one role."""
@@ -85,6 +105,12 @@ class Reading(msgspec.Struct, frozen=True):
     def peak_mb(self) -> float:
         """Return the sum of the processes' own peaks in MiB (shared pages count in each)."""
         return sum(fact.peak_bytes for fact in self.processes) / 2**20
+
+
+def busy_since(before: Reading, after: Reading) -> dict[str, int]:
+    """Return the stretches beyond `BUSY_S_MAX` between two readings, by `process.by`, those without any left out."""
+    since = {name: number - before.busy.get(name, 0) for name, number in after.busy.items()}
+    return {name: number for name, number in sorted(since.items()) if number}
 
 
 def split_us(before: Reading, after: Reading, n: int) -> dict[str, float]:

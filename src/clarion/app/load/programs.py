@@ -15,7 +15,7 @@ import msgspec
 import psutil
 
 from clarion.app.commands.remote import Refused, Remote, Unreachable
-from clarion.app.load.accounting import Reading, facts, stage_cpu_s, tree
+from clarion.app.load.accounting import Reading, busy, facts, stage_cpu_s, tree
 
 HOST: Final = "127.0.0.1"
 READY_TIMEOUT_S: Final = 60.0
@@ -164,8 +164,8 @@ class System:
 
     def reading(self) -> Reading:
         """Return what the processes have cost so far."""
-        stages = stage_cpu_s(self.client().call("GET", "/metrics").decode())
-        return Reading(tree(self._process.pid) if self._process else [], stages)
+        page = self.client().call("GET", "/metrics").decode()
+        return Reading(tree(self._process.pid) if self._process else [], stage_cpu_s(page), busy(page))
 
     def stop(self) -> None:
         """End the supervisor in its own time, then whatever of it is still there."""
