@@ -32,7 +32,8 @@ def memory(_folder: Path, vault: Vault, clock: Clock) -> Opened:
 
 
 def sqlite(folder: Path, vault: Vault, clock: Clock) -> Opened:
-    return SqliteControl(folder, vault, clock), SqliteDirectory(folder, vault, clock)
+    control = SqliteControl(folder, vault, clock)
+    return control, SqliteDirectory(folder, vault, clock, control.definitions_changed)
 
 
 CONTROLS: Final[dict[str, Callable[[Path, Vault, Clock], Opened]]] = {"memory": memory, "sqlite": sqlite}

@@ -17,6 +17,7 @@ from clarion.app import garbage
 from clarion.app.config import Config
 from clarion.app.http.application import application
 from clarion.app.http.protocol import BoundedHttp
+from clarion.app.learning import keep_learning
 from clarion.app.wiring import OPERATOR_KEY_FILE, Identity, Parts, Shared, operator_key
 from clarion.control import routes as control_routes
 from clarion.control.providers import standing as standing_routes
@@ -76,6 +77,7 @@ async def _serve(config: Config) -> None:
         parts,
     )
     garbage.tune()
+    learning = asyncio.create_task(keep_learning(parts.directory, parts.telemetry, asyncio.Event()))
     gauge = asyncio.create_task(_gauge(parts))
     repair = asyncio.create_task(_repair(parts))
     fatal = asyncio.create_task(_stop_on(failed, server))
@@ -84,6 +86,7 @@ async def _serve(config: Config) -> None:
     except SystemExit:
         raise OperatorError(f"Cannot listen on {config.api.host}:{config.api.port}: is it taken?") from None
     finally:
+        learning.cancel()
         gauge.cancel()
         repair.cancel()
         fatal.cancel()

@@ -74,7 +74,7 @@ class Shared:
         self.vault = FileVault.load(config.data_dir, config.master_key or None)
         self.unsubscribing = SealedLinks(self.vault, config.public_url)
         self.control = SqliteControl(config.data_dir, self.vault, clock)
-        self.directory = SqliteDirectory(config.data_dir, self.vault, clock)
+        self.directory = SqliteDirectory(config.data_dir, self.vault, clock, self.control.definitions_changed)
         self.state = SqliteState(config.data_dir, clock)
         self.engines = template_engines()
         self.drafting = self._drafting()

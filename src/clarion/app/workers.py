@@ -19,6 +19,7 @@ from clarion.app.assembly import (
     sender,
 )
 from clarion.app.config import Config
+from clarion.app.learning import keep_learning
 from clarion.app.starts import Start, this_start
 from clarion.app.wiring import Parts
 from clarion.deliver.partition.gather_cancelled import Cancelled
@@ -61,14 +62,10 @@ async def _work(config: Config, index: int, stages: Collection[str]) -> None:
                 if "deliver" in stages:
                     for job in _deliver(parts, index, start, stop):
                         earlier.create_task(job)
-                earlier.create_task(_wait(stop))
+                earlier.create_task(keep_learning(parts.directory, parts.telemetry, stop))
             recorded.set()
     finally:
         await parts.close()
-
-
-async def _wait(stop: asyncio.Event) -> None:
-    await stop.wait()
 
 
 def _leases(parts: Parts, group: str, index: int, start: Start) -> LeasedPartitions:

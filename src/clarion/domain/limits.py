@@ -77,6 +77,8 @@ DIRECTORY_CACHE_MAX: Final = 10_000
 PROFILE_CACHE_MAX: Final = 50_000
 REVISION_CHECK_MS: Final = 200
 """How old a cached definition may get before the store is asked whether anything changed."""
+REVISION_LEARN_MS: Final = 100
+"""How often a process learns, beside its work, which definitions were changed elsewhere."""
 KEY_TTL_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
 SCOPES_PER_KEY_MAX: Final = 32
 DERIVED_KEYS_MAX: Final = 1_024

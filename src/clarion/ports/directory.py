@@ -54,7 +54,8 @@ class Defined(msgspec.Struct, Generic[D], frozen=True):
 
 
 class Directory(Protocol):
-    """Read side of the control store. Definitions may be up to one second old; user rows are always current."""
+    """Read side of the control store. Definitions may be up to `REVISION_CHECK_MS` old where another process changed them;
+    user rows are always current."""
 
     def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
         """Return the known users among up to 1,000 ids, in one query."""
@@ -133,7 +134,15 @@ class Directory(Protocol):
         """Return the quotas of a tenant's keys by key id, and its own under an empty one; no entry is no limit."""
         ...
 
-    def revision(self) -> int:
-        """Return a number that changes whenever any definition of any tenant changed. Definitions read afterwards are at
-        least as new as this call: whoever works in batches calls it once for each."""
+    def revision(self, tenant: str | None = None) -> int:
+        """Return a number that changes whenever a definition of the tenant changed. It costs no look at the store: a change
+        by this process counts at once, one by another after the next `learn`. `OPERATOR_LEVEL` is the tenant of what the
+        operator defines. Without a tenant, return a number that changes whenever anything of anyone changed, known or
+        not. Definitions read afterwards are at least as new as this call: whoever works in batches calls it once for
+        each."""
+        ...
+
+    async def learn(self) -> None:
+        """Learn what was defined elsewhere. A process does so every `REVISION_LEARN_MS`, beside its work, so that nothing
+        it reads is older than `REVISION_CHECK_MS`."""
         ...

@@ -94,6 +94,8 @@ class MemoryQuotaSettings:
     async def put(self, tenant: str, key_id: str, quota: Quota) -> None:
         """Replace a quota; one without any limit is as none. Raises `NotFound` when there is no such tenant or key."""
         self._check_owner(tenant, key_id)
+        if quota == _UNLIMITED and key_id not in self._state.quotas[tenant]:
+            return
         quotas = {owner: before for owner, before in self._state.quotas[tenant].items() if owner != key_id}
         self._state.quotas[tenant] = quotas if quota == _UNLIMITED else quotas | {key_id: quota}
         self._state.changed(tenant)

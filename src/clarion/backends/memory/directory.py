@@ -133,6 +133,9 @@ class MemoryDirectory:
         """Return a number that changes whenever a definition of the tenant (without one: anything at all) changed."""
         return self._state.revision if tenant is None else self._state.revisions.get(tenant, 0)
 
+    async def learn(self) -> None:
+        """Nobody else defines anything."""
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -43,6 +43,10 @@ class SqliteControl:
         self.audiences = SqliteAudiences(data_dir, clock)
         self.suppressions = SqliteSuppressions(self._runner)
 
+    def definitions_changed(self) -> int:
+        """Return how many changes of definitions this store has made durable."""
+        return self._runner.definitions_changed
+
     async def close(self) -> None:
         """Finish what is under way and close."""
         await self.audiences.close()

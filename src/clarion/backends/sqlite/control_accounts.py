@@ -55,7 +55,7 @@ class SqliteProviders:
         )
 
         def work(tx: Transaction) -> ProviderRecord:
-            tx.define(write)
+            tx.define(tenant, write)
             return _provider(tx.row(select(*_PROVIDER).where(_named(tenant, provider.name))) or ())
 
         return await self._runner.run(work)
@@ -77,7 +77,7 @@ class SqliteProviders:
 
     async def remove(self, tenant: str, name: str) -> bool:
         """Remove an account and its credentials; return whether there was one."""
-        return await self._runner.run(lambda tx: tx.define(delete(PROVIDERS).where(_named(tenant, name)))) > 0
+        return await self._runner.run(lambda tx: tx.define(tenant, delete(PROVIDERS).where(_named(tenant, name)))) > 0
 
     def _sealed(self, tenant: str, name: str, credentials: dict[str, Any]) -> dict[str, Any]:
         return {

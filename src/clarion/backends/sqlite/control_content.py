@@ -51,7 +51,7 @@ class SqliteCategories:
         count = select(func.count()).select_from(CATEGORIES).where(CATEGORIES.c.tenant == tenant)
 
         def work(tx: Transaction) -> None:
-            tx.define(write)
+            tx.define(tenant, write)
             if tx.rows(count)[0][0] > CATEGORIES_PER_TENANT_MAX:
                 raise Conflict(f"a tenant has at most {CATEGORIES_PER_TENANT_MAX} categories")
 
@@ -82,7 +82,7 @@ class SqliteCategories:
             used = tx.row(users)
             if used:
                 raise Conflict(f"the template {used[0]!r} is of this category", code="in_use")
-            return tx.define(delete(CATEGORIES).where(_category(tenant, key))) > 0
+            return tx.define(tenant, delete(CATEGORIES).where(_category(tenant, key))) > 0
 
         return await self._runner.run(work)
 

@@ -46,7 +46,7 @@ class SqliteDefinitions:
     async def remove(self, tenant: str, kind: str, key: str) -> bool:
         """Remove a definition; return whether there was one. Versions count on if it comes back."""
         write = update(DEFINITIONS).where(_definition(tenant, kind, key), _CURRENT).values(removed=1)
-        return await self._runner.run(lambda tx: tx.define(write)) > 0
+        return await self._runner.run(lambda tx: tx.define(tenant, write)) > 0
 
     def put_within(self, tx: Transaction, tenant: str, kind: str, key: str, body: bytes) -> DefinitionRecord:
         """Do what `put` does, as part of a transaction."""
@@ -61,7 +61,7 @@ class SqliteDefinitions:
         record = DefinitionRecord(key, (newest or 0) + 1, body, now_ms if created_ms is None else created_ms, now_ms)
         tx.change(update(DEFINITIONS).where(mine, _CURRENT).values(removed=1))
         row = msgspec.structs.asdict(record) | {"body": body.decode(), "removed": 0}
-        tx.define(insert(DEFINITIONS).values(tenant=tenant, kind=kind, **row))
+        tx.define(tenant, insert(DEFINITIONS).values(tenant=tenant, kind=kind, **row))
         count = select(func.count()).select_from(DEFINITIONS).where(_kind(tenant, kind), _CURRENT)
         if tx.rows(count)[0][0] > DEFINITIONS_PER_KIND_MAX:
             raise Conflict(f"a tenant has at most {DEFINITIONS_PER_KIND_MAX} of these")

@@ -29,7 +29,7 @@ class SqliteQuotaSettings:
 
         def work(tx: Transaction) -> None:
             _check_owner(tx, tenant, key_id)
-            tx.define(delete(QUOTAS).where(*mine) if quota == _UNLIMITED else write)
+            tx.define(tenant, delete(QUOTAS).where(*mine) if quota == _UNLIMITED else write)
 
         await self._runner.run(work)
 

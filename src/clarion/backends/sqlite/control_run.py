@@ -13,17 +13,21 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import apsw
-from sqlalchemy import Executable, update
+from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import ClauseElement
 
 from clarion.backends.sqlite.connection import connect
-from clarion.backends.sqlite.control_tables import REVISIONS
 from clarion.domain.errors import DurabilityError, Overloaded
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
 _DIALECT: Final = sqlite.dialect(paramstyle="qmark")
+_COUNT: Final = "UPDATE revisions SET number = number + 1"
+_REVISE: Final = """
+INSERT INTO tenant_revisions SELECT ?, number FROM revisions WHERE true
+ON CONFLICT DO UPDATE SET number = excluded.number
+"""
 
 
 class Transaction:
@@ -31,6 +35,8 @@ class Transaction:
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
+        self.defined = False
+        """Whether any definition was changed."""
 
     def rows(self, statement: Executable) -> list[Row]:
         """Return all rows of a statement."""
@@ -46,11 +52,14 @@ class Transaction:
         self.rows(statement)
         return self._db.changes()
 
-    def define(self, statement: Executable) -> int:
-        """Like `change`, for definitions: when it touched anything, every process drops what it has cached."""
+    def define(self, tenant: str, statement: Executable) -> int:
+        """Like `change`, for definitions: when it touched anything, every process drops what it has cached of the tenant
+        (`OPERATOR_LEVEL`: of tenants and keys)."""
         touched = self.change(statement)
         if touched:
-            self.change(update(REVISIONS).values(number=REVISIONS.c.number + 1))
+            self.defined = True
+            self.sql(_COUNT)
+            self.sql(_REVISE, (tenant,))
         return touched
 
     def sql(self, text: str, values: Sequence[Any] = ()) -> list[Row]:
@@ -77,6 +86,8 @@ class Runner:
     def __init__(self, path: Path) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control")
         self._db = self._thread.submit(connect, path).result()
+        self.definitions_changed = 0
+        """How many transactions that changed definitions are durable."""
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
         """Return what `work` returned, after its transaction is durable; an exception of `work` undoes all of it.
@@ -90,8 +101,10 @@ class Runner:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                result = work(Transaction(self._db))
+                transaction = Transaction(self._db)
+                result = work(transaction)
                 self._db.execute("COMMIT")
+                self.definitions_changed += transaction.defined
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")

@@ -16,6 +16,7 @@ def _table(name: str, columns: str) -> Table:
 
 FACTS: Final = _table("facts", "name value:b")
 REVISIONS: Final = _table("revisions", "id:i number:i")
+TENANT_REVISIONS: Final = _table("tenant_revisions", "tenant number:i")
 QUOTAS: Final = _table("quotas", "tenant key_id quota")
 TENANTS: Final = _table("tenants", "tenant name defaults created_ms:i updated_ms:i")
 API_KEYS: Final = _table("api_keys", "key_id tenant name digest:b scopes created_ms:i expires_ms:i revoked_ms:i")

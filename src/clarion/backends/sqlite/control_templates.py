@@ -181,12 +181,15 @@ class _Writing:
             "note": "", "source": msgspec.json.encode(source).decode(), "built": self._text(version, built, source),
         }  # fmt: skip
         if draft:
-            self._tx.define(update(TEMPLATE_VERSIONS).where(self._mine, _V.version == version).values(values))
+            self._tx.define(
+                self._tenant, update(TEMPLATE_VERSIONS).where(self._mine, _V.version == version).values(values)
+            )
             return version
         self._tx.change(insert(TEMPLATE_VERSIONS).values(tenant=self._tenant, key=self._key, version=version, **values))
         write = upsert(TEMPLATES).values(tenant=self._tenant, key=self._key, newest=version, removed=0)
         self._tx.define(
-            write.on_conflict_do_update(index_elements=["tenant", "key"], set_={"newest": version, "removed": 0})
+            self._tenant,
+            write.on_conflict_do_update(index_elements=["tenant", "key"], set_={"newest": version, "removed": 0}),
         )
         self._check_bounds()
         return version
@@ -209,7 +212,7 @@ class _Writing:
             "published_by": by, "note": note,
         }  # fmt: skip
         self._tx.change(update(TEMPLATE_VERSIONS).where(this).values(values))
-        self._tx.define(update(TEMPLATES).where(self._head).values(current=version))
+        self._tx.define(self._tenant, update(TEMPLATES).where(self._head).values(current=version))
 
     def rebuild(self, version: int, built: Template) -> None:
         """Replace what was built of a version if it is the current one."""
@@ -218,13 +221,13 @@ class _Writing:
         if row:
             text = self._text(version, built, _SOURCE.decode(row[1]))
             write = update(TEMPLATE_VERSIONS).where(self._mine, _V.version == version)
-            self._tx.define(write.values(builds=row[0] + 1, built=text))
+            self._tx.define(self._tenant, write.values(builds=row[0] + 1, built=text))
 
     def remove(self) -> bool:
         """Remove all versions; the row that stays remembers the numbers that were given."""
         self._tx.change(delete(TEMPLATE_VERSIONS).where(self._mine))
         gone = update(TEMPLATES).where(self._head, TEMPLATES.c.removed == 0).values(removed=1, current=None)
-        return self._tx.define(gone) > 0
+        return self._tx.define(self._tenant, gone) > 0
 
     def shown(self, version: int) -> TemplateVersion:
         """Return a version. Raises `NotFound`."""

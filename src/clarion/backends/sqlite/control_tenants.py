@@ -13,6 +13,7 @@ from clarion.domain.api_key import KEY_ID_BYTES, SECRET_BYTES, key_digest, key_o
 from clarion.domain.errors import NotFound
 from clarion.ports.clock import Clock
 from clarion.ports.control import KeyRecord, TenantRecord
+from clarion.ports.directory import OPERATOR_LEVEL
 
 _KEY_COLUMNS: Final = [API_KEYS.c[name] for name in KeyRecord.__struct_fields__]
 _TENANT_COLUMNS: Final = [TENANTS.c[name] for name in TenantRecord.__struct_fields__]
@@ -32,7 +33,7 @@ class SqliteTenants:
         write = write.on_conflict_do_update(index_elements=["tenant"], set_={"name": name, "updated_ms": now})
 
         def work(tx: Transaction) -> TenantRecord:
-            tx.define(write)
+            tx.define(OPERATOR_LEVEL, write)
             row = tx.row(select(*_TENANT_COLUMNS).where(TENANTS.c.tenant == tenant))
             return _tenant(row or ())
 
@@ -57,7 +58,7 @@ class SqliteTenants:
             .where(TENANTS.c.tenant == tenant)
             .values(defaults=text, updated_ms=self._clock.now_ms())
         )  # fmt: skip
-        if not await self._runner.run(lambda tx: tx.define(write)):
+        if not await self._runner.run(lambda tx: tx.define(tenant, write)):
             raise NotFound("no such tenant")
 
 
@@ -79,7 +80,7 @@ class SqliteKeys:
             "scopes": msgspec.json.encode(record.scopes).decode(),
             "digest": key_digest(secret),
         }
-        await self._runner.run(lambda tx: tx.define(insert(API_KEYS).values(**row)))
+        await self._runner.run(lambda tx: tx.define(OPERATOR_LEVEL, insert(API_KEYS).values(**row)))
         return record, secret
 
     async def page(self, tenant: str, after: str, limit: int) -> list[KeyRecord]:
@@ -98,7 +99,7 @@ class SqliteKeys:
         write = update(API_KEYS).where(mine, API_KEYS.c.revoked_ms.is_(None)).values(revoked_ms=self._clock.now_ms())
 
         def work(tx: Transaction) -> bool:
-            tx.define(write)
+            tx.define(OPERATOR_LEVEL, write)
             return tx.row(select(API_KEYS.c.key_id).where(mine)) is not None
 
         return await self._runner.run(work)

@@ -48,7 +48,7 @@ class SqliteTopics:
         write = write.on_conflict_do_update(index_elements=["tenant", "key"], set_={"name": name})
 
         def work(tx: Transaction) -> TopicRecord:
-            tx.define(write)
+            tx.define(tenant, write)
             return TopicRecord(*(_row(tx, tenant, key) or ()))
 
         return await self._runner.run(work)
@@ -78,7 +78,7 @@ class SqliteTopics:
 
         def work(tx: Transaction) -> bool:
             tx.change(delete(TOPIC_MEMBERS).where(members))
-            return tx.define(delete(TOPICS).where(TOPICS.c.tenant == tenant, TOPICS.c.key == key)) > 0
+            return tx.define(tenant, delete(TOPICS).where(TOPICS.c.tenant == tenant, TOPICS.c.key == key)) > 0
 
         return await self._runner.run(work)
 

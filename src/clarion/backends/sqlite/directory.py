@@ -1,7 +1,7 @@
 """The read side of `control.db` for planning and delivery: SQL by hand, one query a batch, memory-mapped.
 
-Definitions are cached per tenant and key and all dropped when the revision moves; it is looked at every
-`REVISION_CHECK_MS` at most. Users and suppressions are read afresh each time.
+Definitions are cached per tenant and key, and a tenant's are dropped when its revision moves. That is looked for every
+`REVISION_CHECK_MS` at most, and at once after a change by this process. Users and suppressions are read afresh each time.
 """
 
 import hmac
@@ -34,7 +34,7 @@ from clarion.domain.quota import Quota
 from clarion.domain.segment import Filter
 from clarion.domain.user import Device, Profile, User
 from clarion.ports.clock import Clock
-from clarion.ports.directory import D, Defined, UserPage
+from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, UserPage
 from clarion.ports.secrets import Vault
 from clarion.ports.web import Caller
 
@@ -59,6 +59,7 @@ SELECT s.address, s.reason FROM json_each(?) j CROSS JOIN suppressions s
 ON s.tenant = ? AND s.channel = ? AND s.address = j.value WHERE s.expires_ms IS NULL OR s.expires_ms > ?
 """
 _KEY: Final = "SELECT tenant, digest, scopes, expires_ms FROM api_keys WHERE key_id = ? AND revoked_ms IS NULL"
+_REVISIONS: Final = "SELECT tenant, number FROM tenant_revisions WHERE number > ?"
 _QUOTAS: Final = "SELECT key_id, quota FROM quotas WHERE tenant = ?"
 
 _DEVICES: Final = msgspec.msgpack.Decoder(tuple[Device, ...])
@@ -79,7 +80,9 @@ class _Key(msgspec.Struct, frozen=True):
 class SqliteDirectory:
     """Implements `ports/directory.py` over a read-only connection. Used by one thread at a time."""
 
-    def __init__(self, data_dir: Path, vault: Vault, clock: Clock) -> None:
+    def __init__(self, data_dir: Path, vault: Vault, clock: Clock, changed: Callable[[], int] = lambda: 0) -> None:
+        """`changed` counts the changes of definitions by this process (`SqliteControl.definitions_changed`)."""
+        self._changed = changed
         self._db = connect(path_of(data_dir, "control"), readonly=True, mmap=True)
         install(self._db)
         self._clock = clock
@@ -88,9 +91,12 @@ class SqliteDirectory:
         self._templates = TemplateReader(self._rows)
         self._accounts = AccountReader(self._rows, vault)
         self._audiences = AudienceReader(self._rows, clock.monotonic_ms)
-        self._cached: dict[tuple[str, ...], Any] = {}
+        self._cached: dict[str, dict[tuple[str, ...], Any]] = {}
+        self._cached_count = 0
+        self._seen_change = changed()
         self._seen_commit = self._commit_counter()  # before the revision, or a commit in between goes unseen
         self._revision = self._read_revision()
+        self._revisions: dict[str, int] = dict(self._rows(_REVISIONS, (0,)))
         self._checked_ms = clock.monotonic_ms()
 
     def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
@@ -136,32 +142,32 @@ class SqliteDirectory:
     def template(self, tenant: str, key: str) -> Template | None:
         """Return the current version of a template, or of `key@3` that one. The same object as before unless something of
         it changed."""
-        return self._definition(("template", tenant, key), lambda: self._templates.read(tenant, key))
+        return self._definition(tenant, ("template", key), lambda: self._templates.read(tenant, key))
 
     def category(self, tenant: str, key: str) -> Category | None:
         """Return a category by key."""
         text = f"SELECT {CATEGORY_COLUMNS} FROM categories WHERE tenant = ? AND key = ?"  # noqa: S608 - a constant
-        return self._definition(("category", tenant, key), lambda: self._one(text, (tenant, key), read_category))
+        return self._definition(tenant, ("category", key), lambda: self._one(text, (tenant, key), read_category))
 
     def topic_exists(self, tenant: str, key: str) -> bool:
         """Return whether the tenant has that topic."""
         text = "SELECT 1 FROM topics WHERE tenant = ? AND key = ?"
-        return bool(self._definition(("topic", tenant, key), lambda: self._one(text, (tenant, key), bool)))
+        return bool(self._definition(tenant, ("topic", key), lambda: self._one(text, (tenant, key), bool)))
 
     def accounts(self, tenant: str, channel: str) -> list[Account]:
         """Return the tenant's enabled accounts of a channel with credentials decrypted, preferred first. One whose
         credentials do not open is left out and logged: it must not stop the others."""
-        return self._definition(("accounts", tenant, channel), lambda: self._accounts.of(tenant, channel)) or []
+        return self._definition(tenant, ("accounts", channel), lambda: self._accounts.of(tenant, channel)) or []
 
     def account(self, tenant: str, name: str) -> Account | None:
         """Return an account by its name, enabled or not, with credentials decrypted."""
-        return self._definition(("account", tenant, name), lambda: self._accounts.named(tenant, name))
+        return self._definition(tenant, ("account", name), lambda: self._accounts.named(tenant, name))
 
     def defaults(self, tenant: str) -> _Defaults:
         """Return the tenant's default preferences: category (or `*`) to channel (or `*`) to allowed."""
         text = "SELECT defaults FROM tenants WHERE tenant = ?"
         read = lambda: self._one(text, (tenant,), lambda row: _DEFAULTS.decode(row[0]))  # noqa: E731
-        return self._definition(("defaults", tenant), read) or {}
+        return self._definition(tenant, ("defaults",), read) or {}
 
     def suppressed(self, tenant: str, channel: str, addresses: Sequence[str]) -> dict[str, str]:
         """Return the suppressed ones among the addresses with the reason they were suppressed for."""
@@ -180,19 +186,21 @@ class SqliteDirectory:
         read = self._definitions
         if version is not None:
             return read.version(tenant, kind, key, version)
-        return self._definition(("definition", kind.KIND, tenant, key), lambda: read.current(tenant, kind, key))
+        return self._definition(tenant, ("definition", kind.KIND, key), lambda: read.current(tenant, kind, key))
 
     def definitions(self, tenant: str, kind: type[D]) -> list[Defined[D]]:
         """Return the newest versions of all definitions of a kind."""
         read = self._definitions
-        return self._definition(("definitions", kind.KIND, tenant), lambda: read.current_all(tenant, kind)) or []
+        return self._definition(tenant, ("definitions", kind.KIND), lambda: read.current_all(tenant, kind)) or []
 
     def caller(self, secret: str, now_ms: int) -> Caller | None:
         """Return whose API key a secret is, or None when it is unknown, revoked or expired."""
         key_id = key_id_of(secret)
         if key_id is None:
             return None
-        key = self._definition(("key", key_id), lambda: self._one(_KEY, (key_id,), lambda row: _key(key_id, row)))
+        key = self._definition(
+            OPERATOR_LEVEL, ("key", key_id), lambda: self._one(_KEY, (key_id,), lambda row: _key(key_id, row))
+        )
         if key is None or not hmac.compare_digest(key.digest, key_digest(secret)):
             return None
         return key.caller if key.expires_ms is None or now_ms < key.expires_ms else None
@@ -200,43 +208,54 @@ class SqliteDirectory:
     def quotas(self, tenant: str) -> Mapping[str, Quota]:
         """Return the quotas of a tenant's keys by key id, and its own under an empty one."""
         read = lambda: {key_id: _QUOTA.decode(text) for key_id, text in self._rows(_QUOTAS, (tenant,))}  # noqa: E731
-        return self._definition(("quotas", tenant), read) or {}
+        return self._definition(tenant, ("quotas",), read) or {}
 
-    def revision(self) -> int:
-        """Return a number that changes whenever any definition of any tenant changed; asks the store each time."""
+    def revision(self, tenant: str | None = None) -> int:
+        """Return a number that changes whenever a definition of the tenant changed, as far as is known here; without one,
+        whenever anything did, and the store is asked each time."""
+        if tenant is None:
+            self._check()
+            return self._revision
+        self._refresh()
+        return self._revisions.get(tenant, 0)
+
+    async def learn(self) -> None:
+        """Learn what was defined elsewhere, so that nobody who reads has to look for it."""
         self._check()
-        return self._revision
 
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
 
-    def _definition(self, key: tuple[str, ...], read: Callable[[], T | None]) -> T | None:
+    def _definition(self, tenant: str, key: tuple[str, ...], read: Callable[[], T | None]) -> T | None:
         """Return a cached definition or read it. What does not exist is not cached: made-up keys would fill it."""
         self._refresh()
-        found = cast("T | None", self._cached.get(key))
+        found = cast("T | None", self._cached.get(tenant, {}).get(key))
         if found is None:
             found = read()
             if found is not None:
-                if len(self._cached) >= DIRECTORY_CACHE_MAX:
+                if self._cached_count >= DIRECTORY_CACHE_MAX:
                     self._cached.clear()
-                self._cached[key] = found
+                    self._cached_count = 0
+                self._cached.setdefault(tenant, {})[key] = found
+                self._cached_count += 1
         return found
 
     def _refresh(self) -> None:
-        if self._clock.monotonic_ms() - self._checked_ms >= REVISION_CHECK_MS:
+        if self._changed() != self._seen_change or self._clock.monotonic_ms() - self._checked_ms >= REVISION_CHECK_MS:
             self._check()
 
     def _check(self) -> None:
+        self._seen_change = self._changed()
         self._checked_ms = self._clock.monotonic_ms()
         commit = self._commit_counter()
         if commit == self._seen_commit:
             return
+        for tenant, number in self._rows(_REVISIONS, (self._revision,)):
+            self._revisions[tenant] = number
+            self._revision = max(self._revision, number)
+            self._cached_count -= len(self._cached.pop(tenant, ()))
         self._seen_commit = commit
-        revision = self._read_revision()
-        if revision != self._revision:
-            self._revision = revision
-            self._cached.clear()
 
     def _commit_counter(self) -> int:
         # Changes with every commit of another connection and costs less than a query.

@@ -1,0 +1,17 @@
+"""A revision for each tenant: the number of the last change of its definitions; of an empty one, of what the operator did."""
+
+from alembic import op
+
+revision = "control_0005"
+down_revision = "control_0004"
+
+
+def upgrade() -> None:
+    """Add the table; nobody has changed anything since."""
+    op.execute("CREATE TABLE tenant_revisions (tenant TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID")
+    op.execute("CREATE INDEX tenant_revisions_number ON tenant_revisions (number)")
+
+
+def downgrade() -> None:
+    """Drop the table."""
+    op.execute("DROP TABLE tenant_revisions")
