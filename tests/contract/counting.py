@@ -117,5 +117,5 @@ class Counting:
     def _whole(self) -> bool:
         """Return whether whole suites were asked for, not cases picked by name or by how they ended before."""
         option = self._config.option
-        picked = option.keyword or option.lf or getattr(option, "deselect", None)
+        picked = option.keyword or getattr(option, "lf", False) or getattr(option, "deselect", None)
         return not picked and not any("::" in argument for argument in self._config.args)
