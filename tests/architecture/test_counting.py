@@ -1,0 +1,73 @@
+"""Cases of contract suites are counted per port and engine, and a case that an engine is spared has a declared reason."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SUITE = """
+import pytest
+PORT = "letters"
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request):
+    return request.param
+
+def test_for_all(store): pass
+
+@pytest.mark.needs_trait("survives_process_kill")
+def test_for_those_who_stay(store):
+    assert store == "sqlite"
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+def test_by_parameter(store): pass
+
+def test_of_no_engine(): pass
+"""
+LINES = [
+    "letters        memory       2 run     1 excluded (survives_process_kill 1)",
+    "letters        sqlite       3 run     0 excluded",
+]
+
+
+def run(folder: Path, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    suite = folder / "test_letters.py"
+    suite.write_text(text)
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.contract.counting",
+        "-o", "addopts=--import-mode=importlib --strict-markers -ra", f"--rootdir={ROOT}", "-c", ROOT / "pyproject.toml",
+        *arguments, suite,
+    ]  # fmt: skip
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "spread"])
+def test_cases_are_counted_wherever_they_ran(tmp_path, workers):
+    done = run(tmp_path, SUITE, *workers)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("letters")] == LINES
+    assert "memory does not declare survives_process_kill" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [
+        "\n@pytest.mark.parametrize('engine', ['sqlite'])\ndef test_for_one(engine): pass\n",
+        "\ndef test_skipped_without_a_trait(store):\n    if store == 'memory':\n        pytest.skip('hard')\n",
+    ],
+)
+def test_an_engine_with_fewer_cases_fails_the_run_unless_some_were_picked(tmp_path, more):
+    done = run(tmp_path, SUITE + more)
+    assert done.returncode == 1
+    assert "FAILED: the engines of letters have not the same number of cases" in done.stdout
+    assert run(tmp_path, SUITE + more, "-k", "test_").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_trait_that_no_engine_declares_is_a_mistake(tmp_path):
+    done = run(tmp_path, SUITE.replace("survives_process_kill", "flies"))
+    assert done.returncode == 4 and "no engine declares flies" in done.stdout + done.stderr
