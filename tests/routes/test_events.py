@@ -7,7 +7,8 @@ import json
 import msgspec
 import pytest
 
-from clarion.accept.door import Door
+from clarion.accept.intake import Intake
+from clarion.accept.intake_door import Door
 from clarion.accept.quota import QuotaGate
 from clarion.accept.routes_events import routes as event_routes
 from clarion.accept.worker import AcceptWriter
@@ -72,10 +73,10 @@ class Desk:
         gate = QuotaGate(self.quotas, house.directory, house.clock, notes)
         writer = AcceptWriter(self.journal, house.clock, notes, linger_ms=0)
         door = Door(
-            self.journal, house.directory, JsonSchemas(), writer, house.clock, lambda _tenant, _id: False, gate,
+            self.journal, house.directory, JsonSchemas(), writer, house.clock, gate,
             house.control.audiences, backlog_max=1_000,
         )  # fmt: skip
-        self._routes = {route.path: route for route in event_routes(door, CelExpressions())}
+        self._routes = {route.path: route for route in event_routes(Intake(door, CelExpressions()))}
 
     async def reply(self, path, body, *, key=None, tenant="acme"):
         route = self._routes[path]

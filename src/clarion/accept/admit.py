@@ -1,10 +1,11 @@
-"""From a decoded body to a `Request`: looks up what the rules need to know and applies them."""
+"""From a body to a `Request`, by what the tenant has defined."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from clarion.accept.definitions import Definitions, first_send
 from clarion.accept.rules import check
 from clarion.accept.rules.attachments import attachments
 from clarion.accept.shapes import AttachmentIn, AudienceIn, BroadcastIn, NotificationIn, To
@@ -16,10 +17,8 @@ from clarion.domain.errors import InvalidField
 from clarion.domain.limits import KEY_CHARS_MAX, ORDERING_KEY_CHARS_MAX, RECIPIENTS_MAX
 from clarion.domain.limits_deciding import CANCELLATION_KEY_CHARS_MAX
 from clarion.domain.locales import check_language
-from clarion.domain.segment import Segment
-from clarion.domain.workflow import Send, Workflow
+from clarion.domain.workflow import Workflow
 from clarion.journal.events import Audience, BroadcastJob, Recipient, Request
-from clarion.ports.directory import Directory
 from clarion.ports.schemas import Schemas
 
 _JSON: Final = msgspec.json.Encoder()
@@ -44,16 +43,16 @@ class _Content(NamedTuple):
 
 
 class Admission:
-    """Checks the bodies of one tenant's request. Raises `InvalidField` naming the field."""
+    """Checks bodies of one tenant by definitions that hold all they name and imply. Raises `InvalidField` naming the
+    field."""
 
-    def __init__(self, directory: Directory, schemas: Schemas, tenant: str, now_ms: int) -> None:
-        self._directory = directory
+    def __init__(self, definitions: Definitions, schemas: Schemas, now_ms: int) -> None:
+        self._definitions = definitions
         self._schemas = schemas
-        self._tenant = tenant
         self._now_ms = now_ms
 
     def notification(self, body: NotificationIn) -> Request:
-        """Return the request of a notification; users are checked by `unknown_users` for many at once."""
+        """Return the request of a notification; whether its users are known is for the caller to check, for many at once."""
         recipients = self._recipients(body.to)
         check.header_text(body.ordering_key, "ordering_key", ORDERING_KEY_CHARS_MAX)
         if body.ordering_key is not None and len(recipients) > 1:
@@ -76,14 +75,6 @@ class Admission:
             audience = msgspec.structs.replace(audience, local_ms=when.local_ms)
             request = msgspec.structs.replace(request, send_at_ms=when.first_ms)
         return BroadcastJob(audience, request)
-
-    def unknown_users(self, requests: Sequence[Request]) -> set[str]:
-        """Return the user ids in these requests that the tenant does not have, asked for in few queries."""
-        wanted = list({to.user_id for request in requests for to in request.to if to.user_id})
-        known: set[str] = set()
-        for start in range(0, len(wanted), RECIPIENTS_MAX):
-            known.update(self._directory.ordinals(self._tenant, wanted[start : start + RECIPIENTS_MAX]))
-        return set(wanted) - known
 
     def _request(
         self,
@@ -120,11 +111,11 @@ class Admission:
         topic, segment = audience.topic, audience.segment
         if audience.all + (topic is not None) + (segment is not None) != 1:
             raise InvalidField("needs exactly one of 'all': true, 'topic' and 'segment'", field="audience")
-        if topic is not None and not self._directory.topic_exists(self._tenant, topic):
+        if topic is not None and topic not in self._definitions.topics:
             raise InvalidField(f"unknown topic {topic!r}", field="audience.topic", code="unknown_topic")
         if segment is None:
             return Audience(topic)
-        defined = self._directory.definition(self._tenant, Segment, segment)
+        defined = self._definitions.segments.get(segment)
         if defined is None:
             raise InvalidField(f"unknown segment {segment!r}", field="audience.segment", code="unknown_segment")
         return Audience(segment=segment, filter=_JSON.encode(defined.body.filter))
@@ -134,7 +125,7 @@ class Admission:
             raise InvalidField("needs exactly one of template and workflow", field="template")
         if body.workflow is not None:
             return self._workflow(body.workflow, body.channels)
-        template = self._directory.template(self._tenant, body.template or "")
+        template = self._definitions.templates.get(body.template or "")
         if template is None:
             raise InvalidField(f"unknown template {body.template!r}", field="template", code="unknown_template")
         channels = check.channels(template, body.channels)
@@ -145,7 +136,7 @@ class Admission:
     def _workflow(self, key: str, channels: Sequence[Channel] | None) -> _Content:
         if channels is not None:
             raise InvalidField("goes with template only; the steps of a workflow have their own", field="channels")
-        defined = self._directory.definition(self._tenant, Workflow, key)
+        defined = self._definitions.workflows.get(key)
         if defined is None:
             raise InvalidField(f"unknown workflow {key!r}", field="workflow", code="unknown_workflow")
         workflow = defined.body
@@ -155,10 +146,8 @@ class Admission:
     def _schema_of_first(self, workflow: Workflow) -> dict[str, Any] | None:
         """Return the schema that the trigger's data has to satisfy: that of the first step's template, where the step sends
         it just this data."""
-        first = workflow.steps[0]
-        if not isinstance(first, Send) or first.data:
-            return None
-        template = self._directory.template(self._tenant, first.template)
+        first = first_send(workflow)
+        template = None if first is None else self._definitions.templates.get(first.template)
         return None if template is None else template.schema
 
     def _check_schema(self, schema: dict[str, Any], data: dict[str, Any]) -> None:
@@ -169,7 +158,7 @@ class Admission:
     def _category(self, key: str | None) -> Category | None:
         if not key:
             return None
-        category = self._directory.category(self._tenant, key)
+        category = self._definitions.categories.get(key)
         if category is None:
             raise InvalidField(f"unknown category {key!r}", field="category", code="unknown_category")
         return category

@@ -1,21 +1,19 @@
 """From verdicts of event rules to checked requests: what each rule wants, held against what the tenant has defined."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 import msgspec
 
 from clarion.accept.admit import Admission
-from clarion.accept.rules.events import Event, Skipped, Value, Wanted, judge
+from clarion.accept.rules.events import Ask, Event, Skipped, Wanted, judge
 from clarion.accept.shapes import NotificationIn
 from clarion.domain.errors import CallerError, InvalidField
-from clarion.domain.event_rule import EXPRESSION_NAMES, EventRule
+from clarion.domain.event_rule import EventRule
 from clarion.domain.limits import FANOUT_BYTES_MAX
-from clarion.domain.limits_deciding import EVENT_NOTIFICATIONS_MAX, EVENT_WORK_MS_MAX
+from clarion.domain.limits_deciding import EVENT_NOTIFICATIONS_MAX
 from clarion.journal.events import Request
-from clarion.ports.clock import Clock
 from clarion.ports.directory import Defined
-from clarion.ports.expressions import ExpressionError, Expressions
 
 _JSON: Final = msgspec.json.Encoder()
 
@@ -44,22 +42,17 @@ class Reaction:
     """Gathers what the rules make of one event, rule by rule; `settled` ends it. Raises `InvalidField` when that is more
     than one event may make."""
 
-    def __init__(
-        self, event: Event, event_id: str, expressions: Expressions, admission: Admission, clock: Clock
-    ) -> None:
+    def __init__(self, event: Event, event_id: str, admission: Admission, ask: Ask) -> None:
         self._event = event
-        self._expressions = expressions
-        self._admission = admission
-        self._clock = clock
         self._event_id = event_id
-        self._began_ms = self._worked_ms = 0
+        self._admission = admission
+        self._ask = ask
         self._outcomes: list[Outcome] = []
         self._notifications = 0
         self._bytes = 0
 
     def take(self, rule: Defined[EventRule]) -> None:
         """Judge one rule for events of this type."""
-        self._began_ms = self._clock.monotonic_ms()
         verdict = judge(rule.body, self._event, self._ask)
         outcome = Outcome(rule, [], verdict.skipped)
         for wanted in verdict.wanted:
@@ -72,20 +65,14 @@ class Reaction:
                 self._count(request)
                 outcome.made.append(Made(wanted.entry, request))
         self._outcomes.append(outcome)
-        self._worked_ms += self._clock.monotonic_ms() - self._began_ms
 
-    def settled(self) -> list[Outcome]:
+    def requests(self) -> list[Request]:
+        """Return what all rules made so far."""
+        return [made.request for one in self._outcomes for made in one.made]
+
+    def settled(self, unknown: set[str]) -> list[Outcome]:
         """Return what the rules come to once recipients who are no users have been left out."""
-        unknown = self._admission.unknown_users([made.request for one in self._outcomes for made in one.made])
         return [_without(outcome, unknown) for outcome in self._outcomes] if unknown else self._outcomes
-
-    def _ask(self, text: str, names: Mapping[str, Any]) -> Value:
-        if self._worked_ms + self._clock.monotonic_ms() - self._began_ms > EVENT_WORK_MS_MAX:
-            raise InvalidField("the rules for this event are too much work for data as large as this", field="data")
-        try:
-            return Value(self._expressions.compile(text, EXPRESSION_NAMES)(names))
-        except ExpressionError as error:
-            return Value(fault=str(error))
 
     def _body(self, rule: Defined[EventRule], wanted: Wanted) -> NotificationIn:
         notify = rule.body.notify[wanted.entry]
@@ -110,10 +97,10 @@ class Reaction:
 
 
 def concerning(
-    rules: Sequence[Defined[EventRule]], event_type: str, *, disabled: bool = False
-) -> Iterator[Defined[EventRule]]:
-    """Yield the rules for events of a type; those that are switched off only if asked for."""
-    return (rule for rule in rules if rule.body.event == event_type and (rule.body.enabled or disabled))
+    rules: Iterable[Defined[EventRule]], event_type: str, *, disabled: bool = False
+) -> list[Defined[EventRule]]:
+    """Return the rules for events of a type; those that are switched off only if asked for."""
+    return [rule for rule in rules if rule.body.event == event_type and (rule.body.enabled or disabled)]
 
 
 def _without(outcome: Outcome, unknown: set[str]) -> Outcome:

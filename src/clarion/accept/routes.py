@@ -5,23 +5,21 @@ from typing import Final
 import msgspec
 
 from clarion.accept import routes_cancel
-from clarion.accept.door import Door
-from clarion.accept.idempotency import HEADER, key_of
-from clarion.accept.quota import Headers
-from clarion.accept.routes_batch import Batches
-from clarion.accept.routes_once import Remember, answer_once
+from clarion.accept.intake import Intake
+from clarion.accept.intake_steering import Steering
+from clarion.accept.routes_once import answer, key_of
 from clarion.accept.shapes import BatchIn, BatchOut, NotificationIn, NotificationOut
-from clarion.accept.worker import Taken
-from clarion.domain import ids
-from clarion.domain.limits import BATCH_BODY_BYTES_MAX
-from clarion.ports.web import Call, Caller, Reply, Route
+from clarion.accept.submissions import Batch, Item, digest_of
+from clarion.domain.errors import Malformed, TooLarge
+from clarion.domain.limits import BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX
+from clarion.ports.web import Call, Reply, Route, invalid_field
 
-_JSON: Final = msgspec.json.Encoder()
+_ITEM: Final = msgspec.json.Decoder(NotificationIn)
 
 
-def routes(door: Door) -> list[Route]:
+def routes(intake: Intake, steering: Steering) -> list[Route]:
     """Return the endpoints of single notifications and batches."""
-    handlers = _Handlers(door)
+    handlers = _Handlers(intake)
     write = "notifications:write"
     return [
         Route(
@@ -38,7 +36,7 @@ def routes(door: Door) -> list[Route]:
         Route(
             "POST",
             "/v1/notifications/batch",
-            Batches(door).create,
+            handlers.create_many,
             write,
             "Send up to 1,000 notifications, each accepted or refused on its own",
             body=BatchIn,
@@ -48,30 +46,31 @@ def routes(door: Door) -> list[Route]:
             itemwise=True,
             tag="notifications",
         ),
-        *routes_cancel.routes(door),
+        *routes_cancel.routes(steering),
     ]
 
 
 class _Handlers:
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
 
     async def create(self, call: Call) -> Reply:
-        async def take(remember: Remember) -> Reply:
-            taken, headers = self._admit(call.caller, call.body)
-            answer = _JSON.encode(_answer(taken))
-            await self._door.writer.take([taken], remember(answer))
-            return Reply(raw=answer, status=202, headers=headers)
+        return answer(await self._intake.submit(call.caller, call.body, key_of(call, call.body.idempotency_key)))
 
-        key = key_of(call.headers.get(HEADER), call.body.idempotency_key)
-        return await answer_once(self._door, call, key, take)
-
-    def _admit(self, caller: Caller, body: NotificationIn) -> tuple[Taken, Headers]:
-        self._door.refuse_overload()
-        request = self._door.checked(caller.tenant, body)
-        headers = self._door.quotas.charge(caller, len(request.to))
-        return self._door.stamp(caller.tenant, request), headers
+    async def create_many(self, call: Call) -> Reply:
+        """Take a batch; a key of its own in the header covers it as a whole."""
+        key = key_of(call, None)
+        batch = Batch([_item(bytes(raw)) for raw in call.body.notifications])
+        return answer(await self._intake.submit(call.caller, batch, key))
 
 
-def _answer(taken: Taken) -> NotificationOut:
-    return NotificationOut(ids.write(ids.NOTIFICATION_PREFIX, taken.notification_id), taken.status, taken.accepted_at)
+def _item(raw: bytes) -> Item:
+    if len(raw) > BODY_BYTES_MAX:
+        return Item(None, TooLarge(f"item is larger than {BODY_BYTES_MAX} bytes"))
+    try:
+        body = _ITEM.decode(raw)
+    except msgspec.ValidationError as error:
+        return Item(None, invalid_field(error))
+    except (msgspec.DecodeError, RecursionError):
+        return Item(None, Malformed("item is not valid JSON, or nested too deeply"))
+    return Item(body, digest=b"" if body.idempotency_key is None else digest_of(raw))

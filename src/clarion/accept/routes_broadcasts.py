@@ -1,30 +1,17 @@
 """Endpoints that start and steer broadcasts. Progress is read in the record stage."""
 
-from typing import Final
+from collections.abc import Awaitable, Callable
 
-import msgspec
-
-from clarion.accept.cancelling import Subject, cancellation
-from clarion.accept.door import Door
-from clarion.accept.idempotency import HEADER, key_of
-from clarion.accept.routes_once import Remember, answer_once
+from clarion.accept.intake import Intake
+from clarion.accept.intake_steering import Steering
+from clarion.accept.routes_once import answer, key_of
 from clarion.accept.shapes import BroadcastIn, BroadcastOut
-from clarion.domain import ids
-from clarion.domain.errors import Conflict, NotFound, Overloaded
-from clarion.domain.segment import Filter
-from clarion.journal.events import Audience
-from clarion.ports.journal import Append, Cursor
-from clarion.ports.web import Call, Caller, Reply, Route
-
-_PACK: Final = msgspec.msgpack.Encoder()
-_JSON: Final = msgspec.json.Encoder()
-_FILTER: Final = msgspec.json.Decoder(Filter)
-_RECOUNT_AFTER_S: Final = 60
+from clarion.ports.web import Call, Reply, Route
 
 
-def routes(door: Door) -> list[Route]:
+def routes(intake: Intake, steering: Steering) -> list[Route]:
     """Return the endpoints of broadcasts."""
-    handlers = _Handlers(door)
+    handlers = _Handlers(intake, steering)
     write = "notifications:write"
     steer = [
         ("pause", handlers.pause, "Stop planning further recipients"),
@@ -60,64 +47,22 @@ def routes(door: Door) -> list[Route]:
 
 
 class _Handlers:
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, intake: Intake, steering: Steering) -> None:
+        self._intake = intake
+        self._steering = steering
 
     async def create(self, call: Call) -> Reply:
-        key = key_of(call.headers.get(HEADER), call.body.idempotency_key)
-        return await answer_once(self._door, call, key, lambda remember: self._start(call, remember))
-
-    async def _start(self, call: Call, remember: Remember) -> Reply:
-        door, caller = self._door, call.caller
-        job = door.admission(caller.tenant).broadcast(call.body)
-        await self._check_size(caller, job.audience)
-        headers = door.quotas.charge(caller, 1)
-        now_ms = door.clock.now_ms()
-        entropy = door.clock.entropy(ids.ENTROPY_BYTES)
-        partition = entropy[0] % door.journal.partitions
-        id_ = ids.notification_id(now_ms, partition, entropy)
-        cursor = Cursor(id_, caller.tenant, partition, "running", 0, 0, 0, 0, now_ms, now_ms, _PACK.encode(job))
-        answer = _JSON.encode(BroadcastOut(ids.write(ids.BROADCAST_PREFIX, id_), "running"))
-        await door.journal.append(Append(cursors=[cursor], idempotency=remember(answer)))
-        return Reply(raw=answer, status=202, headers=headers)
-
-    async def _check_size(self, caller: Caller, audience: Audience) -> None:
-        most = self._door.quotas.audience_max(caller)
-        if most is None:
-            return
-        filter_ = None if audience.filter is None else _FILTER.decode(audience.filter)
-        count = await self._door.audiences.count(caller.tenant, audience.topic, filter_, most=most)
-        if count.users > most:
-            self._door.quotas.refuse_audience(count.users, most)
-        if not count.exact:
-            raise Overloaded("the audience could not be counted in time", retry_after_s=_RECOUNT_AFTER_S)
+        return answer(await self._intake.submit(call.caller, call.body, key_of(call, call.body.idempotency_key)))
 
     async def pause(self, call: Call) -> Reply:
-        return await self._steer(call, "paused", ("running", "paused"))
+        return await self._steer(call, self._steering.pause)
 
     async def resume(self, call: Call) -> Reply:
-        return await self._steer(call, "running", ("paused", "running"))
+        return await self._steer(call, self._steering.resume)
 
     async def cancel(self, call: Call) -> Reply:
-        reply = await self._steer(call, "cancelled", ("running", "paused", "done", "cancelled"))
-        cursor = self._cursor(call)
-        door = self._door
-        subject = Subject(cursor.cursor_id, cursor.partition)
-        await door.journal.append(cancellation(cursor.tenant, [subject], door.clock.now_ms()))
-        return reply
+        return await self._steer(call, self._steering.cancel_broadcast)
 
-    async def _steer(self, call: Call, status: str, allowed_from: tuple[str, ...]) -> Reply:
-        cursor = self._cursor(call)
-        journal = self._door.journal
-        now_ms = self._door.clock.now_ms()
-        if not await journal.set_cursor_status(cursor.cursor_id, status, allowed_from, now_ms):
-            raise Conflict(f"broadcast is {self._cursor(call).status}", code="broadcast_state")
-        return Reply(BroadcastOut(call.path["id"], status), 202)
-
-    def _cursor(self, call: Call) -> Cursor:
+    async def _steer(self, call: Call, steer: Callable[[str, str], Awaitable[str]]) -> Reply:
         text = call.path["id"]
-        id_ = ids.read(ids.BROADCAST_PREFIX, text)
-        cursor = self._door.journal.cursor(id_) if id_ else None
-        if cursor is None or cursor.tenant != call.caller.tenant:
-            raise NotFound(f"unknown broadcast {text!r}", field="id")
-        return cursor
+        return Reply(BroadcastOut(text, await steer(call.caller.tenant, text)), 202)

@@ -1,29 +1,42 @@
-"""Answering a request under its idempotency key: it is carried out once, by whichever process comes first."""
+"""Idempotency keys as HTTP carries them, and acceptances as HTTP answers."""
 
-from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
-from clarion.accept.door import Door
-from clarion.accept.idempotency import REPLAYED, body_hash, entry
-from clarion.ports.journal import IdempotencyEntry, StaleKey
+import msgspec
+
+from clarion.accept.acceptances import Acceptance
+from clarion.accept.submissions import Key, digest_of
+from clarion.domain.address import single_line
+from clarion.domain.errors import InvalidField
+from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX
 from clarion.ports.web import Call, Reply
 
-Remember = Callable[[bytes], list[IdempotencyEntry]]
-"""Returns what has to be stored, in the append of the request, for an answer to be given again."""
+HEADER: Final = "idempotency-key"
+REPLAYED: Final = {"Idempotency-Replayed": "true"}
+_JSON: Final = msgspec.json.Encoder()
 
 
-async def answer_once(door: Door, call: Call, key: str | None, take: Callable[[Remember], Awaitable[Reply]]) -> Reply:
-    """Return what `take` answers, or what was answered before under the key. Without a key `take` simply runs."""
-    if key is None:
-        return await take(lambda _answer: [])
+def key_text(header: str | None, field: str | None) -> str | None:
+    """Return the key a request carries in its header or body. Raises `InvalidField`."""
+    if header is None:
+        return field
+    if not 1 <= len(header) <= IDEMPOTENCY_KEY_CHARS_MAX:
+        raise InvalidField(f"takes 1 to {IDEMPOTENCY_KEY_CHARS_MAX} characters", field="Idempotency-Key")
+    if field is not None and field != header:
+        raise InvalidField("differs from the Idempotency-Key header", field="idempotency_key")
+    return single_line(header, "Idempotency-Key", IDEMPOTENCY_KEY_CHARS_MAX)
+
+
+def key_of(call: Call, field: str | None) -> Key | None:
+    """Return the key of a call whose body may hold one in `field`. Raises `InvalidField`."""
+    text = key_text(call.headers.get(HEADER), field)
+    if text is None:
+        return None
     # The path counts too: the same body can be meant for another template.
-    tenant, digest = call.caller.tenant, body_hash("\n".join(call.path.values()).encode() + call.raw)
-    answer = door.once.begin(tenant, key, digest, door.clock.now_ms())
-    if answer is not None:
-        return Reply(raw=answer, status=202, headers=REPLAYED)
-    try:
-        return await take(lambda answer: [entry(tenant, key, digest, answer, door.clock.now_ms())])
-    except StaleKey:
-        answer = door.once.given(tenant, key, digest, door.clock.now_ms())
-        return Reply(raw=answer, status=202, headers=REPLAYED)
-    finally:
-        door.once.end(tenant, key)
+    return Key(text, digest_of("\n".join(call.path.values()).encode() + call.raw))
+
+
+def answer(accepted: Acceptance[Any]) -> Reply:
+    """Return the answer to what was accepted."""
+    headers = REPLAYED if accepted.replayed else accepted.quota or {}
+    return Reply(raw=_JSON.encode(accepted.told), status=202, headers=headers)

@@ -4,24 +4,19 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from clarion.accept.door import Door
-from clarion.accept.idempotency import HEADER, key_of
-from clarion.accept.quota import Headers
-from clarion.accept.routes_once import Remember, answer_once
+from clarion.accept.intake import Intake
+from clarion.accept.routes_once import answer, key_of
 from clarion.accept.shapes import IdempotencyKey, Key, NotificationIn, NotificationOut, To
-from clarion.accept.worker import Taken
+from clarion.accept.submissions import Marked
 from clarion.content.render import TEST_MARK
-from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits import ADDRESS_CHARS_MAX
 from clarion.domain.locales import LOCALE_CHARS_MAX
 from clarion.domain.template import TemplateVersion
-from clarion.journal.requests import Request
 from clarion.ports.control_content import Templates
-from clarion.ports.web import Call, Caller, Reply, Route
+from clarion.ports.web import Call, Reply, Route
 
-_JSON: Final = msgspec.json.Encoder()
 _CONTACT: Final = {Channel.SMS: "phone"}
 """Contacts that are not called as their channel is."""
 
@@ -40,8 +35,8 @@ class SendTestIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Handlers:
-    def __init__(self, door: Door, templates: Templates) -> None:
-        self._door = door
+    def __init__(self, intake: Intake, templates: Templates) -> None:
+        self._intake = intake
         self._templates = templates
 
     async def send(self, call: Call) -> Reply:
@@ -53,38 +48,23 @@ class _Handlers:
                 raise NotFound("no such template")
             raise NotFound("no such version", field="version")
 
-        async def take(remember: Remember) -> Reply:
-            taken, headers = self._admit(call.caller, body, tested)
-            identity = ids.write(ids.NOTIFICATION_PREFIX, taken.notification_id)
-            answer = _JSON.encode(NotificationOut(identity, taken.status, taken.accepted_at))
-            await self._door.writer.take([taken], remember(answer))
-            return Reply(raw=answer, status=202, headers=headers)
-
-        return await answer_once(self._door, call, key_of(call.headers.get(HEADER), body.idempotency_key), take)
-
-    def _admit(self, caller: Caller, body: SendTestIn, tested: TemplateVersion) -> tuple[Taken, Headers]:
-        self._door.refuse_overload()
-        request = self._request(caller.tenant, body, tested)
-        headers = self._door.quotas.charge(caller, 1)
-        return self._door.stamp(caller.tenant, request), headers
-
-    def _request(self, tenant: str, body: SendTestIn, tested: TemplateVersion) -> Request:
-        sample = tested.source.sample
-        notification = NotificationIn(
-            to=_recipient(body, sample.user),
-            template=f"{tested.key}@{tested.version}",
-            channels=[body.channel],
-            data=sample.data if body.data is None else body.data,
-            metadata={TEST_MARK: "true"},
-        )
+        key = key_of(call, body.idempotency_key)
         try:
-            request = self._door.checked(tenant, notification)
+            return answer(await self._intake.submit(call.caller, _notification(body, tested), key))
         except InvalidField as error:
             raise _named(error, body) from None
-        if body.user is not None:
-            return request
-        to = [msgspec.structs.replace(one, attributes=sample.user or None) for one in request.to]
-        return msgspec.structs.replace(request, to=to)
+
+
+def _notification(body: SendTestIn, tested: TemplateVersion) -> NotificationIn | Marked:
+    sample = tested.source.sample
+    notification = NotificationIn(
+        to=_recipient(body, sample.user),
+        template=f"{tested.key}@{tested.version}",
+        channels=[body.channel],
+        data=sample.data if body.data is None else body.data,
+        metadata={TEST_MARK: "true"},
+    )
+    return notification if body.user is not None else Marked(notification, sample.user or None)
 
 
 def _recipient(body: SendTestIn, sample: dict[str, Any]) -> To:
@@ -117,9 +97,9 @@ def _named(error: InvalidField, body: SendTestIn) -> InvalidField:
     return InvalidField(error.detail, field=field or None, code=error.code)
 
 
-def routes(door: Door, templates: Templates) -> list[Route]:
+def routes(intake: Intake, templates: Templates) -> list[Route]:
     """Return the endpoint of tests."""
-    do = _Handlers(door, templates)
+    do = _Handlers(intake, templates)
     return [
         Route("POST", "/v1/templates/{key}/test", do.send, "content:write", "Send a template to an address, as a test",
               body=SendTestIn, reply=NotificationOut, status=202, tag="templates"),

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from clarion.accept.cancelling import key_wait
+from clarion.accept.shapes import NotificationOut
+from clarion.domain import ids
 from clarion.domain.channel import Lane
 from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
 from clarion.journal import topics
@@ -38,12 +40,19 @@ class Taken(NamedTuple):
         return datetime.fromtimestamp(self.accepted_ms / 1000, UTC)
 
 
+def told_of(taken: Taken) -> NotificationOut:
+    """Return what the caller is told of a notification."""
+    return NotificationOut(ids.write(ids.NOTIFICATION_PREFIX, taken.notification_id), taken.status, taken.accepted_at)
+
+
 class _Bundle(NamedTuple):
     """What one caller wants stored, together or not at all."""
 
     items: Sequence[Taken]
     entries: Sequence[IdempotencyEntry]
     signals: Sequence[Signal]
+    stored: asyncio.Future[frozenset[tuple[str, str]]]
+    """Ends with those of its own keys that were answered meanwhile."""
 
     def keys(self) -> frozenset[tuple[str, str]]:
         return frozenset((entry.tenant, entry.key) for entry in self.entries)
@@ -58,7 +67,6 @@ class AcceptWriter:
         self._telemetry = telemetry
         self._linger_ms = linger_ms
         self._bundles: list[_Bundle] = []
-        self._next: asyncio.Future[frozenset[tuple[str, str]]] | None = None
         self._last_ms = 0
         self._flushes: set[asyncio.Task[None]] = set()
 
@@ -70,19 +78,17 @@ class AcceptWriter:
     ) -> None:
         """Return when everything given is durable, together or not at all. Raises what the journal raises; `StaleKey` names
         those of the caller's own keys that another process has answered meanwhile."""
-        bundle = _Bundle(items, entries, signals)
-        if not any(bundle):
+        if not (items or entries or signals):
             return
+        # A future of its own: a client that hangs up must not cancel what others wait for.
+        bundle = _Bundle(items, entries, signals, asyncio.get_running_loop().create_future())
         self._bundles.append(bundle)
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
+        if len(self._bundles) == 1:
             flush = asyncio.create_task(self._flush())
             self._flushes.add(flush)
             flush.add_done_callback(self._flushes.discard)
-        # Shielded: a client that hangs up must not cancel what others wait for.
-        stale = await asyncio.shield(self._next)
-        if stale and (mine := stale & bundle.keys()):
-            raise StaleKey(mine)
+        if stale := await bundle.stored:
+            raise StaleKey(stale)
 
     async def _flush(self) -> None:
         pause_ms = self._last_ms + self._linger_ms - self._clock.monotonic_ms()
@@ -90,16 +96,16 @@ class AcceptWriter:
         await asyncio.sleep(max(pause_ms, 0) / 1000)
         self._last_ms = self._clock.monotonic_ms()
         bundles, self._bundles = self._bundles, []
-        waiting, self._next = self._next, None
-        if waiting is None:
-            return
         try:
             stale = await self._store(bundles)
         except Exception as error:  # noqa: BLE001 - every waiter gets the error, whatever it is
-            waiting.set_exception(error)
-            waiting.exception()  # nobody may be waiting any more
+            for bundle in bundles:
+                if not bundle.stored.done():
+                    bundle.stored.set_exception(error)
             return
-        waiting.set_result(stale)
+        for bundle in bundles:
+            if not bundle.stored.done():
+                bundle.stored.set_result(stale & bundle.keys() if stale else stale)
 
     async def _store(self, bundles: list[_Bundle]) -> frozenset[tuple[str, str]]:
         """Append what has no key that is answered already, and return the keys that are."""

@@ -9,7 +9,9 @@ import uvloop
 
 from clarion.accept import routes as accept_routes
 from clarion.accept import routes_broadcasts, routes_events, routes_test_send
-from clarion.accept.door import Door
+from clarion.accept.intake import Intake
+from clarion.accept.intake_door import Door
+from clarion.accept.intake_steering import Steering
 from clarion.accept.quota import QuotaGate
 from clarion.accept.shapes import NotificationIn
 from clarion.accept.worker import AcceptWriter
@@ -141,22 +143,27 @@ def routes(parts: Shared) -> list[Route]:
         parts.schemas,
         writer,
         parts.clock,
-        lambda tenant, id_: (
-            parts.state.notification(tenant, id_) is not None or find_accepted(parts.journal, id_, tenant) is not None
-        ),
         QuotaGate(parts.quotas, parts.directory, parts.clock, parts.telemetry),
         parts.control.audiences,
         backlog_max=config.api.max_backlog_events,
     )
+    intake = Intake(door, parts.expressions)
+
+    async def known(tenant: str, id_: bytes) -> bool:
+        return (
+            parts.state.notification(tenant, id_) is not None or find_accepted(parts.journal, id_, tenant) is not None
+        )
+
+    steering = Steering(parts.journal, parts.clock, known)
     traits = {key: vendor.TRAITS for key, vendor in parts.vendors.items()}
     return [
-        *accept_routes.routes(door),
-        *routes_broadcasts.routes(door),
-        *routes_test_send.routes(door, parts.control.templates),
-        *routes_events.routes(door, parts.expressions),
+        *accept_routes.routes(intake, steering),
+        *routes_broadcasts.routes(intake, steering),
+        *routes_test_send.routes(intake, parts.control.templates),
+        *routes_events.routes(intake),
         *plan_routes.routes(
             ExplanationGatherer(parts.journal, parts.directory, parts.state, parts.contents()),
-            door.checked,
+            intake.check,
             NotificationIn,
             parts.clock,
         ),

@@ -1,6 +1,6 @@
 """Endpoints that explain: what would be decided about a request, and what was decided about a notification."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from clarion.domain import ids
@@ -15,7 +15,7 @@ from clarion.plan.shapes import ExplainOut
 from clarion.ports.clock import Clock
 from clarion.ports.web import Call, Reply, Route
 
-Admit = Callable[[str, Any], Request]
+Admit = Callable[[str, Any], Awaitable[Request]]
 """Checks the body of a tenant's request as sending it would. Raises what that raises."""
 
 
@@ -39,7 +39,7 @@ class _Handlers:
 
     async def would(self, call: Call) -> Reply:
         tenant = call.caller.tenant
-        request = self._admit(tenant, call.body)
+        request = await self._admit(tenant, call.body)
         if len(request.to) > EXPLAIN_RECIPIENTS_MAX:
             raise InvalidField(f"takes at most {EXPLAIN_RECIPIENTS_MAX} recipients to explain", field="to")
         asked, facts = await self._gatherer.would(tenant, request, self._clock.now_ms())

@@ -6,10 +6,13 @@ from typing import Any
 import msgspec
 
 from clarion.accept import routes_broadcasts
-from clarion.accept.door import Door
+from clarion.accept.intake import Intake
+from clarion.accept.intake_door import Door
+from clarion.accept.intake_steering import Steering
 from clarion.accept.quota import QuotaGate
 from clarion.accept.routes import routes
 from clarion.accept.worker import AcceptWriter
+from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.domain.channel import LANES
@@ -43,12 +46,17 @@ class Entrance:
             JsonSchemas(),
             self.writer,
             clock,
-            lambda tenant, _id: tenant == TENANT,
             gate,
             NoAudiences(),
             backlog_max=backlog_max,
         )
-        self._routes = {(one.method, one.path): one for one in [*routes(door), *routes_broadcasts.routes(door)]}
+
+        async def known(tenant: str, _id: bytes) -> bool:
+            return tenant == TENANT
+
+        self.intake, steering = Intake(door, CelExpressions()), Steering(journal, clock, known)
+        offered = [*routes(self.intake, steering), *routes_broadcasts.routes(self.intake, steering)]
+        self._routes = {(one.method, one.path): one for one in offered}
 
     async def post(
         self, path: str, body: Any = None, *, key: str | None = None, tenant: str = TENANT, **at: str

@@ -5,9 +5,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from clarion.accept.admit import Admission
 from clarion.accept.shapes import BroadcastIn
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
@@ -16,6 +14,7 @@ from clarion.domain.limits_deciding import LOCAL_LATE_MS_MAX
 from clarion.domain.segment import Filter, Segment
 from clarion.journal.events import Audience
 from tests.contract.controls import House, migrated
+from tests.unit.accept.admitting import admission
 
 T = "acme"
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -40,9 +39,9 @@ async def house(empty, tmp_path):
     await house.close()
 
 
-def broadcast(house, audience, **more):
+async def broadcast(house, audience, **more):
     body = msgspec.convert({"audience": audience, "template": "hello", **more}, BroadcastIn)
-    return Admission(house.directory, JsonSchemas(), T, NOW_MS).broadcast(body)
+    return (await admission(house.directory, T, body, NOW_MS)).broadcast(body)
 
 
 def wall(at):
@@ -50,20 +49,20 @@ def wall(at):
 
 
 async def test_a_segments_filter_is_that_of_when_the_broadcast_was_accepted(house):
-    frozen = broadcast(house, {"segment": "romans"}).audience
+    frozen = (await broadcast(house, {"segment": "romans"})).audience
     assert frozen == Audience(segment="romans", filter=msgspec.json.encode(ROME))
     await house.control.definitions.remove(T, Segment.KIND, "romans")
     house.settle()
     house.directory.revision()
     with pytest.raises(InvalidField) as error:
-        broadcast(house, {"segment": "romans"})
+        await broadcast(house, {"segment": "romans"})
     assert (error.value.field, error.value.code) == ("audience.segment", "unknown_segment")
     assert msgspec.json.decode(frozen.filter, type=Filter) == ROME
 
 
 @pytest.mark.parametrize("audience", [{"all": True}, {"topic": "news"}])
 async def test_other_audiences_have_no_filter(house, audience):
-    assert broadcast(house, audience).audience == Audience(audience.get("topic"))
+    assert (await broadcast(house, audience)).audience == Audience(audience.get("topic"))
 
 
 @pytest.mark.parametrize(
@@ -71,13 +70,13 @@ async def test_other_audiences_have_no_filter(house, audience):
 )
 async def test_an_audience_is_exactly_one_thing(house, audience):
     with pytest.raises(InvalidField) as error:
-        broadcast(house, audience)
+        await broadcast(house, audience)
     assert error.value.field == "audience"
 
 
 @pytest.mark.parametrize("text", ["2026-12-01T09:00", "2026-12-01T09:00:00"])
 async def test_a_local_time_begins_where_the_day_begins_first(house, text):
-    job = broadcast(house, {"segment": "romans"}, local_time=text)
+    job = await broadcast(house, {"segment": "romans"}, local_time=text)
     local = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
     assert job.audience.local_ms == int(local.timestamp() * 1000)
     assert job.request.send_at_ms == int((local - FIRST).timestamp() * 1000)
@@ -95,10 +94,10 @@ async def test_a_local_time_begins_where_the_day_begins_first(house, text):
 )
 async def test_a_local_time_is_neither_over_anywhere_nor_more_than_a_year_ahead(house, at, good):
     if good:
-        assert broadcast(house, {"all": True}, local_time=wall(at)).audience.local_ms is not None
+        assert (await broadcast(house, {"all": True}, local_time=wall(at))).audience.local_ms is not None
         return
     with pytest.raises(InvalidField) as error:
-        broadcast(house, {"all": True}, local_time=wall(at))
+        await broadcast(house, {"all": True}, local_time=wall(at))
     assert error.value.field == "local_time"
 
 
@@ -112,7 +111,7 @@ async def test_a_local_time_is_neither_over_anywhere_nor_more_than_a_year_ahead(
 )
 async def test_a_local_time_that_cannot_be_is_refused(house, more, field):
     with pytest.raises(InvalidField) as error:
-        broadcast(house, {"all": True}, **more)
+        await broadcast(house, {"all": True}, **more)
     assert error.value.field == field
 
 

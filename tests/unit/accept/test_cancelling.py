@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.accept import routes_cancel
+from clarion.accept import intake_steering
 from clarion.accept.cancelling import key_wait
 from clarion.domain import ids
 from clarion.domain.errors import InvalidField
@@ -89,8 +89,8 @@ def test_a_key_is_its_tenants_alone(directory):
 
 
 def test_one_call_cancels_a_bounded_number_and_says_that_there_are_more(directory, monkeypatch):
-    monkeypatch.setattr(routes_cancel, "CANCELLATIONS_PER_APPEND_MAX", 2)
-    monkeypatch.setattr(routes_cancel, "CANCELLATIONS_PER_CALL_MAX", 4)
+    monkeypatch.setattr(intake_steering, "CANCELLATIONS_PER_APPEND_MAX", 2)
+    monkeypatch.setattr(intake_steering, "CANCELLATIONS_PER_CALL_MAX", 4)
 
     async def story(entrance: Entrance) -> None:
         await entrance.post(BATCH, {"notifications": [{**GOOD, "cancellation_key": "k"}] * 5})

@@ -7,7 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from clarion.accept.idempotency import Once, body_hash, entry, key_of
+from clarion.accept.idempotency import Once, entry
+from clarion.accept.routes_once import key_text
+from clarion.accept.submissions import Key, digest_of
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.errors import Conflict, InvalidField, KeyReused
 from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX, IDEMPOTENCY_TTL_MS
@@ -25,10 +27,14 @@ class Doorkeeper(RuleBasedStateMachine):
         super().__init__()
         self.clock = VirtualClock()
         self.journal = MemoryJournal(self.clock, 1)
-        self.once = Once(self.journal)
+        self.once = Once()
         self.running: dict[tuple[str, str], bytes] = {}
         self.answered: dict[tuple[str, str], tuple[bytes, bytes, int]] = {}
         self.number = 0
+
+    def begin(self, place, body, now_ms):
+        tenant, text = place
+        return self.once.begin(tenant, Key(text, digest_of(body)), self.journal.idempotency(tenant, text, now_ms))
 
     @rule(place=places, body=bodies)
     def ask(self, place, body):
@@ -36,16 +42,16 @@ class Doorkeeper(RuleBasedStateMachine):
         told = self.answered.get(place)
         if place in self.running:
             with pytest.raises(Conflict) as refusal:
-                self.once.begin(*place, body_hash(body), now_ms)
+                self.begin(place, body, now_ms)
             assert refusal.value.retry_after_s
         elif told is None or told[2] <= now_ms:
-            assert self.once.begin(*place, body_hash(body), now_ms) is None
+            assert self.begin(place, body, now_ms) is None
             self.running[place] = body
         elif told[0] == body:
-            assert self.once.begin(*place, body_hash(body), now_ms) == told[1]
+            assert self.begin(place, body, now_ms) == told[1]
         else:
             with pytest.raises(KeyReused):
-                self.once.begin(*place, body_hash(body), now_ms)
+                self.begin(place, body, now_ms)
 
     @precondition(lambda self: self.running)
     @rule(stored=st.booleans(), data=st.data())
@@ -55,7 +61,7 @@ class Doorkeeper(RuleBasedStateMachine):
         if stored:
             self.number += 1
             answer, now_ms = b"answer %d" % self.number, self.clock.now_ms()
-            entries = [entry(*place, body_hash(body), answer, now_ms)]
+            entries = [entry(place[0], Key(place[1], digest_of(body)), answer, now_ms)]
             asyncio.run(self.journal.append(Append(idempotency=entries)))
             self.answered[place] = (body, answer, now_ms + IDEMPOTENCY_TTL_MS)
         self.once.end(*place)
@@ -70,11 +76,11 @@ TestDoorkeeper.settings = settings(max_examples=25, stateful_step_count=20, dead
 
 
 def test_the_key_comes_from_the_header_or_the_body_and_both_must_agree():
-    assert key_of(None, None) is None
-    assert key_of(None, "body") == "body"
-    assert key_of("header", None) == "header"
-    assert key_of("same", "same") == "same"
+    assert key_text(None, None) is None
+    assert key_text(None, "body") == "body"
+    assert key_text("header", None) == "header"
+    assert key_text("same", "same") == "same"
     for header, field in (("one", "two"), ("", None), ("x" * (IDEMPOTENCY_KEY_CHARS_MAX + 1), None), ("a\tb", None)):
         with pytest.raises(InvalidField) as refusal:
-            key_of(header, field)
+            key_text(header, field)
         assert refusal.value.field in ("Idempotency-Key", "idempotency_key")

@@ -3,14 +3,13 @@
 import msgspec
 import pytest
 
-from clarion.accept.admit import Admission
 from clarion.accept.shapes import BroadcastIn, NotificationIn
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.workflow import Delay, Send, Workflow
 from tests.contract.controls import House, migrated
+from tests.unit.accept.admitting import admission
 from tests.unit.accept.entrance import BATCH, BLAST, ONE, Entrance
 
 T = "acme"
@@ -48,41 +47,38 @@ async def house(empty, tmp_path):
     await house.close()
 
 
-def admission(house):
-    return Admission(house.directory, JsonSchemas(), T, house.clock.now_ms())
-
-
-def admitted(house, data, **content):
+async def admitted(house, data, **content):
     body = {"to": {"phone": "+15005550001"}, "data": data, **(content or {"template": "order"})}
-    return admission(house).notification(msgspec.convert(body, NotificationIn))
+    asked = msgspec.convert(body, NotificationIn)
+    return (await admission(house.directory, T, asked, house.clock.now_ms())).notification(asked)
 
 
-def field_of(house, data, **content):
+async def field_of(house, data, **content):
     with pytest.raises(InvalidField) as error:
-        admitted(house, data, **content)
+        await admitted(house, data, **content)
     return error.value.field
 
 
 @pytest.mark.parametrize(("data", "field"), WRONG)
 async def test_what_is_missing_or_ill_typed_is_named(house, data, field):
-    assert field_of(house, data) == field
+    assert await field_of(house, data) == field
     body = msgspec.convert({"audience": {"all": True}, "template": "order", "data": data}, BroadcastIn)
     with pytest.raises(InvalidField) as error:
-        admission(house).broadcast(body)
+        (await admission(house.directory, T, body, house.clock.now_ms())).broadcast(body)
     assert error.value.field == field
 
 
 async def test_what_satisfies_the_schema_is_taken(house):
-    assert admitted(house, RIGHT).data == RIGHT
-    assert admitted(house, {"order": 7}, template="open").data == {"order": 7}
+    assert (await admitted(house, RIGHT)).data == RIGHT
+    assert (await admitted(house, {"order": 7}, template="open")).data == {"order": 7}
 
 
 async def test_a_fixed_version_is_held_to_its_own_schema(house):
     await house.control.templates.put(T, Template("order", 0, None, {Channel.SMS: {"body": "x"}}))
     house.directory.revision()
-    assert admitted(house, {}).template == "order"
-    assert field_of(house, {}, template="order@1") == "data.order"
-    assert admitted(house, RIGHT, template="order@1").template == "order@1"
+    assert (await admitted(house, {})).template == "order"
+    assert await field_of(house, {}, template="order@1") == "data.order"
+    assert (await admitted(house, RIGHT, template="order@1")).template == "order@1"
 
 
 async def workflow(house, *steps):
@@ -92,8 +88,8 @@ async def workflow(house, *steps):
 
 async def test_a_workflow_that_sends_the_data_straight_on_is_held_to_its_template(house):
     await workflow(house, Send(name="tell", template="order"), Delay(name="wait", for_="1h"))
-    assert field_of(house, {"order": {}}, workflow="flow") == "data.order.number"
-    assert admitted(house, RIGHT, workflow="flow").workflow == "flow"
+    assert await field_of(house, {"order": {}}, workflow="flow") == "data.order.number"
+    assert (await admitted(house, RIGHT, workflow="flow")).workflow == "flow"
 
 
 async def test_a_workflow_that_makes_data_of_its_own_is_not(house):
@@ -104,7 +100,7 @@ async def test_a_workflow_that_makes_data_of_its_own_is_not(house):
         (Send(name="tell", template="gone"),),
     ):
         await workflow(house, *steps)
-        assert admitted(house, {}, workflow="flow").workflow == "flow"
+        assert (await admitted(house, {}, workflow="flow")).workflow == "flow"
 
 
 async def test_a_request_is_refused_and_of_a_batch_the_item(house):

@@ -5,14 +5,13 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from clarion.accept.admit import Admission
 from clarion.accept.shapes import BroadcastIn, NotificationIn
-from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField
 from clarion.domain.workflow import Send, Workflow
 from tests.contract.controls import House, migrated
+from tests.unit.accept.admitting import admission
 
 T = "acme"
 NOW_MS = int(datetime(2026, 11, 21, tzinfo=UTC).timestamp() * 1000)
@@ -37,21 +36,22 @@ async def house(empty, tmp_path):
     await house.close()
 
 
-def admitted(house, tenant=T, **more):
+async def admitted(house, tenant=T, **more):
     body = {"to": "u1", "workflow": "ordered", "data": {"order": 7}, **more}
-    return Admission(house.directory, JsonSchemas(), tenant, NOW_MS).notification(msgspec.convert(body, NotificationIn))
+    asked = msgspec.convert(body, NotificationIn)
+    return (await admission(house.directory, tenant, asked, NOW_MS)).notification(asked)
 
 
 async def test_a_request_keeps_the_newest_version_and_the_workflows_category(house):
-    request = admitted(house)
+    request = await admitted(house)
     assert (request.workflow, request.workflow_version, request.template) == ("ordered", 2, "")
     assert (request.category, request.lane, request.channels) == ("orders", Lane.HIGH, None)
-    assert admitted(house, category="quiet").lane == Lane.BULK
+    assert (await admitted(house, category="quiet")).lane == Lane.BULK
 
 
 async def test_a_broadcast_may_be_of_a_workflow_too(house):
     body = msgspec.convert({"audience": {"all": True}, "workflow": "ordered", "data": {"order": 7}}, BroadcastIn)
-    request = Admission(house.directory, JsonSchemas(), T, NOW_MS).broadcast(body).request
+    request = (await admission(house.directory, T, body, NOW_MS)).broadcast(body).request
     assert (request.workflow, request.workflow_version, request.to) == ("ordered", 2, [])
 
 
@@ -70,12 +70,12 @@ async def test_a_broadcast_may_be_of_a_workflow_too(house):
 )
 async def test_a_fault_is_refused_with_its_field(house, change, field, code):
     with pytest.raises(InvalidField) as refused:
-        admitted(house, **change)
+        await admitted(house, **change)
     assert (refused.value.field, refused.value.code) == (field, code)
 
 
 async def test_a_removed_workflow_starts_nothing_more(house):
     await house.control.definitions.remove(T, Workflow.KIND, "ordered")
     with pytest.raises(InvalidField) as refused:
-        admitted(house)
+        await admitted(house)
     assert refused.value.code == "unknown_workflow"

@@ -21,9 +21,9 @@ def routes() -> list[Route]:
     """Every route of the API; nobody calls them here, so they need nothing behind them."""
     absent: Any = None
     return [
-        *accept_routes.routes(absent),
-        *routes_broadcasts.routes(absent),
-        *routes_events.routes(absent, absent),
+        *accept_routes.routes(absent, absent),
+        *routes_broadcasts.routes(absent, absent),
+        *routes_events.routes(absent),
         *routes_test_send.routes(absent, absent),
         *record_routes.routes(absent, absent, absent, absent),
         *realtime_routes.routes(absent, absent, absent, absent, absent),

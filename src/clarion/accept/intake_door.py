@@ -1,10 +1,11 @@
 """What taking anything needs, and the bound on what can be held."""
 
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import Final
 
 from clarion.accept.admit import Admission, owner_of, unknown_user
-from clarion.accept.idempotency import Once
+from clarion.accept.definitions import Wants, wants_of
+from clarion.accept.gather import gather_answers, gather_definitions, gather_unknown_users
 from clarion.accept.quota import QuotaGate
 from clarion.accept.shapes import NotificationIn
 from clarion.accept.worker import AcceptWriter, Taken
@@ -17,7 +18,7 @@ from clarion.journal.events import Request
 from clarion.ports.audiences import Audiences
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
-from clarion.ports.journal import Journal
+from clarion.ports.journal import IdempotencyEntry, Journal
 from clarion.ports.schemas import Schemas
 
 _WAITING: Final = (topics.GROUP_PLAN, *(topics.group_deliver(channel) for channel in CHANNELS))
@@ -34,7 +35,6 @@ class Door:
         schemas: Schemas,
         writer: AcceptWriter,
         clock: Clock,
-        known: Callable[[str, bytes], bool],
         quotas: QuotaGate,
         audiences: Audiences,
         *,
@@ -45,36 +45,37 @@ class Door:
         self._schemas = schemas
         self.writer = writer
         self.clock = clock
-        self.known = known
         self.quotas = quotas
         self.audiences = audiences
-        self.once = Once(journal)
         self._backlog_max = backlog_max
         self._backlog = 0
         self._checked_ms = -BACKLOG_CHECK_MS
 
-    def refuse_overload(self) -> None:
+    async def refuse_overload(self) -> None:
         """Raise `Overloaded` when more waits to be planned or sent than can be held."""
         now_ms = self.clock.monotonic_ms()
         if now_ms - self._checked_ms >= BACKLOG_CHECK_MS:
             self._checked_ms = now_ms
-            self._backlog = sum(self.journal.backlog(group) for group in _WAITING)
+            self._backlog = sum([self.journal.backlog(group) for group in _WAITING])
         if self._backlog >= self._backlog_max:
             raise Overloaded(f"{self._backlog} events wait to be planned or sent; try again", retry_after_s=1)
 
-    def admission(self, tenant: str) -> Admission:
-        """Return the checks of a tenant's request as of now: what was defined a moment ago counts."""
-        self.directory.revision()
-        return Admission(self.directory, self._schemas, tenant, self.clock.now_ms())
+    async def admission(self, tenant: str, wants: Wants) -> Admission:
+        """Return the checks of bodies that want these definitions, as of now."""
+        definitions = await gather_definitions(self.directory, tenant, wants)
+        return Admission(definitions, self._schemas, self.clock.now_ms())
 
-    def checked(self, tenant: str, body: NotificationIn) -> Request:
+    async def checked(self, tenant: str, body: NotificationIn) -> Request:
         """Return the request of a notification whose recipients are all known. Raises `InvalidField`."""
-        admission = self.admission(tenant)
-        request = admission.notification(body)
-        unknown = admission.unknown_users([request])
+        request = (await self.admission(tenant, wants_of([body]))).notification(body)
+        unknown = await gather_unknown_users(self.directory, tenant, [request])
         if unknown:
             raise unknown_user(request, unknown)
         return request
+
+    async def remembered(self, tenant: str, keys: Collection[str]) -> dict[str, IdempotencyEntry]:
+        """Return what is remembered of idempotency keys."""
+        return await gather_answers(self.journal, self.clock, tenant, keys)
 
     def stamp(self, tenant: str, request: Request) -> Taken:
         """Give a checked request its id and place on the journal."""

@@ -1,0 +1,81 @@
+"""Steering what was accepted: broadcasts are paused, resumed and cancelled, notifications cancelled."""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from clarion.accept.cancelling import Subject, cancellation, cancellation_by_key
+from clarion.domain import ids
+from clarion.domain.errors import Conflict, NotFound
+from clarion.domain.limits_deciding import CANCELLATIONS_PER_APPEND_MAX, CANCELLATIONS_PER_CALL_MAX
+from clarion.journal.signals import cancel_key
+from clarion.ports.clock import Clock
+from clarion.ports.journal import Cursor, Journal
+
+Known = Callable[[str, bytes], Awaitable[bool]]
+"""Tells whether a tenant has a notification."""
+
+
+class Cancelled(NamedTuple):
+    """How many notifications are cancelled durably, and whether more carry the key."""
+
+    notifications: int
+    more: bool
+
+
+class Steering:
+    """Acts on what was accepted, for the tenant it belongs to."""
+
+    def __init__(self, journal: Journal, clock: Clock, known: Known) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._known = known
+
+    async def cancel(self, tenant: str, text: str) -> None:
+        """Cancel a notification by its id. Raises `NotFound`."""
+        id_ = ids.read(ids.NOTIFICATION_PREFIX, text)
+        if id_ is None or not await self._known(tenant, id_):
+            raise NotFound(f"unknown notification {text!r}", field="id")
+        await self._cancel(tenant, Subject(id_, ids.partition_of(id_)))
+
+    async def cancel_by_key(self, tenant: str, text: str) -> Cancelled:
+        """Cancel the notifications that carry a cancellation key, so many at a time."""
+        key = cancel_key(text)
+        cancelled = 0
+        while waits := self._journal.waits(tenant, key, CANCELLATIONS_PER_APPEND_MAX):
+            if cancelled >= CANCELLATIONS_PER_CALL_MAX:
+                break
+            await self._journal.append(cancellation_by_key(tenant, key, waits, self._clock.now_ms()))
+            cancelled += len(waits)
+        return Cancelled(cancelled, bool(waits))
+
+    async def pause(self, tenant: str, text: str) -> str:
+        """Stop a broadcast's planning and return its status. Raises `NotFound`, and `Conflict` when it has ended."""
+        return await self._steer(await self._cursor(tenant, text), "paused", ("running", "paused"))
+
+    async def resume(self, tenant: str, text: str) -> str:
+        """Let a paused broadcast go on, as `pause`."""
+        return await self._steer(await self._cursor(tenant, text), "running", ("paused", "running"))
+
+    async def cancel_broadcast(self, tenant: str, text: str) -> str:
+        """Plan nobody any more and cancel what is not on its way, as `pause`."""
+        cursor = await self._cursor(tenant, text)
+        status = await self._steer(cursor, "cancelled", ("running", "paused", "done", "cancelled"))
+        await self._cancel(tenant, Subject(cursor.cursor_id, cursor.partition))
+        return status
+
+    async def _steer(self, cursor: Cursor, status: str, allowed_from: tuple[str, ...]) -> str:
+        now_ms = self._clock.now_ms()
+        if not await self._journal.set_cursor_status(cursor.cursor_id, status, allowed_from, now_ms):
+            now = self._journal.cursor(cursor.cursor_id) or cursor
+            raise Conflict(f"broadcast is {now.status}", code="broadcast_state")
+        return status
+
+    async def _cancel(self, tenant: str, subject: Subject) -> None:
+        await self._journal.append(cancellation(tenant, [subject], self._clock.now_ms()))
+
+    async def _cursor(self, tenant: str, text: str) -> Cursor:
+        id_ = ids.read(ids.BROADCAST_PREFIX, text)
+        cursor = self._journal.cursor(id_) if id_ else None
+        if cursor is None or cursor.tenant != tenant:
+            raise NotFound(f"unknown broadcast {text!r}", field="id")
+        return cursor
