@@ -11,7 +11,7 @@ from clarion.accept import routes as accept_routes
 from clarion.accept import routes_broadcasts, routes_events, routes_test_send
 from clarion.accept.intake import Intake
 from clarion.accept.intake_door import Door
-from clarion.accept.intake_steering import Steering
+from clarion.accept.intake_steering import Known, Steering
 from clarion.accept.quota import QuotaGate
 from clarion.accept.shapes import NotificationIn
 from clarion.accept.worker import AcceptWriter
@@ -133,28 +133,33 @@ async def _repair(parts: Parts) -> None:
         await asyncio.sleep(SCHEDULE_REPAIR_MS / 1000)
 
 
-def routes(parts: Shared) -> list[Route]:
-    """Return the endpoints of all stages and of the control plane."""
-    config = parts.config
-    writer = AcceptWriter(parts.journal, parts.clock, parts.telemetry, linger_ms=config.api.linger_ms)
+def _intake(parts: Shared) -> Intake:
+    api = parts.config.api
     door = Door(
         parts.journal,
         parts.directory,
         parts.schemas,
-        writer,
+        AcceptWriter(parts.journal, parts.clock, parts.telemetry, linger_ms=api.linger_ms),
         parts.clock,
         QuotaGate(parts.quotas, parts.directory, parts.clock, parts.telemetry),
         parts.control.audiences,
-        backlog_max=config.api.max_backlog_events,
+        backlog_max=api.max_backlog_events,
     )
-    intake = Intake(door, parts.expressions)
+    return Intake(door, parts.expressions)
 
+
+def _knowing(parts: Shared) -> Known:
     async def known(tenant: str, id_: bytes) -> bool:
         return (
             parts.state.notification(tenant, id_) is not None or find_accepted(parts.journal, id_, tenant) is not None
         )
 
-    steering = Steering(parts.journal, parts.clock, known)
+    return known
+
+
+def routes(parts: Shared) -> list[Route]:
+    """Return the endpoints of all stages and of the control plane."""
+    intake, steering = _intake(parts), Steering(parts.journal, parts.clock, _knowing(parts))
     traits = {key: vendor.TRAITS for key, vendor in parts.vendors.items()}
     return [
         *accept_routes.routes(intake, steering),
