@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
-from itertools import islice
 from typing import Final, TypeAlias
 
 import msgspec
@@ -21,7 +20,7 @@ from clarion.ports.journal import Journal
 from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page
 from clarion.ports.times import shown
 from clarion.ports.web import USER, Call, Handler, Query, Reply, Route
-from clarion.realtime.reading import Reader
+from clarion.realtime.gather import Reader
 from clarion.realtime.rules.inbox import ALL, ARCHIVED, UNREAD, Item, counts, wanted
 
 Touch: TypeAlias = Callable[[str, str], Awaitable[None]]
@@ -90,25 +89,26 @@ class _Inbox:
         show, limit = call.query.get("show", _ACTIVE), limit_of(call.query)
         if show not in _SHOWN:
             raise InvalidField(f"must be one of {', '.join(_SHOWN)}", field="show")
-        items = (await self._reader(call)).items(cursor_of(call.query, ids.DELIVERY_ID_BYTES), limit + 1)
+        pieces = (await self._reader(call)).pieces(cursor_of(call.query, ids.DELIVERY_ID_BYTES), limit + 1)
         found: list[Item] = []
         last: Item | None = None
-        for looked_at, item in enumerate(items):
-            if len(found) == limit or looked_at == INBOX_COUNT_MAX:
-                return page([_out(item) for item in found], None if last is None else last.item_id)
-            last = item
-            if wanted(item, show):
-                found.append(item)
+        looked_at = 0
+        async for piece in pieces:
+            for item in piece:
+                if len(found) == limit or looked_at == INBOX_COUNT_MAX:
+                    return page([_out(item) for item in found], None if last is None else last.item_id)
+                last, looked_at = item, looked_at + 1
+                if wanted(item, show):
+                    found.append(item)
         return page([_out(item) for item in found], None)
 
     async def counts(self, call: Call) -> Reply:
-        items = (await self._reader(call)).items(None, INBOX_COUNT_MAX)
-        total, unseen, unread = counts(islice(items, INBOX_COUNT_MAX))
-        return Reply(InboxCounts(total, unseen, unread, next(items, None) is not None))
+        items = await (await self._reader(call)).first(INBOX_COUNT_MAX + 1)
+        total, unseen, unread = counts(items[:INBOX_COUNT_MAX])
+        return Reply(InboxCounts(total, unseen, unread, len(items) > INBOX_COUNT_MAX))
 
     async def read_all(self, call: Call) -> Reply:
-        items = (await self._reader(call)).items(None, READ_ALL_SIGHTINGS_MAX)
-        newest = list(islice(items, READ_ALL_SIGHTINGS_MAX))
+        newest = await (await self._reader(call)).first(READ_ALL_SIGHTINGS_MAX)
         if newest:
             now_ms = self._clock.now_ms()
             await self._tell(call, [item.item_id for item in newest if item.seen_ms is None], now_ms)
@@ -122,7 +122,7 @@ class _Inbox:
         async def mark(call: Call) -> Reply:
             tenant, user_id, text = call.caller.tenant, _user(call), call.path["id"]
             id_ = ids.read(ids.DELIVERY_PREFIX, text, ids.DELIVERY_ID_BYTES)
-            if id_ is None or not self._inbox.item(tenant, user_id, self._ordinal(call), id_):
+            if id_ is None or not self._inbox.item(tenant, user_id, await self._ordinal(call), id_):
                 raise NotFound(f"unknown inbox item {text!r}", field="id")
             said = _mark(id_, verb, self._clock.now_ms())
             before = self._inbox.marks(tenant, user_id, [id_]).get(id_)
@@ -143,9 +143,9 @@ class _Inbox:
         tenant, user_id = call.caller.tenant, _user(call)
         with suppress(Overloaded):  # whoever cannot be noted now is noted another time
             await self._touch(tenant, user_id)
-        return Reader(self._inbox, tenant, user_id, self._ordinal(call))
+        return Reader(self._inbox, tenant, user_id, await self._ordinal(call))
 
-    def _ordinal(self, call: Call) -> int | None:
+    async def _ordinal(self, call: Call) -> int | None:
         user_id = _user(call)
         return self._directory.ordinals(call.caller.tenant, [user_id]).get(user_id)
 

@@ -45,7 +45,7 @@ class _Sightings:
     async def seen(self, call: Call) -> Reply:
         tenant, text, user_id = call.caller.tenant, call.path["id"], _who(call)
         id_ = ids.read(ids.NOTIFICATION_PREFIX, text)
-        request = None if id_ is None else self._request(tenant, id_)
+        request = None if id_ is None else await self._request(tenant, id_)
         meant = request is not None and any(to.user_id == user_id for to in request.to)
         # A user's token learns nothing of what was sent to others.
         if id_ is None or request is None or (call.caller.user_id is not None and not meant):
@@ -56,7 +56,7 @@ class _Sightings:
         await self._journal.append(seen(tenant, user_id, [id_], self._clock.now_ms()))
         return Reply(status=204)
 
-    def _request(self, tenant: str, id_: bytes) -> Request | None:
+    async def _request(self, tenant: str, id_: bytes) -> Request | None:
         row = self._history.notification(tenant, id_)
         if row is not None:
             return _REQUEST.decode(row.request)

@@ -1,13 +1,17 @@
-"""The scheduler's loop: fire what is due, sleep until the next timer or until someone sets an earlier one."""
+"""The scheduler's loop: look what is due next, decide how long to pause, and fire what is due.
+
+Firing is a commit of the store, which puts each timer's frame on its stream. A pause ends early when someone sets an
+earlier timer.
+"""
 
 import asyncio
 
 from clarion.ports.clock import Clock
 from clarion.ports.journal import Journal
 from clarion.ports.telemetry import Telemetry
+from clarion.wait.rules.pause import pause_until
 
 FIRE_BATCH = 1_000
-WAIT_MS_MAX = 1_000
 WAIT_MS_MIN = 5
 TRIM_EVERY_MS = 60_000
 
@@ -27,16 +31,15 @@ class TimerWorker:
         watch = self._journal.watch()
         while not stop.is_set():
             await self._trim()
-            pause_ms = self._pause_ms()
+            pause_ms = pause_until(await self._next_due_ms(), self._clock.now_ms())
             if pause_ms > 0:
                 await watch.wait(max(pause_ms, WAIT_MS_MIN))
                 continue
             self._telemetry.count("timers", await self._journal.fire(self._clock.now_ms(), FIRE_BATCH))
 
-    def _pause_ms(self) -> int:
-        """Return how long nothing will be due, as far as is known; looking costs a read, firing a commit."""
-        due_ms = self._journal.next_due_ms()
-        return WAIT_MS_MAX if due_ms is None else min(due_ms - self._clock.now_ms(), WAIT_MS_MAX)
+    async def _next_due_ms(self) -> int | None:
+        """Look when something will be due: that costs a read, firing a commit."""
+        return self._journal.next_due_ms()
 
     async def _trim(self) -> None:
         now_ms = self._clock.monotonic_ms()

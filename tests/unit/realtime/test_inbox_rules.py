@@ -5,7 +5,19 @@ from itertools import count, islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.realtime.rules.inbox import ALL, ARCHIVED, UNREAD, Done, Item, counts, marked, newest_first, wanted
+from clarion.realtime.rules.inbox import (
+    ALL,
+    ARCHIVED,
+    UNREAD,
+    Done,
+    Item,
+    Source,
+    counts,
+    marked,
+    merged,
+    newest_first,
+    wanted,
+)
 
 IDS = st.lists(st.integers(0, 255), unique=True).map(lambda numbers: sorted(numbers, reverse=True))
 
@@ -16,8 +28,34 @@ def item(number: int, **marks: int) -> Item:
 
 @given(IDS, IDS)
 def test_both_sources_come_out_as_one_order_without_repeats(own, broadcasts):
-    merged = [entry.created_ms for entry in newest_first(map(item, own), map(item, broadcasts))]
-    assert merged == sorted(set(own) | set(broadcasts), reverse=True)
+    told = [entry.created_ms for entry in newest_first(map(item, own), map(item, broadcasts))]
+    assert told == sorted(set(own) | set(broadcasts), reverse=True)
+
+
+@given(IDS, IDS, st.integers(1, 5), st.integers(1, 5))
+def test_reading_piece_by_piece_shows_the_same(own, broadcasts, own_size, shared_size):
+    left = [list(map(item, own)), list(map(item, broadcasts))]
+    sources = [Source(None), Source(None)]
+    shown: list[int] = []
+    while True:
+        for place, size in enumerate((own_size, shared_size)):
+            if not sources[place].items and not sources[place].done:
+                read, left[place] = left[place][:size], left[place][size:]
+                sources[place] = Source(None, read, len(read) < size)
+        items, *sources = merged(*sources)
+        if not items:
+            break
+        shown += [entry.created_ms for entry in items]
+    assert shown == sorted(set(own) | set(broadcasts), reverse=True)
+
+
+def test_nothing_is_shown_above_which_something_unread_may_come():
+    some = Source(None, [item(9), item(5)])
+    assert merged(some, Source(None)).items == []
+    assert [entry.created_ms for entry in merged(some, Source(None, done=True)).items] == [9, 5]
+    shown, own, shared = merged(some, Source(None, [item(8), item(7)]))
+    assert [entry.created_ms for entry in shown] == [9, 8, 7]
+    assert ([*own.items], [*shared.items]) == ([item(5)], [])
 
 
 def test_merging_stops_early():

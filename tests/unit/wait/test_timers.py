@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.ports.journal import Append, Frame, Timer
-from clarion.wait.worker import TRIM_EVERY_MS, WAIT_MS_MAX, TimerWorker
+from clarion.wait.rules.pause import PAUSE_MS_MAX
+from clarion.wait.worker import TRIM_EVERY_MS, TimerWorker
 from tests.stages.virtual import START_MS, LoopClock, run, until
 from tests.stages.world import Notes
 
@@ -74,7 +75,7 @@ def test_each_timer_fires_once_and_not_before_its_time(due_ms, workers):
 def test_an_earlier_timer_set_meanwhile_is_not_slept_over():
     async def story() -> None:
         async with Scheduler() as scheduler:
-            await scheduler.set(WAIT_MS_MAX)
+            await scheduler.set(PAUSE_MS_MAX)
             await asyncio.sleep(0.1)
             await scheduler.journal.append(Append(timers=[Timer(b"early", START_MS + 200, "t", 0, b"7")]))
             await until(lambda: len(scheduler.fired()) == 2)

@@ -1,8 +1,8 @@
 """What a person's inbox shows: own items and broadcasts in one order, each with what the person did to it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -40,6 +40,37 @@ def newest_first(own: Iterable[Item], broadcasts: Iterable[Item]) -> Iterator[It
         if item.item_id != last:
             yield item
         last = item.item_id
+
+
+class Source(NamedTuple):
+    """What has been read of one kind of items and not been shown, newest first, and where to read on; nothing is left when
+    it is `done`."""
+
+    before: bytes | None
+    items: Sequence[Item] = ()
+    done: bool = False
+
+
+class Merged(NamedTuple):
+    """Items in one order, and what is left of both sources."""
+
+    items: list[Item]
+    own: Source
+    shared: Source
+
+
+def merged(own: Source, shared: Source) -> Merged:
+    """Return those items of both sources above which nothing unread can come. There are some unless a source that is not
+    done has none."""
+    open_ = [source for source in (own, shared) if not source.done]
+    if not all(source.items for source in open_):
+        return Merged([], own, shared)
+    floor = max((source.items[-1].item_id for source in open_), default=b"")
+    shown = [[item for item in source.items if item.item_id >= floor] for source in (own, shared)]
+    rest = [
+        source._replace(items=source.items[len(taken) :]) for source, taken in zip((own, shared), shown, strict=True)
+    ]
+    return Merged(list(newest_first(*shown)), rest[0], rest[1])
 
 
 def marked(item: Item, done: Mapping[bytes, Done], read_to: bytes | None, read_at_ms: int) -> Item:

@@ -1,0 +1,79 @@
+"""Reading one user's inbox piece by piece from the store: own items and broadcasts, with their marks."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+
+from clarion.domain.limits import INBOX_SCAN_MAX, PAGE_ITEMS_MAX
+from clarion.ports.inbox import Inbox
+from clarion.realtime.rules.inbox import Done, Item, Source, marked, merged
+
+_JSON: Final = msgspec.json.Encoder()
+_BROADCASTS_A_TIME: Final = 20
+
+
+class Reader:
+    """One read of the inbox of one user. `ordinal` is None for a user nobody keeps: there are no broadcasts then."""
+
+    def __init__(self, inbox: Inbox, tenant: str, user_id: str, ordinal: int | None) -> None:
+        self._inbox = inbox
+        self._tenant = tenant
+        self._user_id = user_id
+        self._ordinal = ordinal
+
+    async def first(self, count: int) -> list[Item]:
+        """Return up to so many of the newest items with their marks."""
+        found: list[Item] = []
+        async for piece in self.pieces(None, count):
+            found += piece
+            if len(found) >= count:
+                break
+        return found[:count]
+
+    async def pieces(self, before: bytes | None, at_a_time: int) -> AsyncIterator[list[Item]]:
+        """Yield the items below `before` with their marks, newest first, `at_a_time` at once."""
+        horizon = self._inbox.horizon(self._tenant, self._user_id)
+        read_to, read_at_ms = (horizon.item_id, horizon.at_ms) if horizon else (None, 0)
+        waiting: list[Item] = []
+        async for some in self._plain(before, min(at_a_time, PAGE_ITEMS_MAX)):
+            waiting += some
+            while len(waiting) >= at_a_time:
+                yield await self._marked(waiting[:at_a_time], read_to, read_at_ms)
+                waiting = waiting[at_a_time:]
+        if waiting:
+            yield await self._marked(waiting, read_to, read_at_ms)
+
+    async def _marked(self, items: list[Item], read_to: bytes | None, read_at_ms: int) -> list[Item]:
+        marks = self._inbox.marks(self._tenant, self._user_id, [item.item_id for item in items])
+        done = {id_: Done(mark.seen_ms, mark.read_ms, mark.archived_ms) for id_, mark in marks.items()}
+        return [marked(item, done, read_to, read_at_ms) for item in items]
+
+    async def _plain(self, before: bytes | None, at_a_time: int) -> AsyncIterator[list[Item]]:
+        """Yield items without marks, newest first."""
+        own, shared = Source(before), Source(before, done=self._ordinal is None)
+        looked_at = 0
+        while True:
+            if not own.items and not own.done:
+                own = await self._own(own.before, at_a_time)
+            while not shared.items and not shared.done:
+                shared = await self._broadcasts(shared.before)
+                looked_at += _BROADCASTS_A_TIME
+                if looked_at >= INBOX_SCAN_MAX:
+                    shared = shared._replace(done=True)
+            items, own, shared = merged(own, shared)
+            if not items:
+                return
+            yield items
+
+    async def _own(self, before: bytes | None, at_a_time: int) -> Source:
+        rows = self._inbox.items(self._tenant, self._user_id, before, at_a_time)
+        items = [Item(row.item_id, row.created_ms, row.content) for row in rows]
+        return Source(rows[-1].item_id if rows else before, items, len(rows) < at_a_time)
+
+    async def _broadcasts(self, before: bytes | None) -> Source:
+        found, following = self._inbox.broadcasts(
+            self._tenant, self._user_id, self._ordinal or 0, before, _BROADCASTS_A_TIME
+        )
+        items = [Item(held.item_id, held.created_ms, _JSON.encode(held.content)) for held in found]
+        return Source(following, items, following is None)
