@@ -23,7 +23,7 @@ SUBSCRIPTION = '{"endpoint": "https://push.example/1", "keys": {"p256dh": "B", "
     ],
 )
 def test_an_address_is_kept_in_its_canonical_form(channel, given, kept):
-    assert edit_of(None, "acme", ReplayEdit(address=given), channel).address == kept
+    assert edit_of(ReplayEdit(address=given), channel, None).address == kept
 
 
 @pytest.mark.parametrize(
@@ -46,10 +46,10 @@ def test_an_address_is_kept_in_its_canonical_form(channel, given, kept):
 )
 def test_a_wrong_address_is_named(channel, given):
     with pytest.raises(InvalidField) as refused:
-        edit_of(None, "acme", ReplayEdit(address=given), channel)
+        edit_of(ReplayEdit(address=given), channel, None)
     assert refused.value.field == "edit.address"
 
 
 def test_no_edit_changes_nothing():
-    assert edit_of(None, "acme", None, None).names() == []
-    assert edit_of(None, "acme", ReplayEdit(), None).names() == []
+    assert edit_of(None, None, None).names() == []
+    assert edit_of(ReplayEdit(), None, None).names() == []

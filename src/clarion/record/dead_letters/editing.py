@@ -4,17 +4,17 @@ import msgspec
 
 from clarion.domain.address import contact, key
 from clarion.domain.channel import Channel
+from clarion.domain.content import Template
 from clarion.domain.depth import too_deep
 from clarion.domain.errors import InvalidField
 from clarion.domain.json_numbers import numbers
 from clarion.domain.limits_resilience import REPLAY_EDIT_BYTES_MAX
-from clarion.ports.directory import Directory
 from clarion.record.dead_letters.shapes import ReplayEdit
 from clarion.record.dead_letters.verdicts import Edit
 
 
-def edit_of(directory: Directory, tenant: str, given: ReplayEdit | None, channel: Channel | None) -> Edit:
-    """Return the edit asked for; `channel` is that of the letter whose address is changed. Raises `InvalidField` naming the
+def edit_of(given: ReplayEdit | None, channel: Channel | None, template: Template | None) -> Edit:
+    """Return the edit asked for; `channel` is that of the letter whose address is changed, `template` the one named. Raises `InvalidField` naming the
     field that is wrong."""
     if given is None:
         return Edit()
@@ -26,10 +26,8 @@ def edit_of(directory: Directory, tenant: str, given: ReplayEdit | None, channel
         if not address or (channel is Channel.WEBPUSH and not _subscription(address)):
             what = "must be a web-push subscription as JSON" if address else "must not be empty"
             raise InvalidField(what, field="edit.address")
-    template = None
     if given.template is not None:
-        directory.revision()
-        template = directory.template(tenant, key(given.template, "edit.template"))
+        key(given.template, "edit.template")
         if template is None:
             raise InvalidField(f"no such template: {given.template}", field="edit.template", code="unknown_template")
     if given.data is not None:

@@ -14,12 +14,18 @@ from clarion.journal.codec import encode
 from clarion.journal.events import ReplayedFrame
 from clarion.journal.rows import cut_frames, encode_delivery
 from clarion.journal.topics import OUTCOMES, deliver
-from clarion.ports.directory import Directory
-from clarion.ports.history import History
 from clarion.ports.journal import Append, Frame, Timer
 from clarion.record.dead_letters.shapes import ReplayPreview
 from clarion.record.dead_letters.verdicts import Edit, Letter, Pace, Status, edited, refusal
 from clarion.record.shapes import reason_name
+
+
+class Facts(NamedTuple):
+    """How things stand for letters: their deliveries by id, suppressed (channel, address) pairs, cancelled notifications."""
+
+    deliveries: Mapping[bytes, Delivery]
+    suppressed: Collection[tuple[str, str]]
+    cancelled: Collection[bytes]
 
 
 class Judged(NamedTuple):
@@ -37,11 +43,7 @@ class Judged(NamedTuple):
 class Replays:
     """What one call of the API replays for a tenant. `by` names the caller's key in the timeline of what was edited."""
 
-    def __init__(
-        self, state: History, directory: Directory, partitions: int, tenant: str, edit: Edit, pace: Pace, by: str
-    ) -> None:
-        self._state = state
-        self._directory = directory
+    def __init__(self, partitions: int, tenant: str, edit: Edit, pace: Pace, by: str) -> None:
         self._partitions = partitions
         self._tenant = tenant
         self._edit = edit
@@ -51,11 +53,8 @@ class Replays:
         self.begun = 0
         """Replays that were given a time so far."""
 
-    def judge(self, letters: Sequence[Letter]) -> Judged:
+    def judge(self, letters: Sequence[Letter], facts: Facts) -> Judged:
         """Return which letters of a page may be replayed, in the order in which they would go."""
-        deliveries = self._state.deliveries(self._tenant, [letter.stored.delivery_id for letter in letters])
-        suppressed = self._suppressed(letters)
-        cancelled = self._cancelled(letters)
         refusals: dict[bytes, Status] = {}
         count = 0
         for letter in letters:
@@ -63,35 +62,21 @@ class Replays:
             address = "" if letter.row is None else edited(letter.row, self._edit).address
             why = refusal(
                 letter,
-                deliveries.get(id_),
+                facts.deliveries.get(id_),
                 self._edit,
-                (letter.stored.channel, address) in suppressed,
-                ids.notification_of(id_) in cancelled,
+                (letter.stored.channel, address) in facts.suppressed,
+                ids.notification_of(id_) in facts.cancelled,
                 self._pace.due_ms(self.begun + count),
             )
             if why is None:
                 count += 1
             else:
                 refusals[id_] = why
-        return Judged(letters, deliveries, refusals)
+        return Judged(letters, facts.deliveries, refusals)
 
-    def _suppressed(self, letters: Sequence[Letter]) -> set[tuple[str, str]]:
-        addresses: dict[str, set[str]] = defaultdict(set)
-        for stored, row in letters:
-            if row is not None and row.address:
-                addresses[stored.channel].add(edited(row, self._edit).address)
-        return {
-            (channel, address)
-            for channel, found in addresses.items()
-            for address in self._directory.suppressed(self._tenant, channel, sorted(found))
-        }
-
-    def _cancelled(self, letters: Sequence[Letter]) -> set[bytes]:
-        notifications = {ids.notification_of(letter.stored.delivery_id) for letter in letters}
-        return {id_ for id_ in notifications if self._state.cancelled_ms(self._tenant, id_) is not None}
-
-    def append(self, judged: Judged, claimed: Collection[bytes], now_ms: int) -> Append:
-        """Return what replays the claimed letters: what is due goes on the journal, what is not becomes a timer."""
+    def append(self, judged: Judged, lanes: Mapping[bytes, Lane], claimed: Collection[bytes], now_ms: int) -> Append:
+        """Return what replays the claimed letters: what is due goes on the journal, what is not becomes a timer. `lanes` are
+        those of their notifications."""
         rows: dict[tuple[str, int], list[PlannedDelivery]] = defaultdict(list)
         told: dict[int, list[tuple[bytes, str | None, int | None]]] = defaultdict(list)
         timers: list[Timer] = []
@@ -102,7 +87,7 @@ class Replays:
             due_ms = self._pace.due_ms(self.begun)
             self.begun += 1
             row = self._again(letter, letter.row, judged.deliveries.get(id_), max(due_ms, now_ms))
-            topic, partition = self._place(letter, row)
+            topic, partition = self._place(letter, row, lanes)
             if due_ms <= now_ms:
                 rows[topic, partition].append(row)
             else:
@@ -122,12 +107,11 @@ class Replays:
         attempt = max(letter.stored.attempt, 0 if delivery is None else delivery.attempt) + 1
         return edited(row, self._edit)._replace(attempt=attempt, trail=Trail(since_ms=due_ms))
 
-    def _place(self, letter: Letter, row: PlannedDelivery) -> tuple[str, int]:
+    def _place(self, letter: Letter, row: PlannedDelivery, lanes: Mapping[bytes, Lane]) -> tuple[str, int]:
         if row.chunk is not None:  # a chunk's story is told on the partition of the chunk
             lane, partition = Lane.BULK, row.chunk[0][-1] % self._partitions
         else:
-            notification = self._state.notification(self._tenant, ids.notification_of(row.delivery_id))
-            lane = Lane.NORMAL if notification is None else Lane(notification.lane)
+            lane = lanes.get(ids.notification_of(row.delivery_id), Lane.NORMAL)
             partition = ids.partition_of(row.delivery_id)
         return deliver(Channel(letter.stored.channel), lane), partition
 
@@ -138,6 +122,15 @@ class Replays:
             [self._tenant] * count, delivery_ids, [now_ms] * count, [self._detail] * count, addresses, due_ms
         )
         return Frame(OUTCOMES, partition, count, encode(event, count))
+
+
+def addresses_of(letters: Sequence[Letter], edit: Edit) -> dict[str, set[str]]:
+    """Return the addresses that letters would go to, by channel."""
+    addresses: dict[str, set[str]] = defaultdict(set)
+    for stored, row in letters:
+        if row is not None and row.address:
+            addresses[stored.channel].add(edited(row, edit).address)
+    return addresses
 
 
 class Tally:

@@ -9,8 +9,8 @@ import msgspec
 
 from clarion.domain import ids
 from clarion.domain.channel import Channel
+from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField, NotFound, Overloaded
-from clarion.domain.history import DeadLetter
 from clarion.domain.limits import BATCH_ITEMS_MAX, HISTORY_SCAN_MAX
 from clarion.domain.limits_resilience import (
     REPLAY_AHEAD_MS_MAX,
@@ -26,8 +26,9 @@ from clarion.ports.pages import PAGE_QUERIES, Page, cursor_of, cursor_text, limi
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.record.dead_letters.editing import edit_of
+from clarion.record.dead_letters.gather import gather_facts, gather_lanes, gather_letters, gather_page
 from clarion.record.dead_letters.replay import Judged, Replays, Tally
-from clarion.record.dead_letters.search import Found, Only, not_replayed, only_of, opened, search
+from clarion.record.dead_letters.search import Found, Only, not_replayed, only_of, opened
 from clarion.record.dead_letters.shapes import (
     DeadLetterDetail,
     DeadLetterOut,
@@ -37,7 +38,7 @@ from clarion.record.dead_letters.shapes import (
     detail_out,
     letter_out,
 )
-from clarion.record.dead_letters.verdicts import Letter, Pace, Status
+from clarion.record.dead_letters.verdicts import Edit, Letter, Pace, Status
 from clarion.record.shapes import delivery_text
 
 _READ: Final = "notifications:read"
@@ -102,14 +103,14 @@ class _DeadLetters:
     async def listed(self, call: Call) -> Reply:
         tenant, limit = call.caller.tenant, limit_of(call.query)
         below = cursor_of(call.query, ids.DELIVERY_ID_BYTES)
-        found = search(self._state, tenant, only_of(call.query), below, limit, HISTORY_SCAN_MAX)
+        found = await gather_page(self._state, tenant, only_of(call.query), below, limit, HISTORY_SCAN_MAX)
         deliveries = self._state.deliveries(tenant, [letter.stored.delivery_id for letter in found.letters])
         items = [letter_out(letter, deliveries.get(letter.stored.delivery_id)) for letter in found.letters]
         return page(items, found.below)
 
     async def get(self, call: Call) -> Reply:
         tenant, text = call.caller.tenant, call.path["id"]
-        stored = self._stored(tenant, text)
+        stored = next(iter(await gather_letters(self._state, tenant, [text])), None)
         if stored is None:
             raise NotFound(f"unknown dead letter {text!r}", field="id")
         id_ = stored.delivery_id
@@ -119,15 +120,13 @@ class _DeadLetters:
     async def replay(self, call: Call) -> Reply:
         body: ReplayIn = call.body
         tenant, asked = call.caller.tenant, self._asked(body)
-        edit = edit_of(self._directory, tenant, body.edit, self._channel(tenant, body))
+        edit = edit_of(body.edit, await self._channel(tenant, body), await self._template(tenant, body))
         pace = Pace(asked.start_ms, body.rate_per_s)
-        replays = Replays(
-            self._state, self._directory, self._journal.partitions, tenant, edit, pace, call.caller.key_id
-        )
+        replays = Replays(self._journal.partitions, tenant, edit, pace, call.caller.key_id)
         if asked.only is None:
-            return await self._by_ids(tenant, asked.ids, replays, dry_run=body.dry_run)
+            return await self._by_ids(tenant, asked.ids, replays, edit, dry_run=body.dry_run)
         default = REPLAY_LETTERS_MAX if body.dry_run else BATCH_ITEMS_MAX
-        return await self._by_filter(tenant, asked, replays, pace, body.limit or default, dry_run=body.dry_run)
+        return await self._by_filter(tenant, asked, replays, edit, pace, body.limit or default, dry_run=body.dry_run)
 
     def _asked(self, body: ReplayIn) -> _Asked:
         now_ms = self._clock.now_ms()
@@ -148,28 +147,30 @@ class _DeadLetters:
             raise InvalidField("would begin more than a year from now", field="after")
         return _Asked((), only, cursor[: ids.DELIVERY_ID_BYTES], max(now_ms, due_ms) if body.rate_per_s else now_ms)
 
-    def _channel(self, tenant: str, body: ReplayIn) -> Channel | None:
+    async def _channel(self, tenant: str, body: ReplayIn) -> Channel | None:
         """Return the channel of the one letter whose address is edited; None when there is nothing to check it by."""
         if body.edit is None or body.edit.address is None:
             return None
         if body.ids is None or len(set(body.ids)) != 1:
             raise InvalidField("can be given for one dead letter at a time", field="edit.address")
-        stored = self._stored(tenant, body.ids[0])
+        stored = next(iter(await gather_letters(self._state, tenant, body.ids[:1])), None)
         if stored is None:
             raise NotFound(f"unknown dead letter {body.ids[0]!r}", field="ids")
         return Channel(stored.channel)
 
-    def _stored(self, tenant: str, text: str) -> DeadLetter | None:
-        id_ = ids.read(ids.DELIVERY_PREFIX, text, ids.DELIVERY_ID_BYTES)
-        return None if id_ is None else self._state.dead_letter(tenant, id_)
+    async def _template(self, tenant: str, body: ReplayIn) -> Template | None:
+        if body.edit is None or body.edit.template is None:
+            return None
+        self._directory.revision()
+        return self._directory.template(tenant, body.edit.template)
 
-    async def _by_ids(self, tenant: str, texts: Sequence[str], replays: Replays, *, dry_run: bool) -> Reply:
-        found = [opened(stored) for text in texts if (stored := self._stored(tenant, text)) is not None]
+    async def _by_ids(self, tenant: str, texts: Sequence[str], replays: Replays, edit: Edit, *, dry_run: bool) -> Reply:
+        found = [opened(stored) for stored in await gather_letters(self._state, tenant, texts)]
         statuses: dict[str, str] = dict.fromkeys(texts, Status.NOT_FOUND.value)
         tally = Tally()
         tally.unknown(len(texts) - len(found))
         for start in range(0, len(found), REPLAY_PAGE_LETTERS):
-            judged = replays.judge(found[start : start + REPLAY_PAGE_LETTERS])
+            judged = await self._judged(tenant, found[start : start + REPLAY_PAGE_LETTERS], replays, edit)
             tally.add(judged)
             if not dry_run:
                 statuses |= await self._apply(tenant, judged, replays)
@@ -178,13 +179,13 @@ class _DeadLetters:
         return Reply(_out(statuses), 202)
 
     async def _by_filter(
-        self, tenant: str, asked: _Asked, replays: Replays, pace: Pace, limit: int, *, dry_run: bool
+        self, tenant: str, asked: _Asked, replays: Replays, edit: Edit, pace: Pace, limit: int, *, dry_run: bool
     ) -> Reply:
         statuses: dict[str, str] = {}
         tally, below, looked, following = Tally(), asked.below, 0, asked.below
         for _ in range(_PAGES_MAX):
-            found = await asyncio.to_thread(self._page, tenant, asked, below, limit - looked)
-            judged = await asyncio.to_thread(replays.judge, found.letters)
+            found = await self._page(tenant, asked, below, limit - looked)
+            judged = await self._judged(tenant, found.letters, replays, edit)
             tally.add(judged)
             if not dry_run:
                 try:
@@ -201,20 +202,24 @@ class _DeadLetters:
         next_, left = None, 0
         if following is not None:
             next_ = cursor_text(following + due_ms.to_bytes(_TIME_BYTES, "big"))
-            left = await asyncio.to_thread(self._left, tenant, asked, following)
+            left = await self._left(tenant, asked, following)
         if dry_run:
             return Reply(ReplayOut([], {}, next_, left, preview=tally.preview()), 202)
         last_ms = pace.due_ms(replays.begun - 1) if replays.begun and pace.rate_per_s else None
         return Reply(msgspec.structs.replace(_out(statuses), next=next_, left=left, last_due_at=shown(last_ms)), 202)
 
-    def _left(self, tenant: str, asked: _Asked, below: bytes) -> int:
+    async def _judged(self, tenant: str, letters: Sequence[Letter], replays: Replays, edit: Edit) -> Judged:
+        facts = await gather_facts(self._state, self._directory, tenant, letters, edit)
+        return await asyncio.to_thread(replays.judge, letters, facts)
+
+    async def _left(self, tenant: str, asked: _Asked, below: bytes) -> int:
         only = asked.only or Only()
         window = Window(REPLAY_LEFT_MAX, below, only.created_from_ms, only.created_to_ms)
-        return self._state.count_dead_letters(tenant, window, only.stored)
+        return await asyncio.to_thread(self._state.count_dead_letters, tenant, window, only.stored)
 
-    def _page(self, tenant: str, asked: _Asked, below: bytes | None, left: int) -> Found:
+    async def _page(self, tenant: str, asked: _Asked, below: bytes | None, left: int) -> Found:
         only = asked.only or Only()
-        return search(self._state, tenant, only, below, min(left, REPLAY_PAGE_LETTERS), HISTORY_SCAN_MAX)
+        return await gather_page(self._state, tenant, only, below, min(left, REPLAY_PAGE_LETTERS), HISTORY_SCAN_MAX)
 
     async def _apply(self, tenant: str, judged: Judged, replays: Replays) -> dict[str, str]:
         """Put letters back on the journal, each at most once, and return what became of every letter.
@@ -226,7 +231,8 @@ class _DeadLetters:
         wanted = [letter.stored.delivery_id for letter in judged.open()]
         claimed = await asyncio.to_thread(self._state.claim_replays, tenant, wanted, now_ms) if wanted else set()
         if claimed:
-            append = await asyncio.to_thread(replays.append, judged, claimed, now_ms)
+            lanes = await gather_lanes(self._state, tenant, judged.open())
+            append = await asyncio.to_thread(replays.append, judged, lanes, claimed, now_ms)
             await self._journal.append(append)
             await asyncio.to_thread(self._state.settle_replays, tenant, list(claimed), now_ms)
         return {delivery_text(letter.stored.delivery_id): _status(letter, judged, claimed) for letter in judged.letters}

@@ -1,6 +1,6 @@
 """Looking for dead letters: filters of the API, and pages of what meets them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -13,7 +13,7 @@ from clarion.domain.planned import PlannedDelivery
 from clarion.journal.codec import decode
 from clarion.journal.events import DeliverFrame
 from clarion.journal.rows import deliver_rows
-from clarion.ports.history import DeadLetterFilter, History, Window
+from clarion.ports.history import DeadLetterFilter
 from clarion.ports.pages import time_of
 from clarion.record.dead_letters.verdicts import Letter
 
@@ -95,23 +95,23 @@ def opened(stored: DeadLetter) -> Letter:
     return Letter(stored, next(iter(deliver_rows(event)), None) if isinstance(event, DeliverFrame) else None)
 
 
-def search(state: History, tenant: str, only: Only, below: bytes | None, limit: int, look_max: int) -> Found:
-    """Return the newest letters that meet the filter, at most `limit` of them, after looking at `look_max` at most."""
+class Fitting(NamedTuple):
+    """Letters of a page that meet the filter, the id of the last one looked at, and whether more would be too many."""
+
+    letters: list[Letter]
+    below: bytes | None
+    is_full: bool
+
+
+def fitting(rows: Iterable[DeadLetter], only: Only, limit: int) -> Fitting:
+    """Return up to `limit` of the letters that meet the filter."""
     letters: list[Letter] = []
-    looked_at = 0
-    while True:
-        step = min(look_max - looked_at, limit - len(letters) + 1)
-        window = Window(step, below, only.created_from_ms, only.created_to_ms)
-        rows = state.dead_letters(tenant, window, only.stored)
-        for stored in rows:
-            if len(letters) == limit:
-                return Found(letters, below)
-            below = stored.delivery_id
-            letter = opened(stored)
-            if only.holds(letter.row):
-                letters.append(letter)
-        looked_at += len(rows)
-        if len(rows) < step:
-            return Found(letters, None)
-        if looked_at >= look_max:
-            return Found(letters, below)
+    below = None
+    for stored in rows:
+        if len(letters) == limit:
+            return Fitting(letters, below, True)
+        below = stored.delivery_id
+        letter = opened(stored)
+        if only.holds(letter.row):
+            letters.append(letter)
+    return Fitting(letters, below, False)

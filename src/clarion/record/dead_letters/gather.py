@@ -1,0 +1,67 @@
+"""The reads of dead letters: pages that meet a filter, and how things stand for those that may be replayed."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from clarion.domain import ids
+from clarion.domain.channel import Lane
+from clarion.domain.history import DeadLetter
+from clarion.ports.directory import Directory
+from clarion.ports.history import History, Window
+from clarion.record.dead_letters.replay import Facts, addresses_of
+from clarion.record.dead_letters.search import Found, Only, fitting
+from clarion.record.dead_letters.verdicts import Edit, Letter
+
+
+async def gather_page(state: History, tenant: str, only: Only, below: bytes | None, limit: int, look_max: int) -> Found:
+    """Return the newest letters that meet the filter, at most `limit` of them, after looking at `look_max` at most."""
+    letters: list[Letter] = []
+    looked_at = 0
+    while True:
+        step = min(look_max - looked_at, limit - len(letters) + 1)
+        window = Window(step, below, only.created_from_ms, only.created_to_ms)
+        rows = await asyncio.to_thread(state.dead_letters, tenant, window, only.stored)
+        page = await asyncio.to_thread(fitting, rows, only, limit - len(letters))
+        letters += page.letters
+        if page.is_full:
+            return Found(letters, page.below or below)
+        below = page.below or below
+        looked_at += len(rows)
+        if len(rows) < step:
+            return Found(letters, None)
+        if looked_at >= look_max:
+            return Found(letters, below)
+
+
+async def gather_letters(state: History, tenant: str, texts: Iterable[str]) -> list[DeadLetter]:
+    """Return the letters there are of those named, in their order."""
+    named = [ids.read(ids.DELIVERY_PREFIX, text, ids.DELIVERY_ID_BYTES) for text in texts]
+    found = [state.dead_letter(tenant, id_) for id_ in named if id_ is not None]
+    return [letter for letter in found if letter is not None]
+
+
+async def gather_facts(
+    state: History, directory: Directory, tenant: str, letters: Sequence[Letter], edit: Edit
+) -> Facts:
+    """Return how things stand for letters."""
+    delivery_ids = [letter.stored.delivery_id for letter in letters]
+    deliveries = await asyncio.to_thread(state.deliveries, tenant, delivery_ids)
+    suppressed = {
+        (channel, address)
+        for channel, addresses in addresses_of(letters, edit).items()
+        for address in directory.suppressed(tenant, channel, sorted(addresses))
+    }
+    notifications = {ids.notification_of(id_) for id_ in delivery_ids}
+    cancelled = {id_ for id_ in notifications if state.cancelled_ms(tenant, id_) is not None}
+    return Facts(deliveries, suppressed, cancelled)
+
+
+async def gather_lanes(state: History, tenant: str, letters: Iterable[Letter]) -> dict[bytes, Lane]:
+    """Return the lanes of the notifications that are known of letters; those of broadcasts are left out."""
+    wanted = {
+        ids.notification_of(letter.stored.delivery_id)
+        for letter in letters
+        if letter.row is not None and letter.row.chunk is None
+    }
+    found = ((id_, state.notification(tenant, id_)) for id_ in wanted)
+    return {id_: Lane(row.lane) for id_, row in found if row is not None}
