@@ -39,11 +39,11 @@ class Gatherer:
 
     async def _said(self, account: Account, words: Sequence[Inbound]) -> frozenset[str]:
         now_ms = self._clock.now_ms()
-        return frozenset(
-            word.event_id
-            for word in words
-            if self._journal.idempotency(account.tenant, once_key(account, word.event_id), now_ms) is not None
-        )
+        said: set[str] = set()
+        for word in words:
+            if self._journal.idempotency(account.tenant, once_key(account, word.event_id), now_ms) is not None:
+                said.add(word.event_id)
+        return frozenset(said)
 
     async def _patient_matches(self, account: Account, receipts: Sequence[Receipt]) -> list[Match | None]:
         now_ms = self._clock.now_ms()

@@ -86,7 +86,7 @@ class _Notifications:
             by_delivery[attempt.delivery_id].append(attempt)
         cancelled_ms = self._state.cancelled_ms(tenant, id_)
         deliveries = [delivery_out(delivery, by_delivery[delivery.id]) for delivery in rows]
-        runs, is_running = self._runs(tenant, row)
+        runs, is_running = await self._runs(tenant, row)
         instances = instances_out(runs, self._state.progress_of(tenant, [run.id for run in runs]))
         story = moments(row, rows, told, cancelled_ms, self._state.seen_by(tenant, id_))
         state = status(row, rows, cancelled_ms, running=is_running)
@@ -105,7 +105,7 @@ class _Notifications:
                 if len(items) == limit:
                     return page(items, before)
                 before = row.id
-                if (item := self._item(tenant, row, only)) is not None:
+                if (item := await self._item(tenant, row, only)) is not None:
                     items.append(item)
             looked_at += len(rows)
             if len(rows) < step:
@@ -113,17 +113,17 @@ class _Notifications:
             if looked_at >= HISTORY_SCAN_MAX:
                 return page(items, before)
 
-    def _item(self, tenant: str, row: Notification, only: "_Filter") -> NotificationBrief | None:
+    async def _item(self, tenant: str, row: Notification, only: "_Filter") -> NotificationBrief | None:
         if only.category is not None and row.category != only.category:
             return None
         rows = self._state.deliveries_of(tenant, row.id)
         if not only.holds(rows):
             return None
         cancelled_ms = self._state.cancelled_ms(tenant, row.id) if taken_back(rows) else None
-        state = status(row, rows, cancelled_ms, running=self._runs(tenant, row)[1])
+        state = status(row, rows, cancelled_ms, running=(await self._runs(tenant, row))[1])
         return notification_brief(row, state, [delivery_brief(delivery) for delivery in rows])
 
-    def _runs(self, tenant: str, row: Notification) -> tuple[list[Instance], bool]:
+    async def _runs(self, tenant: str, row: Notification) -> tuple[list[Instance], bool]:
         """Return the workflow instances of a notification and whether they are still at it; one that names a template has
         none."""
         if row.template:

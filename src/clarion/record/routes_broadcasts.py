@@ -141,15 +141,15 @@ class _Broadcasts:
             start = first if chunk.chunk_id == chunk_id else 0
             for index in _indexes(chunk, states, None if wanted is None else _STATES[wanted], ordinal, start):
                 if len(rows) == limit:
-                    return self._page(tenant, rows, following)
+                    return await self._page(tenant, rows, following)
                 rows.append(_delivery(chunk, states, index))
                 following = chunk.chunk_id + (index + 1).to_bytes(4, "big")
         if len(chunks) < BROADCAST_CHUNKS_PER_PAGE_MAX:
-            return self._page(tenant, rows, None)
+            return await self._page(tenant, rows, None)
         last, _ = chunks[-1]
-        return self._page(tenant, rows, last.chunk_id + last.count.to_bytes(4, "big"))
+        return await self._page(tenant, rows, last.chunk_id + last.count.to_bytes(4, "big"))
 
-    def _page(self, tenant: str, rows: list[Delivery], following: bytes | None) -> Reply:
+    async def _page(self, tenant: str, rows: list[Delivery], following: bytes | None) -> Reply:
         own = self._state.deliveries(tenant, [row.id for row in rows])
         told: dict[bytes, list[Attempt]] = defaultdict(list)
         for attempt in self._state.attempts_of(tenant, list(own)):

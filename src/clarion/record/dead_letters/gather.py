@@ -63,5 +63,8 @@ async def gather_lanes(state: History, tenant: str, letters: Iterable[Letter]) -
         for letter in letters
         if letter.row is not None and letter.row.chunk is None
     }
-    found = ((id_, state.notification(tenant, id_)) for id_ in wanted)
-    return {id_: Lane(row.lane) for id_, row in found if row is not None}
+    lanes: dict[bytes, Lane] = {}
+    for id_ in wanted:
+        if (row := state.notification(tenant, id_)) is not None:
+            lanes[id_] = Lane(row.lane)
+    return lanes
