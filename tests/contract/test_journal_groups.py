@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from clarion.domain.errors import StaleLease
-from clarion.domain.limits import LEASE_TTL_MS_MAX
+from clarion.domain.limits import INTENT_ENTRIES_PER_READ_MAX, LEASE_TTL_MS_MAX
 from clarion.domain.limits_deciding import HOLD_MS_MAX
 from clarion.ports.journal import (
     Append,
@@ -13,6 +13,8 @@ from clarion.ports.journal import (
     Commit,
     CursorMove,
     IdempotencyEntry,
+    IntentEntry,
+    IntentWrite,
     Lease,
     Position,
 )
@@ -132,23 +134,23 @@ class TestLeases:
 
 
 class TestCommits:
-    async def test_offset_and_mark_are_kept_per_group_partition_and_topic(self, journal):
+    async def test_offset_and_numbers_are_kept_per_group_partition_and_topic(self, journal):
         lease, other = await held(journal), await held(journal, partition=1)
         await journal.append(frames(b"1", b"2", b"3"))
         await journal.append(
-            Append(commits=[Commit(lease, "t", 2, mark=77), Commit(lease, "u", 0), Commit(other, "t", 1)])
+            Append(commits=[Commit(lease, "t", 2, {"one": 7, "two": 9}), Commit(lease, "u", 0), Commit(other, "t", 1)])
         )
-        assert journal.committed("g", 0) == {"t": Position(2, 77), "u": Position(0, 0)}
-        assert journal.committed("g", 1) == {"t": Position(1, 0)}
+        assert journal.committed("g", 0) == {"t": Position(2, {"one": 7, "two": 9}), "u": Position(0)}
+        assert journal.committed("g", 1) == {"t": Position(1)}
         assert journal.committed("nobody", 0) == {}
 
     async def test_a_commit_never_goes_back(self, journal):
         lease = await held(journal)
-        await journal.append(Append(commits=[Commit(lease, "t", 5, mark=1)]))
-        await journal.append(Append(commits=[Commit(lease, "t", 4, mark=2)]))
-        assert journal.committed("g", 0) == {"t": Position(5, 1)}
-        await journal.append(Append(commits=[Commit(lease, "t", 5, mark=3)]))
-        assert journal.committed("g", 0) == {"t": Position(5, 3)}
+        await journal.append(Append(commits=[Commit(lease, "t", 5, {"one": 1})]))
+        await journal.append(Append(commits=[Commit(lease, "t", 4, {"one": 2})]))
+        assert journal.committed("g", 0) == {"t": Position(5, {"one": 1})}
+        await journal.append(Append(commits=[Commit(lease, "t", 5, {"one": 3})]))
+        assert journal.committed("g", 0) == {"t": Position(5, {"one": 3})}
 
     async def test_backlog_counts_events_above_the_commits_of_the_groups_topics(self, journal):
         for count in (10, 20, 30):
@@ -165,6 +167,49 @@ class TestCommits:
         lease = await held(journal)
         await journal.append(Append(frames=[frame(count=4), frame(count=6)], commits=[Commit(lease, "t", 1)]))
         assert journal.backlog("g") == 6
+
+
+def entries(*numbers: int) -> list[IntentEntry]:
+    return [IntentEntry(number, b"%d" % number) for number in numbers]
+
+
+class TestOpenIntents:
+    async def test_they_are_kept_in_order_per_group_and_partition_until_they_are_done(self, journal):
+        lease, other, next_one = await held(journal), await held(journal, "h"), await held(journal, partition=1)
+        await journal.append(Append(intents=[IntentWrite(lease, entries(2)), IntentWrite(other, entries(5))]))
+        await journal.append(Append(intents=[IntentWrite(lease, entries(3, 1))]))
+        await journal.append(Append(intents=[IntentWrite(next_one, entries(7))]))
+        assert await journal.open_intents("g", 0) == entries(1, 2, 3)
+        assert await journal.open_intents("g", 0, 2) == entries(3)
+        assert await journal.open_intents("h", 0) == entries(5)
+        assert await journal.open_intents("g", 1) == entries(7)
+        await journal.append(Append(intents=[IntentWrite(lease, entries(4), below=3)]))
+        assert await journal.open_intents("g", 0) == entries(3, 4)
+        await journal.append(Append(intents=[IntentWrite(lease, below=5)]))
+        assert await journal.open_intents("g", 0) == []
+        assert await journal.open_intents("h", 0) == entries(5)
+
+    async def test_the_same_number_again_replaces_the_first(self, journal):
+        lease = await held(journal)
+        await journal.append(Append(intents=[IntentWrite(lease, [IntentEntry(1, b"first")])]))
+        await journal.append(Append(intents=[IntentWrite(lease, [IntentEntry(1, b"again")])]))
+        assert await journal.open_intents("g", 0) == [IntentEntry(1, b"again")]
+
+    async def test_under_a_stale_fence_nothing_is_added_and_nothing_removed(self, journal):
+        stale = await held(journal)
+        await journal.append(Append(intents=[IntentWrite(stale, entries(1))]))
+        await held(journal)
+        with pytest.raises(StaleLease):
+            await journal.append(Append(intents=[IntentWrite(stale, entries(2), below=2)]))
+        assert await journal.open_intents("g", 0) == entries(1)
+
+    async def test_one_read_is_bounded(self, journal):
+        lease = await held(journal)
+        number = INTENT_ENTRIES_PER_READ_MAX + 1
+        await journal.append(Append(intents=[IntentWrite(lease, entries(*range(1, number + 1)))]))
+        first = await journal.open_intents("g", 0)
+        assert len(first) == INTENT_ENTRIES_PER_READ_MAX
+        assert await journal.open_intents("g", 0, first[-1].number) == entries(number)
 
 
 class TestTrim:

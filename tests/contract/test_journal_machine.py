@@ -24,6 +24,8 @@ from clarion.ports.journal import (
     CursorMove,
     Frame,
     IdempotencyEntry,
+    IntentEntry,
+    IntentWrite,
     Lease,
     Signal,
     StaleCaps,
@@ -50,7 +52,8 @@ keys_of_cells = st.sampled_from([b"a", b"b", b"b\xff", b"\xff", b"\xff\xff"])
 # Fences are guessed, so that right, stale and never-given ones all come up.
 leases = st.builds(Lease, groups, partitions, owners, st.integers(1, 4))
 frames = st.lists(st.builds(Frame, topics, partitions, small, st.binary(max_size=4)), max_size=3)
-commits = st.lists(st.builds(Commit, leases, topics, small, small), max_size=2)
+numbers = st.dictionaries(st.sampled_from(["one", "two"]), small, max_size=2)
+commits = st.lists(st.builds(Commit, leases, topics, small, numbers), max_size=2)
 timers = st.lists(st.builds(Timer, ids, small.map(lambda n: START_MS + 20 * n), topics, partitions, ids), max_size=2)
 keys = st.builds(
     IdempotencyEntry, st.just("acme"), st.sampled_from("kl"), ids, ids, small.map(lambda n: START_MS + n * 30)
@@ -70,6 +73,8 @@ changes = st.tuples(st.sampled_from([0, 1, 63]), st.integers(0, 2), st.integers(
 caps = st.lists(
     st.builds(CapWrite, st.just("acme"), ids, st.integers(0, 1), st.lists(changes, max_size=2).map(tuple)), max_size=2
 )
+entries = st.builds(IntentEntry, small, st.binary(max_size=4))
+intents = st.lists(st.builds(IntentWrite, leases, st.lists(entries, max_size=3), small), max_size=2)
 moves = st.lists(st.builds(CursorMove, leases, ids, small, small, small, small, small, st.booleans()), max_size=1)
 
 
@@ -151,6 +156,7 @@ class TwoJournals(RuleBasedStateMachine):
         over=ended,
         told=signals,
         taken=caps,
+        opened=intents,
     )
     def append_a_step_of_planning(
         self,
@@ -161,10 +167,20 @@ class TwoJournals(RuleBasedStateMachine):
         over: list[WaitEnd],
         told: list[Signal],
         taken: list[CapWrite],
+        opened: list[IntentWrite],
     ) -> None:
         self.both(
             "append",
-            Append(new, lease=lease, cells=kept, waits=begun, ended_waits=over, signals=told, caps=taken),
+            Append(
+                new,
+                lease=lease,
+                cells=kept,
+                waits=begun,
+                ended_waits=over,
+                signals=told,
+                caps=taken,
+                intents=opened,
+            ),
         )
 
     @rule(limit=st.integers(1, 3))
@@ -196,6 +212,7 @@ class TwoJournals(RuleBasedStateMachine):
             [journal.since(*stream, self.clock.now_ms() - 40) for stream in streams],
             [journal.head(*stream) for stream in streams],
             [journal.committed(group, partition) for group in GROUPS for partition in range(PARTITIONS)],
+            [self.runner.run(journal.open_intents(group, partition)) for group in GROUPS for partition in (0, 1)],
             [journal.backlog(group) for group in GROUPS],
             [journal.idempotency("acme", key, self.clock.now_ms()) for key in "kl"],
             [journal.cursors(0), journal.cursors(status="running"), journal.cursor(b"a")],

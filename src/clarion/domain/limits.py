@@ -51,6 +51,8 @@ USER_TOKEN_TTL_S_DEFAULT: Final = 3600
 USER_TOKEN_CHARS_MAX: Final = 4_096
 
 LEASE_TTL_MS_DEFAULT: Final = 10_000
+INTENT_ENTRIES_PER_READ_MAX: Final = 1_000
+"""Commits of a delivery worker whose open intents one read returns."""
 LEASE_STEP_MS: Final = 1_000
 """How often leases are renewed and missing ones asked for."""
 LEASE_LOAN_MS: Final = 30_000

@@ -37,7 +37,12 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class StoredFrame(msgspec.Struct, frozen=True):
-    """A frame as read back. `appended_ms` is Unix milliseconds by the writer's clock."""
+    """A frame as read back. `appended_ms` is Unix milliseconds by the writer's clock.
+
+    A carrier may repeat frames at new offsets. `producer` then names who wrote them, and `sequence` grows by one with each
+    frame of that producer on the stream, so that a repeated one is known by it. Where the carrier is the store, nothing
+    repeats: the producer is empty and the sequence is the offset.
+    """
 
     topic: str
     partition: int
@@ -45,6 +50,8 @@ class StoredFrame(msgspec.Struct, frozen=True):
     count: int
     appended_ms: int
     payload: bytes
+    producer: str = ""
+    sequence: int = 0
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -58,14 +65,30 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct, frozen=True):
-    """Everything up to and including `offset` of the topic is done for the lease's group. `mark` is a consumer's own
-    number kept beside it (the deliver stage keeps the offset in `outcomes` its recovery has to read from). A commit
-    below the committed offset changes nothing."""
+    """Everything up to and including `offset` of the topic is done for the lease's group. `numbers` are the highest
+    sequence done of each producer, by which repeated frames are known; empty where nothing repeats. A commit below the
+    committed offset changes nothing."""
 
     lease: Lease
     topic: str
     offset: int
-    mark: int = 0
+    numbers: dict[str, int] = {}
+
+
+class IntentEntry(msgspec.Struct, frozen=True):
+    """What one commit of a delivery worker intended and settled (`journal.intents`), under a number that grows."""
+
+    number: int
+    payload: bytes
+
+
+class IntentWrite(msgspec.Struct, frozen=True):
+    """Changes the open intents of the lease's group and partition: adds entries, then removes those numbered below
+    `below`. One with the same number again replaces the first."""
+
+    lease: Lease
+    entries: Sequence[IntentEntry] = ()
+    below: int = 0
 
 
 class Timer(msgspec.Struct, frozen=True):
@@ -146,6 +169,7 @@ class Append(msgspec.Struct, frozen=True):
     ended_waits: Sequence[WaitEnd] = ()
     signals: Sequence[Signal] = ()
     caps: Sequence[CapWrite] = ()
+    intents: Sequence[IntentWrite] = ()
 
 
 class StaleKey(Exception):
@@ -165,10 +189,10 @@ class StaleCursor(Exception):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A group's committed offset in one stream, with the mark committed beside it."""
+    """A group's committed offset in one stream, and the numbers committed beside it."""
 
     offset: int
-    mark: int
+    numbers: dict[str, int] = {}
 
 
 class Watch(Protocol):
@@ -210,6 +234,10 @@ class Journal(Protocol):
 
     def committed(self, group: str, partition: int) -> dict[str, Position]:
         """Return the group's committed position per topic."""
+        ...
+
+    async def open_intents(self, group: str, partition: int, after: int = 0) -> list[IntentEntry]:
+        """Return a group's open intents numbered above `after`, in order, at most `INTENT_ENTRIES_PER_READ_MAX`."""
         ...
 
     def backlog(self, group: str) -> int:

@@ -6,13 +6,19 @@ An append checks first and changes afterwards, and nothing awaits in between, so
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from heapq import heappop, heappush
+from typing import Final
 
 import msgspec
 
 from clarion.backends.memory.journal_cells import MemoryCells
 from clarion.backends.memory.journal_leases import MemoryLeases
 from clarion.domain.errors import DurabilityError
-from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX, PARTITIONS_MAX
+from clarion.domain.limits import (
+    CANCELLATIONS_PER_READ_MAX,
+    INTENT_ENTRIES_PER_READ_MAX,
+    JOURNAL_READ_BYTES_MAX,
+    PARTITIONS_MAX,
+)
 from clarion.domain.limits_deciding import HOLD_MS_MAX
 from clarion.journal.topics import GROUP_TOPICS, urgency
 from clarion.journal.watch import Growth, GrowthWatch, streams_of
@@ -25,6 +31,8 @@ from clarion.ports.journal import (
     CursorMove,
     Frame,
     IdempotencyEntry,
+    IntentEntry,
+    IntentWrite,
     JournalTraits,
     Lease,
     Position,
@@ -35,24 +43,37 @@ from clarion.ports.journal import (
     Wait,
 )
 
+_PRODUCER: Final = "memory"
+
 
 class _Stream:
-    """Frames of one topic and partition; `trimmed` says how many are gone from the front."""
+    """Frames of one topic and partition; `trimmed` says how many are gone from the front, `written` how many were appended
+    (more lie here where the carrier repeats)."""
 
     def __init__(self) -> None:
         self.frames: list[StoredFrame] = []
         self.trimmed = 0
+        self.written = 0
 
     @property
     def head(self) -> int:
         return self.trimmed + len(self.frames)
+
+    def newest(self, number: int) -> list[StoredFrame]:
+        """Return the last few frames that were appended, each once, in order."""
+        last = {frame.sequence: frame for frame in self.frames if frame.sequence > self.written - number}
+        return [last[sequence] for sequence in sorted(last)]
 
     def after(self, offset: int) -> list[StoredFrame]:
         return self.frames[max(0, offset - self.trimmed) :]
 
 
 class MemoryJournal:
-    """Implements `ports.journal.Journal` for one process and one event loop."""
+    """Implements `ports.journal.Journal` for one process and one event loop.
+
+    With `repeats` it carries frames as a carrier outside the store may: behind each frame the last so many come again, at
+    new offsets, with the producer and sequence they had. None is lost.
+    """
 
     traits = JournalTraits(
         atomic_append=True,
@@ -61,13 +82,14 @@ class MemoryJournal:
         failure_model="Everything lives in one process and is gone when it ends; meant for tests and simulation.",
     )
 
-    def __init__(self, clock: Clock, partitions: int) -> None:
+    def __init__(self, clock: Clock, partitions: int, *, repeats: int = 0) -> None:
         if not 1 <= partitions <= PARTITIONS_MAX:
             raise ValueError(f"a journal has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
         self.partitions = partitions
         self._clock = clock
         self._growth = Growth(lambda: {key: stream.head for key, stream in self._streams.items()})
         self._closed = False
+        self._repeats = repeats
         self._streams: dict[tuple[str, int], _Stream] = defaultdict(_Stream)
         self._positions: dict[tuple[str, int, str], Position] = {}
         self._leases = MemoryLeases(clock)
@@ -79,6 +101,7 @@ class MemoryJournal:
         self._cancelled = 0
         self._cursors: dict[bytes, Cursor] = {}
         self._cells = MemoryCells()
+        self._intents: dict[tuple[str, int], dict[int, bytes]] = defaultdict(dict)
 
     async def append(self, batch: Append) -> list[int]:
         """Store the batch and return the offsets of its frames. Raises `StaleLease`, `StaleCursor`,
@@ -95,6 +118,8 @@ class MemoryJournal:
         offsets = [self._put(frame) for frame in batch.frames]
         for commit in batch.commits:
             self._commit(commit)
+        for write in batch.intents:
+            self._write_intents(write)
         for timer in batch.timers:
             if timer.timer_id not in self._timers:
                 self._timers[timer.timer_id] = timer
@@ -135,6 +160,12 @@ class MemoryJournal:
     def committed(self, group: str, partition: int) -> dict[str, Position]:
         """Return the group's committed position per topic."""
         return {topic: at for (g, p, topic), at in self._positions.items() if (g, p) == (group, partition)}
+
+    async def open_intents(self, group: str, partition: int, after: int = 0) -> list[IntentEntry]:
+        """Return a group's open intents numbered above `after`, in order."""
+        entries = self._intents[group, partition]
+        later = sorted(number for number in entries if number > after)[:INTENT_ENTRIES_PER_READ_MAX]
+        return [IntentEntry(number, entries[number]) for number in later]
 
     def backlog(self, group: str) -> int:
         """Return how many events the group has not committed yet."""
@@ -258,13 +289,26 @@ class MemoryJournal:
         newest_ms = stream.frames[-1].appended_ms if stream.frames else 0
         appended_ms = max(self._clock.now_ms(), newest_ms)
         offset = stream.head + 1
-        stream.frames.append(StoredFrame(frame.topic, frame.partition, offset, frame.count, appended_ms, frame.payload))
+        stream.written += 1
+        sequence = stream.written if self._repeats else offset
+        producer = _PRODUCER if self._repeats else ""
+        stored = StoredFrame(
+            frame.topic, frame.partition, offset, frame.count, appended_ms, frame.payload, producer, sequence
+        )
+        stream.frames.append(stored)
+        for again in stream.newest(self._repeats):
+            stream.frames.append(msgspec.structs.replace(again, offset=stream.head + 1, appended_ms=appended_ms))
         return offset
 
     def _commit(self, commit: Commit) -> None:
         lease = commit.lease
         if commit.offset >= self._offset(lease.group, commit.topic, lease.partition):
-            self._positions[lease.group, lease.partition, commit.topic] = Position(commit.offset, commit.mark)
+            self._positions[lease.group, lease.partition, commit.topic] = Position(commit.offset, dict(commit.numbers))
+
+    def _write_intents(self, write: IntentWrite) -> None:
+        place = write.lease.group, write.lease.partition
+        entries = self._intents[place] | {entry.number: entry.payload for entry in write.entries}
+        self._intents[place] = {number: payload for number, payload in entries.items() if number >= write.below}
 
     def _offset(self, group: str, topic: str, partition: int) -> int:
         position = self._positions.get((group, partition, topic))
@@ -298,5 +342,5 @@ class MemoryJournal:
         return remembered
 
     def _check_leases(self, batch: Append) -> None:
-        named = [commit.lease for commit in batch.commits] + [move.lease for move in batch.moves]
+        named = [part.lease for part in (*batch.commits, *batch.moves, *batch.intents)]
         self._leases.check([*named, batch.lease] if batch.lease is not None else named)

@@ -24,6 +24,7 @@ from clarion.ports.journal import (
     Append,
     Cursor,
     IdempotencyEntry,
+    IntentEntry,
     JournalTraits,
     Lease,
     Position,
@@ -86,6 +87,10 @@ class SqliteJournal:
     def committed(self, group: str, partition: int) -> dict[str, Position]:
         """Return the group's committed position per topic."""
         return self._reader.committed(group, partition)
+
+    async def open_intents(self, group: str, partition: int, after: int = 0) -> list[IntentEntry]:
+        """Return a group's open intents numbered above `after`, in order."""
+        return self._reader.open_intents(group, partition, after)
 
     def backlog(self, group: str) -> int:
         """Return how many events the group has not committed yet."""

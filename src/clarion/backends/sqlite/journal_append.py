@@ -9,13 +9,14 @@ import msgspec
 from clarion.backends.sqlite import journal_cells as cells
 from clarion.backends.sqlite import journal_leases as leases
 from clarion.backends.sqlite.connection import fetch_all, fetch_one
+from clarion.backends.sqlite.journal_intents import write_intents
 from clarion.backends.sqlite.journal_streams import Stream, find, frame_id
 from clarion.journal.topics import URGENCIES, urgency
-from clarion.ports.journal import Append, CursorMove, Frame, IdempotencyEntry, Signal, StaleCursor, StaleKey
+from clarion.ports.journal import Append, Commit, CursorMove, Frame, IdempotencyEntry, Signal, StaleCursor, StaleKey
 
 _FRAME = "INSERT INTO frames (frame_id, appended_ms, count, total, payload) VALUES (?, ?, ?, ?, ?)"
-_COMMIT = """INSERT INTO commits ("group", partition, topic, "offset", mark) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET "offset" = excluded."offset", mark = excluded.mark
+_COMMIT = """INSERT INTO commits ("group", partition, topic, "offset", numbers) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET "offset" = excluded."offset", numbers = excluded.numbers
     WHERE excluded."offset" >= commits."offset" """
 _TIMER = "INSERT OR IGNORE INTO timers (timer_id, due_ms, topic, partition, payload, urgency) VALUES (?, ?, ?, ?, ?, ?)"
 _IDEMPOTENCY = """INSERT INTO idempotency (tenant, key, body_hash, answer, expires_ms) VALUES (?, ?, ?, ?, ?)
@@ -51,8 +52,9 @@ class Transaction:
             self._move(move)
         offsets = self.put(batch.frames)
         if batch.commits:
-            rows = [(c.lease.group, c.lease.partition, c.topic, c.offset, c.mark) for c in batch.commits]
-            self.db.executemany(_COMMIT, rows)
+            self.db.executemany(_COMMIT, [_position(commit) for commit in batch.commits])
+        for write in batch.intents:
+            write_intents(self.db, write)
         if batch.timers:
             rows = [(*msgspec.structs.astuple(timer), urgency(timer.topic)) for timer in batch.timers]
             self.db.executemany(_TIMER, rows)
@@ -92,6 +94,7 @@ class Transaction:
 
     def _check_leases(self, batch: Append) -> None:
         named = {commit.lease for commit in batch.commits} | {move.lease for move in batch.moves}
+        named.update(write.lease for write in batch.intents)
         if batch.lease is not None:
             named.add(batch.lease)
         leases.check(self.db, named, self.monotonic_ms)
@@ -137,3 +140,8 @@ class Transaction:
             stream = Stream(self.db.last_insert_rowid(), 0, 0, 0, 0, 0)
         self._streams[key] = stream
         return stream
+
+
+def _position(commit: Commit) -> tuple[str, int, str, int, bytes | None]:
+    numbers = msgspec.msgpack.encode(commit.numbers) if commit.numbers else None
+    return commit.lease.group, commit.lease.partition, commit.topic, commit.offset, numbers

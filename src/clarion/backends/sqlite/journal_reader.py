@@ -5,20 +5,22 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import apsw
+import msgspec
 
 from clarion.backends.sqlite import journal_cells as cells
 from clarion.backends.sqlite.connection import fetch_all, fetch_one
+from clarion.backends.sqlite.journal_intents import read_intents
 from clarion.backends.sqlite.journal_streams import OFFSET_BITS, find, first_since, frame_id, offset_of
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX
 from clarion.journal.topics import GROUP_TOPICS, URGENCIES
-from clarion.ports.journal import Cursor, IdempotencyEntry, Position, StoredFrame, Wait
+from clarion.ports.journal import Cursor, IdempotencyEntry, IntentEntry, Position, StoredFrame, Wait
 
 _FRAMES: Final = """SELECT frame_id, count, appended_ms, payload FROM frames
     WHERE frame_id > ? AND frame_id < ? ORDER BY frame_id LIMIT ?"""
 _HEADS: Final = f"""SELECT topic, partition, (SELECT max(frame_id) FROM frames
     WHERE frame_id > stream_id << {OFFSET_BITS} AND frame_id < (stream_id + 1) << {OFFSET_BITS}) FROM streams"""  # noqa: S608 - a constant
 _STREAM_ID: Final = "SELECT stream_id FROM streams WHERE topic = ? AND partition = ?"
-_COMMITTED: Final = 'SELECT topic, "offset", mark FROM commits WHERE "group" = ? AND partition = ?'
+_COMMITTED: Final = 'SELECT topic, "offset", numbers FROM commits WHERE "group" = ? AND partition = ?'
 _COMMITTED_OFFSETS: Final = 'SELECT topic, partition, "offset" FROM commits WHERE "group" = ?'
 _TOTAL_AT: Final = "SELECT total FROM frames WHERE frame_id = ?"
 _NEXT_DUE: Final = "SELECT due_ms FROM timers WHERE urgency = ? ORDER BY due_ms LIMIT 1"
@@ -26,6 +28,7 @@ _CANCELLED: Final = "SELECT sequence, subject_id FROM cancellations WHERE sequen
 _IDEMPOTENCY: Final = "SELECT * FROM idempotency WHERE tenant = ? AND key = ? AND expires_ms > ?"
 _CURSORS: Final = """SELECT * FROM cursors WHERE (?1 IS NULL OR partition = ?1) AND (?2 IS NULL OR status = ?2)
     ORDER BY created_ms, cursor_id"""
+_NUMBERS: Final = msgspec.msgpack.Decoder(dict[str, int]).decode
 
 
 class Reader:
@@ -49,7 +52,8 @@ class Reader:
             if frames and size > JOURNAL_READ_BYTES_MAX:
                 rows.close()  # an open cursor would hold this snapshot, and with it the write-ahead log
                 break
-            frames.append(StoredFrame(topic, partition, offset_of(rowid), count, appended_ms, payload))
+            offset = offset_of(rowid)
+            frames.append(StoredFrame(topic, partition, offset, count, appended_ms, payload, "", offset))
         return frames
 
     def since(self, topic: str, partition: int, appended_ms: int, limit_frames: int) -> list[StoredFrame]:
@@ -73,7 +77,13 @@ class Reader:
     def committed(self, group: str, partition: int) -> dict[str, Position]:
         """Return the group's committed position per topic."""
         rows = fetch_all(self._db, _COMMITTED, (group, partition))
-        return {topic: Position(offset, mark) for topic, offset, mark in rows}
+        return {
+            topic: Position(offset, {} if numbers is None else _NUMBERS(numbers)) for topic, offset, numbers in rows
+        }
+
+    def open_intents(self, group: str, partition: int, after: int) -> list[IntentEntry]:
+        """Return a group's open intents numbered above `after`, in order."""
+        return read_intents(self._db, group, partition, after)
 
     def backlog(self, group: str, partitions: int) -> int:
         """Return how many events the group has not committed, from running totals: no frame is counted."""

@@ -1,13 +1,12 @@
-"""From frames of the deliver topics to rows, and from the outcomes topic to what a predecessor left behind."""
+"""From frames of the deliver topics to rows, and from open intents to what a predecessor left behind."""
 
 from collections.abc import Iterable
 
 from clarion.domain import ids
-from clarion.domain.channel import Channel
-from clarion.domain.delivery_state import Event as Happened
 from clarion.domain.delivery_state import State
 from clarion.domain.planned import PlannedDelivery
-from clarion.journal.events import AttemptedFrame, ChunkAttemptedFrame, ChunkFrame, DeliverFrame, Event, IntentFrame
+from clarion.journal.events import ChunkFrame, DeliverFrame, Event
+from clarion.journal.intents import OpenIntents
 from clarion.journal.rows import deliver_rows
 
 
@@ -46,43 +45,49 @@ def _chunk_rows(chunk: ChunkFrame) -> Iterable[PlannedDelivery]:
 
 
 class Legacy:
-    """Attempts found in the outcomes topic: those with a result, those with an intent, and those that were lost."""
+    """Attempts a predecessor left open in the store: those with a result, those with an intent, and those that were lost.
+    First attempts of a chunk's deliveries are known by their place in it."""
 
     def __init__(self) -> None:
         self._recorded: set[tuple[bytes, int]] = set()
         self._intended: set[tuple[bytes, int]] = set()
         self._providers: dict[tuple[bytes, int], str] = {}
         self._lost: set[tuple[bytes, int]] = set()
-        self._chunk_states: dict[bytes, dict[int, int]] = {}
+        self._chunk_intended: dict[bytes, set[int]] = {}
+        self._chunk_sent: dict[bytes, set[int]] = {}
+        self._chunk_providers: dict[tuple[bytes, int], str] = {}
 
-    def learn(self, frames: Iterable[Event], channel: Channel) -> None:
-        """Take in frames of the outcomes topic, in order."""
-        for event in frames:
-            if isinstance(event, IntentFrame) and event.channel == channel:
-                attempts = list(zip(event.delivery_ids, event.attempts, strict=True))
-                self._intended.update(attempts)
-                self._providers.update(zip(attempts, event.providers, strict=False))
-            elif isinstance(event, AttemptedFrame) and event.channel == channel:
-                attempts = list(zip(event.delivery_ids, event.attempts, strict=True))
-                self._recorded.update(attempts)
-                follows = zip(attempts, event.events, event.retry_ms, strict=True)
-                self._lost.update(key for key, name, due_ms in follows if name == Happened.AMBIGUOUS and due_ms is None)
-            elif isinstance(event, ChunkAttemptedFrame) and event.channel == channel:
-                states = self._chunk_states.setdefault(event.chunk_id, {})
-                states.update({event.first_index + i: 1 for i, state in enumerate(event.states) if state})
+    def learn(self, kept: OpenIntents) -> None:
+        """Take in what one commit intended and settled; commits come in their order."""
+        attempts = list(zip(kept.intended, kept.attempts, strict=True))
+        self._intended.update(attempts)
+        self._providers.update(zip(attempts, kept.providers, strict=False))
+        for chunk_id, first, count, providers in kept.runs:
+            self._chunk_intended.setdefault(chunk_id, set()).update(range(first, first + count))
+            self._chunk_providers.update({(chunk_id, first + i): name for i, name in enumerate(providers)})
+        settled = list(zip(kept.settled, kept.settled_attempts, strict=True))
+        self._recorded.update(settled)
+        self._lost.update(settled[place] for place in kept.lost)
+        for chunk_id, first, states in kept.sent:
+            sent = self._chunk_sent.setdefault(chunk_id, set())
+            sent.update(first + i for i, state in enumerate(states) if state)
 
     def has_result(self, row: PlannedDelivery) -> bool:
         """Return whether this attempt's result is on the journal."""
         if (row.delivery_id, row.attempt) in self._recorded:
             return not self.goes_on(row)
-        return row.chunk is not None and row.attempt == 1 and row.chunk[1] in self._chunk_states.get(row.chunk[0], {})
+        return row.chunk is not None and row.attempt == 1 and row.chunk[1] in self._chunk_sent.get(row.chunk[0], ())
 
     def was_intended(self, row: PlannedDelivery) -> bool:
         """Return whether a worker said it was about to make this attempt, or a later one said so for it."""
-        return (row.delivery_id, row.attempt) in self._intended or self.goes_on(row)
+        if (row.delivery_id, row.attempt) in self._intended or self.goes_on(row):
+            return True
+        return row.chunk is not None and row.attempt == 1 and row.chunk[1] in self._chunk_intended.get(row.chunk[0], ())
 
     def provider_of(self, row: PlannedDelivery) -> str:
         """Return the account that this attempt was to go through; empty where it was the only one."""
+        if row.chunk is not None and row.attempt == 1:
+            return self._chunk_providers.get(row.chunk, "")
         return self._providers.get((row.delivery_id, row.attempt), "")
 
     def is_recorded(self, row: PlannedDelivery) -> bool:
