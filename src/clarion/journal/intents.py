@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from clarion.domain.delivery_state import Event as Happened
+from clarion.domain.errors import UnknownFrame
 from clarion.journal.events import AttemptedFrame, ChunkAttemptedFrame, Event, IntentFrame
 
 Run = tuple[bytes, int, int, list[str]]
@@ -59,8 +60,12 @@ def encode_intents(told: Iterable[Event]) -> bytes:
 
 
 def decode_intents(payload: bytes) -> OpenIntents:
-    """Return what one commit intended and settled. Raises `msgspec.DecodeError`."""
-    return _DECODER.decode(payload)
+    """Return what one commit intended and settled. Raises `UnknownFrame` when another build wrote it so that this one cannot
+    read it: without it nobody can say what was sent."""
+    try:
+        return _DECODER.decode(payload)
+    except msgspec.MsgspecError as error:
+        raise UnknownFrame(f"open intents of another build cannot be read: {error}") from error
 
 
 def _intend(kept: OpenIntents, event: IntentFrame) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clarion.deliver.partition.results import Result, frames_of
+from clarion.deliver.partition.results import Result, told_of
 from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next
 from clarion.deliver.rules.trust import believed
@@ -27,7 +27,7 @@ def result(index: int, chunk_id: bytes | None, detail: str = CUT) -> Result:
 
 def told_and_bytes(results: list[Result]) -> tuple[list[str], int]:
     """Return the details of rows, and how many deliveries are told of as bytes."""
-    events = [decode(frame.payload) for frame in frames_of(Channel.PUSH, 0, results)]
+    events = [decode(frame.payload) for _, frame in told_of(Channel.PUSH, 0, results)]
     rows = [event for event in events if isinstance(event, AttemptedFrame)]
     chunks = [event for event in events if isinstance(event, ChunkAttemptedFrame)]
     details = [outcome.detail for event in rows for outcome in event.outcomes]

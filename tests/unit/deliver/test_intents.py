@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.deliver.partition.intake import rows_of
-from clarion.deliver.partition.results import Result, frames_of, intents_of, timers_of
+from clarion.deliver.partition.results import Result, intents_of, timers_of, told_of
 from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next
 from clarion.domain.channel import Channel, Lane
@@ -35,7 +35,7 @@ def test_an_intent_frame_of_a_chunk_is_an_unbroken_slice(states, data):
     rows = [row._replace(attempt=2) if n in again else row for n, row in enumerate(rows)]
     begun: dict[int, bytes] = {}
     single: list[bytes] = []
-    for frame in intents_of(Channel.SMS, 0, "w", 1, 0, rows):
+    for _, frame in intents_of(Channel.SMS, 0, "w", 1, 0, rows):
         event = decode(frame.payload)
         assert isinstance(event, IntentFrame)
         assert frame.count == len(event.delivery_ids) == len(event.attempts)
@@ -61,7 +61,7 @@ def test_results_of_a_chunk_are_told_once_each(states, data):
             failed.add(row.chunk[1])
     sent: set[int] = set()
     told: set[int] = set()
-    for frame in frames_of(Channel.SMS, 0, results):
+    for _, frame in told_of(Channel.SMS, 0, results):
         event = decode(frame.payload)
         if isinstance(event, ChunkAttemptedFrame):
             sent |= {event.first_index + n for n, state in enumerate(event.states) if state}

@@ -1,6 +1,6 @@
 """Dead letters that keep files do not make frames that are too large."""
 
-from clarion.deliver.partition.results import Result, frames_of
+from clarion.deliver.partition.results import Result, told_of
 from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next
 from clarion.domain.attachment import Attachment
@@ -19,7 +19,7 @@ FILE = Attachment("a.bin", "", bytes(700 * 1024))
 def test_large_letters_are_cut_into_frames_and_none_is_lost():
     rows = [ROW._replace(delivery_id=bytes([number]) * 24, attachments=[FILE]) for number in range(11)]
     answer, dead = Answer(Refused("no"), "mail", "smtp"), Next(Event.EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED)
-    frames = frames_of(Channel.EMAIL, 0, [Result(row, answer, dead, 1, 2) for row in rows])
+    frames = [frame for _, frame in told_of(Channel.EMAIL, 0, [Result(row, answer, dead, 1, 2) for row in rows])]
     assert 1 < len(frames) < len(rows)
     assert all(len(frame.payload) <= FRAME_BYTES_MAX for frame in frames)
     found = [one for frame in frames for one in attempt_rows(decode(frame.payload))]

@@ -13,7 +13,7 @@ from clarion.domain.limits import LOST_STARTS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import IntentFrame
-from clarion.ports.journal import Append, Frame
+from clarion.ports.journal import Append, Frame, IntentEntry, IntentWrite, StoredFrame
 from tests.stages.holder import Holder, attempted
 from tests.stages.virtual import run, until
 from tests.stages.world import GROUP, WatchedSandbox, World, address
@@ -178,8 +178,8 @@ def test_a_zombie_stores_nothing(directory):
 
 def test_a_damaged_frame_is_left_out_and_told_of(directory):
     async def story(world: World) -> None:
-        for topic in (topics.OUTCOMES, topics.deliver(Channel.SMS, Lane.NORMAL)):
-            await world.journal.append(Append(frames=[Frame(topic, 0, 1, b"CF\x01 damaged frame")]))
+        topic = topics.deliver(Channel.SMS, Lane.NORMAL)
+        await world.journal.append(Append(frames=[Frame(topic, 0, 1, b"CF\x01 damaged frame")]))
         await world.accept(A)
         await world.plan()
         await (holder := await Holder(world).start()).settled()
@@ -188,7 +188,32 @@ def test_a_damaged_frame_is_left_out_and_told_of(directory):
     world = World(directory)
     run(story(world))
     assert world.states() == {A: State.SENT}
-    assert world.notes.lines.count("frame_quarantined") == 2
+    assert world.notes.lines.count("frame_quarantined") == 1
+
+
+def test_recovery_asks_the_store_and_reads_no_outcomes(directory):
+    async def story(world: World) -> None:
+        await world.accept(A, B)
+        await world.plan()
+        await (first := await Holder(world, passes=lambda row: row.address == A).start()).settled()
+        await first.crash()
+        assert await world.journal.open_intents(GROUP, 0)
+        read, world.journal.since = world.journal.read, None  # type: ignore[method-assign]
+
+        def own(topic: str, *place: int) -> list[StoredFrame]:
+            assert topic != topics.OUTCOMES
+            return read(topic, *place)
+
+        world.journal.read = own  # type: ignore[method-assign]
+        await (second := await Holder(world).start()).settled()
+        assert second.submitted == [B]
+        await second.crash()
+        world.journal.read = read  # type: ignore[method-assign]
+        assert await world.journal.open_intents(GROUP, 0) == [], "nothing is open once all is committed"
+
+    world = World(directory)
+    run(story(world))
+    assert world.states() == {A: State.SENT, B: State.SENT}
 
 
 def of_another_build(payload: bytes, at: int) -> bytes:
@@ -224,11 +249,14 @@ def test_a_frame_of_another_build_is_not_skipped_and_what_stands_before_it_is_fi
     assert world.states() == {A: State.SENT, B: State.PLANNED}
 
 
-def test_an_outcome_of_another_build_stops_recovery(directory):
+def test_open_intents_of_another_build_stop_recovery(directory):
     async def story(world: World) -> None:
-        await world.journal.append(foreign(topics.OUTCOMES, 0))
         await world.accept(A)
         await world.plan()
+        lease = await world.journal.acquire(GROUP, 0, "another build", 100)
+        entries = [IntentEntry(1, b"\x91\xa3odd")]
+        await world.journal.append(Append(intents=[IntentWrite(lease, entries)]))
+        await world.journal.release([lease])
         holder = await Holder(world).start()
         await asyncio.wait([holder.task])
         assert isinstance(holder.task.exception(), UnknownFrame)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from clarion.deliver.rules.choice import chance_of, in_order
 from clarion.deliver.rules.loss import after_loss
 from clarion.deliver.rules.retry import Policy, Turn, after, parked, pause_ms
-from clarion.deliver.rules.window import Window
+from clarion.deliver.rules.window import Done, Window
 from clarion.domain.channel import LANES, Channel, Lane
 from clarion.domain.content import Account
 from clarion.domain.decision import Reason
@@ -257,16 +257,22 @@ def finishing_orders(draw):
 @given(st.integers(0, 1_000), finishing_orders())
 def test_a_commit_never_passes_an_unfinished_frame(committed, story):
     counts, order = story
-    window = Window(committed)
-    pending = [window.add(committed + 1 + place, count, mark=place) for place, count in enumerate(counts)]
+    window = Window(Done(committed, {}))
+    pending = [
+        window.add(committed + 1 + place, count, mark=place, numbers={"one": place})
+        for place, count in enumerate(counts)
+    ]
     assert window.read == committed + len(counts)
-    before = committed
+    before = window.done
     for place in [None, *order]:
         if place is not None:
             pending[place].left -= 1
-        now = window.advance()
+        moved = window.advance()
+        now, numbers = window.done
         unfinished = [frame for frame in pending if frame.left]
-        assert before <= now, "a commit never goes back"
+        assert before.offset <= now, "a commit never goes back"
+        assert moved == (before != window.done), "a commit that changes nothing is not made"
         assert now == (unfinished[0].offset - 1 if unfinished else committed + len(counts)), "it goes as far as it can"
+        assert numbers == ({} if now == committed else {"one": now - committed - 1}), "numbers go with the offset"
         assert window.mark() == (unfinished[0].mark if unfinished else None), "recovery begins at the first unfinished"
-        before = now
+        before = window.done

@@ -342,5 +342,6 @@ class MemoryJournal:
         return remembered
 
     def _check_leases(self, batch: Append) -> None:
-        named = [part.lease for part in (*batch.commits, *batch.moves, *batch.intents)]
+        named = [commit.lease for commit in batch.commits] + [move.lease for move in batch.moves]
+        named += [write.lease for write in batch.intents]
         self._leases.check([*named, batch.lease] if batch.lease is not None else named)

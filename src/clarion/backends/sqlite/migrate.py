@@ -1,14 +1,18 @@
 """Schema migrations by Alembic: one line of revisions per file, under `migrations/<name>/`.
 
 `upgrade` is safe to call from every process at start: a file lock lets one of them do the work, and each upgrade is one
-transaction, so a crash leaves either the old schema or the new one.
+transaction, so a crash leaves either the old schema or the new one. A file that holds something already is copied first,
+to `<file>.<old revision>.backup`.
 """
 
 import fcntl
+import logging
+import os
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+import apsw
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -17,8 +21,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from clarion.backends.sqlite.connection import connect, fetch_one
+from clarion.domain.errors import OperatorError
 
 NAMES: Final = ("control", "journal", "state")
+_log = logging.getLogger(__name__)
 _ROOT: Final = Path(__file__).parent / "migrations"
 
 
@@ -30,14 +36,18 @@ def path_of(data_dir: Path, name: str) -> Path:
 def upgrade(data_dir: Path, name: str) -> Path:
     """Bring one file to the newest revision, creating it if needed, and return its path.
 
-    Call it before this process opens the file. Alembic's driver brings its own copy of SQLite, and when that one closes
+    Raises `OperatorError` when there is no room for the backup. Call it before this process opens the file. Alembic's driver brings its own copy of SQLite, and when that one closes
     the file it drops the POSIX locks this process holds on it. A file that is up to date is left to ours alone.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     path = path_of(data_dir, name)
     with (data_dir / ".migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _current(path) != _newest(name):
+        current = _current(path)
+        if current != _newest(name):
+            if current is not None:
+                copy = _back_up(path, current)
+                _log.info("%s goes from %s to %s; %s is its backup", path, current, _newest(name), copy)
             _run(path, _config(name))
     return path
 
@@ -73,12 +83,39 @@ def _current(path: Path) -> str | None:
         db.close()
 
 
-def _run(path: Path, config: Config) -> None:
+def _back_up(path: Path, revision: str) -> Path:
+    """Copy a file, whole or not at all, and return the copy's path; an older copy of the same revision is replaced."""
+    copy = path.with_name(f"{path.name}.{revision}.backup")
+    draft = copy.with_name(f"{copy.name}.part")
+    draft.unlink(missing_ok=True)
+    source = connect(path, readonly=True)
+    try:
+        source.execute("VACUUM INTO ?", (str(draft),))
+    except (apsw.FullError, apsw.IOError) as error:
+        draft.unlink(missing_ok=True)
+        raise OperatorError(f"{path} cannot be backed up before its migration: {error}.") from error
+    finally:
+        source.close()
+    _sync(draft)
+    draft.replace(copy)
+    _sync(copy.parent)
+    return copy
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _run(path: Path, config: Config, revision: str = "head") -> None:
     engine = _engine(path)
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
     finally:
         engine.dispose()
 

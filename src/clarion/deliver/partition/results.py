@@ -13,7 +13,7 @@ from clarion.domain.delivery_state import Event, State
 from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
 from clarion.domain.outcome import Accepted, InvalidRecipient, name_of
 from clarion.domain.planned import PlannedDelivery
-from clarion.journal import topics
+from clarion.journal import events, topics
 from clarion.journal.codec import encode
 from clarion.journal.events import ChunkAttemptedFrame, IntentFrame, StandingFrame
 from clarion.journal.rows import AttemptRow, attempted_frame, encode_delivery
@@ -34,11 +34,18 @@ class Result(NamedTuple):
     finished_ms: int
 
 
+class Told(NamedTuple):
+    """Something told on `outcomes`: its columns, and the frame they were encoded into."""
+
+    event: events.Event
+    frame: Frame
+
+
 class StepResult(NamedTuple):
-    """What is stored of results: outcomes, what routes go on with, retries, and the addresses that are dead by tenant; and
+    """What is stored of results: what is told of them, what routes go on with, retries, and the addresses that are dead by tenant; and
     how many came to what."""
 
-    frames: list[Frame]
+    told: list[Told]
     fallbacks: list[Frame]
     timers: list[Timer]
     suppressions: dict[str, list[Suppression]]
@@ -70,7 +77,7 @@ def attempt_row(result: Result) -> AttemptRow:
 def step_result(channel: Channel, partition: int, lane_of: dict[bytes, Lane], results: Sequence[Result]) -> StepResult:
     """Return what is to be stored of results; `lane_of` is the lane each delivery came on."""
     return StepResult(
-        frames=frames_of(channel, partition, results),
+        told=told_of(channel, partition, results),
         fallbacks=fallbacks_of(lane_of, partition, results),
         timers=timers_of(channel, lane_of, partition, results),
         suppressions=_dead_addresses(channel, results),
@@ -100,33 +107,36 @@ def fallbacks_of(lane_of: dict[bytes, Lane], partition: int, results: Sequence[R
     ]
 
 
-def frames_of(channel: Channel, partition: int, results: Sequence[Result]) -> list[Frame]:
-    """Return the outcome frames of results. First attempts of broadcast deliveries that were accepted become state
+def told_of(channel: Channel, partition: int, results: Sequence[Result]) -> list[Told]:
+    """Return what is told on `outcomes` of results. First attempts of broadcast deliveries that were accepted become state
     bytes of their chunk; everything else is a row of its own. What was done to messages of a chunk so that they fit is told
     of one of them: a row for each would be a row for the whole audience."""
     rows = []
-    told: set[bytes] = set()
+    tell: set[bytes] = set()
     chunks: dict[tuple[bytes, str], list[Result]] = {}
     for result in results:
         plain = result.next.event is Event.ACCEPTED and result.row.attempt == 1 and not _carries_content(result)
-        if result.row.chunk is not None and plain and not _tells_more(result, result.row.chunk[0], told):
+        if result.row.chunk is not None and plain and not _tells_more(result, result.row.chunk[0], tell):
             chunks.setdefault((result.row.chunk[0], result.answer.provider), []).append(result)
         else:
             rows.append(attempt_row(result))
-    frames = []
+    told: list[Told] = []
     for start in range(0, len(rows), FRAME_RECORDS_MAX):
-        frames += _cut(channel, partition, rows[start : start + FRAME_RECORDS_MAX])
+        told += _cut(channel, partition, rows[start : start + FRAME_RECORDS_MAX])
     for (chunk_id, _), members in chunks.items():
-        frame = _chunk_attempted(chunk_id, channel, members)
-        frames.append(Frame(topics.OUTCOMES, partition, len(members), encode(frame, len(members))))
-    return frames
+        told.append(_told(partition, _chunk_attempted(chunk_id, channel, members), len(members)))
+    return told
 
 
-def _cut(channel: Channel, partition: int, rows: Sequence[AttemptRow]) -> list[Frame]:
-    """Return the frames of some rows, fewer in each where they are large: dead letters keep the files of e-mails."""
-    payload = encode(attempted_frame(channel, rows), len(rows))
-    if len(payload) <= FRAME_BYTES_MAX or len(rows) == 1:
-        return [Frame(topics.OUTCOMES, partition, len(rows), payload)]
+def _told(partition: int, event: events.Event, count: int) -> Told:
+    return Told(event, Frame(topics.OUTCOMES, partition, count, encode(event, count)))
+
+
+def _cut(channel: Channel, partition: int, rows: Sequence[AttemptRow]) -> list[Told]:
+    """Return what some rows become, fewer in each frame where they are large: dead letters keep the files of e-mails."""
+    told = _told(partition, attempted_frame(channel, rows), len(rows))
+    if len(told.frame.payload) <= FRAME_BYTES_MAX or len(rows) == 1:
+        return [told]
     half = len(rows) // 2
     return [*_cut(channel, partition, rows[:half]), *_cut(channel, partition, rows[half:])]
 
@@ -139,8 +149,8 @@ def intents_of(
     now_ms: int,
     rows: Sequence[PlannedDelivery],
     providers: Mapping[bytes, str] = MappingProxyType({}),
-) -> list[Frame]:
-    """Return the intent frames of deliveries about to be sent: one for singles, one for each unbroken run of a chunk.
+) -> list[Told]:
+    """Return what is told on `outcomes` of deliveries about to be sent: one frame for singles, one for each unbroken run of a chunk.
 
     Later attempts of a chunk's deliveries count as singles: each has a row of its own by then. `providers` names the
     accounts, by delivery, that nobody could tell afterwards.
@@ -156,14 +166,14 @@ def intents_of(
             runs.append((*row.chunk, [row]))
     if singles:
         runs.append((None, 0, singles))
-    frames = []
+    told = []
     for chunk_id, first, members in runs:
         delivery_ids = [row.delivery_id for row in members]
         attempts = [row.attempt for row in members]
         through = [providers.get(id_, "") for id_ in delivery_ids] if providers else []
-        frame = IntentFrame(worker, fence, now_ms, channel, chunk_id, first, delivery_ids, attempts, through)
-        frames.append(Frame(topics.OUTCOMES, partition, len(members), encode(frame, len(members))))
-    return frames
+        event = IntentFrame(worker, fence, now_ms, channel, chunk_id, first, delivery_ids, attempts, through)
+        told.append(_told(partition, event, len(members)))
+    return told
 
 
 def standing_frames(partition: int, changes: Sequence[Change]) -> list[Frame]:

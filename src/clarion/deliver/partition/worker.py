@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from clarion.deliver.accounts.accounts import PutOff
 from clarion.deliver.partition.gather import gather
-from clarion.deliver.partition.results import Result, frames_of, intents_of, standing_frames, step_result
+from clarion.deliver.partition.results import Result, intents_of, standing_frames, step_result, told_of
 from clarion.deliver.partition.sift import Facts, Sifted, sift, withdraw, withdrawn
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker_backlog import Backlog
@@ -20,7 +20,7 @@ from clarion.domain.outcome import Accepted, Throttled
 from clarion.domain.trail import Trail
 from clarion.journal import topics
 from clarion.journal.patience import append
-from clarion.ports.journal import Append, Frame, Lease
+from clarion.ports.journal import Append, Lease
 
 IDLE_WAIT_MS = 500
 STOP_CHECK_S = 0.1
@@ -69,8 +69,7 @@ class PartitionConsumer:
 
     async def _read_frames(self, stop: asyncio.Event) -> None:
         watch = self._t.journal.watch(topics.GROUP_TOPICS[self._lease.group], self._lease.partition)
-        for _ in self._backlog.recover():
-            await asyncio.sleep(0)
+        await self._backlog.recover()
         while not stop.is_set():
             room = {lane: self._t.window - self._under_way[lane] for lane in LANES}
             work = await self._backlog.take(room)
@@ -93,9 +92,9 @@ class PartitionConsumer:
             self._take_up(sifted, facts)
         going = await self._assigned(sifted.send, now_ms)
         try:
-            frames = self._frames(going, sifted.lost, now_ms)
-            if frames:
-                await append(tools.journal, Append(frames=frames, lease=self._lease), tools.telemetry)
+            batch = self._intents(going, sifted.lost, now_ms)
+            if batch.frames:
+                await append(tools.journal, batch, tools.telemetry)
                 # Asked after the intent is durable: whoever cancelled before that is obeyed.
                 await tools.cancelled.learn()
         except BaseException:
@@ -123,16 +122,18 @@ class PartitionConsumer:
                     item.row.fallback is not None and (item.row.tenant, item.row.category) in facts.degrading
                 )
 
-    def _frames(self, going: list[Work], lost: list[Result], now_ms: int) -> list[Frame]:
-        """Return the frames of what dead workers lost, and of what is about to be sent."""
+    def _intents(self, going: list[Work], lost: list[Result], now_ms: int) -> Append:
+        """Return what is stored of what dead workers lost, and of what is about to be sent."""
         tools, partition = self._t, self._lease.partition
         with tools.telemetry.cpu("deliver"):
             rows = [item.row for item in going]
             told = tools.accounts.to_tell(tools.channel, [(item.row, item.account) for item in going])
-            return [
-                *frames_of(tools.channel, partition, lost),
+            outcomes = [
+                *told_of(tools.channel, partition, lost),
                 *intents_of(tools.channel, partition, tools.worker, self._lease.fence, now_ms, rows, told),
             ]
+            kept = self._backlog.intended(one.event for one in outcomes)
+            return Append(frames=[one.frame for one in outcomes], intents=kept, lease=self._lease)
 
     async def _assigned(self, work: list[Work], now_ms: int) -> list[Work]:
         """Give deliveries their accounts and return those that have one; what none can take now is put off."""
@@ -251,10 +252,12 @@ class PartitionConsumer:
             lanes = {item.row.delivery_id: item.lane for item, _ in finished}
             done = step_result(tools.channel, partition, lanes, [result for _, result in finished])
             standings = standing_frames(partition, tools.accounts.breakers.changes())
+            commits, kept = self._backlog.settled(one.event for one in done.told)
             batch = Append(
-                frames=[*done.frames, *standings, *done.fallbacks],
+                frames=[*(one.frame for one in done.told), *standings, *done.fallbacks],
                 timers=done.timers,
-                commits=self._backlog.commits(),
+                commits=commits,
+                intents=kept,
                 lease=self._lease,
             )
         await append(tools.journal, batch, tools.telemetry)

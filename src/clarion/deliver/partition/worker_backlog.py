@@ -1,28 +1,33 @@
 """Where a partition stands: what is read, what is done, and what a predecessor left behind."""
 
+import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from clarion.deliver.partition.intake import Legacy, rows_of
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker_supplies import Supplies
-from clarion.deliver.rules.window import Window
+from clarion.deliver.rules.window import Done, Window
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.errors import CorruptFrame, UnknownFrame
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import Event
-from clarion.ports.journal import Commit, Lease, StoredFrame
+from clarion.journal.intents import decode_intents, encode_intents
+from clarion.journal.repeats import taken
+from clarion.ports.journal import Commit, IntentEntry, IntentWrite, Lease, Position, StoredFrame
 
-RECOVERY_MARGIN_MS = 60_000
-"""How much older than its frame an intent may look when clocks of two machines differ."""
 FRAMES_AHEAD_MAX: Final = 32
 """Frames of a lane that one read brings."""
 
 
 class Backlog:
-    """The deliver topics of one channel and partition, read under one lease."""
+    """The deliver topics of one channel and partition, read under one lease.
+
+    What is intended and settled is kept in the store as entries of open intents with growing numbers. A frame's `mark` is
+    the number of the first entry that may tell of it; entries below all marks are removed with the commit.
+    """
 
     def __init__(self, tools: Supplies, lease: Lease) -> None:
         self._t = tools
@@ -30,37 +35,29 @@ class Backlog:
         self._journal = tools.journal
         self._topics = {lane: topics.deliver(tools.channel, lane) for lane in LANES}
         committed = self._journal.committed(lease.group, lease.partition)
-        self._marks = [position.mark for position in committed.values()]
-        self._windows = {
-            topic: Window(committed[topic].offset if topic in committed else 0) for topic in self._topics.values()
-        }
+        self._windows = {topic: Window(_done(committed.get(topic))) for topic in self._topics.values()}
         self._ahead: dict[str, deque[StoredFrame]] = {topic: deque() for topic in self._topics.values()}
         self._inherited = {topic: self._journal.head(topic, lease.partition) for topic in self._topics.values()}
-        self._recovered_from = 0
+        self._next_entry = 1
+        self._first_entry = 1
         self.legacy: Legacy | None = None
 
-    def recover(self) -> Iterator[None]:
-        """Read what became of the frames left uncommitted, yielding between batches of frames."""
-        oldest = [
-            stored.appended_ms
-            for topic, window in self._windows.items()
-            for stored in self._journal.read(topic, self._lease.partition, window.committed, 1)
-        ]
-        if not oldest:
+    async def recover(self) -> None:
+        """Learn what became of the frames left uncommitted."""
+        place = self._lease.group, self._lease.partition
+        entries = await self._journal.open_intents(*place)
+        if not entries:
             return
-        offset = min(self._marks, default=0)
-        for stored in self._outcomes_since(min(oldest) - RECOVERY_MARGIN_MS):
-            offset = max(offset, stored.offset - 1)
+        self._first_entry = entries[0].number
         legacy = Legacy()
-        self._recovered_from = offset
-        while frames := self._journal.read(topics.OUTCOMES, self._lease.partition, offset):
-            legacy.learn(filter(None, map(self._decoded, frames)), self._t.channel)
-            offset = frames[-1].offset
-            yield
+        while entries:
+            with self._t.telemetry.cpu("deliver"):
+                for entry in entries:
+                    legacy.learn(decode_intents(entry.payload))
+            self._next_entry = entries[-1].number + 1
+            await asyncio.sleep(0)
+            entries = await self._journal.open_intents(*place, after=entries[-1].number)
         self.legacy = legacy
-
-    def _outcomes_since(self, appended_ms: int) -> list[StoredFrame]:
-        return self._journal.since(topics.OUTCOMES, self._lease.partition, appended_ms, 1)
 
     async def take(self, room: Mapping[Lane, int]) -> list[Work]:
         """Read frames for about so many deliveries of each lane, most urgent first: what is read ahead of a lane never
@@ -89,30 +86,52 @@ class Backlog:
         work: list[Work] = []
         ahead, window = self._ahead[topic], self._windows[topic]
         while ahead and len(work) < room:
+            frame = ahead[0]
+            numbers = taken(frame, window.numbers)
             try:
-                event = self._decoded(ahead[0])
+                event = None if numbers is None else self._decoded(frame)
             except UnknownFrame:
                 if work or started:
                     break
                 raise
             rows = [] if event is None else rows_of(event)
-            pending = window.add(ahead.popleft().offset, len(rows), mark)
+            pending = window.add(frame.offset, len(rows), mark, window.numbers if numbers is None else numbers)
+            ahead.popleft()
             work += [Work(row, lane, pending) for row in rows]
         return work
 
-    def commits(self) -> list[Commit]:
-        """Return commits up to the first unfinished frame of each topic, with the mark recovery starts from."""
-        offsets = {topic: window.advance() for topic, window in self._windows.items()}
+    def intended(self, told: Iterable[Event]) -> list[IntentWrite]:
+        """Return what has to be kept of attempts about to be made, and of those found lost."""
+        entry = self._entry(told)
+        return [] if entry is None else [IntentWrite(self._lease, [entry])]
+
+    def settled(self, told: Iterable[Event]) -> tuple[list[Commit], list[IntentWrite]]:
+        """Return commits up to the first unfinished frame of each topic that moved on, and what has to be kept of these
+        results: nothing where no frame is left open."""
+        commits = [
+            Commit(self._lease, topic, window.done.offset, dict(window.done.numbers))
+            for topic, window in self._windows.items()
+            if window.advance()
+        ]
         marks = [mark for window in self._windows.values() if (mark := window.mark()) is not None]
-        mark = min([*marks, self._mark()])
-        return [Commit(self._lease, topic, offset, mark) for topic, offset in offsets.items()]
+        entry = self._entry(told) if marks or self.legacy is not None else None
+        below = min([*marks, self._mark()])
+        done, self._first_entry = below > self._first_entry, max(below, self._first_entry)
+        if entry is None and not done:
+            return commits, []
+        return commits, [IntentWrite(self._lease, [] if entry is None else [entry], below if done else 0)]
+
+    def _entry(self, told: Iterable[Event]) -> IntentEntry | None:
+        payload = encode_intents(told)
+        if not payload:
+            return None
+        self._next_entry += 1
+        return IntentEntry(self._next_entry - 1, payload)
 
     def _mark(self) -> int:
-        """Return where recovery of what is not read yet has to begin. As long as inherited frames wait to be read, that
-        is where our own recovery began: what our predecessors recorded of them stands there."""
-        if self.legacy is not None:
-            return self._recovered_from
-        return self._journal.head(topics.OUTCOMES, self._lease.partition)
+        """Return the first entry that may tell of what is not read yet. As long as inherited frames wait to be read, that
+        is the first we found: what our predecessors kept of them stands there."""
+        return self._next_entry if self.legacy is None else self._first_entry
 
     def _decoded(self, stored: StoredFrame) -> Event | None:
         """Return what is in a frame, or None of a damaged one. Raises `UnknownFrame`: only another build can read it."""
@@ -124,3 +143,7 @@ class Backlog:
             topic, offset = stored.topic, stored.offset
             self._t.telemetry.log("error", "frame_quarantined", topic=topic, offset=offset, detail=str(error))
             return None
+
+
+def _done(position: Position | None) -> Done:
+    return Done(0, {}) if position is None else Done(position.offset, position.numbers)

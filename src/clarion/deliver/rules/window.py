@@ -1,40 +1,55 @@
 """Which offsets of a consumed stream are done: frames finish in any order, a commit covers only an unbroken run."""
 
 from collections import deque
+from collections.abc import Mapping
+from typing import NamedTuple
 
 
 class Pending:
-    """One frame under way. `mark` is the outcomes offset before its first intent; `left` deliveries are unfinished."""
+    """One frame under way. `left` deliveries are unfinished, `mark` is the first entry of open intents that may tell of
+    them, and `numbers` are those of producers once the frame is done."""
 
-    __slots__ = ("left", "mark", "offset")
+    __slots__ = ("left", "mark", "numbers", "offset")
 
-    def __init__(self, offset: int, left: int, mark: int) -> None:
+    def __init__(self, offset: int, left: int, mark: int, numbers: Mapping[str, int]) -> None:
         self.offset = offset
         self.left = left
         self.mark = mark
+        self.numbers = numbers
+
+
+class Done(NamedTuple):
+    """Up to where a topic is finished, with the numbers of producers there."""
+
+    offset: int
+    numbers: Mapping[str, int]
 
 
 class Window:
     """The frames of one topic between the committed offset and the last one read."""
 
-    def __init__(self, committed: int) -> None:
-        self.committed = committed
-        self.read = committed
+    def __init__(self, done: Done) -> None:
+        self.done = done
+        self.read = done.offset
+        self.numbers = done.numbers
         self._frames: deque[Pending] = deque()
 
-    def add(self, offset: int, count: int, mark: int) -> Pending:
-        """Note that a frame of `count` deliveries was read."""
-        pending = Pending(offset, count, mark)
+    def add(self, offset: int, count: int, mark: int, numbers: Mapping[str, int]) -> Pending:
+        """Note that a frame of `count` deliveries was read; `numbers` count it in."""
+        pending = Pending(offset, count, mark, numbers)
         self._frames.append(pending)
         self.read = offset
+        self.numbers = numbers
         return pending
 
-    def advance(self) -> int:
-        """Return the highest offset below which everything is finished."""
+    def advance(self) -> bool:
+        """Move to the highest offset below which everything is finished; return whether that is another one."""
+        before = self.done
         while self._frames and self._frames[0].left == 0:
-            self.committed = self._frames.popleft().offset
-        return self.committed
+            frame = self._frames.popleft()
+            self.done = Done(frame.offset, frame.numbers)
+        return self.done is not before
 
     def mark(self) -> int | None:
-        """Return the outcomes offset recovery would have to read from, or None when nothing is under way."""
+        """Return the first entry of open intents that tells of something under way, or None when nothing is."""
         return self._frames[0].mark if self._frames else None

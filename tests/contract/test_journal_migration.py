@@ -1,0 +1,137 @@
+"""A journal of the version before is migrated whole at the first start, with a backup, wherever that is cut off."""
+
+import logging
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clarion.backends.sqlite import migrate
+from clarion.backends.sqlite.connection import connect, fetch_all
+from clarion.deliver.partition.intake import Legacy
+from clarion.domain.planned import PlannedDelivery
+from clarion.journal.intents import decode_intents
+from clarion.ports.journal import Position
+from tests.contract import old_journal as old
+from tests.contract.journals import sqlite
+
+STATEMENTS_MAX = 60
+
+
+def row(delivery: bytes, attempt: int = 1, chunk: tuple[bytes, int] | None = None) -> PlannedDelivery:
+    return PlannedDelivery(delivery, "acme", "u", "+1", "en", "t", "", {}, None, attempt, None, None, None, chunk)
+
+
+async def check(data_dir, clock) -> None:
+    """Assert that a migrated journal says all that the old one said."""
+    journal = sqlite(data_dir, clock)
+    entries = await journal.open_intents(old.GROUP, 0)
+    assert [entry.number for entry in entries] == list(range(1, 7))
+    legacy = Legacy()
+    for entry in entries:
+        legacy.learn(decode_intents(entry.payload))
+    assert [legacy.was_intended(row(one)) for one in (old.A, old.B, old.C, old.D)] == [True, True, True, False]
+    assert [legacy.has_result(row(one)) for one in (old.A, old.B, old.C)] == [True, False, False]
+    assert [legacy.goes_on(row(one)) for one in (old.A, old.B)] == [False, True]
+    assert (legacy.was_intended(row(old.B, 2)), legacy.is_recorded(row(old.B, 2))) == (True, False)
+    assert (legacy.provider_of(row(old.B)), legacy.provider_of(row(old.C))) == ("one", "")
+    places = [row(b"p" * 24, chunk=(old.CHUNK, n)) for n in range(5)]
+    assert [legacy.was_intended(place) for place in places] == [True, True, True, True, False]
+    assert [legacy.has_result(place) for place in places] == [False, True, False, True, False]
+
+    assert await journal.open_intents(old.GROUP, 1) == [], "all of that partition is committed"
+    assert len(await journal.open_intents("deliver.push", 0)) == 1, "the first holder never committed"
+    positions = {"deliver.sms.normal": Position(1), "deliver.sms.high": Position(1)}
+    assert journal.committed(old.GROUP, 0) == positions
+    assert journal.committed("record", 0) == {"outcomes": Position(2)}
+    lease = await journal.acquire(old.GROUP, 0, "worker-0-x", 1_000)
+    assert lease is not None and lease.fence == 8, "fences go on"
+    await journal.close()
+
+
+def backups(data_dir: Path) -> list[str]:
+    return sorted(path.name for path in data_dir.iterdir() if "backup" in path.name)
+
+
+def everything(path: Path) -> list:
+    """Return all rows of a file."""
+    db = connect(path, readonly=True)
+    tables = [name for (name,) in fetch_all(db, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
+    found = [(name, fetch_all(db, f'SELECT * FROM "{name}"')) for name in tables if not name.startswith("sqlite_")]  # noqa: S608
+    db.close()
+    return found
+
+
+async def test_what_the_marks_pointed_at_becomes_open_intents(tmp_path, clock, caplog):
+    caplog.set_level(logging.INFO)
+    path = old.make(tmp_path)
+    before = everything(path)
+    await check(tmp_path, clock)
+    assert backups(tmp_path) == ["journal.db.journal_0002.backup"]
+    assert everything(tmp_path / "journal.db.journal_0002.backup") == before
+    told = [line for line in caplog.messages if "backup" in line]
+    assert len(told) == 1 and "goes from journal_0002 to" in told[0]
+
+
+async def test_a_new_file_has_no_backup_and_a_migrated_one_no_second(tmp_path, clock, caplog):
+    caplog.set_level(logging.INFO)
+    await sqlite(tmp_path, clock).close()
+    await sqlite(tmp_path, clock).close()
+    assert backups(tmp_path) == []
+    assert not [line for line in caplog.messages if "backup" in line]
+
+
+def test_every_store_is_backed_up_before_it_is_migrated(tmp_path, monkeypatch):
+    migrate.upgrade_all(tmp_path)
+    newest = {name: migrate._newest(name) for name in migrate.NAMES}
+    for name in migrate.NAMES:
+        db = connect(migrate.path_of(tmp_path, name))
+        db.execute("UPDATE alembic_version SET version_num = ?", (f"{name}_old",))
+        db.close()
+    monkeypatch.setattr(migrate, "_run", lambda *_: None)
+    migrate.upgrade_all(tmp_path)
+    assert backups(tmp_path) == sorted(f"{name}.db.{name}_old.backup" for name in newest)
+
+
+async def killed_before(data_dir: Path, statement: int) -> bool:
+    """Migrate in a child that dies before that statement; return whether it did."""
+    script = Path(__file__).with_name("crash_migration.py")
+    done = subprocess.run([sys.executable, script, data_dir, str(statement)], check=False)  # noqa: ASYNC221
+    assert done.returncode in (0, -signal.SIGKILL)
+    return done.returncode != 0
+
+
+@pytest.mark.slow
+async def test_a_migration_killed_anywhere_is_made_whole_by_the_next_start(tmp_path, clock):
+    before = everything(old.make(tmp_path / "first"))
+    for statement in range(1, STATEMENTS_MAX, 2):
+        data_dir = tmp_path / str(statement)
+        old.make(data_dir)
+        killed = await killed_before(data_dir, statement)
+        copy = data_dir / "journal.db.journal_0002.backup"
+        assert everything(copy) == before
+        if killed:
+            assert everything(data_dir / "journal.db") == before, "half a migration is none"
+        await check(data_dir, clock)
+        assert everything(copy) == before
+        if not killed:
+            break
+    assert statement > 10 and not killed
+
+
+async def test_a_migration_killed_in_the_middle_is_made_whole_by_the_next_start(tmp_path, clock):
+    before = everything(old.make(tmp_path))
+    assert await killed_before(tmp_path, 9)
+    assert everything(tmp_path / "journal.db") == before
+    await check(tmp_path, clock)
+    assert everything(tmp_path / "journal.db.journal_0002.backup") == before
+
+
+async def test_a_backup_cut_off_is_made_anew(tmp_path, clock):
+    before = everything(old.make(tmp_path))
+    (tmp_path / "journal.db.journal_0002.backup.part").write_bytes(b"half a backup")
+    await check(tmp_path, clock)
+    assert backups(tmp_path) == ["journal.db.journal_0002.backup"]
+    assert everything(tmp_path / "journal.db.journal_0002.backup") == before
