@@ -1,0 +1,41 @@
+"""Streams in `journal.db`: frames lie where the commit of the stage store put them, so nothing is ever repeated."""
+
+from collections.abc import Collection, Sequence
+
+from clarion.backends.sqlite.journal_append import Transaction
+from clarion.backends.sqlite.journal_reader import Reader
+from clarion.backends.sqlite.journal_writer import GroupCommit
+from clarion.journal.watch import Growth, GrowthWatch, streams_of
+from clarion.ports.streams import Place, StoredFrame, StreamsTraits
+
+
+class SqliteStreams:
+    """Implements `ports.streams.Streams`. Used from one event loop."""
+
+    streams_traits = StreamsTraits(repeats=False)
+
+    def __init__(self, reader: Reader, writer: GroupCommit[Transaction], growth: Growth, partitions: int) -> None:
+        self.partitions = partitions
+        self._reader = reader
+        self._writer = writer
+        self._growth = growth
+
+    async def read_many(self, places: Sequence[Place], limit_frames: int = 64) -> list[list[StoredFrame]]:
+        """Return for each place up to `limit_frames` frames behind it, in order."""
+        return [self._reader.read(*place, limit_frames) for place in places]
+
+    async def read_since(
+        self, topic: str, partition: int, appended_ms: int, limit_frames: int = 256
+    ) -> list[StoredFrame]:
+        """Return frames appended at or after a time, oldest first."""
+        return self._reader.since(topic, partition, appended_ms, limit_frames)
+
+    async def heads_of(self, streams: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Return the newest offset of each stream, 0 where it is empty."""
+        return {stream: self._reader.head(*stream) for stream in streams}
+
+    def watch(self, topics: Collection[str] = (), partition: int | None = None) -> GrowthWatch:
+        """Return a watch of its own for one consumer loop."""
+        self._writer.follow()
+        partitions = range(self.partitions) if partition is None else (partition,)
+        return self._growth.watch(streams_of(topics, partitions) if topics else None)

@@ -1,0 +1,301 @@
+"""The stage store: where every stage stands and what it keeps, changed by one atomic commit.
+
+A *group* (`plan`, `deliver.push`, `record`, `broadcast`) consumes a partition under a lease. The lease's fence grows with
+every new holder, and a commit made under a stale fence stores nothing. A commit takes the frames of a step, too, so that a
+step is stored whole or not at all.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
+from clarion.ports.streams import Frame
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to consume one partition for one group until it expires; compare by `fence`. `owner` names one start of a
+    process: what comes after it has another name."""
+
+    group: str
+    partition: int
+    owner: str
+    fence: int
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """Everything up to and including `offset` of the topic is done for the lease's group. `numbers` are the highest
+    sequence done of each producer, by which repeated frames are known; empty where nothing repeats. A commit below the
+    committed offset changes nothing."""
+
+    lease: Lease
+    topic: str
+    offset: int
+    numbers: dict[str, int] = {}
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A group's committed offset in one stream, and the numbers committed beside it."""
+
+    offset: int
+    numbers: dict[str, int] = {}
+
+
+class IntentEntry(msgspec.Struct, frozen=True):
+    """What one commit of a delivery worker intended and settled (`journal.intents`), under a number that grows."""
+
+    number: int
+    payload: bytes
+
+
+class IntentWrite(msgspec.Struct, frozen=True):
+    """Changes the open intents of the lease's group and partition: adds entries, then removes those numbered below
+    `below`. One with the same number again replaces the first."""
+
+    lease: Lease
+    entries: Sequence[IntentEntry] = ()
+    below: int = 0
+
+
+class Timer(msgspec.Struct, frozen=True):
+    """Puts `payload` (an encoded frame of one event) back on a stream at `due_ms`. `timer_id` is unique: adding the
+    same id again replaces nothing and adds nothing."""
+
+    timer_id: bytes
+    due_ms: int
+    topic: str
+    partition: int
+    payload: bytes
+
+
+class IdempotencyEntry(msgspec.Struct, frozen=True):
+    """A remembered idempotency key: the hash of the request body and the answer that was given. While an entry has not
+    expired, an append with another one under its key is refused with `StaleKey`; the same one again changes nothing."""
+
+    tenant: str
+    key: str
+    body_hash: bytes
+    answer: bytes
+    expires_ms: int
+
+
+class Cancellation(msgspec.Struct, frozen=True):
+    """A notification or broadcast that is not to be sent any more. `subject_id` is its 16-byte id."""
+
+    tenant: str
+    subject_id: bytes
+    at_ms: int
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """Where a broadcast's planning stands. `position` is the last user ordinal planned; `payload` the encoded job;
+    `status` one of `running`, `paused`, `cancelled`, `done`; the counts are deliveries planned and skipped so far."""
+
+    cursor_id: bytes
+    tenant: str
+    partition: int
+    status: str
+    position: int
+    planned: int
+    skipped: int
+    users: int
+    created_ms: int
+    updated_ms: int
+    payload: bytes
+
+
+class CursorMove(msgspec.Struct, frozen=True):
+    """Advances a cursor inside an append, only if it is still `running` at `from_position`; otherwise the whole append
+    is refused with `StaleCursor`. `planned`, `skipped` and `users` are added to the cursor's counts."""
+
+    lease: Lease
+    cursor_id: bytes
+    from_position: int
+    position: int
+    planned: int
+    skipped: int
+    users: int
+    done: bool
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far groups are: positions in their streams, and the open intents between them and what is read."""
+
+    commits: Sequence[Commit] = ()
+    intents: Sequence[IntentWrite] = ()
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """What acceptance remembers of requests: keys with their answers, and what is not to be sent any more."""
+
+    idempotency: Sequence[IdempotencyEntry] = ()
+    cancellations: Sequence[Cancellation] = ()
+
+
+class PlanState(msgspec.Struct, frozen=True):
+    """What planning keeps: cells, cap times, and waits with the signals that end them. Signals go to those who waited before
+    the commit; then waits end, and new ones are set."""
+
+    cells: Sequence[Cell] = ()
+    caps: Sequence[CapWrite] = ()
+    waits: Sequence[Wait] = ()
+    ended_waits: Sequence[WaitEnd] = ()
+    signals: Sequence[Signal] = ()
+
+
+class Broadcasts(msgspec.Struct, frozen=True):
+    """Cursors of broadcasts that begin and that move on."""
+
+    cursors: Sequence[Cursor] = ()
+    moves: Sequence[CursorMove] = ()
+
+
+class StageResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What one step changes, all of it or nothing. `frames` go to their streams, `timers` put a frame there later; the other
+    parts stay in the store. With `lease`, the commit is refused when its fence is stale; the leases named in the parts
+    are checked in any case."""
+
+    lease: Lease | None = None
+    frames: Sequence[Frame] = ()
+    timers: Sequence[Timer] = ()
+    progress: Progress = Progress()
+    admission: Admission = Admission()
+    plan_state: PlanState = PlanState()
+    broadcasts: Broadcasts = Broadcasts()
+
+
+class StaleKey(Exception):
+    """Idempotency keys, as (tenant, key), that hold another answer already; nothing of the append was stored."""
+
+    def __init__(self, keys: frozenset[tuple[str, str]]) -> None:
+        super().__init__(f"{len(keys)} idempotency keys hold another answer already")
+        self.keys = keys
+
+
+class StaleCaps(Exception):
+    """A cap was changed by someone else since it was read; nothing of the append was stored. Read and decide again."""
+
+
+class StaleCursor(Exception):
+    """The cursor was paused, cancelled or moved by someone else; nothing of the append was stored."""
+
+
+class StageStoreTraits(msgspec.Struct, frozen=True):
+    """Declared differences between stores. `failure_model` says in one sentence what can be lost and when."""
+
+    survives_process_kill: bool
+    survives_power_loss: bool
+    failure_model: str
+
+
+class StageStore(Protocol):
+    """A commit is durable when the call returns. Reads see every commit that returned before they began; each answers for
+    many keys at once, and leaves out what there is nothing for."""
+
+    store_traits: StageStoreTraits
+    partitions: int
+
+    async def commit(self, result: StageResult) -> list[int]:
+        """Store a step durably and return the offsets of its frames, in their order; empty where another engine carries them.
+
+        Concurrent calls share one transaction. Raises `StaleLease`, `StaleCursor`, `StaleKey` or `StaleCaps` (other
+        results of the same transaction are not touched), `Overloaded` when the disk or the queue is full (may be tried
+        again) or `DurabilityError` (fail stop: every later commit is refused). On any of them nothing of it is stored.
+        """
+        ...
+
+    async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
+        """Take a free or expired lease (its fence grows by one), or return None while another owner holds it. The
+        current owner gets its own lease again, with a new fence."""
+        ...
+
+    async def renew(self, leases: Sequence[Lease], ttl_ms: int) -> list[Lease]:
+        """Extend leases and return those still held."""
+        ...
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        """Give leases back at once."""
+        ...
+
+    async def vacate(self, owners: Collection[str]) -> int:
+        """Let every lease of owners that are known to be dead expire at once, and return how many still ran. Should one
+        be alive after all, it is refused from then on as after any take-over."""
+        ...
+
+    async def fire(self, now_ms: int, limit: int) -> int:
+        """Move up to `limit` due timers to their streams, each exactly once, and return how many. Of those that are due,
+        the lane their topic ends in decides who goes first, then the time."""
+        ...
+
+    async def next_due(self) -> int | None:
+        """Return when the earliest timer is due, in Unix milliseconds."""
+        ...
+
+    async def positions(self, group: str, partitions: Collection[int]) -> dict[int, dict[str, Position]]:
+        """Return the group's committed positions by partition and topic; a partition it never committed in is empty."""
+        ...
+
+    async def open_intents(self, group: str, partition: int, after: int = 0) -> list[IntentEntry]:
+        """Return a group's open intents numbered above `after`, in order, at most `INTENT_ENTRIES_PER_READ_MAX`."""
+        ...
+
+    async def backlog_of(self, groups: Collection[str]) -> dict[str, int]:
+        """Return how many events each group has not committed yet over all its partitions and topics (an estimate: frames
+        are counted whole)."""
+        ...
+
+    async def cancellations_after(self, sequence: int) -> tuple[int, list[bytes]]:
+        """Return subject ids cancelled after `sequence`, oldest first, and the sequence number to go on from. One call
+        returns at most `CANCELLATIONS_PER_READ_MAX` of them."""
+        ...
+
+    async def remembered(
+        self, keys: Collection[tuple[str, str]], now_ms: int
+    ) -> dict[tuple[str, str], IdempotencyEntry]:
+        """Return the entries of those keys, as (tenant, key), that have one which has not expired."""
+        ...
+
+    async def cursors_by_id(self, cursor_ids: Collection[bytes]) -> dict[bytes, Cursor]:
+        """Return cursors by id."""
+        ...
+
+    async def cursors_in(self, partitions: Collection[int], status: str | None = None) -> list[Cursor]:
+        """Return the cursors of some partitions, oldest first, filtered by status."""
+        ...
+
+    async def set_cursor_status(self, cursor_id: bytes, status: str, allowed_from: Sequence[str], now_ms: int) -> bool:
+        """Change a cursor's status if it is one of `allowed_from`; return whether it was."""
+        ...
+
+    async def cells_of(self, keys: Collection[tuple[int, bytes]]) -> dict[tuple[int, bytes], bytes]:
+        """Return the values of those of the keys, as (partition, key), that have one."""
+        ...
+
+    async def cells_page(
+        self, partition: int, prefix: bytes, limit: int, after: bytes = b""
+    ) -> list[tuple[bytes, bytes]]:
+        """Return up to `limit` (key, value) pairs with keys that begin with `prefix` and stand above `after`, in order."""
+        ...
+
+    async def waits_of(
+        self, keys: Collection[tuple[str, bytes]], limit: int = 1_000
+    ) -> dict[tuple[str, bytes], list[Wait]]:
+        """Return who waits for each of the keys, as (tenant, key), at most `limit` each; those that expired are left out."""
+        ...
+
+    async def caps_of(self, blocks: Mapping[tuple[str, bytes], Collection[int]]) -> dict[tuple[str, bytes, int], bytes]:
+        """Return cap times by (tenant, rule, block) of the blocks asked for by (tenant, rule): `CAP_BLOCK_USERS` unsigned
+        32-bit little-endian seconds since 1970 each. A block nobody wrote is left out and means all 0."""
+        ...
+
+    async def trim(self, older_than_ms: int) -> int:
+        """Delete frames appended before a time that every group with a commit on their stream has committed (a stream
+        nobody committed to stays whole), expired idempotency entries and waits, and cancellations older by `HOLD_MS_MAX`
+        (for so long may something of theirs be held), but none of a subject whose own timer still waits; return how many
+        frames went. Offsets never start again, and cells and caps stay."""
+        ...
+
+    async def close(self) -> None:
+        """Finish commits under way and close."""
+        ...

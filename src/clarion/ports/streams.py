@@ -1,0 +1,94 @@
+"""Streams: ordered frames, carried at least once.
+
+Topics are `accepted.<lane>`, `deliver.<channel>.<lane>` and `outcomes`. Each (topic, partition) is a stream whose frames
+carry offsets 1, 2, 3, ... without gaps. A carrier may bring a frame again, at a new offset; it never loses one and never
+changes the order in which the frames of one producer came first.
+
+Frames are written by `StageStore.commit`: where store and carrier are one engine in the same transaction, elsewhere from
+the store's outbox.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+
+class StreamsTraits(msgspec.Struct, frozen=True):
+    """Declared differences between carriers. One that `repeats` may bring frames again, with the producer and sequence they
+    had; from others the producer is empty and the sequence is the offset."""
+
+    repeats: bool
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One record of the journal before it has an offset: `payload` is a whole encoded frame of `count` events."""
+
+    topic: str
+    partition: int
+    count: int
+    payload: bytes
+
+
+class StoredFrame(msgspec.Struct, frozen=True):
+    """A frame as read back. `appended_ms` is Unix milliseconds by the writer's clock.
+
+    A carrier may repeat frames at new offsets. `producer` then names who wrote them, and `sequence` grows by one with each
+    frame of that producer on the stream, so that a repeated one is known by it. Where the carrier is the store, nothing
+    repeats: the producer is empty and the sequence is the offset.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    count: int
+    appended_ms: int
+    payload: bytes
+    producer: str = ""
+    sequence: int = 0
+
+
+class Place(NamedTuple):
+    """Where to go on reading: behind offset `after` of a stream."""
+
+    topic: str
+    partition: int
+    after: int = 0
+
+
+class Watch(Protocol):
+    """One consumer's view of whether the journal grew. Take it before the first read: whatever is appended after a
+    read began, by this process or another, ends the next `wait`."""
+
+    async def wait(self, timeout_ms: int) -> bool:
+        """Wait until anyone may have appended since the last `wait` returned; False on time-out."""
+        ...
+
+
+class Streams(Protocol):
+    """Reads see every commit that returned before they began."""
+
+    streams_traits: StreamsTraits
+    partitions: int
+
+    async def read_many(self, places: Sequence[Place], limit_frames: int = 64) -> list[list[StoredFrame]]:
+        """Return for each place up to `limit_frames` frames behind it, in order. It may be fewer when they are large, but
+        none only when there is none."""
+        ...
+
+    async def read_since(
+        self, topic: str, partition: int, appended_ms: int, limit_frames: int = 256
+    ) -> list[StoredFrame]:
+        """Return frames appended at or after a time, oldest first."""
+        ...
+
+    async def heads_of(self, streams: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Return the newest offset of each stream, by (topic, partition); 0 where it is empty."""
+        ...
+
+    def watch(self, topics: Collection[str] = (), partition: int | None = None) -> Watch:
+        """Return a watch of its own for one consumer loop; what was appended before now is not reported by it.
+
+        With topics it is woken by frames of theirs only (in one partition, if given), otherwise by every append.
+        """
+        ...
