@@ -13,6 +13,7 @@ from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.trail import Trail
 from clarion.journal.events import IntentFrame
+from clarion.journal.intents import decode_intents, encode_intents
 from tests.unit.deliver.test_slow_builds import ROW
 
 NOW_MS = 1_000_000
@@ -21,7 +22,7 @@ MAIN, SPARE = (Account("acme", name, Channel.EMAIL, name.upper(), 0, {}, {}) for
 
 
 def work(**changes) -> Work:
-    return Work(ROW._replace(**changes), Lane.NORMAL, Pending(1, 1, 0))
+    return Work(ROW._replace(**changes), Lane.NORMAL, Pending(1, 1, 0, {}))
 
 
 def begun(*attempts: int, through: str = "") -> Legacy:
@@ -30,7 +31,7 @@ def begun(*attempts: int, through: str = "") -> Legacy:
     for attempt in attempts:
         through_all = [through] if through else []
         frame = IntentFrame("w", 1, 0, "email", None, 0, [ROW.delivery_id], [attempt], through_all)
-        legacy.learn([frame], Channel.EMAIL)
+        legacy.learn(decode_intents(encode_intents([frame])))
     return legacy
 
 
