@@ -16,8 +16,11 @@ from clarion.ports.secrets import Vault
 SURVIVES: Final = "survives_process_kill"
 SHARED: Final = "shared_by_processes"
 
+REPEATS: Final = "repeats"
+
 TRAITS: Final[dict[str, frozenset[str]]] = {
     "memory": frozenset(),
+    "repeating": frozenset({REPEATS}),
     "sqlite": frozenset({SURVIVES, SHARED}),
 }
 """What an engine declares. A case marked `needs_trait` is left out on an engine that does not declare it."""

@@ -76,3 +76,11 @@ def offsets(journal: Journal, topic: str = "t", partition: int = 0) -> list[int]
 
 def payloads(journal: Journal, topic: str = "t", partition: int = 0) -> list[bytes]:
     return [stored.payload for stored in journal.read(topic, partition, 0)]
+
+
+def repeating(_data_dir: Path, clock: VirtualClock) -> Journal:
+    """A store whose carrier brings the last frames of a stream again, at new offsets."""
+    return MemoryJournal(clock, PARTITIONS, repeats=3)
+
+
+CARRIERS: dict[str, Callable[[Path, VirtualClock], Journal]] = {**BACKENDS, "repeating": repeating}

@@ -19,6 +19,8 @@ from tests.contract.journals import (
     timer,
 )
 
+PORT = "journal"
+
 
 class TestFrames:
     async def test_offsets_count_from_one_per_stream_without_gaps(self, journal):

@@ -21,6 +21,7 @@ from clarion.ports.journal import (
 )
 from tests.contract.journals import START_MS, cursor, frame, frames, held, payloads, timer
 
+PORT = "journal"
 RULE = b"rule"
 
 

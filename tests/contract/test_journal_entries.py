@@ -22,6 +22,8 @@ from tests.contract.journals import (
     timer,
 )
 
+PORT = "journal"
+
 
 class TestTimers:
     async def test_due_timers_become_frames_in_order_of_time_and_are_gone(self, journal):

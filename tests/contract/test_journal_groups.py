@@ -31,6 +31,8 @@ from tests.contract.journals import (
     timer,
 )
 
+PORT = "journal"
+
 
 class TestLeases:
     async def test_one_owner_at_a_time(self, journal):

@@ -1,0 +1,171 @@
+"""What every stage store promises: a step is stored whole or not at all, and reads answer for many keys in one call."""
+
+import pytest
+
+from clarion.domain.errors import StaleLease
+from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait
+from clarion.ports.stage_store import (
+    Admission,
+    Broadcasts,
+    Cancellation,
+    Commit,
+    CursorMove,
+    IdempotencyEntry,
+    IntentEntry,
+    IntentWrite,
+    PlanState,
+    Position,
+    Progress,
+    StageResult,
+    StaleCaps,
+    StaleCursor,
+    StaleKey,
+)
+from clarion.ports.streams import Place
+from tests.contract.journals import BACKENDS, START_MS, cursor, frame, held, timer
+
+PORT = "stage store"
+
+
+@pytest.fixture(params=BACKENDS)
+async def store(request, tmp_path, clock):
+    opened = BACKENDS[request.param](tmp_path, clock)
+    yield opened
+    await opened.close()
+
+
+def entry(tenant: str, key: str, answer: bytes = b"answer", expires_ms: int = START_MS + 1) -> IdempotencyEntry:
+    return IdempotencyEntry(tenant, key, b"hash", answer, expires_ms)
+
+
+async def whole(store, lease) -> StageResult:
+    """Return a step that changes everything there is to change."""
+    return StageResult(
+        lease=lease,
+        frames=[frame(payload=b"frame")],
+        timers=[timer(b"1", START_MS + 5)],
+        progress=Progress(
+            commits=[Commit(lease, "t", 7, {"one": 3})], intents=[IntentWrite(lease, [IntentEntry(1, b"open")])]
+        ),
+        admission=Admission([entry("acme", "key")], [Cancellation("acme", b"gone", START_MS)]),
+        plan_state=PlanState(
+            cells=[Cell(0, b"cell", b"value")],
+            caps=[CapWrite("acme", b"rule", 1, ((2, 0, 9),))],
+            waits=[Wait("acme", b"key", b"subject", "t", 0, START_MS + 50)],
+        ),
+        broadcasts=Broadcasts([cursor(b"new")], [CursorMove(lease, b"c", 0, 10, 1, 2, 3, done=False)]),
+    )
+
+
+async def everything(store) -> list[object]:
+    return [
+        await store.read_many([Place("t", 0)]),
+        await store.next_due(),
+        await store.positions("g", [0, 1]),
+        await store.open_intents("g", 0),
+        await store.remembered([("acme", "key")], START_MS),
+        await store.cancellations_after(0),
+        await store.cells_of([(0, b"cell")]),
+        await store.caps_of({("acme", b"rule"): [1]}),
+        await store.waits_of([("acme", b"key")]),
+        await store.cursors_by_id([b"c", b"new"]),
+    ]
+
+
+async def test_a_step_is_stored_whole(store):
+    await store.commit(StageResult(broadcasts=Broadcasts([cursor()])))
+    lease = await held(store)
+    assert await store.commit(await whole(store, lease)) == [1]
+    assert await store.positions("g", [0, 1]) == {0: {"t": Position(7, {"one": 3})}, 1: {}}
+    assert await store.open_intents("g", 0) == [IntentEntry(1, b"open")]
+    assert await store.remembered([("acme", "key"), ("acme", "other")], START_MS) == {
+        ("acme", "key"): entry("acme", "key")
+    }
+    assert await store.cancellations_after(0) == (1, [b"gone"])
+    assert await store.cells_of([(0, b"cell"), (0, b"none"), (1, b"cell")]) == {(0, b"cell"): b"value"}
+    ((place, times),) = (await store.caps_of({("acme", b"rule"): [0, 1], ("acme", b"other"): [1]})).items()
+    assert (place, times[8:12]) == (("acme", b"rule", 1), b"\x09\0\0\0")
+    assert list(await store.waits_of([("acme", b"key"), ("other", b"key")])) == [("acme", b"key")]
+    found = await store.cursors_by_id([b"c", b"new", b"none"])
+    assert {name: one.position for name, one in found.items()} == {b"c": 10, b"new": 0}
+    assert await store.next_due() == START_MS + 5
+
+
+@pytest.mark.parametrize("why", ["lease", "commit", "intents", "cursor", "key", "caps"])
+async def test_a_refused_step_changes_nothing(store, why):
+    """Whatever part of it is refused: the fence of its own lease, of a commit or of open intents, or what it read."""
+    others = StageResult(
+        admission=Admission([entry("acme", "taken", b"first")]),
+        broadcasts=Broadcasts([cursor(), cursor(b"d")]),
+        plan_state=PlanState(caps=[CapWrite("acme", b"other", 0, ((0, 0, 5),))]),
+    )
+    await store.commit(others)
+    stale, lease = await held(store), await held(store)
+    before = await everything(store)
+    good = await whole(store, lease)
+    bad, error = {
+        "lease": ({"lease": stale}, StaleLease),
+        "commit": ({"progress": Progress([*good.progress.commits, Commit(stale, "u", 1)])}, StaleLease),
+        "intents": ({"progress": Progress(intents=[IntentWrite(stale, [IntentEntry(9, b"")])])}, StaleLease),
+        "cursor": ({"broadcasts": Broadcasts(moves=[CursorMove(lease, b"d", 5, 6, 0, 0, 0, done=False)])}, StaleCursor),
+        "key": ({"admission": Admission([entry("acme", "taken", b"second")])}, StaleKey),
+        "caps": ({"plan_state": PlanState(caps=[CapWrite("acme", b"other", 0, ((0, 4, 6),))])}, StaleCaps),
+    }[why]
+    with pytest.raises(error):
+        await store.commit(
+            StageResult(**{**{name: getattr(good, name) for name in StageResult.__struct_fields__}, **bad})
+        )
+    assert await everything(store) == before
+
+
+async def test_reads_answer_for_many_partitions_and_tenants_at_once(store):
+    await store.commit(
+        StageResult(
+            plan_state=PlanState(
+                cells=[Cell(p, b"a", b"%d" % p) for p in range(3)],
+                caps=[CapWrite(tenant, b"r", block, ((0, 0, 1),)) for tenant in ("acme", "beta") for block in (0, 4)],
+                waits=[
+                    Wait(tenant, b"k", b"%d" % n, "t", 0, START_MS + 9) for tenant in ("acme", "beta") for n in (1, 2)
+                ],
+            ),
+            admission=Admission(
+                [entry(tenant, "k", expires_ms=START_MS + n) for n, tenant in enumerate(("acme", "beta"))]
+            ),
+        )
+    )
+    assert await store.cells_of([(p, b"a") for p in range(4)]) == {(p, b"a"): b"%d" % p for p in range(3)}
+    found = await store.caps_of({("acme", b"r"): [0, 4], ("beta", b"r"): [4, 5]})
+    assert sorted(found) == [("acme", b"r", 0), ("acme", b"r", 4), ("beta", b"r", 4)]
+    waits = await store.waits_of([("acme", b"k"), ("beta", b"k")], limit=1)
+    assert {place: [one.subject for one in some] for place, some in waits.items()} == {
+        ("acme", b"k"): [b"1"],
+        ("beta", b"k"): [b"1"],
+    }
+    assert list(await store.remembered([("acme", "k"), ("beta", "k")], START_MS)) == [("beta", "k")]
+    assert await store.cells_page(0, b"", 5) == [(b"a", b"0")]
+
+
+async def test_cursors_are_listed_by_partition_and_status(store):
+    made = [cursor(b"%d" % n, partition=n % 3, created_ms=START_MS + n) for n in range(6)]
+    await store.commit(StageResult(broadcasts=Broadcasts(made)))
+    assert await store.set_cursor_status(b"3", "paused", ["running"], START_MS)
+    assert [one.cursor_id for one in await store.cursors_in([0, 1])] == [b"0", b"1", b"3", b"4"]
+    assert [one.cursor_id for one in await store.cursors_in([0, 1], "running")] == [b"0", b"1", b"4"]
+    assert await store.cursors_in([]) == []
+
+
+async def test_the_backlogs_of_many_groups_are_asked_in_one_call(store):
+    lease = await held(store, "plan", 1)
+    await store.commit(StageResult(frames=[frame("accepted.normal", 1, count=5), frame("outcomes", 1, count=2)]))
+    assert await store.backlog_of(["plan", "record", "none"]) == {"plan": 5, "record": 2, "none": 0}
+    await store.commit(StageResult(progress=Progress([Commit(lease, "accepted.normal", 1)])))
+    assert await store.backlog_of(["plan"]) == {"plan": 0}
+
+
+async def test_a_signal_goes_to_those_who_waited_before(store):
+    waiting = PlanState(waits=[Wait("acme", b"k", b"s", "t", 1, START_MS + 9)])
+    assert await store.commit(StageResult(plan_state=waiting)) == []
+    told = PlanState(waits=[Wait("acme", b"k", b"late", "u", 1, START_MS + 9)], signals=[Signal("acme", b"k", b"now")])
+    await store.commit(StageResult(plan_state=told))
+    t, u = await store.read_many([Place("t", 1), Place("u", 1)])
+    assert ([one.payload for one in t], u) == ([b"now"], [])
