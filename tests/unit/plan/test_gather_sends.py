@@ -1,0 +1,206 @@
+"""Gathering for sends: few calls however many tenants and notifications, nothing read twice, and one that cannot be read
+costs only itself."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from clarion.domain import ids
+from clarion.domain.cap import Cap
+from clarion.domain.channel import CHANNELS, Channel, Lane
+from clarion.domain.content import Account, Category, CategoryRules, Template
+from clarion.domain.decision import Reason
+from clarion.domain.errors import StoreUnavailable
+from clarion.domain.user import Profile, User
+from clarion.journal.codec import decode
+from clarion.journal.events import PlannedFrame, Recipient, Request
+from clarion.plan.batch import decide_batch
+from clarion.plan.columns import Accepted
+from clarion.plan.facts import SendFacts
+from clarion.plan.gather_sends import SendGatherer
+from clarion.plan.outcome import Plan
+from clarion.plan.rules.need import Need
+
+NOW_MS = 1_700_000_000_000
+CAPPED = Category("news", rules=CategoryRules(caps=(Cap(1, "1h"),)))
+
+
+class Shelf:
+    """Directory and journal in one: counts what is asked of it. `broken` users and templates cannot be read."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.number = 0
+        self.suppressing: set[str] = set()
+        self.broken: set[str] = set()
+        self.down = False
+
+    def revision(self) -> int:
+        return self.number
+
+    def template(self, tenant: str, key: str) -> Template:
+        self.calls["template"] += 1
+        if key in self.broken:
+            raise ValueError(key)
+        return Template(key, 1, "news", {Channel.SMS: {}, Channel.EMAIL: {}})
+
+    def category(self, tenant: str, key: str) -> Category:
+        return CAPPED
+
+    def definition(self, tenant: str, kind: Any, key: str, version: int | None = None) -> None:
+        return None
+
+    def accounts(self, tenant: str, channel: str) -> list[Account]:
+        return [Account(tenant, "main", Channel(channel), "sandbox", 0, {}, {})]
+
+    def defaults(self, tenant: str) -> dict[str, dict[str, bool]]:
+        return {}
+
+    def users(self, tenant: str, user_ids: Any) -> dict[str, User]:
+        self.calls["users"] += 1
+        if self.down:
+            raise StoreUnavailable("down")
+        if self.broken & set(user_ids):
+            raise ValueError("a damaged row")
+        numbers = {name: int(name[1:]) for name in user_ids}
+        return {name: User(name, 1 + n, 1 + n % 2, phone=f"{name}-phone") for name, n in numbers.items()}
+
+    def profiles(self, profile_ids: Any) -> dict[int, Profile]:
+        self.calls["profiles"] += 1
+        return {id_: Profile(id_, "UTC", {}) for id_ in profile_ids}
+
+    def has_suppressions(self, tenant: str, channel: str) -> bool:
+        return tenant in self.suppressing
+
+    def suppressed(self, tenant: str, channel: str, addresses: Any) -> dict[str, str]:
+        self.calls["suppressed"] += 1
+        return {address: "bounced" for address in addresses if "bad" in address}
+
+    def caps(self, tenant: str, rule: bytes, blocks: Any) -> dict[int, bytes]:
+        self.calls["caps"] += 1
+        return {}
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+def gatherer(shelf: Shelf) -> SendGatherer:
+    return SendGatherer(shelf, shelf)  # type: ignore[arg-type]
+
+
+def item(number: int, *to: str | Recipient, tenant: str = "acme", template: str = "hello") -> Accepted:
+    who = [Recipient(one) if isinstance(one, str) else one for one in to]
+    id_ = ids.notification_id(NOW_MS, 0, number.to_bytes(ids.ENTROPY_BYTES, "big"))
+    return Accepted(Lane.NORMAL, id_, tenant, NOW_MS, Request(who, template, None, ["sms"], Lane.NORMAL, {}))
+
+
+def decide(facts: SendFacts, *items: Accepted) -> Plan | Need:
+    return decide_batch(items, [], facts, facts.claims(NOW_MS), 0, NOW_MS)
+
+
+def reasons(planned: Plan | Need) -> list[Reason]:
+    assert isinstance(planned, Plan)
+    (frame,) = [event for one in planned.frames if isinstance(event := decode(one.payload), PlannedFrame)]
+    return [Reason(reason) for reason in frame.reasons]
+
+
+def test_what_was_foreseen_is_enough_and_its_calls_do_not_grow_with_the_batch(shelf):
+    shelf.suppressing = {"acme"}
+    items = [item(n, f"u{n}", Recipient(contacts={"phone": f"bad-{n}"})) for n in range(200)]
+    facts = asyncio.run(gatherer(shelf).gather(items, NOW_MS))
+    planned = decide(facts, *items)
+    assert Counter(reasons(planned)) == {Reason.NONE: 200, Reason.SUPPRESSED: 200}
+    assert shelf.calls == {"template": 1, "users": 1, "profiles": 1, "suppressed": 1, "caps": 1}
+
+
+def test_what_is_known_is_not_read_again_until_a_definition_changes(shelf):
+    sends = gatherer(shelf)
+    for _ in range(3):
+        asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
+    assert shelf.calls == {"template": 1, "users": 3, "profiles": 1, "caps": 1}
+    shelf.number += 1
+    facts = asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
+    assert shelf.calls["template"] == 2
+    assert reasons(decide(facts, item(1, "u1"))) == [Reason.NONE]
+
+
+def test_what_is_to_be_sent_later_is_gathered_later(shelf):
+    soon = item(1, "u1")
+    later = soon._replace(request=replace(soon.request, send_at_ms=NOW_MS + 1))
+    facts = asyncio.run(gatherer(shelf).gather([later], NOW_MS))
+    assert not shelf.calls
+    planned = decide(facts, later)
+    assert isinstance(planned, Plan)
+    assert [timer.due_ms for timer in planned.timers] == [NOW_MS + 1]
+
+
+@pytest.mark.parametrize("suppressing", [set(), {"acme"}])
+def test_one_more_gathering_serves_whatever_was_not_foreseen(shelf, suppressing):
+    shelf.suppressing = suppressing
+    sends = gatherer(shelf)
+    unforeseen = [
+        item(1, "u1"),
+        item(2, "u2", "u3", tenant="other"),
+        item(3, Recipient(contacts={"phone": "bad-phone"})),
+        item(4, "u4", template="another"),
+    ]
+    facts = asyncio.run(sends.gather([item(0, "u0")], NOW_MS))
+    need = decide(facts, item(0, "u0"), *unforeseen)
+    assert isinstance(need, Need)
+    facts = asyncio.run(sends.more(facts, need, NOW_MS))
+    planned = reasons(decide(facts, item(0, "u0"), *unforeseen))
+    stranger = Reason.SUPPRESSED if suppressing else Reason.NONE
+    assert planned == [Reason.NONE, Reason.NONE, Reason.NONE, Reason.NONE, stranger, Reason.NONE]
+
+
+def test_facts_that_were_handed_out_stay_as_they_are_when_definitions_change(shelf):
+    sends = gatherer(shelf)
+    facts = asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
+    before = facts.setting("acme", item(1).request)
+    shelf.number += 1
+    asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
+    assert facts.setting("acme", item(1).request) is before
+    assert facts.gate(before, 2, "", NOW_MS)
+
+
+@pytest.mark.parametrize("broken", ["u2", "torn"])
+def test_what_cannot_be_read_costs_only_those_who_need_it(shelf, broken):
+    shelf.broken = {broken}
+    items = [item(1, "u1"), item(2, "u2", template="torn"), item(3, "u3")]
+    facts = asyncio.run(gatherer(shelf).gather(items, NOW_MS))
+    assert reasons(decide(facts, *items)) == [Reason.NONE, Reason.POISON, Reason.NONE]
+
+
+def test_a_store_that_is_not_there_says_nothing_about_anyone(shelf):
+    shelf.down = True
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(gatherer(shelf).gather([item(1, "u1")], NOW_MS))
+
+
+def test_caps_that_were_written_are_known_and_forgotten_ones_are_read_again(shelf):
+    sends = gatherer(shelf)
+    facts = asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
+    claims = facts.claims(NOW_MS)
+    decide_batch([item(1, "u1")], [], facts, claims, 0, NOW_MS)
+    sends.keep_caps(claims.writes())
+    facts = asyncio.run(sends.gather([item(2, "u1")], NOW_MS))
+    assert reasons(decide(facts, item(2, "u1"))) == [Reason.CAPPED]
+    assert shelf.calls["caps"] == 1
+    sends.forget_caps()
+    facts = asyncio.run(sends.gather([item(2, "u1")], NOW_MS))
+    assert shelf.calls["caps"] == 2
+    assert reasons(decide(facts, item(2, "u1"))) == [Reason.NONE], "the store knows nothing of what was kept"
+
+
+def test_every_channel_is_asked_before_a_tenant_is_held_to_have_no_suppressions(shelf):
+    class OnlyLast(Shelf):
+        def has_suppressions(self, tenant: str, channel: str) -> bool:
+            return channel == CHANNELS[-1]
+
+    facts = asyncio.run(gatherer(OnlyLast()).gather([item(1, "u1")], NOW_MS))
+    assert facts.suppressions["acme"] is not None
