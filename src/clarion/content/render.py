@@ -140,6 +140,6 @@ class Rendering:
             compiled = compile_channel(template, locale, channel, brand, self._engines)
         if len(self._compiled) >= COMPILED_CHANNELS_MAX:
             for oldest in list(islice(self._compiled, COMPILED_CHANNELS_MAX // 4)):
-                del self._compiled[oldest]
+                self._compiled.pop(oldest, None)  # somebody may render in another thread
         self._compiled[place] = _Kept(source or {}, brand, compiled)
         return compiled

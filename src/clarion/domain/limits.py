@@ -113,7 +113,7 @@ DKIM_RSA_BITS_MAX: Final = 4_096
 DKIM_KEY_CHARS_MAX: Final = 4_096
 """Room for the largest key in PEM."""
 SLOW_BUILDS_MAX: Final = 2
-"""Requests that take their time to build, such as signed mail, built at once by one process."""
+"""Requests that take their time to build, such as signed mail, and slow renders, made at once by one process."""
 MIME_SKELETONS_MAX: Final = 1_024
 SIMULATOR_KEYS_MAX: Final = 1_000_000
 """Delivery keys whose arrivals the simulator counts; the oldest is forgotten first."""

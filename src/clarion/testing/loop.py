@@ -49,6 +49,6 @@ class LoneLoop(VirtualLoop):
 
 
 def run(work: Coroutine[Any, Any, T], each_turn: Callable[[], None] | None = None) -> T:
-    """Run work under virtual time."""
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(each_turn)) as runner:
+    """Run work under virtual time, without threads."""
+    with asyncio.Runner(loop_factory=lambda: LoneLoop(each_turn)) as runner:
         return runner.run(work)

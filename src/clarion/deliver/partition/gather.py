@@ -12,12 +12,13 @@ from clarion.domain.content import Account
 async def gather(tools: Supplies, work: Sequence[Work], legacy: Legacy | None) -> Facts:
     """Return what is known of deliveries just read, and have ready what they are rendered from."""
     await tools.sender.gather(tools.channel, [item.row for item in work])
-    await tools.cancelled.refresh()
-    repeated = [item.row.delivery_id for item in work if item.row.attempt > 1]
-    waited = {
-        (item.row.tenant, item.row.address) for item in work if item.row.attempt > 1 or item.row.trail is not None
-    }
-    routed = {(item.row.tenant, item.row.category) for item in work if item.row.fallback is not None}
+    if tools.cancelled.is_stale():
+        await tools.cancelled.refresh()
+    rows = [item.row for item in work]
+    again = [row for row in rows if row.attempt > 1 or row.trail is not None]
+    repeated = [row.delivery_id for row in again if row.attempt > 1]
+    waited = {(row.tenant, row.address) for row in again}
+    routed = {(row.tenant, row.category) for row in rows if row.fallback is not None}
     inherited = set() if legacy is None else {item.row.tenant for item in work if legacy.was_intended(item.row)}
     accounts = await _accounts(tools, inherited) if inherited else {}
     return Facts(

@@ -42,12 +42,12 @@ class Cancelled:
 
     async def refresh(self) -> None:
         """Take up whatever was cancelled more than `CANCELLED_CHECK_MS` ago."""
-        if self._is_stale():
-            async with self._reading:
-                if self._is_stale():
-                    await self._read()
+        async with self._reading:
+            if self.is_stale():
+                await self._read()
 
-    def _is_stale(self) -> bool:
+    def is_stale(self) -> bool:
+        """Return whether `refresh` would read."""
         return self._clock.monotonic_ms() - self._known_ms >= CANCELLED_CHECK_MS
 
     async def _read(self) -> None:

@@ -170,7 +170,8 @@ class PartitionConsumer:
     async def send(self, item: Work) -> None:
         """Make one attempt and keep its result for the recorder. Called by a sender of the channel's pool."""
         tools, row = self._t, item.row
-        await tools.cancelled.refresh()
+        if tools.cancelled.is_stale():
+            await tools.cancelled.refresh()
         if not self._alive:
             tools.accounts.unused(item.account)
             return  # the lease is gone: the next holder finds the intent and decides

@@ -14,6 +14,7 @@ from clarion.deliver.rules.compose import compose
 from clarion.deliver.rules.trust import believed, secrets_of, unsaid
 from clarion.deliver.send.worker_batches import Batches
 from clarion.deliver.send.worker_mail import Dressing, Unready, has_large_files
+from clarion.deliver.send.worker_renders import Renders
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import EgressError, Sent
@@ -60,8 +61,9 @@ class Sender:
         self._tokens = _Tokens(http, clock)
         self._batches = Batches(http, clock, telemetry)
         self._dressing = Dressing(directory, http, unsubscribing)
-        # Has no thread before the first slow build.
+        # Has no thread before the first slow build or render.
         self._slow = ThreadPoolExecutor(SLOW_BUILDS_MAX, thread_name_prefix="build")
+        self._renders = Renders(contents, self._slow)
 
     async def gather(self, channel: Channel, rows: Sequence[PlannedDelivery]) -> None:
         """Read what the attempts of a batch are rendered from, as it is now."""
@@ -118,7 +120,11 @@ class Sender:
         url = await self._dressing.unsubscribe_url(row) if channel is Channel.EMAIL else ""
         if not self._contents.holds(row.tenant, row.template):
             await self._contents.gather(((row.tenant, row.template),), (row.tenant,))
-        message = compose(row, channel, self._contents.render(row, channel, url, fitted))
+        if self._renders.is_slow(row, channel):
+            parts = await self._renders.apart(row, channel, url, fitted)
+        else:
+            parts = self._renders.now(row, channel, url, fitted)
+        message = compose(row, channel, parts)
         if channel is Channel.EMAIL:
             async with self._dressing.complete(row, message, url) as whole:
                 return await self._sent(vendor, whole, account, urgent)
