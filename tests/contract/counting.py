@@ -1,6 +1,7 @@
 """Counts the cases of contract suites: for each port and engine, how many ran, and how many a declared trait excluded.
 
-A module names its port (`PORT = "control"`); a case belongs to the engine that one of its parameters names. Both numbers
+A module names its port (`PORT = "control"`); a case belongs to the engine that one of its parameters names (where several
+do, the module says which counts: `ENGINE = "state"`). Both numbers
 together have to be the same for all engines of a port, or the run fails: a case that one engine is spared has a reason
 that the engine declares.
 """
@@ -36,13 +37,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def engine_of(item: pytest.Item) -> str | None:
-    """Return the engine that a case runs over: of several parameters that name one, `engine` or that of the port."""
+    """Return the engine that a case runs over: of several parameters that name one, `engine` or the one that the module
+    calls its `ENGINE`."""
     parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
     named = {name: value for name, value in parameters.items() if isinstance(value, str) and value in TRAITS}
-    port = getattr(getattr(item, "module", None), "PORT", "")
-    found = {named[name] for name in ("engine", port) if name in named} or set(named.values())
-    if port and len(found) > 1:
-        raise pytest.UsageError(f"{item.nodeid} names several engines; call the parameter that counts `engine`")
+    module = getattr(item, "module", None)
+    counts = getattr(module, "ENGINE", "engine")
+    found = {named[counts]} if counts in named else set(named.values())
+    if hasattr(module, "PORT") and len(found) > 1:
+        raise pytest.UsageError(f"{item.nodeid} names several engines; say which counts (`ENGINE`)")
     return found.pop() if len(found) == 1 else None
 
 

@@ -11,6 +11,7 @@ from clarion.domain.errors import Overloaded
 from clarion.domain.quota import Usage
 from clarion.ports.quotas import BucketName
 
+PORT = "quotas"
 MINE = BucketName("acme", "key", "rate")
 OURS = BucketName("acme", "", "rate")
 DAILY = BucketName("acme", "", "daily")

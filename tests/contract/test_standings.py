@@ -12,6 +12,7 @@ from clarion.domain.errors import DurabilityError, Overloaded
 from clarion.domain.standing import Measure, Standing
 from clarion.ports.standings import AccountName
 
+PORT = "standings"
 MINE = AccountName("acme", "mail")
 OTHER = AccountName("acme", "texts")
 THEIRS = AccountName("other", "mail")

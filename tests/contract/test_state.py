@@ -16,6 +16,7 @@ from tests.contract import ledgers as world
 from tests.contract.states import dump_memory, dump_sqlite, plain
 from tests.contract.story import story
 
+PORT = "state"
 SEED = 7
 
 

@@ -8,6 +8,7 @@ from clarion.journal import events
 from clarion.ports.inbox import Horizon, Mark
 from tests.contract import ledgers as world
 
+PORT = "inbox"
 PEOPLE = 300
 LOCALES = ("en", "de")
 

@@ -13,6 +13,7 @@ from clarion.record.routes import routes
 from tests.contract.states import State
 from tests.folding import fold_stored
 
+PORT, ENGINE = "history", "state"
 TENANT = "acme"
 AT_MS = 1_700_000_000_000
 NOTIFICATION = ids.notification_id(AT_MS, 0, b"n" * 9)

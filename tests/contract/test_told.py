@@ -6,6 +6,7 @@ from clarion.domain.limits_feedback import RECEIPTS_TOLD_MAX
 from clarion.record.rules.timeline import attempts, moments
 from tests.contract import ledgers as world
 
+PORT = "history"
 SECOND = world.SINGLES + 1
 """A delivery of the chunk."""
 
