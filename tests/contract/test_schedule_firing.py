@@ -21,7 +21,7 @@ from clarion.journal.codec import decode
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import AcceptedFrame, BroadcastJob
 from clarion.journal.schedules import Latest, latest_cell, latest_of, occurrence_timer, schedule_partition
-from clarion.plan.assemble import step_planner
+from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.journal import Append, Cursor, Journal
@@ -73,11 +73,20 @@ class Works:
             made.append(batch)
             return await append(batch)
 
-        steps = step_planner(self.journal, self.house.directory, CelExpressions(), self.ledger, self.ledger, self.notes)
+        expressions = CelExpressions()
+        gatherer = step_gatherer(self.journal, self.house.directory, expressions, self.ledger, self.ledger)
         leases = LeasedPartitions(self.journal, topics.GROUP_PLAN, "planner", self.house.clock)
         fetches = FetchPool(self.journal, NoEgress(), self.house.clock, self.notes)
         worker = PlanWorker(
-            self.journal, steps, fetches, leases, self.house.clock, self.notes, batch_events=100, linger_ms=1
+            self.journal,
+            gatherer,
+            expressions,
+            fetches,
+            leases,
+            self.house.clock,
+            self.notes,
+            batch_events=100,
+            linger_ms=1,
         )
         self.journal.append = noted
         try:

@@ -1,6 +1,7 @@
 """Workflow rules: no move loops, an end is an end, and windows, throttles and local times keep their word."""
 
 from datetime import datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
@@ -64,8 +65,21 @@ def evaluate(text: str, names: object) -> object:
     return VALUES[text]
 
 
+class Been(NamedTuple):
+    """What has been before a move."""
+
+    at_ms: int | None
+    times_ms: tuple[int, ...]
+
+    def seen_ms(self) -> int | None:
+        return self.at_ms
+
+    def passed(self, step: str, key: str) -> tuple[int, ...]:
+        return self.times_ms
+
+
 def facts(now_ms: int, seen_ms: int | None = None, passed: tuple[int, ...] = ()) -> Facts:
-    return Facts(now_ms, UTC, {"n": 1}, {}, evaluate, lambda: seen_ms, lambda step, key: passed)
+    return Facts(now_ms, UTC, {"n": 1}, {}, evaluate, Been(seen_ms, passed))
 
 
 causes = st.one_of(

@@ -5,7 +5,7 @@ sent nothing.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Any
 
@@ -15,19 +15,26 @@ from clarion.backends.cel.expressions import CelExpressions
 from clarion.domain import ids
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.content import Category
+from clarion.domain.delivery_state import State
 from clarion.domain.message import HttpRequest, HttpResponse
 from clarion.domain.policy import Policy
 from clarion.domain.user import User
 from clarion.domain.workflow import Workflow
 from clarion.journal import topics
 from clarion.journal.codec import decode, encode
-from clarion.journal.events import AcceptedFrame, AdvanceFrame, ProgressFrame, Recipient, Request, SignalFrame
+from clarion.journal.events import AcceptedFrame, AdvanceFrame, Event, ProgressFrame, Recipient, Request, SignalFrame
 from clarion.journal.signals import event_key, seen_key, signal
 from clarion.plan.columns import Accepted, unpack
-from clarion.plan.workflow.engine import Engine, Turn
+from clarion.plan.gather_waits import WaitGatherer
+from clarion.plan.notes import Notes as Told
+from clarion.plan.rules.need import merged
+from clarion.plan.wait_facts import WaitFacts
+from clarion.plan.work import Batch, work_of
 from clarion.plan.workflow.fetching import FetchJob
+from clarion.plan.workflow.turn import Turn
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.directory import Defined
+from clarion.ports.expressions import Expressions
 from clarion.ports.journal import Append, Cancellation, Commit, Frame, Journal, Lease
 from tests.contract.journals import VirtualClock
 from tests.stages.world import TENANT, Notes
@@ -61,6 +68,9 @@ class Shelf:
         number = version or len(versions)
         return Defined(key, number, versions[number - 1]) if 0 < number <= len(versions) else None
 
+    def revision(self) -> int:
+        return 1
+
     def category(self, tenant: str, key: str) -> Category | None:
         return self.categories.get(key)
 
@@ -77,6 +87,16 @@ class Eyes:
 
     def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
         return sorted((user, at_ms) for (id_, user), at_ms in self.saw.items() if id_ == notification_id)
+
+
+class Nothing:
+    """Deliveries nobody knows of."""
+
+    def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
+        return {}
+
+    def chunk_states(self, chunk_id: bytes) -> bytes | None:
+        return None
 
 
 class Server:
@@ -96,14 +116,15 @@ class Server:
 
 
 class Flow:
-    """`crashes` decides before each append whether the process dies there; `fetching` whether calls are made."""
+    """`crashes` decides before each append whether the process dies there; `fetching` whether calls are made. `rounds` counts
+    turns that were taken again for want of facts."""
 
     def __init__(self, journal: Journal, clock: VirtualClock, shelf: Shelf) -> None:
         self.journal, self.clock, self.shelf = journal, clock, shelf
         self.eyes, self.server, self.notes = Eyes(), Server(), Notes()
         self.crashes: Callable[[], bool] = lambda: False
         self.fetching = True
-        self.died = 0
+        self.died = self.rounds = 0
         self.sent: list[Accepted] = []
         self.called: list[FetchJob] = []
         self._leases: dict[int, Lease] = {}
@@ -112,9 +133,9 @@ class Flow:
 
     def reborn(self) -> None:
         """Start the process anew: whatever it kept in memory is gone."""
-        expressions, notes = CelExpressions(), self.notes
-        self.engine = Engine(self.journal, self.shelf, expressions, self.eyes, notes)  # type: ignore[arg-type]
-        self.pool = FetchPool(self.journal, self.server, self.clock, notes)
+        self.expressions = CelExpressions()
+        self.gatherer = WaitGatherer(self.journal, self.shelf, Nothing(), self.eyes, self.expressions)  # type: ignore[arg-type]
+        self.pool = FetchPool(self.journal, self.server, self.clock, self.notes)
 
     async def trigger(self, workflow: str, *to: str | Recipient, lane: Lane = Lane.NORMAL, **request: Any) -> bytes:
         """Put a request with a workflow on the journal as accept does and return its id; texts are user ids."""
@@ -164,8 +185,14 @@ class Flow:
     async def step(self, partition: int) -> bool:
         """Plan one batch of a partition and return whether there was anything to do."""
         lease = await self._lease(partition)
-        turn = self.engine.turn(partition, self.clock.now_ms())
-        commits = self._take(turn, partition, lease)
+        now_ms, (batch, commits) = self.clock.now_ms(), self._read(partition, lease)
+        told = Told()
+        facts, _ = await self.gatherer.gather(work_of(batch, now_ms), partition, now_ms)
+        turn = _taken(batch, facts, self.expressions, told, now_ms)
+        while turn.lacking:
+            self.rounds += 1
+            facts, told = await self.gatherer.more(facts, merged(turn.lacking)), Told()
+            turn = _taken(batch, facts, self.expressions, told, now_ms)
         turn.finish()
         if not commits and not turn.cells:
             return False
@@ -179,13 +206,15 @@ class Flow:
                 waits=turn.waits, ended_waits=turn.ended_waits,
             )
         )  # fmt: skip
+        for level, event, fields in told.lines:
+            self.notes.log(level, event, **fields)
         self.sent += turn.sends
         self.called += turn.fetches
         if self.fetching:
             self.pool.begin(turn.fetches)
         return True
 
-    def _take(self, turn: Turn, partition: int, lease: Lease) -> list[Commit]:
+    def _read(self, partition: int, lease: Lease) -> tuple[list[tuple[Lane, Event]], list[Commit]]:
         commits = []
         batch = []
         committed = self.journal.committed(topics.GROUP_PLAN, partition)
@@ -196,19 +225,7 @@ class Flow:
             batch += [(lane, decode(stored.payload)) for stored in frames]
             if frames:
                 commits.append(Commit(lease, topic, frames[-1].offset))
-        turn.foresee(event for _, event in batch)
-        for lane, event in batch:
-            match event:
-                case AcceptedFrame():
-                    for item in unpack(lane, event):
-                        turn.start(item)
-                case AdvanceFrame():
-                    turn.advance(lane, event)
-                case SignalFrame():
-                    turn.signal(lane, event)
-                case other:
-                    raise AssertionError(f"nobody plans {type(other).__name__} here")
-        return commits
+        return batch, commits
 
     def stories(self) -> dict[bytes, list[str]]:
         """What each instance did, event by event."""
@@ -248,6 +265,24 @@ class Flow:
         lease = await self.journal.acquire(topics.GROUP_PLAN, partition, "planner", 60_000)
         assert lease is not None
         return lease
+
+
+def _taken(batch: Batch, facts: WaitFacts, expressions: Expressions, told: Told, now_ms: int) -> Turn:
+    """Return a turn that took a batch."""
+    turn = Turn(facts, expressions, told, now_ms)
+    turn.catch_up()
+    for lane, event in batch:
+        match event:
+            case AcceptedFrame():
+                for item in unpack(lane, event):
+                    turn.start(item)
+            case AdvanceFrame():
+                turn.advance(lane, event)
+            case SignalFrame():
+                turn.signal(lane, event)
+            case other:
+                raise AssertionError(f"nobody plans {type(other).__name__} here")
+    return turn
 
 
 def advances(payload: bytes) -> bool:

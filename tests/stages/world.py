@@ -35,7 +35,7 @@ from clarion.journal import topics
 from clarion.journal.codec import decode, encode
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import AcceptedFrame, Event, Recipient, Request
-from clarion.plan.assemble import step_planner
+from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite, Suppression
@@ -301,10 +301,11 @@ class World:
     def planner(self, journal: Any = None, leases: LeasedPartitions | None = None, **bounds: int) -> PlanWorker:
         journal = journal or self.journal
         leases = leases or self.leases(topics.GROUP_PLAN)
-        steps = step_planner(journal, self.directory, CelExpressions(), self.ledger, self.ledger, self.notes)
+        expressions = CelExpressions()
+        gatherer = step_gatherer(journal, self.directory, expressions, self.ledger, self.ledger)
         fetches = FetchPool(journal, NoEgress(), self.clock, self.notes)  # type: ignore[arg-type]
         values = {"batch_events": 100, "linger_ms": 1, **bounds}
-        return PlanWorker(journal, steps, fetches, leases, self.clock, self.notes, **values)
+        return PlanWorker(journal, gatherer, expressions, fetches, leases, self.clock, self.notes, **values)
 
     def states(self) -> dict[str, State]:
         """Fold, then return the state of every delivery by its address."""

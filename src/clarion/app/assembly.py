@@ -14,9 +14,9 @@ from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import Channel
 from clarion.journal.consumer import LeasedPartitions
-from clarion.plan.assemble import step_planner
 from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.worker import BroadcastWorker
+from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.record.worker import RecordWorker
@@ -36,7 +36,8 @@ def plan_worker(parts: Shared, leases: LeasedPartitions, fetches: FetchPool) -> 
     """Return what plans notifications, workflows and occurrences of schedules."""
     return PlanWorker(
         parts.journal,
-        step_planner(parts.journal, parts.directory, parts.expressions, parts.state, parts.state, parts.telemetry),
+        step_gatherer(parts.journal, parts.directory, parts.expressions, parts.state, parts.state),
+        parts.expressions,
         fetches,
         leases,
         parts.clock,

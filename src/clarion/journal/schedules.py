@@ -48,17 +48,22 @@ def occurrence_timer(tenant: str, key: str, version: int, due_ms: int, partition
     return Timer(timer_id, due_ms, accepted(Lane.BULK), partition, encode(frame, 1))
 
 
+def latest_key(tenant: str, key: str) -> bytes:
+    """Return the key of the cell, in the schedule's partition, that tells of its latest occurrence."""
+    return b"o" + blake2b(f"{len(tenant)}:{tenant}{key}".encode(), digest_size=_CELL_BYTES).digest()
+
+
+def latest_in(value: bytes | None) -> Latest | None:
+    """Return what such a cell tells."""
+    return None if value is None else _LATEST.decode(value)
+
+
 def latest_of(journal: Journal, tenant: str, key: str, partition: int) -> Latest | None:
     """Return what became of a schedule's latest occurrence."""
-    cell = _cell_key(tenant, key)
-    kept = journal.cells(partition, [cell])
-    return _LATEST.decode(kept[cell]) if cell in kept else None
+    cell = latest_key(tenant, key)
+    return latest_in(journal.cells(partition, [cell]).get(cell))
 
 
 def latest_cell(tenant: str, key: str, latest: Latest | None, partition: int) -> Cell:
     """Return the cell that keeps it, or forgets it."""
-    return Cell(partition, _cell_key(tenant, key), None if latest is None else _ENCODER.encode(latest))
-
-
-def _cell_key(tenant: str, key: str) -> bytes:
-    return b"o" + blake2b(f"{len(tenant)}:{tenant}{key}".encode(), digest_size=_CELL_BYTES).digest()
+    return Cell(partition, latest_key(tenant, key), None if latest is None else _ENCODER.encode(latest))

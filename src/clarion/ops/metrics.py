@@ -18,6 +18,7 @@ _STRETCHES: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "accepted": ("Notifications accepted", ("lane",)),
     "planned": ("Deliveries planned", ("channel", "decision")),
+    "plan_rounds": ("Steps of planning decided again for want of facts", ()),
     "attempts": ("Calls to providers", ("channel", "outcome")),
     "provider_changes": ("Changes of how provider accounts stand", ("channel", "state")),
     "workflow_events": ("What workflow instances did", ("event",)),

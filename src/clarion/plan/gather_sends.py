@@ -73,6 +73,14 @@ class SendGatherer:
         await self._foresee(facts, sends, now_ms)
         return facts
 
+    async def foresee(self, facts: SendFacts, items: Sequence[Accepted], now_ms: int) -> SendFacts:
+        """Return facts with what deciding about more notifications takes added to them."""
+        sends: _Sends = {}
+        for item in items:
+            _want(sends, item)
+        await self._foresee(facts, sends, now_ms)
+        return facts
+
     async def more(self, facts: SendFacts, need: Need, now_ms: int) -> SendFacts:
         """Return facts with what a decision lacked added to them. Needs of other kinds are not looked at."""
         sends: _Sends = {}

@@ -4,7 +4,7 @@ A place in a route is told apart by its tag. What of its deliveries has failed i
 goes on once: when the last of them has failed, or when the time it was given is over, whichever comes first.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -19,11 +19,11 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import Recipient, Request, ResumeFrame
 from clarion.plan.columns import Accepted
+from clarion.plan.rules.need import Lacking, Need
 from clarion.plan.rules.routing import Place
 from clarion.plan.rules.setting import Planned
-from clarion.ports.journal import Cell, Journal, Timer
-from clarion.ports.sightings import Sightings
-from clarion.ports.state import DeliveryStates
+from clarion.plan.wait_facts import CELLS, SIGHTINGS, STATES, WaitFacts
+from clarion.ports.journal import Cell, Timer
 
 FAILED: Final = "failed"
 UNMET: Final = "unmet"
@@ -134,24 +134,59 @@ def unmet_timer(item: Accepted, to: Recipient, place: Place, now_ms: int, partit
 
 
 def _tag(item: Accepted, to: Recipient, place: Place) -> bytes:
+    return _tag_of(item.notification_id, item.step, to, place)
+
+
+def _tag_of(notification_id: bytes, step: str, to: Recipient, place: Place) -> bytes:
     who = to.user_id or "|".join(f"{name}={value}" for name, value in sorted((to.contacts or {}).items()))
-    text = f"{len(who)}:{who}{len(item.step)}:{item.step}{place.path}"
+    text = f"{len(who)}:{who}{len(step)}:{step}{place.path}"
     deliveries = b"".join(place.delivery_ids)
-    return item.notification_id + blake2b(text.encode() + deliveries, key=item.notification_id, digest_size=8).digest()
+    return notification_id + blake2b(text.encode() + deliveries, key=notification_id, digest_size=8).digest()
+
+
+def foreseen(row: Resumed) -> Iterable[tuple[str, Hashable]]:
+    """Yield (kind, key) of the facts that going on with one recipient looks at."""
+    if row.place is None or row.cause == FORGET:
+        return
+    if row.cause in _HELD_CAUSES:
+        held = _HELD.decode(row.place)
+        if held.place is not None:
+            yield CELLS, _PREFIX + _tag_of(row.notification_id, row.step, row.request.to[0], held.place)
+        if held.instead_of is not None:
+            yield from _looks_for(row, held.instead_of)
+        return
+    yield CELLS, _PREFIX + row.tag
+    if row.cause == UNMET:
+        yield from _looks_for(row, _PLACE.decode(row.place))
+
+
+def expected(row: Resumed) -> list[Accepted]:
+    """Return what going on with one recipient would have planned if it is time to, for whoever foresees it."""
+    if row.cause in _HELD_CAUSES:
+        return [_item(row)]
+    if row.cause == FORGET or row.place is None:
+        return []
+    return [_item(row, route=_PLACE.decode(row.place).rest)]
+
+
+def _looks_for(row: Resumed, place: Place) -> Iterable[tuple[str, Hashable]]:
+    user_id = row.request.to[0].user_id
+    if user_id:
+        yield SIGHTINGS, (row.tenant, row.notification_id, user_id)
+    if place.until in _ENOUGH:
+        yield from ((STATES, id_) for id_ in place.delivery_ids)
 
 
 class Resumptions:
-    """What one step of planning goes on with. `items` are to be planned, `cells` and `timers` go into its append."""
+    """What one step of planning goes on with at a time (Unix ms). `items` are to be planned, `cells` and `timers` go into its
+    append. What a row lacks is noted in `lacking`; then nothing of the step counts, and it is taken again with more facts."""
 
-    def __init__(
-        self, journal: Journal, states: DeliveryStates, sightings: Sightings, partition: int, now_ms: int
-    ) -> None:
-        self._journal = journal
-        self._states = states
-        self._sightings = sightings
-        self._partition = partition
+    def __init__(self, facts: WaitFacts, now_ms: int) -> None:
+        self._facts = facts
+        self._partition = facts.partition
         self._now_ms = now_ms
         self._overlay: dict[bytes, bytes | None] = {}
+        self.lacking: list[Need] = []
         self.items: list[Accepted] = []
         self.timers: list[Timer] = []
 
@@ -162,6 +197,16 @@ class Resumptions:
 
     def take(self, row: Resumed) -> None:
         """Go on with one recipient, if it is time to."""
+        try:
+            self._take(row)
+        except Lacking as error:
+            self.lacking.append(error.need)
+
+    def failed(self, item: Accepted, to: Recipient, place: Place) -> None:
+        """Go on behind a held channel that turned out not to be sendable."""
+        self.take(resumed(item, to, FAILED, self._now_ms, place))
+
+    def _take(self, row: Resumed) -> None:
         if row.cause in _HELD_CAUSES:
             self.items.append(self._released(row))
             return
@@ -171,10 +216,6 @@ class Resumptions:
         elif place is not None and (self._out_of_time(row, place) if row.cause == UNMET else self._failed(row, place)):
             instead_of = (place, row.since_ms) if row.cause == UNMET else None
             self.items.append(_item(row, route=place.rest, why=_why(row, place), instead_of=instead_of))
-
-    def failed(self, item: Accepted, to: Recipient, place: Place) -> None:
-        """Go on behind a held channel that turned out not to be sendable."""
-        self.take(resumed(item, to, FAILED, self._now_ms, place))
 
     def _released(self, row: Resumed) -> Accepted:
         """Return a held channel to be decided again. One that makes up for another is needless if that one has done by now."""
@@ -216,18 +257,15 @@ class Resumptions:
         return True
 
     def _cell(self, key: bytes) -> bytes | None:
-        if key in self._overlay:
-            return self._overlay[key]
-        return self._journal.cells(self._partition, [key]).get(key)
+        return self._overlay[key] if key in self._overlay else self._facts.cell(key)
 
     def _met(self, row: Resumed, place: Place, sent_ms: int) -> bool:
         user_id = row.request.to[0].user_id
-        seen = self._sightings.seen_ms(row.tenant, row.notification_id, [user_id]) if user_id else {}
-        if seen.get(user_id, 0) >= sent_ms:
+        seen_ms = self._facts.seen_ms(row.tenant, row.notification_id, user_id) if user_id else None
+        if (seen_ms or 0) >= sent_ms:
             return True
-        enough = _ENOUGH.get(place.until, frozenset())
-        found = self._states.states(place.delivery_ids) if enough else {}
-        return any(state in enough for state, _ in found.values())
+        enough = _ENOUGH.get(place.until)
+        return enough is not None and not enough.isdisjoint(self._facts.states(place.delivery_ids))
 
     def _forget_later(self, row: Resumed) -> None:
         """Have the cell removed when no delivery of the place can fail any more."""

@@ -1,214 +1,204 @@
-"""One step of planning: whatever a batch of frames asks for becomes one atomic append."""
+"""One step of planning: whatever a batch of frames asks for becomes one atomic append.
+
+`decide` is a function of the batch, of facts that were gathered for it and of the time. What it lacks it names, all at once,
+and is asked again from the start.
+"""
 
 from collections.abc import Sequence
-from hashlib import blake2b
+from typing import Final, NamedTuple
 
-import msgspec
-
-from clarion.domain import ids
 from clarion.domain.channel import Lane
-from clarion.journal.events import (
-    AcceptedFrame,
-    AdvanceFrame,
-    ChunkFrame,
-    Event,
-    OccurrenceFrame,
-    ResumeFrame,
-    SignalFrame,
-)
+from clarion.journal.events import AdvanceFrame, ChunkFrame, Event, OccurrenceFrame, ResumeFrame, SignalFrame
 from clarion.plan.batch import decide_batch
 from clarion.plan.broadcast.release import decide_release
-from clarion.plan.claims import Claims
-from clarion.plan.columns import Accepted, unpack
+from clarion.plan.columns import Accepted
 from clarion.plan.facts import SendFacts
-from clarion.plan.gather_sends import SendGatherer
-from clarion.plan.outcome import Merged
+from clarion.plan.merging import digesting
+from clarion.plan.notes import Notes
+from clarion.plan.outcome import Merged, Plan
 from clarion.plan.resume import Resumptions, resumptions
-from clarion.plan.rules.need import Need, merged
-from clarion.plan.schedules.firing import Occurrences
-from clarion.plan.told import Told
-from clarion.plan.workflow.engine import Engine, Turn
+from clarion.plan.rules.need import Lacking, Need, merged
+from clarion.plan.schedules.firing import fire
+from clarion.plan.wait_facts import STARTS, Starting, WaitFacts
+from clarion.plan.work import Work
 from clarion.plan.workflow.fetching import FetchJob
-from clarion.ports.journal import Append, Cell, Commit, Cursor, Frame, Journal, Lease, Timer
-from clarion.ports.sightings import Sightings
-from clarion.ports.state import DeliveryStates
+from clarion.plan.workflow.turn import Turn
+from clarion.ports.expressions import Expressions
+from clarion.ports.journal import Append, CapWrite, Cell, Commit, Cursor, Frame, Lease, Timer, Wait, WaitEnd
 
-ROUNDS_MAX = 64
+ROUNDS_MAX: Final = 64
 """How often what was planned may ask for more in the same step: a digest sends at once, a route goes on at once."""
 
-Batch = Sequence[tuple[Lane, Event]]
+
+class StepFacts(NamedTuple):
+    """What one step looks at: for what waits, and for what is sent."""
+
+    waits: WaitFacts
+    sends: SendFacts
 
 
-class Step:
-    """What one step amounts to."""
+class StepResult(NamedTuple):
+    """What one step amounts to. `fetches` are the calls to make once it is durable, `notes` what is counted and logged
+    then."""
 
-    def __init__(self, turn: Turn, resumed: Resumptions, facts: SendFacts, claims: Claims) -> None:
-        self.turn = turn
-        self.resumed = resumed
-        self.facts = facts
-        self.claims = claims
-        self.needs: list[Need] = []
-        self.told: list[Told] = []
-        self.frames: list[Frame] = []
-        self.timers: list[Timer] = []
-        self.cursors: list[Cursor] = []
-        self.cells: list[Cell] = []
-        self.counts: dict[tuple[str, str], int] = {}
-        self.merged: list[Merged] = []
+    frames: list[Frame]
+    timers: list[Timer]
+    cursors: list[Cursor]
+    cells: list[Cell]
+    waits: list[Wait]
+    ended_waits: list[WaitEnd]
+    caps: list[CapWrite]
+    fetches: list[FetchJob]
+    notes: Notes
 
     def append(self, lease: Lease, commits: Sequence[Commit]) -> Append:
         """Return the append that makes the step durable."""
-        turn, resumed = self.turn, self.resumed
         return Append(
-            frames=[*self.frames, *turn.frames],
-            timers=[*self.timers, *turn.timers, *resumed.timers],
+            frames=self.frames,
+            timers=self.timers,
             commits=commits,
             cursors=self.cursors,
             lease=lease,
-            cells=[*self.cells, *turn.cells, *resumed.cells],
-            waits=turn.waits,
-            ended_waits=turn.ended_waits,
-            caps=self.claims.writes(),
+            cells=self.cells,
+            waits=self.waits,
+            ended_waits=self.ended_waits,
+            caps=self.caps,
         )
 
     def changes(self) -> bool:
         """Return whether there is anything to append."""
-        turn, resumed = self.turn, self.resumed
-        parts = (
-            self.frames,
-            self.timers,
-            self.cells,
-            self.cursors,
-            turn.frames,
-            turn.timers,
-            turn.cells,
-            resumed.cells,
-        )
-        return any(parts)
-
-    def fetches(self) -> list[FetchJob]:
-        """Return the calls to make once the append is durable."""
-        return self.turn.fetches
-
-    def count(self, counts: dict[tuple[str, str], int]) -> None:
-        """Add to what was planned per (channel, decision)."""
-        for key, number in counts.items():
-            self.counts[key] = self.counts.get(key, 0) + number
+        return any((self.frames, self.timers, self.cells, self.cursors))
 
 
-def notifications(batch: Batch) -> list[Accepted]:
-    """Return the notifications of a batch."""
-    return [item for lane, event in batch if isinstance(event, AcceptedFrame) for item in unpack(lane, event)]
+def decide(work: Work, facts: StepFacts, expressions: Expressions, now_ms: int) -> StepResult | Need:
+    """Return what a batch amounts to at a time (Unix ms), or what deciding it lacks. `expressions` compiles texts and does no
+    more than that."""
+    step = _Step(facts, expressions, now_ms)
+    step.turn.catch_up()
+    for lane, event in work.others:
+        step.take(lane, event)
+    step.plan(work.items, work.started)
+    lacking = step.lacks()
+    return merged(lacking) if lacking else step.result()
 
 
-class StepPlanner:
-    """Plans the steps of one process."""
+class _Step:
+    """One step being decided."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        engine: Engine,
-        occurrences: Occurrences,
-        states: DeliveryStates,
-        sightings: Sightings,
-        sends: SendGatherer,
-    ) -> None:
-        self._journal = journal
-        self._engine = engine
-        self._occurrences = occurrences
-        self._states = states
-        self._sightings = sightings
-        self.sends = sends
+    def __init__(self, facts: StepFacts, expressions: Expressions, now_ms: int) -> None:
+        self._facts = facts
+        self._now_ms = now_ms
+        self._partition = facts.waits.partition
+        self._claims = facts.sends.claims(now_ms)
+        self._notes = Notes()
+        self._frames: list[Frame] = []
+        self._timers: list[Timer] = []
+        self._cursors: list[Cursor] = []
+        self._cells: list[Cell] = []
+        self._merged: list[Merged] = []
+        self._lacking: list[Need] = []
+        self.turn = Turn(facts.waits, expressions, self._notes, now_ms)
+        self.resumed = Resumptions(facts.waits, now_ms)
 
-    def plan(
-        self, batch: Batch, items: Sequence[Accepted], facts: SendFacts, partition: int, now_ms: int
-    ) -> Step | Need:
-        """Return the step that a batch of one partition amounts to at a time (Unix ms), or what deciding it lacks. `items`
-        are the notifications in it."""
-        turn = self._engine.turn(partition, now_ms)
-        turn.foresee(event for _, event in batch)
-        resumed = Resumptions(self._journal, self._states, self._sightings, partition, now_ms)
-        step = Step(turn, resumed, facts, facts.claims(now_ms))
-        for lane, event in batch:
-            self._take(lane, event, step, partition, now_ms)
-        started = [item for item in items if item.request.workflow and (item.request.send_at_ms or 0) <= now_ms]
-        if started:
-            items = [item for item in items if not item.request.workflow or (item.request.send_at_ms or 0) > now_ms]
-        self._plan_all(items, started, step, partition, now_ms)
-        if step.needs:
-            return merged(step.needs)
-        turn.finish()
-        return step
+    def lacks(self) -> list[Need]:
+        """Return what was found lacking so far."""
+        return [*self._lacking, *self.turn.lacking, *self.resumed.lacking]
 
-    def _take(self, lane: Lane, event: Event, step: Step, partition: int, now_ms: int) -> None:
+    def take(self, lane: Lane, event: Event) -> None:
+        """Take a frame that holds no notifications."""
         match event:
             case AdvanceFrame():
-                step.turn.advance(lane, event)
+                self.turn.advance(lane, event)
             case SignalFrame():
-                step.turn.signal(lane, event)
+                self.turn.signal(lane, event)
             case ResumeFrame():
                 for row in resumptions(lane, event):
-                    step.resumed.take(row)
+                    self.resumed.take(row)
             case OccurrenceFrame():
-                fired = self._occurrences.fire(event, partition, now_ms)
-                step.frames += fired.frames
-                step.timers += fired.timers
-                step.cursors += fired.cursors
-                step.cells += fired.cells
+                self._fire(event)
             case ChunkFrame():
-                released = decide_release(event, step.facts, step.claims, partition, now_ms)
-                if isinstance(released, Need):
-                    step.needs.append(released)
-                    return
-                step.frames += released.frames
-                step.timers += released.timers
-                step.count(released.counts)
-                step.merged += released.merged
+                self._release(event)
             case _:
-                pass
+                raise TypeError(f"nobody plans a {type(event).__name__}")  # such frames stop their reader
 
-    def _plan_all(
-        self, items: Sequence[Accepted], started: list[Accepted], step: Step, partition: int, now_ms: int
-    ) -> None:
-        """Plan items, and what planning them asks for."""
-        turn, resumed = step.turn, step.resumed
-        started = [*started, *map(_digesting, step.merged)]
+    def plan(self, items: list[Accepted], started: list[Accepted]) -> None:
+        """Plan items, and what planning them asks for. Nothing is planned in vain: it ends where something is lacking."""
+        turn, resumed = self.turn, self.resumed
+        for item in started:
+            turn.start(item)
+        begun = [digesting(one) for one in self._merged]
         for _ in range(ROUNDS_MAX):
-            for item in started:
-                turn.start(item)
+            self._start(begun)
+            if self.lacks():
+                return
             items = [*items, *turn.sends, *resumed.items]
+            started = [*started, *begun]
             turn.sends.clear()
             resumed.items.clear()
             if not items and not started:
                 return
-            plan = decide_batch(items, started, step.facts, step.claims, partition, now_ms)
+            plan = decide_batch(items, started, self._facts.sends, self._claims, self._partition, self._now_ms)
             if isinstance(plan, Need):
-                step.needs.append(plan)
+                self._lacking.append(plan)
                 return
-            step.told += plan.told
-            step.frames += plan.frames
-            step.timers += plan.timers
-            step.count(plan.counts)
-            for item, to, place in plan.fallen:
-                resumed.failed(item, to, place)
-            items, started = [], [_digesting(merged) for merged in plan.merged]
+            self._keep(plan)
+            items, started, begun = [], [], [digesting(one) for one in plan.merged]
         # Routes get shorter and digests collect, so this is a fault of ours; going on would drop what is left.
         raise RuntimeError(f"a step of planning asked for more {ROUNDS_MAX} times")
 
+    def result(self) -> StepResult:
+        """Return what it all amounts to."""
+        turn, resumed, notes = self.turn, self.resumed, self._notes
+        turn.finish()
+        return StepResult(
+            frames=[*self._frames, *turn.frames],
+            timers=[*self._timers, *turn.timers, *resumed.timers],
+            cursors=self._cursors,
+            cells=[*self._cells, *turn.cells, *resumed.cells],
+            waits=turn.waits,
+            ended_waits=turn.ended_waits,
+            caps=self._claims.writes(),
+            fetches=turn.fetches,
+            notes=notes,
+        )
 
-def _digesting(merged: Merged) -> Accepted:
-    """Return the start of the digest workflow that a merged delivery goes into, as a notification of its own."""
-    item, to = merged.item, merged.to
-    who = f"{item.step}:{to.user_id}:{merged.workflow}".encode()
-    rest = blake2b(who, key=item.notification_id, digest_size=ids.ENTROPY_BYTES).digest()
-    request = msgspec.structs.replace(
-        item.request,
-        to=[to],
-        template="",
-        channels=None,
-        workflow=merged.workflow,
-        workflow_version=merged.version,
-    )
-    return Accepted(
-        item.lane, item.notification_id[: -ids.ENTROPY_BYTES] + rest, item.tenant, item.accepted_ms, request
-    )
+    def _start(self, begun: list[Accepted]) -> None:
+        """Start the digests of what was merged. What that takes could not be foreseen, so it is asked for as a whole."""
+        before = len(self.turn.lacking)
+        for item in begun:
+            self.turn.start(item)
+        if len(self.turn.lacking) > before:
+            self._lacking.append(Need({STARTS: map(Starting, begun)}))
+
+    def _fire(self, frame: OccurrenceFrame) -> None:
+        try:
+            fired = fire(frame, self._facts.waits, self._notes, self._now_ms)
+        except Lacking as error:
+            self._lacking.append(error.need)
+            return
+        self._frames += fired.frames
+        self._timers += fired.timers
+        self._cursors += fired.cursors
+        self._cells += fired.cells
+
+    def _release(self, chunk: ChunkFrame) -> None:
+        released = decide_release(chunk, self._facts.sends, self._claims, self._partition, self._now_ms)
+        if isinstance(released, Need):
+            self._lacking.append(released)
+            return
+        self._frames += released.frames
+        self._timers += released.timers
+        self._merged += released.merged
+        self._count(released.counts)
+
+    def _keep(self, plan: Plan) -> None:
+        self._frames += plan.frames
+        self._timers += plan.timers
+        self._notes.log_all(plan.told)
+        self._count(plan.counts)
+        for item, to, place in plan.fallen:
+            self.resumed.failed(item, to, place)
+
+    def _count(self, counts: dict[tuple[str, str], int]) -> None:
+        for (channel, decision), number in counts.items():
+            self._notes.count("planned", number, channel=channel, decision=decision)

@@ -17,6 +17,7 @@ from clarion.journal.events import Recipient
 from clarion.plan import batch
 from clarion.plan.rules.held import settled
 from clarion.plan.rules.setting import Planned
+from clarion.plan.work import work_of
 from clarion.plan.worker import PlanWorker
 from clarion.ports.directory import Directory
 from tests.stages.virtual import run
@@ -113,10 +114,11 @@ def test_a_hold_that_dies_before_its_append_is_planned_again_alike(people):
         lease = await world.journal.acquire(topics.GROUP_PLAN, 0, "one", 10_000)
         assert lease is not None
         first = world.planner()
-        batch, read, _ = first._read(0, {})
-        assert read
-        lost = await first._plan(batch, 0)
-        again = await first._plan(batch, 0)
+        frames = await first._next(0, lease)
+        assert frames is not None and frames.read
+        now_ms = world.clock.now_ms()
+        lost = await first._decided(work_of(frames.batch, now_ms), 0, now_ms)
+        again = await first._decided(work_of(frames.batch, now_ms), 0, now_ms)
         assert lost.timers == again.timers
         assert lost.frames == again.frames
 

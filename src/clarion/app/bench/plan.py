@@ -34,9 +34,9 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import AcceptedFrame, Audience, BroadcastJob, Recipient, Request
-from clarion.plan.assemble import step_planner
 from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.worker import BroadcastWorker
+from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite
@@ -204,13 +204,14 @@ async def _accept(parts: Parts, users: int, singles: int) -> None:
 
 async def _plan_singles(parts: Parts, counts: _Counts) -> float:
     """Return the CPU seconds of the process while it plans everything that was accepted."""
-    steps = step_planner(parts.journal, parts.directory, parts.expressions, parts.state, parts.state, counts)
+    gatherer = step_gatherer(parts.journal, parts.directory, parts.expressions, parts.state, parts.state)
     leases = _leases(parts, topics.GROUP_PLAN)
     await leases.step()
     plan = parts.config.plan
     worker = PlanWorker(
         parts.journal,
-        steps,
+        gatherer,
+        parts.expressions,
         FetchPool(parts.journal, parts.http(), parts.clock, counts),
         leases,
         parts.clock,

@@ -4,13 +4,14 @@ All of it is meant for one append, together with the offset of the frame that sa
 is fired once, whoever dies; and because its ids follow from what it is, planning it again yields the same ones.
 """
 
+from collections.abc import Hashable, Iterable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import msgspec
 
 from clarion.domain import ids
 from clarion.domain.channel import Lane
-from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits_deciding import SCHEDULE_CLOCK_BACK_MS_MAX
 from clarion.domain.occurrences import next_after
 from clarion.domain.policy import POLICY_KEY, Policy
@@ -19,8 +20,17 @@ from clarion.domain.segment import Segment
 from clarion.domain.workflow import Workflow
 from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, Audience, BroadcastJob, OccurrenceFrame, Recipient, Request
-from clarion.journal.schedules import Latest, latest_cell, latest_of, occurrence_digest, occurrence_timer
+from clarion.journal.schedules import (
+    Latest,
+    latest_cell,
+    latest_in,
+    latest_key,
+    occurrence_digest,
+    occurrence_timer,
+)
 from clarion.journal.topics import accepted
+from clarion.plan.notes import Notes
+from clarion.plan.rules.need import Lacking, Need, merged
 from clarion.plan.rules.occurrence import (
     expires_ms,
     is_too_late,
@@ -29,9 +39,8 @@ from clarion.plan.rules.occurrence import (
     own_time_ms,
     wall_clock_ms,
 )
-from clarion.ports.directory import Directory
-from clarion.ports.journal import Cell, Cursor, Frame, Journal, Timer
-from clarion.ports.telemetry import Telemetry
+from clarion.plan.wait_facts import CATEGORIES, CELLS, DEFINITIONS, PEOPLE, TEMPLATES, TOPICS, WaitFacts
+from clarion.ports.journal import Cell, Cursor, Frame, Timer
 
 STARTED: Final = "started"
 _PACK: Final = msgspec.msgpack.Encoder()
@@ -71,61 +80,101 @@ class _Occurrence(NamedTuple):
         return occurrence_digest(self.tenant, self.key, self.version, self.due_ms, ids.ENTROPY_BYTES)
 
 
-class Occurrences:
-    """Fires what comes up in the partitions of one process."""
+def foreseen(frame: OccurrenceFrame, facts: WaitFacts | None = None) -> Iterable[tuple[str, Hashable]]:
+    """Yield (kind, key) of the facts that firing a frame looks at: at first schedules and what became of their latest
+    occurrences; with these facts, what the schedules name."""
+    for tenant, key in zip(frame.tenants, frame.keys, strict=True):
+        if facts is None:
+            yield DEFINITIONS, (tenant, Schedule, key, None)
+            yield CELLS, latest_key(tenant, key)
+            continue
+        with suppress(Exception):  # whatever it is, firing tells of it, and it costs the one schedule
+            found = facts.definition(tenant, Schedule, key)
+            if found is not None:
+                yield from _named(tenant, found.body)
 
-    def __init__(self, journal: Journal, directory: Directory, telemetry: Telemetry) -> None:
-        self._journal = journal
-        self._directory = directory
-        self._telemetry = telemetry
 
-    def fire(self, frame: OccurrenceFrame, partition: int, now_ms: int) -> Fired:
-        """Return what to append for a frame of a partition at a time (Unix ms): nothing for a schedule that was changed or
-        removed since, or whose occurrence has been fired; else a send, unless it is too late, and the next timer."""
-        self._directory.revision()  # what was defined a moment ago counts
-        fired = Fired([], [], [], [])
-        for tenant, key, version, due_ms in zip(frame.tenants, frame.keys, frame.versions, frame.due_ms, strict=True):
-            found = self._directory.definition(tenant, Schedule, key)
-            if found is None:
-                fired.cells.append(latest_cell(tenant, key, None, partition))
-                continue
-            if found.version != version or not found.body.enabled:
-                continue
-            if not self._was_fired(tenant, key, partition, due_ms, now_ms):
-                one = _Occurrence(tenant, key, version, found.body, due_ms, now_ms)
-                fired.add(self._fire(one, partition))
-        return fired
+def _named(tenant: str, schedule: Schedule) -> Iterable[tuple[str, Hashable]]:
+    to = schedule.to
+    if to.user_id is not None:
+        yield PEOPLE, (tenant, to.user_id)
+        yield DEFINITIONS, (tenant, Policy, POLICY_KEY, None)
+    if to.topic is not None:
+        yield TOPICS, (tenant, to.topic)
+    if to.segment is not None:
+        yield DEFINITIONS, (tenant, Segment, to.segment, None)
+    if schedule.workflow is not None:
+        yield DEFINITIONS, (tenant, Workflow, schedule.workflow, None)
+    else:
+        yield TEMPLATES, (tenant, schedule.template or "")
+    if schedule.category:
+        yield CATEGORIES, (tenant, schedule.category)
 
-    def _was_fired(self, tenant: str, key: str, partition: int, due_ms: int, now_ms: int) -> bool:
-        """Return whether a later occurrence, or this one, has been fired: timers are set anew by processes whose clock may
-        have gone back. If it went back by much, what happened in that future says nothing."""
-        latest = latest_of(self._journal, tenant, key, partition)
-        return latest is not None and due_ms <= latest.due_ms <= now_ms + SCHEDULE_CLOCK_BACK_MS_MAX
 
-    def _fire(self, one: _Occurrence, partition: int) -> Fired:
+def fire(frame: OccurrenceFrame, facts: WaitFacts, notes: Notes, now_ms: int) -> Fired:
+    """Return what to append for a frame at a time (Unix ms): nothing for a schedule that was changed or removed since, or
+    whose occurrence has been fired; else a send, unless it is too late, and the next timer. Raises `Lacking` for all that is
+    lacking at once."""
+    fired = Fired([], [], [], [])
+    lacking: list[Need] = []
+    for row in zip(frame.tenants, frame.keys, frame.versions, frame.due_ms, strict=True):
         try:
-            return self._fired(one, partition)
-        except StoreUnavailable:
-            raise  # says nothing about the schedule
-        except Exception as error:  # noqa: BLE001 - whatever it is, one schedule must not stop the partition for good
-            self._telemetry.log("error", "firing_failed", tenant=one.tenant, schedule=one.key, error=repr(error))
-            return Fired([], [], [], [])
+            fired.add(_fire(*row, facts, notes, now_ms))
+        except Lacking as error:
+            lacking.append(error.need)
+    if lacking:
+        raise Lacking(merged(lacking))
+    return fired
 
-    def _fired(self, one: _Occurrence, partition: int) -> Fired:
-        fired = Fired([], [], [], [])
+
+def _fire(tenant: str, key: str, version: int, due_ms: int, facts: WaitFacts, notes: Notes, now_ms: int) -> Fired:
+    fired = Fired([], [], [], [])
+    try:
+        found = facts.definition(tenant, Schedule, key)
+        if found is None:
+            fired.cells.append(latest_cell(tenant, key, None, facts.partition))
+        elif found.version == version and found.body.enabled and not _was_fired(facts, tenant, key, due_ms, now_ms):
+            one = _Occurrence(tenant, key, version, found.body, due_ms, now_ms)
+            _Firing(one, facts, notes, fired).run()
+    except Lacking:
+        raise  # says nothing about the schedule
+    except Exception as error:  # noqa: BLE001 - whatever it is, one schedule must not stop the partition for good
+        notes.log("error", "firing_failed", tenant=tenant, schedule=key, error=repr(error))
+        return Fired([], [], [], [])
+    return fired
+
+
+def _was_fired(facts: WaitFacts, tenant: str, key: str, due_ms: int, now_ms: int) -> bool:
+    """Return whether a later occurrence, or this one, has been fired: timers are set anew by processes whose clock may have
+    gone back. If it went back by much, what happened in that future says nothing."""
+    latest = latest_in(facts.cell(latest_key(tenant, key)))
+    return latest is not None and due_ms <= latest.due_ms <= now_ms + SCHEDULE_CLOCK_BACK_MS_MAX
+
+
+class _Firing:
+    """One occurrence being fired."""
+
+    def __init__(self, one: _Occurrence, facts: WaitFacts, notes: Notes, fired: Fired) -> None:
+        self._one = one
+        self._facts = facts
+        self._notes = notes
+        self._fired = fired
+
+    def run(self) -> None:
+        """Add what the occurrence amounts to."""
+        one, fired, partition = self._one, self._fired, self._facts.partition
         subject, result = "", STARTED
         try:
             subject = self._send(one, fired)
         except _NotSent as error:
             result = str(error)
-            self._telemetry.log("warning", "occurrence_skipped", tenant=one.tenant, schedule=one.key, result=result)
-        self._telemetry.count("occurrences", 1, result=result)
+            self._notes.log("warning", "occurrence_skipped", tenant=one.tenant, schedule=one.key, result=result)
         latest = Latest(one.due_ms, one.now_ms, result, subject)
         fired.cells.append(latest_cell(one.tenant, one.key, latest, partition))
         next_ms = next_after(one.schedule, next_from_ms(one.schedule, one.due_ms, one.now_ms))
+        self._notes.count("occurrences", 1, result=result)
         if next_ms is not None:
             fired.timers.append(occurrence_timer(one.tenant, one.key, one.version, next_ms, partition))
-        return fired
 
     def _send(self, one: _Occurrence, fired: Fired) -> str:
         """Add what the occurrence sends and return its public id. Raises `_NotSent`."""
@@ -134,7 +183,7 @@ class Occurrences:
             cursor = self._broadcast(one)
             fired.cursors.append(cursor)
             return ids.write(ids.BROADCAST_PREFIX, cursor.cursor_id)
-        partition = ids.partition_for(one.tenant, user_id, self._journal.partitions)
+        partition = ids.partition_for(one.tenant, user_id, self._facts.partitions)
         id_ = ids.notification_id(one.due_ms, partition, one.digest())
         request = self._to_user(one, user_id)
         frame = AcceptedFrame([id_], [one.tenant], [one.now_ms], [request])
@@ -142,10 +191,10 @@ class Occurrences:
         return ids.write(ids.NOTIFICATION_PREFIX, id_)
 
     def _to_user(self, one: _Occurrence, user_id: str) -> Request:
-        user = self._directory.users(one.tenant, [user_id]).get(user_id)
+        user = self._facts.user(one.tenant, user_id)
         if user is None:
             raise _NotSent("unknown_user")
-        policy = self._directory.definition(one.tenant, Policy, POLICY_KEY)
+        policy = self._facts.definition(one.tenant, Policy, POLICY_KEY)
         at_ms = own_time_ms(one.schedule, one.due_ms, user.zone, policy.body.zone if policy else "")
         request = self._request(one, at_ms)
         send_at_ms = at_ms if at_ms > one.now_ms else None
@@ -153,7 +202,7 @@ class Occurrences:
 
     def _broadcast(self, one: _Occurrence) -> Cursor:
         digest = one.digest()
-        partition = digest[0] % self._journal.partitions
+        partition = digest[0] % self._facts.partitions
         request = self._request(one, last_time_ms(one.schedule, one.due_ms))
         return Cursor(
             cursor_id=ids.notification_id(one.due_ms, partition, digest),
@@ -171,11 +220,11 @@ class Occurrences:
 
     def _audience(self, one: _Occurrence) -> Audience:
         to, local_ms = one.schedule.to, wall_clock_ms(one.schedule, one.due_ms)
-        if to.topic is not None and not self._directory.topic_exists(one.tenant, to.topic):
+        if to.topic is not None and not self._facts.topic_exists(one.tenant, to.topic):
             raise _NotSent("unknown_topic")
         if to.segment is None:
             return Audience(topic=to.topic, local_ms=local_ms)
-        segment = self._directory.definition(one.tenant, Segment, to.segment)
+        segment = self._facts.definition(one.tenant, Segment, to.segment)
         if segment is None:
             raise _NotSent("unknown_segment")
         return Audience(segment=to.segment, filter=_JSON.encode(segment.body.filter), local_ms=local_ms)
@@ -203,11 +252,11 @@ class Occurrences:
         """Return the category, and the version of the workflow (0 without one), as of now."""
         schedule = one.schedule
         if schedule.workflow is not None:
-            workflow = self._directory.definition(one.tenant, Workflow, schedule.workflow)
+            workflow = self._facts.definition(one.tenant, Workflow, schedule.workflow)
             if workflow is None:
                 raise _NotSent("unknown_workflow")
             return schedule.category or workflow.body.category, workflow.version
-        template = self._directory.template(one.tenant, schedule.template or "")
+        template = self._facts.template(one.tenant, schedule.template or "")
         if template is None:
             raise _NotSent("unknown_template")
         return schedule.category or template.category, 0
@@ -215,7 +264,7 @@ class Occurrences:
     def _lane(self, tenant: str, key: str | None) -> Lane:
         if not key:
             return Lane.NORMAL
-        category = self._directory.category(tenant, key)
+        category = self._facts.category(tenant, key)
         if category is None:
             raise _NotSent("unknown_category")
         return category.lane

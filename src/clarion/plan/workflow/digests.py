@@ -39,7 +39,7 @@ class Digests:
 
     def join(self, instance_id: bytes, instance: Instance, join: Join, zone: ZoneInfo) -> Joined:
         """Give an instance a place in the digest of its user, step and key, opening one if there is none."""
-        key = _key(instance, join)
+        key = digest_key(instance, join.step.name, join.key)
         digest = self._digest(key)
         opens = digest is None
         if digest is None:
@@ -80,8 +80,14 @@ class Digests:
         self.timers.append(advance_timer(timer_id, lane, self._partition, row))
 
 
-def _key(instance: Instance, join: Join) -> bytes:
-    names = (instance.tenant, instance.state.workflow, join.step.name, owner_of(instance.recipient), join.key)
+def is_due(cell: bytes | None, now_ms: int) -> bool:
+    """Return whether the digest in a cell closes by a time (Unix ms)."""
+    return cell is not None and now_ms >= _DIGEST.decode(cell).closes_ms
+
+
+def digest_key(instance: Instance, step: str, key: str) -> bytes:
+    """Return the key of the cell of the digest that a step collects in for the instance's user."""
+    names = (instance.tenant, instance.state.workflow, step, owner_of(instance.recipient), key)
     return DIGEST_CELL + blake2b(_PACK(names), digest_size=_KEY_BYTES - 1).digest()
 
 

@@ -47,6 +47,13 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     origin: Request
 
 
+def begun(tenant: str, lane: Lane, start: Start, now_ms: int) -> Instance:
+    """Return an instance that begins at a time (Unix ms)."""
+    origin = start.origin
+    state = State(origin.workflow, origin.workflow_version, now_ms, origin.expires_ms)
+    return Instance(tenant, lane, start.accepted_ms, origin, state)
+
+
 class AdvanceRow(NamedTuple):
     """One row of an `AdvanceFrame`, in the order of its columns."""
 

@@ -1,17 +1,22 @@
-"""Moves single instances: the pure machine decides with facts read here, and its effects go to cells and outbox."""
+"""Moves single instances: the machine decides, and its effects go to cells and outbox.
 
-from collections.abc import Mapping, Sequence
+An exception in a move ends the one instance as failed. `Lacking` does not: the whole step is decided again with more facts.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from clarion.domain.channel import Lane
-from clarion.domain.errors import StoreUnavailable
 from clarion.domain.ids import NOTIFICATION_ID_BYTES, NOTIFICATION_PREFIX, write
 from clarion.domain.limits_deciding import INSTANCE_BYTES_MAX
 from clarion.domain.workflow import Workflow
+from clarion.plan.notes import Notes
+from clarion.plan.rules.need import Lacking, Need
 from clarion.plan.rules.workflow.advance import advance
 from clarion.plan.rules.workflow.state import (
     Call,
@@ -22,83 +27,63 @@ from clarion.plan.rules.workflow.state import (
     Facts,
     Join,
     Move,
-    NoValue,
     Passed,
     Told,
 )
 from clarion.plan.rules.workflow.throttle import still_counting
-from clarion.plan.workflow.cancelled import Cancelled
+from clarion.plan.wait_facts import WaitFacts
 from clarion.plan.workflow.cells import Cells
 from clarion.plan.workflow.digests import Digests
 from clarion.plan.workflow.instance import INSTANCE_CELL, Instance, owner_of
 from clarion.plan.workflow.outbox import Outbox
-from clarion.plan.workflow.people import People
+from clarion.plan.workflow.people import person
 from clarion.plan.workflow.progress import Progress
-from clarion.ports.directory import Directory
-from clarion.ports.expressions import ExpressionError, Expressions
-from clarion.ports.sightings import Sightings
-from clarion.ports.telemetry import Telemetry
+from clarion.plan.workflow.values import value_of
+from clarion.ports.expressions import Expressions
 
 THROTTLE_CELL: Final = b"t"
 _THROTTLE_BYTES: Final = 22
 _PACK: Final = msgspec.msgpack.encode
-_INSTANCE: Final = msgspec.msgpack.Decoder(Instance)
 _PASSES: Final = msgspec.msgpack.Decoder(tuple[int, tuple[int, ...]])
-_PLAIN: Final = (str, int, float, bool, type(None))
 
 
 class Mover:
-    """The instances of one partition in one step of planning."""
+    """The instances of one partition in one step of planning. `expressions` compiles texts to functions of their values, and
+    keeps them: no more than that, so a move stays a function of its facts."""
 
-    def __init__(
-        self,
-        cells: Cells,
-        directory: Directory,
-        expressions: Expressions,
-        sightings: Sightings,
-        cancelled: Cancelled,
-        telemetry: Telemetry,
-        partition: int,
-        now_ms: int,
-    ) -> None:
+    def __init__(self, facts: WaitFacts, cells: Cells, expressions: Expressions, notes: Notes, now_ms: int) -> None:
+        self._facts = facts
         self._cells = cells
-        self._directory = directory
-        self._expressions = expressions
-        self._sightings = sightings
-        self._cancelled = cancelled
-        self._telemetry = telemetry
+        self._evaluate = partial(value_of, expressions)
+        self._notes = notes
         self._now_ms = now_ms
         self._instances: dict[bytes, Instance | None] = {}
         self._full: list[bytes] = []
-        self.people = People(directory)
-        self.digests = Digests(cells, partition, now_ms)
-        self.outbox = Outbox(directory, partition, now_ms)
+        self.digests = Digests(cells, facts.partition, now_ms)
+        self.outbox = Outbox(facts, now_ms)
         self.progress = Progress(now_ms)
 
     def get(self, id_: bytes) -> Instance | None:
-        """Return an open instance."""
-        if id_ not in self._instances:
-            value = self._cells.get(INSTANCE_CELL + id_)
-            self._instances[id_] = None if value is None else _INSTANCE.decode(value)
-        return self._instances[id_]
+        """Return an open instance. Raises `Lacking`."""
+        return self._instances[id_] if id_ in self._instances else self._facts.instance(id_)
 
     def move(self, id_: bytes, instance: Instance, cause: Cause) -> None:
-        """Move an instance as far as a cause takes it."""
+        """Move an instance as far as a cause takes it. Raises `Lacking`."""
         state = instance.state
-        if self._cancelled.broadcast(instance.origin.broadcast):
+        if self._facts.is_broadcast_cancelled(instance.origin.broadcast):
             self.end(id_, "cancelled", instance=instance)
             return
         try:
-            workflow = self._directory.definition(instance.tenant, Workflow, state.workflow, state.version)
+            workflow = self._facts.definition(instance.tenant, Workflow, state.workflow, state.version)
             if workflow is None:
                 self.end(id_, "failed", "the workflow is gone", instance=instance)
                 return
-            facts = self._facts(id_, instance)
+            facts = self._facts_of(id_, instance)
             move = _bounded(instance, advance(state, workflow.body, cause, facts))
-        except StoreUnavailable:
+        except Lacking:
             raise  # says nothing about the instance
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the partition for good
-            self._telemetry.log("error", "workflow_crashed", tenant=instance.tenant, error=repr(error))
+            self._notes.log("error", "workflow_crashed", tenant=instance.tenant, error=repr(error))
             self.end(id_, "failed", f"internal error: {type(error).__name__}", instance=instance)
             return
         if move.state is not state or move.ended is not None:
@@ -120,14 +105,13 @@ class Mover:
     def close(self, key: bytes) -> None:
         """Close a digest: of those still in it the first goes on with the data of all, the others end as merged."""
         members = self.digests.close(key)
-        self._cells.load(INSTANCE_CELL + id_ for id_ in members)
-        found = [(id_, instance) for id_ in members if (instance := self.get(id_)) is not None]
+        found = self._open(members)
         alive: list[tuple[bytes, Instance]] = []
         for id_, instance in found:
             expires_ms = instance.state.expires_ms
             if expires_ms is not None and self._now_ms >= expires_ms:
                 self.end(id_, "expired")
-            elif self._cancelled.broadcast(instance.origin.broadcast):
+            elif self._facts.is_broadcast_cancelled(instance.origin.broadcast):
                 self.end(id_, "cancelled")
             else:
                 alive.append((id_, instance))
@@ -141,12 +125,28 @@ class Mover:
 
     def forget(self, key: bytes, tenant: str, lane: Lane) -> None:
         """Remove the times of a throttle that no longer count, or look again when they will not."""
-        per_ms, times_ms = self._passes(key)
+        per_ms, times_ms = _passes(self._cells, key)
         recent = still_counting(times_ms, per_ms, self._now_ms)
         if recent:
             self.outbox.forget(key, tenant, lane, recent[-1] + per_ms)
         else:
             self._cells.put(key, None)
+
+    def _open(self, ids: Iterable[bytes]) -> list[tuple[bytes, Instance]]:
+        """Return those that are open. Raises `Lacking` for all that were not read at once."""
+        found: list[tuple[bytes, Instance]] = []
+        lacking = Need()
+        for id_ in ids:
+            try:
+                instance = self.get(id_)
+            except Lacking as error:
+                lacking |= error.need
+                continue
+            if instance is not None:
+                found.append((id_, instance))
+        if lacking:
+            raise Lacking(lacking)
+        return found
 
     def _apply(self, id_: bytes, before: Instance, move: Move, workflow: Workflow, zone: ZoneInfo) -> None:
         instance = msgspec.structs.replace(before, state=move.state)
@@ -187,39 +187,41 @@ class Mover:
         self._cells.put(INSTANCE_CELL + id_, None if instance is None else _PACK(instance))
 
     def _pass(self, instance: Instance, passed: Passed) -> None:
-        key = _throttle_key(instance, passed.step, passed.key)
+        key = throttle_key(instance, passed.step, passed.key)
         self._cells.put(key, _PACK((passed.per_ms, passed.times_ms)))
         self.outbox.forget(key, instance.tenant, instance.lane, passed.times_ms[-1] + passed.per_ms)
 
-    def _passes(self, key: bytes) -> tuple[int, tuple[int, ...]]:
-        value = self._cells.get(key)
-        return (0, ()) if value is None else _PASSES.decode(value)
-
-    def _facts(self, id_: bytes, instance: Instance) -> Facts:
-        user, zone = self.people.of(instance.tenant, instance.recipient)
-
-        def seen_ms() -> int | None:
-            user_id = instance.recipient.user_id
-            if not user_id:
-                return None
-            found = self._sightings.seen_ms(instance.tenant, id_[:NOTIFICATION_ID_BYTES], [user_id])
-            return found.get(user_id)
-
-        def passed(step: str, key: str) -> tuple[int, ...]:
-            return self._passes(_throttle_key(instance, step, key))[1]
-
-        return Facts(self._now_ms, zone, instance.origin.data, user, self._evaluate, seen_ms, passed)
-
-    def _evaluate(self, text: str, names: Mapping[str, Any]) -> Any:
-        try:
-            value = self._expressions.compile(text)(names)
-        except ExpressionError as error:
-            raise NoValue(str(error)) from None
-        # Times become text, so that a value is the same before and after it was stored.
-        return value if type(value) in _PLAIN else msgspec.to_builtins(value)
+    def _facts_of(self, id_: bytes, instance: Instance) -> Facts:
+        user, zone = person(self._facts, instance.tenant, instance.recipient)
+        past = _Past(self._facts, self._cells, id_[:NOTIFICATION_ID_BYTES], instance)
+        return Facts(self._now_ms, zone, instance.origin.data, user, self._evaluate, past)
 
 
-def _throttle_key(instance: Instance, step: str, key: str) -> bytes:
+class _Past(NamedTuple):
+    """What has been before the move of one instance, looked up in what was gathered."""
+
+    facts: WaitFacts
+    cells: Cells
+    notification_id: bytes
+    instance: Instance
+
+    def seen_ms(self) -> int | None:
+        """Return when the person last saw the notification."""
+        user_id = self.instance.recipient.user_id
+        return self.facts.seen_ms(self.instance.tenant, self.notification_id, user_id) if user_id else None
+
+    def passed(self, step: str, key: str) -> tuple[int, ...]:
+        """Return the times a throttle step let someone pass."""
+        return _passes(self.cells, throttle_key(self.instance, step, key))[1]
+
+
+def _passes(cells: Cells, key: bytes) -> tuple[int, tuple[int, ...]]:
+    value = cells.get(key)
+    return (0, ()) if value is None else _PASSES.decode(value)
+
+
+def throttle_key(instance: Instance, step: str, key: str) -> bytes:
+    """Return the key of the cell of a throttle step's times for the instance's user."""
     names = (instance.tenant, instance.state.workflow, step, owner_of(instance.recipient), key)
     return THROTTLE_CELL + blake2b(_PACK(names), digest_size=_THROTTLE_BYTES).digest()
 

@@ -1,21 +1,21 @@
 """What the moves of instances ask for in one step of planning, gathered for its append."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from clarion.domain.channel import Lane
 from clarion.domain.ids import NOTIFICATION_ID_BYTES
 from clarion.domain.limits_deciding import FETCH_GRACE_MS, SEEN_RECHECK_MS
-from clarion.domain.workflow import WaitUntil, Workflow
+from clarion.domain.workflow import Send, WaitUntil, Workflow
 from clarion.journal import topics
 from clarion.journal.events import Request
 from clarion.journal.signals import event_key, seen_key
 from clarion.plan.columns import Accepted
 from clarion.plan.rules.workflow.state import Call, Deliver, State, Waiting
+from clarion.plan.wait_facts import WaitFacts
 from clarion.plan.workflow.fetching import FetchJob, request_of
 from clarion.plan.workflow.instance import AdvanceRow, Instance, advance_timer
-from clarion.ports.directory import Directory
 from clarion.ports.journal import Timer, Wait, WaitEnd
 
 _WAIT_GRACE_MS: Final = 24 * 3600 * 1000
@@ -26,9 +26,9 @@ _SEQ_BYTES: Final = 4
 class Outbox:
     """Sends, timers, waits and calls of one step of one partition."""
 
-    def __init__(self, directory: Directory, partition: int, now_ms: int) -> None:
-        self._directory = directory
-        self._partition = partition
+    def __init__(self, facts: WaitFacts, now_ms: int) -> None:
+        self._facts = facts
+        self._partition = facts.partition
         self._now_ms = now_ms
         self.sends: list[Accepted] = []
         self.timers: list[Timer] = []
@@ -42,29 +42,13 @@ class Outbox:
         return list(self._waits.values())
 
     def send(self, instance_id: bytes, instance: Instance, deliver: Deliver) -> None:
-        """Have a step's message planned like any other notification to the one recipient."""
-        step, origin = deliver.step, instance.origin
-        category = self._directory.category(instance.tenant, step.category) if step.category else None
+        """Have a step's message planned like any other notification to the one recipient. Raises `Lacking`."""
+        step, tenant = deliver.step, instance.tenant
+        category = self._facts.category(tenant, step.category) if step.category else None
         lane = category.lane if category is not None else instance.lane
-        request = Request(
-            to=origin.to,
-            template=step.template,
-            category=step.category or origin.category,
-            channels=[channel.value for channel in step.channels] or None,
-            lane=lane,
-            data=deliver.data,
-            expires_ms=origin.expires_ms,
-            ordering_key=origin.ordering_key,
-            metadata=origin.metadata,
-            workflow=origin.workflow,
-            workflow_version=origin.workflow_version,
-        )
-        self.sends.append(
-            Accepted(
-                lane, instance_id[:NOTIFICATION_ID_BYTES], instance.tenant, instance.accepted_ms, request,
-                step.name, step.route,
-            )
-        )  # fmt: skip
+        request = request_for(step, instance.origin, lane, deliver.data)
+        notification_id = instance_id[:NOTIFICATION_ID_BYTES]
+        self.sends.append(Accepted(lane, notification_id, tenant, instance.accepted_ms, request, step.name, step.route))
 
     def call(self, instance_id: bytes, instance: Instance, call: Call) -> None:
         """Have a call made once the step is durable."""
@@ -132,6 +116,23 @@ class Outbox:
         if waiting.kind == "event" and isinstance(step, WaitUntil) and step.event is not None:
             return event_key(step.event, user_id)
         return b""
+
+
+def request_for(step: Send, origin: Request, lane: Lane, data: dict[str, Any]) -> Request:
+    """Return what a step sends, to the recipients of the request that triggered its workflow."""
+    return Request(
+        to=origin.to,
+        template=step.template,
+        category=step.category or origin.category,
+        channels=[channel.value for channel in step.channels] or None,
+        lane=lane,
+        data=data,
+        expires_ms=origin.expires_ms,
+        ordering_key=origin.ordering_key,
+        metadata=origin.metadata,
+        workflow=origin.workflow,
+        workflow_version=origin.workflow_version,
+    )
 
 
 def _subject(instance_id: bytes, seq: int) -> bytes:

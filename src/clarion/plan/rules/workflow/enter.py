@@ -74,7 +74,7 @@ def _digest(run: Run, step: steps.Digest) -> None:
 
 def _throttle(run: Run, step: steps.Throttle) -> str:
     key, per_ms = _key(run, step.key), duration_ms(step.per)
-    times_ms = admitted(run.facts.passed(step.name, key), step.limit, per_ms, run.facts.now_ms)
+    times_ms = admitted(run.facts.past.passed(step.name, key), step.limit, per_ms, run.facts.now_ms)
     run.result(passed=times_ms is not None)
     if times_ms is None:
         run.told("step", f"over {step.limit} in {step.per}")

@@ -69,7 +69,7 @@ class Run:
         result = self.state.results.get(step, {})
         if result.get("seen"):
             return True
-        sent_at, seen_ms = result.get("sent_at"), self.facts.seen_ms()
+        sent_at, seen_ms = result.get("sent_at"), self.facts.past.seen_ms()
         return sent_at is not None and seen_ms is not None and instant_text(seen_ms) >= sent_at
 
     def seen(self, step: str) -> None:

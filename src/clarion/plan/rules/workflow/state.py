@@ -1,7 +1,7 @@
 """The words of a running workflow: where an instance stands, what can move it, and what moving it asks for."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -45,18 +45,28 @@ class State(msgspec.Struct, array_like=True):
     waiting: Waiting | None = None
 
 
+class Past(Protocol):
+    """What has been before a move: look-ups of what was gathered, without any effect."""
+
+    def seen_ms(self) -> int | None:
+        """Return when the person last saw the notification (Unix ms)."""
+        ...
+
+    def passed(self, step: str, key: str) -> tuple[int, ...]:
+        """Return the times (Unix ms) a throttle step let someone pass with a key."""
+        ...
+
+
 class Facts(NamedTuple):
-    """What an instance may look at. `evaluate` gives the value of an expression over named values or raises `NoValue`;
-    `seen_ms` says when the person last saw the notification; `passed` returns the times a throttle step let someone
-    pass, by step and key."""
+    """What an instance may look at. `evaluate` gives the value of an expression over named values or raises `NoValue`; the
+    same text and values always give the same."""
 
     now_ms: int
     zone: ZoneInfo
     data: Mapping[str, Any]
     user: Mapping[str, Any]
     evaluate: Callable[[str, Mapping[str, Any]], Any]
-    seen_ms: Callable[[], int | None]
-    passed: Callable[[str, str], tuple[int, ...]]
+    past: Past
 
 
 class Begin(NamedTuple):

@@ -1,0 +1,226 @@
+"""Reads what the waiting side of a step looks at: cells, waits, users, definitions, sightings and states, kind by kind."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+from clarion.domain.limits import RECIPIENTS_MAX
+from clarion.domain.limits_deciding import CANCELLED_KEPT_MAX, SIGNAL_WAITS_MAX
+from clarion.plan.columns import Accepted
+from clarion.plan.foresight import foresee, starting
+from clarion.plan.gather_each import read_each
+from clarion.plan.rules.need import Need
+from clarion.plan.wait_facts import (
+    BROADCASTS,
+    CATEGORIES,
+    CELLS,
+    CELLS_UNDER,
+    DEFINITIONS,
+    PEOPLE,
+    SIGHTINGS,
+    STATES,
+    TEMPLATES,
+    TOPICS,
+    WAITS,
+    CancelledNews,
+    Unreadable,
+    WaitFacts,
+)
+from clarion.plan.work import Work
+from clarion.plan.workflow.turn import LOOKED_CELL
+from clarion.ports.directory import Directory
+from clarion.ports.expressions import Expressions
+from clarion.ports.journal import Journal
+from clarion.ports.sightings import Sightings
+from clarion.ports.state import DeliveryStates
+
+_PAGE: Final = 500
+Ahead: TypeAlias = tuple[WaitFacts, list[Accepted]]
+"""Facts, and stand-ins of what will be sent."""
+_Keys = Collection[Any]
+_Found = Mapping[Any, Any]
+
+
+class WaitGatherer:
+    """Gathers for the steps of one process; keeps what was cancelled lately."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        directory: Directory,
+        states: DeliveryStates,
+        sightings: Sightings,
+        expressions: Expressions,
+    ) -> None:
+        self._journal = journal
+        self._directory = directory
+        self._states = states
+        self._sightings = sightings
+        self._expressions = expressions
+        self._sequence = 0
+        self._cancelled: dict[bytes, None] = {}
+        self._readers: dict[str, Callable[[int, _Keys], Awaitable[_Found]]] = {
+            CELLS: self._cells,
+            CELLS_UNDER: self._cells_under,
+            WAITS: self._waits,
+            DEFINITIONS: self._definitions,
+            PEOPLE: self._people,
+            SIGHTINGS: self._seen,
+            STATES: self._states_of,
+            BROADCASTS: self._broadcasts,
+            CATEGORIES: self._categories,
+            TEMPLATES: self._templates,
+            TOPICS: self._topics,
+        }
+
+    async def gather(self, work: Work, partition: int, now_ms: int) -> Ahead:
+        """Return what a batch of a partition will look at, and stand-ins of what its workflows and routes will send."""
+        await self.refresh()
+        if work.others:
+            self._directory.revision()  # what was defined a moment ago counts
+        cancelled = frozenset(id_ for id_ in starting(work) if id_ in self._cancelled) if self._cancelled else _NONE
+        facts = WaitFacts(partition, self._journal.partitions, {}, cancelled)
+        facts = await self.more(facts, Need({CELLS: (LOOKED_CELL,)}))
+        return await self.look_ahead(work, facts.with_news(await self._news(facts)), now_ms)
+
+    async def look_ahead(self, work: Work, facts: WaitFacts, now_ms: int) -> Ahead:
+        """Return the facts together with whatever a batch will look at beyond them."""
+        asking = foresee(work, facts, self._expressions, now_ms)
+        need = next(asking)
+        while True:
+            facts = await self.more(facts, need)
+            try:
+                need = asking.send(facts)
+            except StopIteration as done:
+                return facts, done.value
+
+    async def more(self, facts: WaitFacts, need: Need) -> WaitFacts:
+        """Return the facts together with what is needed and was not read yet."""
+        lacking = facts.lacks(need, self._readers)
+        if not lacking:
+            return facts
+        known = {kind: await self._readers[kind](facts.partition, lacking.of(kind)) for kind in lacking.kinds()}
+        # What lies under a prefix are cells as well.
+        under = list(known.get(CELLS_UNDER, _EMPTY).values())
+        if under:
+            known[CELLS] = {
+                **known.get(CELLS, _EMPTY),
+                **{key: value for cells in under for key, value in cells.items()},
+            }
+        return facts.with_more(known)
+
+    async def refresh(self) -> bool:
+        """Learn what was cancelled since the last call, and return whether anything was; the oldest are forgotten beyond
+        `CANCELLED_KEPT_MAX`."""
+        before = self._sequence
+        while True:
+            self._sequence, subjects = self._journal.cancelled_since(self._sequence)
+            self._cancelled.update(dict.fromkeys(subjects))
+            if not subjects:
+                break
+        while len(self._cancelled) > CANCELLED_KEPT_MAX:
+            del self._cancelled[next(iter(self._cancelled))]
+        return self._sequence != before
+
+    async def _news(self, facts: WaitFacts) -> CancelledNews | None:
+        """Return what was cancelled since the partition looked last."""
+        looked = int.from_bytes(facts.cell(LOOKED_CELL) or b"", "big")
+        if looked >= self._sequence:
+            return None
+        sequence, subjects = self._journal.cancelled_since(looked)
+        return CancelledNews(sequence, tuple(subjects))
+
+    async def _cells(self, partition: int, keys: _Keys) -> _Found:
+        found = self._journal.cells(partition, list(keys))
+        return {key: found.get(key) for key in keys}
+
+    async def _cells_under(self, partition: int, prefixes: _Keys) -> _Found:
+        return {prefix: await self._all_under(partition, prefix) for prefix in prefixes}
+
+    async def _all_under(self, partition: int, prefix: bytes) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = {}
+        after = b""
+        while page := self._journal.cells_under(partition, prefix, _PAGE, after):
+            found.update(page)
+            after = page[-1][0]
+            if len(page) < _PAGE:
+                break
+        return found
+
+    async def _waits(self, _partition: int, signals: _Keys) -> _Found:
+        return {
+            (tenant, key): [wait.subject for wait in self._journal.waits(tenant, key, SIGNAL_WAITS_MAX)]
+            for tenant, key in signals
+        }
+
+    async def _definitions(self, _partition: int, keys: _Keys) -> _Found:
+        return await _apart(self._read_definitions, keys)
+
+    async def _read_definitions(self, keys: _Keys) -> _Found:
+        return {key: self._directory.definition(*key) for key in keys}
+
+    async def _people(self, _partition: int, whose: _Keys) -> _Found:
+        return await _apart(self._read_people, whose)
+
+    async def _read_people(self, whose: _Keys) -> _Found:
+        found: dict[tuple[str, str], Any] = {}
+        for tenant, user_ids in _by_tenant(whose).items():
+            names = sorted(user_ids)  # neighbours in the store are read together
+            for start in range(0, len(names), RECIPIENTS_MAX):
+                part = names[start : start + RECIPIENTS_MAX]
+                users = self._directory.users(tenant, part)
+                found.update({(tenant, name): users.get(name) for name in part})
+        return found
+
+    async def _seen(self, _partition: int, keys: _Keys) -> _Found:
+        asked: dict[tuple[str, bytes], list[str]] = defaultdict(list)
+        for tenant, notification_id, user_id in keys:
+            asked[tenant, notification_id].append(user_id)
+        found: dict[tuple[str, bytes, str], int | None] = {}
+        for about, user_ids in asked.items():
+            seen = self._sightings.seen_ms(*about, user_ids)
+            found.update({(*about, user_id): seen.get(user_id) for user_id in user_ids})
+        return found
+
+    async def _states_of(self, _partition: int, delivery_ids: _Keys) -> _Found:
+        found = self._states.states(delivery_ids)
+        return {id_: found[id_][0] if id_ in found else None for id_ in delivery_ids}
+
+    async def _broadcasts(self, _partition: int, broadcasts: _Keys) -> _Found:
+        cursors = {broadcast: self._journal.cursor(broadcast) for broadcast in broadcasts}
+        return {broadcast: cursor and cursor.status for broadcast, cursor in cursors.items()}
+
+    async def _categories(self, _partition: int, keys: _Keys) -> _Found:
+        return await _apart(self._read_categories, keys)
+
+    async def _read_categories(self, keys: _Keys) -> _Found:
+        return {key: self._directory.category(*key) for key in keys}
+
+    async def _templates(self, _partition: int, keys: _Keys) -> _Found:
+        return await _apart(self._read_templates, keys)
+
+    async def _read_templates(self, keys: _Keys) -> _Found:
+        return {key: self._directory.template(*key) for key in keys}
+
+    async def _topics(self, _partition: int, keys: _Keys) -> _Found:
+        return await _apart(self._read_topics, keys)
+
+    async def _read_topics(self, keys: _Keys) -> _Found:
+        return {key: self._directory.topic_exists(*key) for key in keys}
+
+
+_NONE: Final[frozenset[bytes]] = frozenset()
+_EMPTY: Final[_Found] = {}
+
+
+def _by_tenant(whose: Iterable[tuple[str, Hashable]]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = defaultdict(list)
+    for tenant, name in whose:
+        found[tenant].append(name)
+    return found
+
+
+async def _apart(read: Callable[[_Keys], Awaitable[_Found]], keys: _Keys) -> _Found:
+    """Return what was read, and for what cannot be what stands for it, so that only those who look at it fail."""
+    found, failed = await read_each(read, list(keys))
+    return {**found, **{key: Unreadable(error) for key, error in failed.items()}} if failed else found

@@ -1,0 +1,30 @@
+"""What a decision wants counted and logged. It decides; whoever commits the result counts and logs it."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from clarion.plan.told import Told
+
+Count: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+"""The name of a counter and its labels."""
+
+
+class Notes:
+    """Counts and lines of one decision."""
+
+    def __init__(self) -> None:
+        self.lines: list[Told] = []
+        self.counts: Counter[Count] = Counter()
+
+    def log(self, level: str, event: str, **fields: Any) -> None:
+        """Add a line."""
+        self.lines.append(Told(level, event, fields))
+
+    def log_all(self, told: Iterable[Told]) -> None:
+        """Add lines."""
+        self.lines += told
+
+    def count(self, name: str, amount: int, **labels: str) -> None:
+        """Add to a counter."""
+        self.counts[name, tuple(labels.items())] += amount
