@@ -161,8 +161,22 @@ def test_over_a_cap_messages_go_into_a_digest(people):
             await world.accept(DAY, category="digested", channels=["sms"])
         await world.plan()
         assert [state for _, state, _ in world.fates()] == [State.PLANNED] + [State.MERGED] * 3
+        assert ("plan_rounds",) not in world.notes.counts, "who goes into a digest is foreseen"
         await world.pass_time(HOUR_MS)
         assert len(world.to_send()) == 2, "one at once, and one digest of three"
+
+    run(story(Story(people)))
+
+
+def test_a_digest_that_nobody_foresaw_takes_one_more_round(people, monkeypatch):
+    monkeypatch.setattr("clarion.plan.gather.likely_digests", lambda *_: [])
+
+    async def story(world: Story) -> None:
+        for _ in range(4):
+            await world.accept(DAY, category="digested", channels=["sms"])
+        await world.plan()
+        assert [state for _, state, _ in world.fates()] == [State.PLANNED] + [State.MERGED] * 3
+        assert world.notes.counts["plan_rounds",] == 1, "whatever three digests take is asked for at once"
 
     run(story(Story(people)))
 
