@@ -49,8 +49,8 @@ class StepGatherer:
         return StepFacts(waits, await self._sends.foresee(facts.sends, expected, now_ms))
 
     async def news(self) -> bool:
-        """Return whether anything was cancelled since the last call of this or `gather`."""
-        return await self._waits.refresh()
+        """Return whether anything was cancelled since the last call: every partition has to look then."""
+        return await self._waits.news()
 
     def keep_caps(self, writes: Iterable[CapWrite]) -> None:
         """Take over what was written of caps, so that the next step need not read it."""

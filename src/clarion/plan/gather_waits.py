@@ -58,6 +58,7 @@ class WaitGatherer:
         self._sightings = sightings
         self._expressions = expressions
         self._sequence = 0
+        self._told = 0
         self._cancelled: dict[bytes, None] = {}
         self._readers: dict[str, Callable[[int, _Keys], Awaitable[_Found]]] = {
             CELLS: self._cells,
@@ -75,13 +76,13 @@ class WaitGatherer:
 
     async def gather(self, work: Work, partition: int, now_ms: int) -> Ahead:
         """Return what a batch of a partition will look at, and stand-ins of what its workflows and routes will send."""
-        await self.refresh()
+        await self._learn()
         if work.others:
             self._directory.revision()  # what was defined a moment ago counts
         cancelled = frozenset(id_ for id_ in starting(work) if id_ in self._cancelled) if self._cancelled else _NONE
         facts = WaitFacts(partition, self._journal.partitions, {}, cancelled)
         facts = await self.more(facts, Need({CELLS: (LOOKED_CELL,)}))
-        return await self.look_ahead(work, facts.with_news(await self._news(facts)), now_ms)
+        return await self.look_ahead(work, facts.with_news(await self._since(facts)), now_ms)
 
     async def look_ahead(self, work: Work, facts: WaitFacts, now_ms: int) -> Ahead:
         """Return the facts together with whatever a batch will look at beyond them."""
@@ -109,10 +110,15 @@ class WaitGatherer:
             }
         return facts.with_more(known)
 
-    async def refresh(self) -> bool:
-        """Learn what was cancelled since the last call, and return whether anything was; the oldest are forgotten beyond
-        `CANCELLED_KEPT_MAX`."""
-        before = self._sequence
+    async def news(self) -> bool:
+        """Return whether anything was cancelled since the last call: every partition has to look then."""
+        before = self._told
+        await self._learn()
+        self._told = self._sequence
+        return self._told != before
+
+    async def _learn(self) -> None:
+        """Learn what was cancelled lately; the oldest are forgotten beyond `CANCELLED_KEPT_MAX`."""
         while True:
             self._sequence, subjects = self._journal.cancelled_since(self._sequence)
             self._cancelled.update(dict.fromkeys(subjects))
@@ -120,9 +126,8 @@ class WaitGatherer:
                 break
         while len(self._cancelled) > CANCELLED_KEPT_MAX:
             del self._cancelled[next(iter(self._cancelled))]
-        return self._sequence != before
 
-    async def _news(self, facts: WaitFacts) -> CancelledNews | None:
+    async def _since(self, facts: WaitFacts) -> CancelledNews | None:
         """Return what was cancelled since the partition looked last."""
         looked = int.from_bytes(facts.cell(LOOKED_CELL) or b"", "big")
         if looked >= self._sequence:

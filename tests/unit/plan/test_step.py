@@ -16,15 +16,16 @@ from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, AdvanceFrame, IntentFrame, OccurrenceFrame, Recipient, Request
 from clarion.journal.schedules import Latest, latest_cell, latest_key
 from clarion.plan.facts import SendFacts
+from clarion.plan.gather import step_gatherer
 from clarion.plan.notes import Notes
 from clarion.plan.rules.need import Lacking, Need
 from clarion.plan.schedules.firing import fire
 from clarion.plan.step import StepFacts, StepResult, decide
-from clarion.plan.wait_facts import CELLS, DEFINITIONS, TOPICS, Unreadable, WaitFacts
+from clarion.plan.wait_facts import CELLS, DEFINITIONS, TOPICS, CancelledNews, Unreadable, WaitFacts
 from clarion.plan.work import work_of
 from clarion.plan.workflow.instance import INSTANCE_CELL, instance_id
 from clarion.ports.directory import Defined
-from clarion.ports.journal import Append, Frame
+from clarion.ports.journal import Append, Cancellation, Frame
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, World
 
@@ -137,5 +138,18 @@ def test_a_frame_nobody_here_reads_stops_its_partition_and_no_other(directory: A
         assert planned[here] == [1, 0, 0, 0, 0, 0]
         assert sum(planned[1 - here]) > 1
         assert world.notes.lines == ["plan_stopped"], "one sentence, once"
+
+    run(story())
+
+
+def test_partitions_without_frames_hear_of_cancellations_that_others_saw_first(directory: Any):
+    async def story() -> None:
+        world = World(directory, partitions=2)
+        gatherer = step_gatherer(world.journal, directory, EXPRESSIONS, world.ledger, world.ledger)
+        assert not await gatherer.news()
+        await world.journal.append(Append(cancellations=[Cancellation(TENANT, b"c" * 16, NOW_MS)]))
+        facts = await gatherer.gather(work_of([], NOW_MS), 0, NOW_MS)
+        assert facts.waits.news == CancelledNews(1, (b"c" * 16,))
+        assert [await gatherer.news() for _ in range(2)] == [True, False]
 
     run(story())
