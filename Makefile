@@ -15,7 +15,7 @@ LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers test test-fast test-slow test-e2e test-peers check format format-check lint types contracts demo bench chaos vendor-pages lock clean
+.PHONY: help setup peers test test-fast test-slow test-e2e test-memory test-peers check format format-check lint types contracts demo bench chaos vendor-pages lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ $(PEERS_STAMP): requirements-peers.lock
 	$(PEERS_PIP) install --quiet --require-hashes --use-pep517 --no-build-isolation -r requirements-peers.lock
 	@touch $@
 
-test: test-fast test-slow test-e2e test-peers  ## Run every test (ARGS= goes to pytest)
+test: test-fast test-slow test-e2e test-memory test-peers  ## Run every test (ARGS= goes to pytest)
 
 # What is kept of the rewritten tests halves the time to collect them, in an environment that keeps no bytecode too.
 test-fast test-slow: export PYTHONDONTWRITEBYTECODE =
@@ -53,6 +53,9 @@ test-slow: $(STAMP)  ## Run the long searches: crashes, attacks, every zone, eac
 # One at a time: these start real processes and measure time, so they get the machine to themselves.
 test-e2e: $(STAMP)  ## Run the end-to-end tests
 	$(if $(E2E_TESTS),$(BIN)/pytest -m e2e tests/e2e tests/docs tests/catalogue $(ARGS),@echo "no end-to-end tests yet")
+
+test-memory: $(STAMP)  ## Run the end-to-end tests that kill no process over stores in memory, in one process
+	E2E_STORE=memory $(BIN)/pytest -m "e2e and not processes" tests/e2e $(ARGS)
 
 test-peers: $(STAMP) $(PEERS_STAMP)  ## Run the tests against servers and verifiers of others
 	$(BIN)/pytest -m peers tests/peers $(ARGS)

@@ -1,6 +1,7 @@
 """Installations the end-to-end tests share: each is started once, and every test has a tenant of its own in it."""
 
 import contextlib
+import os
 
 import pytest
 
@@ -11,6 +12,23 @@ from tests.e2e.outside import Api, new_tenant
 QUICK = {"CLARION_DELIVER_PASSES_MAX": "3"} | {
     f"CLARION_DELIVER_RETRY_PAUSES_MS_{channel.name}": "100,200" for channel in Channel
 }
+
+
+STORE = os.environ.get("E2E_STORE", "")
+"""The engine that every installation of these tests stands on; empty for the default."""
+
+
+def pytest_configure():
+    if STORE:
+        System.settings["CLARION_STORE"] = STORE
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what needs several processes where stores live in one."""
+    if STORE == "memory":
+        left_out = [item for item in items if item.get_closest_marker("processes")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 def beside(ready: SimulatorReady) -> dict[str, str]:

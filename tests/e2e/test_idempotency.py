@@ -124,6 +124,7 @@ def listens(port):
         return probe.connect_ex((HOST, port)) == 0
 
 
+@pytest.mark.processes
 def test_what_comes_to_two_processes_at_the_same_time_is_one_notification(home, second_port):
     doors = [home, Tenant(second_port, home.key)]
 
@@ -158,6 +159,7 @@ def test_keys_of_items_hold_across_batches_and_single_requests(home):
     assert set(sent(home)) <= {result["id"] for result in [*results[:2], *again]}
 
 
+@pytest.mark.processes
 def test_a_key_outlives_the_process_that_took_it(home, system):
     path = "/v1/notifications"
     first = keyed(home, path, BODY, "durable")

@@ -207,6 +207,7 @@ def test_limits_hold_over_all_workers(place):
     assert busiest <= 30 + 3, "one and a half times the figure, and what clocks are worth"
 
 
+@pytest.mark.processes
 def test_killed_workers_in_an_outage_lose_nothing(place):
     place.outages("sendgrid 50% 503")
     tenant = place.tenant("sendgrid", "postmark")

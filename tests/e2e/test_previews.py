@@ -42,6 +42,7 @@ def test_a_template_is_looked_at_tested_and_its_attacks_stopped(tenant):
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 def test_no_confined_process_outlives_the_api(tmp_path):
     with watched(System(tmp_path, QUICK)) as system:
         tenant = new_tenant(operator_of(system))

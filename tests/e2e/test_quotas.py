@@ -207,6 +207,7 @@ def _answers(port):
         return Api(port).call("GET", "/healthz").status == 200
 
 
+@pytest.mark.processes
 def test_two_processes_let_through_no_more_than_one_would(tmp_path):
     with watched(System(tmp_path, {})) as system, another_api(system) as port:
         operator = operator_of(system)

@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import psutil
+import pytest
 
 from clarion.app.load.programs import System
 from tests.e2e.conftest import QUICK, operator_of, watched
 from tests.e2e.furniture import phone
 from tests.e2e.outside import AT_REST, new_tenant, one, until
 
+pytestmark = pytest.mark.processes
 SINGLES = 500
 CROWD = 1_500
 SCRIPT = {

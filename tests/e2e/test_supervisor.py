@@ -14,6 +14,7 @@ import pytest
 
 from clarion.app.supervisor import Backoff
 
+pytestmark = pytest.mark.processes
 SUPERVISE = """
 import asyncio, sys
 from pathlib import Path

@@ -8,11 +8,9 @@ import msgspec
 
 from clarion.app import api, config
 from clarion.app.http.application import application
+from clarion.app.stores import in_files
 from clarion.app.wiring import Identity, Shared
-from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.backends.sqlite.migrate import upgrade_all
-from clarion.backends.sqlite.quotas import SqliteQuotas
-from clarion.backends.sqlite.standings import SqliteStandings
 from clarion.control.auth.tokens import UserTokens
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
@@ -40,16 +38,13 @@ class House:
     def __init__(self, data_dir, *, confined=True) -> None:
         upgrade_all(data_dir)
         clock = SystemClock()
-        environment = {"CLARION_DATA_DIR": str(data_dir), "CLARION_API_LINGER_MS": "0"}
+        environment = {
+            "CLARION_DATA_DIR": str(data_dir),
+            "CLARION_API_LINGER_MS": "0",
+            "CLARION_JOURNAL_PARTITIONS": "2",
+        }
         settings = config.load(None, {**environment, "CLARION_CONTENT_CONFINED": str(confined).lower()})
-        self.parts = Shared(
-            settings,
-            clock,
-            ProcessTelemetry(Metrics()),
-            SqliteJournal(data_dir, clock, 2),
-            SqliteQuotas(data_dir),
-            SqliteStandings(data_dir),
-        )
+        self.parts = Shared(settings, clock, ProcessTelemetry(Metrics()), in_files)
         self.routes = [*api.routes(self.parts), *api._ops(self.parts)]
         self.tokens = UserTokens(self.parts.vault)
         self.failures: list[str] = []
@@ -122,10 +117,4 @@ class House:
 
     async def close(self) -> None:
         """Close what holds files."""
-        await self.parts.drafting.close()
-        await self.parts.journal.close()
-        await self.parts.control.close()
-        self.parts.directory.close()
-        self.parts.state.close()
-        self.parts.quotas.close()
-        self.parts.standings.close()
+        await self.parts.close()

@@ -53,6 +53,16 @@ def run(config: Config) -> None:
 async def _serve(config: Config) -> None:
     parts = Parts(config, "api")
     parts.telemetry.follow_loop()
+    garbage.tune()
+    try:
+        await serve(parts)
+    finally:
+        await parts.close()
+
+
+async def serve(parts: Parts) -> None:
+    """Answer requests until SIGTERM or SIGINT. Raises `OperatorError` when the port is taken or a commit has failed."""
+    config = parts.config
     failed = asyncio.Event()
     app = application(
         [*routes(parts), *_ops(parts)],
@@ -78,21 +88,16 @@ async def _serve(config: Config) -> None:
         ),
         parts,
     )
-    garbage.tune()
-    learning = asyncio.create_task(keep_learning(parts.directory, parts.telemetry, asyncio.Event()))
-    gauge = asyncio.create_task(_gauge(parts))
-    repair = asyncio.create_task(_repair(parts))
-    fatal = asyncio.create_task(_stop_on(failed, server))
+    learning = keep_learning(parts.directory, parts.telemetry, asyncio.Event())
+    jobs = (learning, _gauge(parts), _repair(parts), _stop_on(failed, server))
+    beside = [asyncio.create_task(job) for job in jobs]
     try:
         await server.serve()
     except SystemExit:
         raise OperatorError(f"Cannot listen on {config.api.host}:{config.api.port}: is it taken?") from None
     finally:
-        learning.cancel()
-        gauge.cancel()
-        repair.cancel()
-        fatal.cancel()
-        await parts.close()
+        for job in beside:
+            job.cancel()
     if failed.is_set():
         raise OperatorError("A commit failed, so nothing more was acknowledged; check the disk.")
 

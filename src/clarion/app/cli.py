@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "api": "clarion.app.commands.running:api",
     "worker": "clarion.app.commands.running:worker",
     "scheduler": "clarion.app.commands.running:scheduler",
+    "whole": "clarion.app.commands.running:whole",
     "simulate": "clarion.app.simulate.cli:simulate",
     "bench": "clarion.app.bench.cli:bench",
     "chaos": "clarion.app.chaos.cli:chaos",

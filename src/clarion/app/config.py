@@ -158,6 +158,7 @@ class Config(_Section, frozen=True):
     """Everything that can be set. Immutable; derived values are properties."""
 
     data_dir: Path
+    store: Literal["sqlite", "memory"]
     operator_key: str
     master_key: str
     api: Api
@@ -181,8 +182,13 @@ class Config(_Section, frozen=True):
 
     @property
     def worker_count(self) -> int:
-        """Worker processes to start."""
-        return self.workers.count or os.cpu_count() or 1
+        """Workers that share the partitions; stores in memory have one process, and so one worker."""
+        return 1 if self.store == "memory" else self.workers.count or os.cpu_count() or 1
+
+    @property
+    def partition_count(self) -> int:
+        """Partitions of a new journal."""
+        return self.journal.partitions or self.worker_count
 
     @property
     def run_dir(self) -> Path:

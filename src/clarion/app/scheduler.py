@@ -6,7 +6,7 @@ import signal
 import uvloop
 
 from clarion.app.config import Config
-from clarion.app.wiring import Parts
+from clarion.app.wiring import Parts, Shared
 from clarion.wait.worker import TimerWorker
 
 HOUR_MS = 3_600_000
@@ -24,8 +24,13 @@ async def _run(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    retention_ms = config.journal.retention_hours * HOUR_MS
     try:
-        await TimerWorker(parts.journal, parts.clock, parts.telemetry, retention_ms=retention_ms).run(stop)
+        await timers(parts).run(stop)
     finally:
         await parts.close()
+
+
+def timers(parts: Shared) -> TimerWorker:
+    """Return what fires the timers of an installation."""
+    retention_ms = parts.config.journal.retention_hours * HOUR_MS
+    return TimerWorker(parts.journal, parts.clock, parts.telemetry, retention_ms=retention_ms)

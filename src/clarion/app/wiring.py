@@ -13,18 +13,13 @@ from clarion.app.config import Config
 from clarion.app.delays import delay_ports
 from clarion.app.engines import template_engines
 from clarion.app.plugins import shortener
+from clarion.app.stores import OPENINGS, Opening
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.confined.pool import ConfinedDrafting
 from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.net.http import GuardedHttp
 from clarion.backends.net.smtp import GuardedSmtp
-from clarion.backends.sqlite.control import SqliteControl
-from clarion.backends.sqlite.directory import SqliteDirectory
-from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.backends.sqlite.migrate import upgrade_all
-from clarion.backends.sqlite.quotas import SqliteQuotas
-from clarion.backends.sqlite.standings import SqliteStandings
-from clarion.backends.sqlite.state import SqliteState
 from clarion.content.drafting import DirectDrafting
 from clarion.content.gather import Contents
 from clarion.control.auth.tokens import UserTokens
@@ -41,9 +36,6 @@ from clarion.ops.vault import FileVault
 from clarion.ports.clock import Clock
 from clarion.ports.drafting import Drafting
 from clarion.ports.egress import HttpEgress, SmtpEgress
-from clarion.ports.journal import Journal
-from clarion.ports.quotas import Quotas
-from clarion.ports.standings import Standings
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.vendor import Vendor
 from clarion.ports.web import OPERATOR, Caller
@@ -54,28 +46,16 @@ _OPERATOR = Caller(tenant="", key_id="operator", scopes=frozenset({OPERATOR}))
 
 
 class Shared:
-    """What every stage is made of, whatever clock and journal it stands on. The schema has to be up to date."""
+    """What every stage is made of, whatever clock and stores it stands on."""
 
-    def __init__(
-        self,
-        config: Config,
-        clock: Clock,
-        telemetry: Telemetry,
-        journal: Journal,
-        quotas: Quotas,
-        standings: Standings,
-    ) -> None:
+    def __init__(self, config: Config, clock: Clock, telemetry: Telemetry, opening: Opening) -> None:
         self.config = config
         self.clock = clock
         self.telemetry = telemetry
-        self.journal = journal
-        self.quotas = quotas
-        self.standings = standings
         self.vault = FileVault.load(config.data_dir, config.master_key or None)
         self.unsubscribing = SealedLinks(self.vault, config.public_url)
-        self.control = SqliteControl(config.data_dir, self.vault, clock)
-        self.directory = SqliteDirectory(config.data_dir, self.vault, clock, self.control.definitions_changed)
-        self.state = SqliteState(config.data_dir, clock)
+        self.stores = opening(config, clock, self.vault)
+        self.journal, self.control, self.directory, self.state, self.quotas, self.standings = self.stores
         self.engines = template_engines()
         self.drafting = self._drafting()
         self.links = shortener(config.content.shorten_links, telemetry)
@@ -119,11 +99,7 @@ class Shared:
     async def close(self) -> None:
         """Close what holds files, writers first."""
         await self.drafting.close()
-        await self.journal.close()
-        await self.control.close()
-        self.state.close()
-        self.quotas.close()
-        self.standings.close()
+        await self.stores.close()
 
 
 class Parts(Shared):
@@ -134,16 +110,10 @@ class Parts(Shared):
     def __init__(self, config: Config, role: str) -> None:
         logging.configure(config.log.level, config.log.format, role=role)
         config.data_dir.mkdir(parents=True, exist_ok=True)
-        upgrade_all(config.data_dir)
-        clock = SystemClock()
-        super().__init__(
-            config,
-            clock,
-            ProcessTelemetry(Metrics(config.run_dir / "metrics", role)),
-            SqliteJournal(config.data_dir, clock, config.journal.partitions or config.worker_count),
-            SqliteQuotas(config.data_dir),
-            SqliteStandings(config.data_dir),
-        )
+        if config.store == "sqlite":
+            upgrade_all(config.data_dir)
+        telemetry = ProcessTelemetry(Metrics(config.run_dir / "metrics", role))
+        super().__init__(config, SystemClock(), telemetry, OPENINGS[config.store])
         delay_ports(self, role)
 
 

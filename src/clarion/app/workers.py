@@ -37,35 +37,39 @@ def run(config: Config, index: int, stages: Collection[str] = STAGES) -> None:
 
 
 async def _work(config: Config, index: int, stages: Collection[str]) -> None:
-    role = f"worker-{index}"
-    parts = Parts(config, role)
+    parts = Parts(config, f"worker-{index}")
     parts.telemetry.follow_loop()
-    start = this_start(role, os.environ, parts.clock)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     garbage.tune()
-    parts.telemetry.log("info", "worker_started", stages=list(stages), partitions=parts.journal.partitions)
     try:
-        if start.ended and (freed := await parts.journal.vacate(start.ended)):
-            parts.telemetry.log("info", "leases_freed", number=freed)
-        # The record stage stops last, so that it folds what the others finish with.
-        recorded = asyncio.Event()
-        async with asyncio.TaskGroup() as tasks:
-            if "record" in stages:
-                tasks.create_task(record_worker(parts, _leases(parts, topics.GROUP_RECORD, index, start)).run(recorded))
-            async with asyncio.TaskGroup() as earlier:
-                if "plan" in stages:
-                    for job in _plan(parts, index, start, stop):
-                        earlier.create_task(job)
-                if "deliver" in stages:
-                    for job in _deliver(parts, index, start, stop):
-                        earlier.create_task(job)
-                earlier.create_task(keep_learning(parts.directory, parts.telemetry, stop))
-            recorded.set()
+        await work(parts, index, stages, stop)
     finally:
         await parts.close()
+
+
+async def work(parts: Parts, index: int, stages: Collection[str], stop: asyncio.Event) -> None:
+    """Run stages until `stop` is set, then finish what was started."""
+    start = this_start(f"worker-{index}", os.environ, parts.clock)
+    parts.telemetry.log("info", "worker_started", stages=list(stages), partitions=parts.journal.partitions)
+    if start.ended and (freed := await parts.journal.vacate(start.ended)):
+        parts.telemetry.log("info", "leases_freed", number=freed)
+    # The record stage stops last, so that it folds what the others finish with.
+    recorded = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        if "record" in stages:
+            tasks.create_task(record_worker(parts, _leases(parts, topics.GROUP_RECORD, index, start)).run(recorded))
+        async with asyncio.TaskGroup() as earlier:
+            if "plan" in stages:
+                for job in _plan(parts, index, start, stop):
+                    earlier.create_task(job)
+            if "deliver" in stages:
+                for job in _deliver(parts, index, start, stop):
+                    earlier.create_task(job)
+            earlier.create_task(keep_learning(parts.directory, parts.telemetry, stop))
+        recorded.set()
 
 
 def _leases(parts: Parts, group: str, index: int, start: Start) -> LeasedPartitions:

@@ -63,7 +63,6 @@ class Clarion:
     async def _close(self) -> None:
         await self._turns.close()
         await self._parts.close()
-        self._parts.directory.close()
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return self._loop.run_until_complete(work)

@@ -1,4 +1,4 @@
-"""`init`, `up`, `api`, `worker`, `scheduler` and `config`: what runs on this machine."""
+"""`init`, `up`, `api`, `worker`, `scheduler`, `whole` and `config`: what runs on this machine."""
 
 import asyncio
 import os
@@ -15,6 +15,7 @@ from rich.markup import escape
 from clarion.app.commands.options import ConfigFile, DataDir, configuration
 from clarion.app.config import Config, defaults_text
 from clarion.app.supervisor import Role, Supervisor, die_with_parent, only_one
+from clarion.domain.errors import OperatorError
 from clarion.ops import logging
 
 METRICS_DIR = "metrics"
@@ -33,7 +34,8 @@ def init(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
 
 
 def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
-    """Run everything on this machine: API, workers and scheduler, restarted when they die."""
+    """Run everything on this machine: API, workers and scheduler, restarted when they die. With stores in memory all of it
+    is one process."""
     die_with_parent(os.environ)
     config = configuration(config_file, data_dir)
     logging.configure(config.log.level, config.log.format, role="up")
@@ -58,7 +60,7 @@ def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
 
 def api(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Run the HTTP API alone."""
-    config = _start("api", config_file, data_dir)
+    config = _shared(_start("api", config_file, data_dir))
     from clarion.app.api import run
 
     run(config)
@@ -71,7 +73,7 @@ def worker(
     data_dir: DataDir = None,
 ) -> None:
     """Run one worker alone."""
-    config = _start(f"worker-{index}", config_file, data_dir)
+    config = _shared(_start(f"worker-{index}", config_file, data_dir))
     from clarion.app.workers import STAGES, run
 
     run(config, index, stages.split(",") if stages else STAGES)
@@ -79,8 +81,16 @@ def worker(
 
 def scheduler(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Run the scheduler alone."""
-    config = _start("scheduler", config_file, data_dir)
+    config = _shared(_start("scheduler", config_file, data_dir))
     from clarion.app.scheduler import run
+
+    run(config)
+
+
+def whole(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Run API, worker and scheduler in one process, with stores in files or in memory."""
+    config = _start("whole", config_file, data_dir)
+    from clarion.app.whole import run
 
     run(config)
 
@@ -98,13 +108,16 @@ def prepare(config: Config) -> None:
 
     operator_key(config)
     FileVault.load(config.data_dir, config.master_key or None)
-    upgrade_all(config.data_dir)
+    if config.store == "sqlite":
+        upgrade_all(config.data_dir)
 
 
 def roles(config: Config, config_file: Path | None) -> list[Role]:
     """Return the processes of an installation, in the order they are started."""
     command = [sys.executable, "-m", "clarion"]
     options = ["--config", str(config_file)] if config_file is not None else []
+    if config.store == "memory":
+        return [Role("whole", [*command, "whole", *options])]
     workers = [
         Role(f"worker-{index}", [*command, "worker", "--index", str(index), *options])
         for index in range(config.worker_count)
@@ -120,4 +133,11 @@ def _start(role: str, config_file: Path | None, data_dir: Path | None) -> Config
     die_with_parent(os.environ)
     config = configuration(config_file, data_dir)
     logging.configure(config.log.level, config.log.format, role=role)
+    return config
+
+
+def _shared(config: Config) -> Config:
+    """Return the configuration of a process that shares its stores with others. Raises `OperatorError`."""
+    if config.store == "memory":
+        raise OperatorError("With store = memory everything runs in one process: use 'clarion up' or 'clarion whole'.")
     return config

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 import psutil
@@ -108,14 +108,16 @@ class Simulator:
 
 
 class System:
-    """`clarion up` on a data folder of its own. `environment` overrides its configuration."""
+    """`clarion up` on a data folder of its own. `environment` overrides its configuration, over the `settings` of all."""
+
+    settings: ClassVar[dict[str, str]] = {}
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
         self.port = free_port()
         own = {"CLARION_DATA_DIR": str(folder / "data"), "CLARION_API_PORT": str(self.port), "CLARION_API_HOST": HOST}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")}
-        self._environment = inherited | own | dict(environment)
+        self._environment = inherited | own | self.settings | dict(environment)
         self._log = (folder / "clarion.log").open("ab")
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: dict[int, psutil.Process] = {}

@@ -89,7 +89,6 @@ async def _run(loop: LoneLoop, seed: int, folder: Path, shape: Shape, say: Calla
         return await load.evidence(vendors, begin_s)
     finally:
         await parts.close()
-        parts.directory.close()
         await vendors.close()
 
 

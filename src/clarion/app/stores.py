@@ -1,0 +1,79 @@
+"""The stores of an installation, all of one engine: `store` in the configuration says of which."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from clarion.app.config import Config
+from clarion.backends.memory.control import MemoryControl
+from clarion.backends.memory.control_state import ControlState
+from clarion.backends.memory.directory import MemoryDirectory
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.memory.quotas import MemoryQuotas
+from clarion.backends.memory.standings import MemoryStandings
+from clarion.backends.memory.state import MemoryState
+from clarion.backends.sqlite.control import SqliteControl
+from clarion.backends.sqlite.directory import SqliteDirectory
+from clarion.backends.sqlite.journal import SqliteJournal
+from clarion.backends.sqlite.quotas import SqliteQuotas
+from clarion.backends.sqlite.standings import SqliteStandings
+from clarion.backends.sqlite.state import SqliteState
+from clarion.ports.clock import Clock
+from clarion.ports.control import Control
+from clarion.ports.directory import Directory
+from clarion.ports.journal import Journal
+from clarion.ports.quotas import Quotas
+from clarion.ports.secrets import Vault
+from clarion.ports.standings import Standings
+
+
+class Stores(NamedTuple):
+    """Everything that is kept, behind its ports."""
+
+    journal: Journal
+    control: Control
+    directory: Directory
+    state: SqliteState | MemoryState
+    quotas: Quotas
+    standings: Standings
+
+    async def close(self) -> None:
+        """Close what holds files, writers first."""
+        await self.journal.close()
+        await self.control.close()
+        self.directory.close()
+        self.state.close()
+        self.quotas.close()
+        self.standings.close()
+
+
+Opening = Callable[[Config, Clock, Vault], Stores]
+"""Opens the stores of an installation. The schema of those in files has to be up to date."""
+
+
+def in_files(config: Config, clock: Clock, vault: Vault) -> Stores:
+    """Open the stores in `data_dir`, shared by all processes of this machine."""
+    control = SqliteControl(config.data_dir, vault, clock)
+    return Stores(
+        SqliteJournal(config.data_dir, clock, config.partition_count),
+        control,
+        SqliteDirectory(config.data_dir, vault, clock, control.definitions_changed),
+        SqliteState(config.data_dir, clock),
+        SqliteQuotas(config.data_dir),
+        SqliteStandings(config.data_dir),
+    )
+
+
+def in_memory(config: Config, clock: Clock, vault: Vault) -> Stores:
+    """Make empty stores that end with this process."""
+    control = ControlState()
+    return Stores(
+        MemoryJournal(clock, config.partition_count),
+        MemoryControl(control, vault, clock),
+        MemoryDirectory(control, vault, clock),
+        MemoryState(),
+        MemoryQuotas(),
+        MemoryStandings(),
+    )
+
+
+OPENINGS: dict[str, Opening] = {"sqlite": in_files, "memory": in_memory}

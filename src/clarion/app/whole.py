@@ -1,0 +1,31 @@
+"""Everything in one process and one event loop, as stores in memory need it: API, worker and scheduler."""
+
+import asyncio
+
+import uvloop
+
+from clarion.app import api, garbage, scheduler, workers
+from clarion.app.config import Config
+from clarion.app.wiring import Parts
+
+
+def run(config: Config) -> None:
+    """Serve and work until SIGTERM or SIGINT, then finish what was started. Raises `OperatorError` as the API does."""
+    uvloop.run(_run(config))
+
+
+async def _run(config: Config) -> None:
+    parts = Parts(config, "whole")
+    parts.telemetry.follow_loop()
+    garbage.tune()
+    stop = asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(workers.work(parts, 0, workers.STAGES, stop))
+            group.create_task(scheduler.timers(parts).run(stop))
+            try:
+                await api.serve(parts)
+            finally:
+                stop.set()
+    finally:
+        await parts.close()
