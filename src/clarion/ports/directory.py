@@ -146,3 +146,7 @@ class Directory(Protocol):
         """Learn what was defined elsewhere. A process does so every `REVISION_LEARN_MS`, beside its work, so that nothing
         it reads is older than `REVISION_CHECK_MS`."""
         ...
+
+    def close(self) -> None:
+        """Close what is open."""
+        ...
