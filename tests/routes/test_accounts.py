@@ -22,6 +22,7 @@ from clarion.ports.standings import AccountName
 from clarion.ports.vendor import Token
 from clarion.ports.web import invalid_field
 from tests.contract.controls import POST_OFFICE, House
+from tests.contract.swaps import read, take
 
 MAIL = {
     "channel": "email",
@@ -203,7 +204,7 @@ async def test_an_account_tells_how_it_stands(house):
         "open", 1, ((at_ms - 40_000, 9, 9), (at_ms - 20_000, 10, 4), (at_ms - 1_000, 20, 18)), at_ms - 500,
         at_ms + 4_500, 1, paused_until_ms=at_ms + 1_000, detail="HTTP 503",
     )  # fmt: skip
-    house.standings.change([AccountName("acme", "mail")], lambda found: ([down], None))
+    await take(house.standings, AccountName("acme", "mail"), down)
     told = await house.say("GET", f"{PATH}/standing")
     assert (told["state"], told["detail"], told["calls"], told["failures"]) == ("open", "HTTP 503", 30, 22)
     assert (told["since"], told["until"]) == ("2023-11-14T22:13:19.500000Z", "2023-11-14T22:13:24.500000Z")
@@ -216,7 +217,7 @@ async def test_an_account_tells_how_it_stands(house):
 
 async def test_what_is_known_of_an_account_before_its_change_is_not_told(house):
     await house.say("PUT", PATH, MAIL)
-    house.standings.change([AccountName("acme", "mail")], lambda found: ([Standing("open", 1)], None))
+    await take(house.standings, AccountName("acme", "mail"), Standing("open", 1))
     await house.say("PUT", PATH, MAIL)
     assert (await house.say("GET", f"{PATH}/standing"))["state"] == "closed"
 
@@ -224,9 +225,9 @@ async def test_what_is_known_of_an_account_before_its_change_is_not_told(house):
 async def test_a_breaker_is_closed_by_hand_and_history_says_so(house):
     await house.say("PUT", PATH, MAIL)
     down = Standing("open", 1, ((1, 2, 2),), until_ms=1 << 50, opens=3, rate_m=700, paused_until_ms=1 << 50)
-    house.standings.change([AccountName("acme", "mail")], lambda found: ([down], None))
+    await take(house.standings, AccountName("acme", "mail"), down)
     assert (await house.call("POST", f"{PATH}/reset")).status == 204
-    (after,) = house.standings.read([AccountName("acme", "mail")])
+    (after,) = await read(house.standings, AccountName("acme", "mail"))
     assert after == Standing(version=1, changed_ms=house.clock.monotonic_ms(), rate_m=700)
     assert (await house.call("POST", f"{PATH}/reset")).status == 204
     (frame,) = house.journal.read(OUTCOMES, 0, 0)

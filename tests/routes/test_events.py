@@ -9,9 +9,9 @@ import pytest
 
 from clarion.accept.intake import Intake
 from clarion.accept.intake_door import Door
-from clarion.accept.quota import QuotaGate
 from clarion.accept.routes_events import routes as event_routes
 from clarion.accept.worker import AcceptWriter
+from clarion.accept.worker_quota import QuotaGate
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.memory.journal import MemoryJournal

@@ -3,10 +3,10 @@
 import pytest
 
 from clarion.app.chaos.outage import judge
-from clarion.deliver.accounts import breakers
-from clarion.deliver.accounts.accounts import Accounts
-from clarion.deliver.accounts.breakers import Breakers
+from clarion.deliver.accounts import views
 from clarion.deliver.accounts.judges import Grant
+from clarion.deliver.accounts.worker import Accounts
+from clarion.deliver.accounts.worker_breakers import Breakers
 from clarion.deliver.rules.verdict import FAILED
 from clarion.domain.outcome import InvalidRecipient
 from clarion.testing.outage.run import Shape, run
@@ -28,21 +28,27 @@ def test_nobody_loses_a_message_to_an_outage(tmp_path):
 
 
 def without_breakers(monkeypatch):
-    monkeypatch.setattr(Breakers, "admit", lambda self, account, wanted: Grant(wanted))
+    async def admit_each(self, asked):
+        return [Grant(wanted) for _, wanted in asked]
+
+    monkeypatch.setattr(Breakers, "admit_each", admit_each)
     monkeypatch.setattr(Breakers, "state", lambda self, account: "closed")
 
 
 def dead_tokens_are_the_accounts_fault(monkeypatch):
-    right = breakers.verdict_of
+    right = views.verdict_of
     monkeypatch.setattr(
-        breakers,
+        views,
         "verdict_of",
         lambda outcome, at: FAILED if isinstance(outcome, InvalidRecipient) else right(outcome, at),
     )
 
 
 def dead_tokens_are_called_for_ever(monkeypatch):
-    monkeypatch.setattr(Accounts, "suppressed", lambda self, tenant, channel, addresses: {})
+    async def suppressed(self, tenant, channel, addresses):
+        return {}
+
+    monkeypatch.setattr(Accounts, "suppressed", suppressed)
 
 
 @pytest.mark.slow

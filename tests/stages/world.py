@@ -15,8 +15,9 @@ from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.liquid.engine import LiquidRenderer
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.content.gather import Contents
-from clarion.deliver.accounts.accounts import Accounts
+from clarion.deliver.accounts.asking import Wanted
 from clarion.deliver.accounts.judges import Change, Grant
+from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.partition.gather_cancelled import Cancelled
 from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.rules.retry import Policy
@@ -118,11 +119,16 @@ class NoEgress:
 class Unhindered:
     """Accounts that always work and have no limits: breakers, pace and budgets of retries in one."""
 
-    def refresh(self) -> None:
+    is_due = False
+
+    async def refresh(self, accounts: Sequence[Account] = ()) -> None:
         """Nothing changes."""
 
-    def admit(self, account: Account, wanted: int) -> Grant:
-        return Grant(wanted)
+    async def flush(self) -> None:
+        """Nothing is told."""
+
+    async def admit_each(self, asked: Sequence[tuple[Account, int]]) -> list[Grant]:
+        return [Grant(wanted) for _, wanted in asked]
 
     def state(self, account: Account) -> StandingState:
         return "closed"
@@ -136,27 +142,22 @@ class Unhindered:
     def changes(self) -> list[Change]:
         return []
 
-    def free(self, account: Account) -> bool:
-        return True
-
-    def take(
-        self, account: Account, lane: Lane, addresses: Sequence[str], waited: Sequence[bool] = ()
-    ) -> list[int | None]:
-        return [None] * len(addresses)
+    async def take_each(self, wanted: Sequence[Wanted]) -> list[list[int | None]]:
+        return [[None] * len(one.addresses) for one in wanted]
 
     def pace_m(self, account: Account) -> int:
         return 0
 
-    def give_back(self, account: Account, count: int = 1) -> None:
+    def give_back(self, account: Account, count: int = 1, now_ms: int = 0) -> None:
         """Nothing was taken."""
 
     def done(self, account: Account) -> None:
         """Nothing is counted."""
 
-    def fresh(self, account: Account) -> None:
+    def fresh(self, account: Account, attempts: int, now_ms: int) -> None:
         """Nothing is counted."""
 
-    def retry(self, account: Account) -> bool:
+    def retry(self, account: Account, now_ms: int) -> bool:
         return True
 
 

@@ -101,7 +101,7 @@ class Intake:
 
     async def _take(self, caller: Caller, request: Request, remember: Remember) -> Acceptance[NotificationOut]:
         door = self._door
-        quota = door.quotas.charge(caller, len(request.to))
+        quota = await door.quotas.charge(caller, len(request.to))
         taken = door.stamp(caller.tenant, request)
         told = told_of(taken)
         await door.writer.take([taken], remember(told))

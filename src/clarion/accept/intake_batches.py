@@ -62,7 +62,7 @@ class Batches:
                         raise
                     ready = await self._leave_out(tenant, refused.keys, results, ready)
                 else:
-                    return Acceptance(told, quota=door.quotas.standing(caller))
+                    return Acceptance(told, quota=await door.quotas.standing(caller))
         finally:
             for key in held:
                 self._once.end(tenant, key)
@@ -134,7 +134,7 @@ class Batches:
     async def _charge(self, caller: Caller, items: list[_Prepared]) -> list[CallerError | None]:
         """Return why items exceed a quota. Raises `QuotaExceeded` when that leaves nothing to take: the whole batch can be
         sent again as it is then."""
-        refusals = self._door.quotas.charge_each(caller, [len(item.request.to) for item in items])
+        refusals = await self._door.quotas.charge_each(caller, [len(item.request.to) for item in items])
         exceeded = [refusal for refusal in refusals if isinstance(refusal, QuotaExceeded)]
         if exceeded and None not in refusals:
             raise min(exceeded, key=lambda refusal: refusal.retry_after_s)

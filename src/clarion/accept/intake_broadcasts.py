@@ -34,7 +34,7 @@ class Broadcasts:
         door = self._door
         job = (await door.admission(caller.tenant, wants_of([body]))).broadcast(body)
         await self._check_size(caller, job.audience)
-        quota = door.quotas.charge(caller, 1)
+        quota = await door.quotas.charge(caller, 1)
         now_ms = door.clock.now_ms()
         entropy = door.clock.entropy(ids.ENTROPY_BYTES)
         partition = entropy[0] % door.journal.partitions
@@ -45,7 +45,7 @@ class Broadcasts:
         return Acceptance(told, quota=quota)
 
     async def _check_size(self, caller: Caller, audience: Audience) -> None:
-        most = self._door.quotas.audience_max(caller)
+        most = await self._door.quotas.audience_max(caller)
         if most is None:
             return
         filter_ = None if audience.filter is None else _FILTER.decode(audience.filter)

@@ -6,9 +6,9 @@ from typing import Final
 from clarion.accept.admit import Admission, owner_of, unknown_user
 from clarion.accept.definitions import Wants, wants_of
 from clarion.accept.gather import gather_answers, gather_definitions, gather_unknown_users
-from clarion.accept.quota import QuotaGate
 from clarion.accept.shapes import NotificationIn
 from clarion.accept.worker import AcceptWriter, Taken
+from clarion.accept.worker_quota import QuotaGate
 from clarion.domain import ids
 from clarion.domain.channel import CHANNELS, Lane
 from clarion.domain.errors import Overloaded

@@ -50,7 +50,7 @@ class Events:
         event = _event(body, now_ms)
         outcomes = await self._judged(tenant, event, id_)
         recipients = sum(len(made.request.to) for outcome in outcomes for made in outcome.made)
-        door.quotas.charge(caller, max(recipients, 1))
+        await door.quotas.charge(caller, max(recipients, 1))
         taken: list[Taken] = []
         notifications: list[EventNotification] = []
         for outcome in outcomes:
@@ -60,7 +60,7 @@ class Events:
                 notifications.append(_notification(outcome.rule.key, entry, one))
         told = EventOut(id_, notifications, [skip for one in outcomes for skip in skips_of(one)])
         await door.writer.take(taken, remember(told), _signals(tenant, event, now_ms))
-        return Acceptance(told, quota=door.quotas.standing(caller))
+        return Acceptance(told, quota=await door.quotas.standing(caller))
 
     async def rehearse(self, caller: Caller, body: EventIn) -> list[Outcome]:
         """Return what rules would make of an event, those that are switched off included."""

@@ -12,9 +12,9 @@ from clarion.accept import routes_broadcasts, routes_events, routes_test_send
 from clarion.accept.intake import Intake
 from clarion.accept.intake_door import Door
 from clarion.accept.intake_steering import Known, Steering
-from clarion.accept.quota import QuotaGate
 from clarion.accept.shapes import NotificationIn
 from clarion.accept.worker import AcceptWriter
+from clarion.accept.worker_quota import QuotaGate
 from clarion.app import garbage
 from clarion.app.config import Config
 from clarion.app.http.application import application

@@ -4,10 +4,10 @@ from typing import Final, TypeVar
 
 from clarion.app.wiring import Shared
 from clarion.backends.apprise.egress import FencedApprise
-from clarion.deliver.accounts.accounts import Accounts
-from clarion.deliver.accounts.breakers import Breakers
 from clarion.deliver.accounts.budgets import Budgets
-from clarion.deliver.accounts.pace import Pace
+from clarion.deliver.accounts.worker import Accounts
+from clarion.deliver.accounts.worker_breakers import Breakers
+from clarion.deliver.accounts.worker_pace import Pace
 from clarion.deliver.partition.gather_cancelled import Cancelled
 from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.send.worker import Sender
@@ -80,7 +80,7 @@ def accounts(parts: Shared, worker: str) -> Accounts:
     """Return how the accounts of all tenants are used by one process, whatever the channel."""
     breakers = Breakers(parts.standings, parts.clock, parts.telemetry)
     pace = Pace(parts.quotas, parts.clock, parts.telemetry, worker)
-    return Accounts(parts.directory, parts.vendors, breakers, pace, Budgets(parts.clock), parts.clock)
+    return Accounts(parts.directory, parts.vendors, breakers, pace, Budgets(), parts.clock)
 
 
 def channel_pool(

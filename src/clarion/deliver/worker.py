@@ -39,6 +39,8 @@ class ChannelPool:
                 while not stop.is_set():
                     self._follow(running, stop)
                     self._relieve()
+                    if self._tools.accounts.is_due:
+                        await self._tools.accounts.flush()
                     await asyncio.sleep(LEASE_CHECK_S)
                 await asyncio.gather(*(task for _, task in running.values()))
                 for sender in senders:

@@ -9,9 +9,9 @@ from clarion.accept import routes_broadcasts
 from clarion.accept.intake import Intake
 from clarion.accept.intake_door import Door
 from clarion.accept.intake_steering import Steering
-from clarion.accept.quota import QuotaGate
 from clarion.accept.routes import routes
 from clarion.accept.worker import AcceptWriter
+from clarion.accept.worker_quota import QuotaGate
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.memory.quotas import MemoryQuotas

@@ -1,11 +1,12 @@
 """Workers that keep to limits over one store, under a clock that tests turn."""
 
 from clarion.backends.memory.quotas import MemoryQuotas
-from clarion.deliver.accounts.pace import Pace
+from clarion.deliver.accounts.worker_pace import Pace
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import Overloaded
 from clarion.domain.resilience import AccountRules, Limits
+from tests.unit.deliver.at_once import AtOnce
 
 WALL_MS = 1_790_000_000_000
 """2026-09-21T14:13:20Z."""
@@ -53,16 +54,17 @@ class CountedQuotas(MemoryQuotas):
         self.changes = 0
         self.fails = False
 
-    def change(self, names, decide):
+    async def swap(self, groups):
         self.changes += 1
         if self.fails:
             raise Overloaded("quotas cannot be counted now")
+        names = [change.name for group in groups for change in group]
         assert len(set(names)) == len(names)
-        return super().change(names, decide)
+        return await super().swap(groups)
 
     @property
     def names(self):
-        return set(self._usages)
+        return set(self._stored)
 
 
 class Site:
@@ -71,7 +73,7 @@ class Site:
     def __init__(self, workers=1, **limits):
         self.clock, self.store, self.told = TurnedClock(), CountedQuotas(), Told()
         self.account = account(**limits)
-        self.paces = [Pace(self.store, self.clock, self.told, f"worker-{index}") for index in range(workers)]
+        self.paces = [AtOnce(Pace(self.store, self.clock, self.told, f"worker-{index}")) for index in range(workers)]
         self.pace = self.paces[0]
 
     def take(self, number, *, lane="normal", worker=0, to=None, waited=()):

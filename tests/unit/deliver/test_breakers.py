@@ -7,13 +7,14 @@ from msgspec.structs import replace
 
 from clarion.backends.memory.standings import MemoryStandings
 from clarion.backends.sqlite.standings import SqliteStandings
-from clarion.deliver.accounts.breakers import Breakers
+from clarion.deliver.accounts.worker_breakers import Breakers
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import DurabilityError, Overloaded
 from clarion.domain.limits_breakers import PROBE_MS_MAX, RECOVERY_QUIET_MS, STANDING_CLEAN_MS, THROTTLES_TO_PAUSE
 from clarion.domain.limits_resilience import STANDING_CHECK_MS, STANDINGS_MAX
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Refused, Throttled, Transient
+from tests.unit.deliver.at_once import AtOnce
 
 WALL_MS = 1_700_000_000_000
 MAIL = Account("acme", "mail", Channel.EMAIL, "smtp", 0, {}, {}, version=1)
@@ -31,6 +32,9 @@ class Clock:
 
     def now_ms(self):
         return WALL_MS + self.time_ms
+
+    def jitter(self):
+        return 0.0
 
 
 class Lines:
@@ -56,17 +60,19 @@ class Counting(MemoryStandings):
         self.changes = self.reads = 0
         self.fails = None
 
-    def change(self, names, decide):
+    async def swap(self, groups):
         self.changes += 1
         if self.fails:
             raise self.fails
-        return super().change(names, decide)
+        names = [change.name for group in groups for change in group]
+        assert len(set(names)) == len(names)
+        return await super().swap(groups)
 
-    def read(self, names):
+    async def read(self, names):
         self.reads += 1
         if self.fails:
             raise self.fails
-        return super().read(names)
+        return await super().read(names)
 
 
 class World:
@@ -76,7 +82,7 @@ class World:
         self.clock = Clock()
         self.store = store or Counting()
         self.lines = [Lines() for _ in range(workers)]
-        self.workers = [Breakers(self.store, self.clock, lines) for lines in self.lines]
+        self.workers = [AtOnce(Breakers(self.store, self.clock, lines)) for lines in self.lines]
         self.one, self.other = self.workers[0], self.workers[-1]
 
     def pass_ms(self, passed_ms):
@@ -284,7 +290,7 @@ def test_an_account_that_nobody_chooses_because_it_is_degraded_comes_back(world)
     assert world.one.admit(MAIL, 100).granted == 100
     for _ in range(400):
         world.pass_ms(1_000)
-        world.other.state(MAIL)
+        world.other.refresh([MAIL])
     assert world.other.state(MAIL) == "closed"
     assert world.changed() == [("closed", "degraded"), ("degraded", "closed")]
 
@@ -341,15 +347,15 @@ def test_the_answer_of_a_probe_is_not_lost_with_the_store(world):
 
 def test_memory_is_bounded(world):
     for number in range(STANDINGS_MAX + 3):
-        world.one.state(replace(MAIL, name=f"mail{number}"))
-    assert len(world.one._views) == STANDINGS_MAX
-    assert len(world.one._used) <= STANDINGS_MAX
+        world.one.refresh([replace(MAIL, name=f"mail{number}")])
+    assert len(world.one._views._views) == STANDINGS_MAX
+    assert len(world.one._views._used) <= STANDINGS_MAX
 
 
 def test_two_workers_share_what_they_know_in_a_file(tmp_path):
     clock, lines = Clock(), Lines()
     stores = [SqliteStandings(tmp_path), SqliteStandings(tmp_path)]
-    one, other = (Breakers(store, clock, lines) for store in stores)
+    one, other = (AtOnce(Breakers(store, clock, lines)) for store in stores)
     assert other.admit(MAIL, 1).granted == 1
     one.report(MAIL, Misconfigured("key revoked"))
     clock.time_ms += STANDING_CHECK_MS

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from clarion.backends.memory.standings import MemoryStandings
-from clarion.deliver.accounts.accounts import Accounts
-from clarion.deliver.accounts.breakers import Breakers
 from clarion.deliver.accounts.budgets import Budgets
+from clarion.deliver.accounts.worker import Accounts
+from clarion.deliver.accounts.worker_breakers import Breakers
 from clarion.deliver.rules.retry import Policy
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.content import Account
@@ -59,7 +59,7 @@ class Running:
         world, free = self.world, Unhindered()
         breakers = Breakers(self.standings, world.clock, world.notes)
         vendors = {(each, "sandbox"): world.vendor for each in CHANNELS}
-        used = Accounts(self.shop, vendors, breakers, free, Budgets(world.clock), world.clock)  # type: ignore[arg-type]
+        used = Accounts(self.shop, vendors, breakers, free, Budgets(), world.clock)  # type: ignore[arg-type]
         self._stop = asyncio.Event()
         timers = TimerWorker(world.journal, world.clock, world.notes, retention_ms=10**9)
         self._waiting = asyncio.create_task(timers.run(self._stop))

@@ -3,7 +3,7 @@
 import pytest
 
 from clarion.backends.sqlite.quotas import SqliteQuotas
-from clarion.deliver.accounts.pace import Pace
+from clarion.deliver.accounts.worker_pace import Pace
 from clarion.domain.channel import Lane
 from clarion.domain.limits_pace import (
     PACE_ALONE_LOG_MS,
@@ -14,6 +14,7 @@ from clarion.domain.limits_pace import (
     PACE_TURN_MS,
 )
 from clarion.domain.limits_resilience import PARK_MS_MAX
+from tests.unit.deliver.at_once import AtOnce
 from tests.unit.deliver.paces import WALL_MS, Site, account
 
 DAY_MS = 24 * 3600 * 1000
@@ -214,7 +215,7 @@ def test_what_is_given_back_can_be_taken_again():
 def test_workers_with_connections_of_their_own_share_one_count(tmp_path):
     site = Site(per_second=20, per_day=30, concurrent=8, recipient_interval_ms=1_000)
     stores = [SqliteQuotas(tmp_path), SqliteQuotas(tmp_path)]
-    one, other = (Pace(store, site.clock, site.told, f"worker-{at}") for at, store in enumerate(stores))
+    one, other = (AtOnce(Pace(store, site.clock, site.told, f"worker-{at}")) for at, store in enumerate(stores))
     granted = [pace.take(site.account, Lane.HIGH, ["+1", "+2", "+3", "+4", "+5", "+6"]) for pace in (one, other)]
     assert [times.count(None) for times in granted] == [6, 0]
     assert one.take(site.account, Lane.HIGH, [f"+7{index}" for index in range(9)]).count(None) == 2

@@ -9,10 +9,11 @@ import pytest
 
 from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.backends.memory.standings import MemoryStandings
-from clarion.deliver.accounts.accounts import Accounts, PutOff
-from clarion.deliver.accounts.breakers import Breakers
+from clarion.deliver.accounts.assignment import PutOff
 from clarion.deliver.accounts.budgets import Budgets
-from clarion.deliver.accounts.pace import Pace
+from clarion.deliver.accounts.worker import Accounts
+from clarion.deliver.accounts.worker_breakers import Breakers
+from clarion.deliver.accounts.worker_pace import Pace
 from clarion.deliver.partition.results import Result, timers_of
 from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next, Policy
@@ -32,6 +33,7 @@ from clarion.journal.events import AttemptedFrame, ChunkFrame, IntentFrame
 from clarion.ports.journal import Append, Cancellation, Frame
 from clarion.ports.standings import AccountName
 from clarion.wait.worker import TimerWorker
+from tests.contract.swaps import take
 from tests.stages.holder import Holder
 from tests.stages.virtual import kill, run, until
 from tests.stages.world import TENANT, World, address
@@ -55,20 +57,23 @@ class Fleet:
         breakers = Breakers(self.standings, world.clock, world.notes)
         vendors = {(each, "sandbox"): world.vendor for each in CHANNELS}
         pace = Pace(self.quotas, world.clock, world.notes, "worker-0")
-        return Accounts(self.shop, vendors, breakers, pace, budgets or Budgets(world.clock), world.clock)  # type: ignore[arg-type]
+        return Accounts(self.shop, vendors, breakers, pace, budgets or Budgets(), world.clock)  # type: ignore[arg-type]
 
     async def holder(self, passes: Any = lambda row: True, **other: Any) -> Holder:
         values = {"accounts": self.accounts(), "policy": PATIENT, **other}
         return await Holder(self.world, passes, **values).start()
 
-    def down(self, name: str, for_ms: int = 3_600_000) -> None:
+    async def down(self, name: str, for_ms: int = 3_600_000) -> None:
         """Have an account count as down for all workers."""
         now_ms = self.world.clock.monotonic_ms()
         standing = Standing("open", 1, changed_ms=now_ms, until_ms=now_ms + for_ms, detail="it is down")
-        self.standings.change([AccountName(TENANT, name)], lambda old: ([standing], None))
+        await take(self.standings, AccountName(TENANT, name), standing)
 
-    def mended(self, name: str) -> None:
-        self.standings.change([AccountName(TENANT, name)], lambda old: ([Standing(version=1)], None))
+    async def mended(self, name: str) -> None:
+        await take(self.standings, AccountName(TENANT, name), Standing(version=1))
+
+    async def left(self, name: str) -> None:
+        """Leave an account as it is."""
 
     async def fire(self) -> int:
         """Fire every timer, now or not."""
@@ -116,7 +121,7 @@ def test_a_worker_that_dies_around_the_append_of_a_parked_turn_loses_nothing(dir
         world = fleet.world
         await world.accept(A)
         await world.plan()
-        fleet.down("only")
+        await fleet.down("only")
         journal = Refusing(world.journal, stored=stored)
         first = await fleet.holder(journal=journal)
         await journal.cut.wait()
@@ -125,7 +130,7 @@ def test_a_worker_that_dies_around_the_append_of_a_parked_turn_loses_nothing(dir
         await second.settled()
         assert fleet.turns() == {(A, 1, "parked"): 1}
         assert (await fleet.fire(), fleet.intents()) == (1, 0)
-        fleet.mended("only")
+        await fleet.mended("only")
         await second.settled()
         await second.crash()
 
@@ -171,10 +176,10 @@ def test_a_worker_that_dies_while_a_timer_of_a_parked_delivery_fires(directory):
         world = fleet.world
         await world.accept(A, B)
         await world.plan()
-        fleet.down("only")
+        await fleet.down("only")
         await (first := await fleet.holder()).settled()
         await first.crash()
-        fleet.mended("only")
+        await fleet.mended("only")
         second = await fleet.holder(lambda row: row.address == A)
         assert await fleet.fire() == 2
         await second.settled()
@@ -200,10 +205,10 @@ def test_what_was_given_an_account_that_is_down_by_now_goes_to_another_at_once(d
         await world.plan()
         holder = await fleet.holder(lambda row: False)
         await holder.settled()
-        fleet.down("first")
-        holder.consumer._t.accounts.breakers.refresh()
+        await fleet.down("first")
+        await holder.consumer._t.accounts.breakers.refresh()
         await asyncio.sleep(1)
-        holder.consumer._t.accounts.breakers.refresh()
+        await holder.consumer._t.accounts.breakers.refresh()
         (item,) = holder.works
         await holder.consumer.send(item)
         await holder.settled()
@@ -227,7 +232,7 @@ def test_what_is_cancelled_while_it_waits_ends_at_its_next_turn(directory):
         world = fleet.world
         gone, _ = await world.accept(A), await world.accept(B)
         await world.plan()
-        fleet.down("only")
+        await fleet.down("only")
         holder = await fleet.holder()
         await holder.settled()
         await fleet.cancel(gone)
@@ -271,7 +276,7 @@ def test_a_probe_is_free_again_when_its_delivery_is_cancelled_before_the_call(di
         world = fleet.world
         gone = await world.accept(A)
         await world.plan()
-        fleet.down("only", for_ms=0)
+        await fleet.down("only", for_ms=0)
         holder = await fleet.holder(lambda row: row.address == B)
         await holder.settled()
         assert holder.submitted == [A]
@@ -316,12 +321,12 @@ def test_a_lost_attempt_is_judged_and_repeated_by_the_account_that_made_it(direc
         world = fleet.world
         await world.accept(A)
         await world.plan()
-        fleet.down("first")
+        await fleet.down("first")
         await (first := await fleet.holder(lambda row: False)).settled()
         assert [item.account.name for item in first.works] == ["second"]
         await first.crash()
-        fleet.mended("first")
-        fleet.down("second")
+        await fleet.mended("first")
+        await fleet.down("second")
         await (second := await fleet.holder()).settled()
         await second.crash()
 
@@ -331,32 +336,35 @@ def test_a_lost_attempt_is_judged_and_repeated_by_the_account_that_made_it(direc
     assert fleet.world.vendor.calls == []
 
 
-def test_an_account_that_is_down_costs_no_budget_and_keeps_nobody_from_another(directory):
+async def test_an_account_that_is_down_costs_no_budget_and_keeps_nobody_from_another(directory):
     first = account("first", FINE)
     fleet = Fleet(directory, first, account("second", FINE, 2))
     row = PlannedDelivery(bytes(32), TENANT, "", A, "en", "hello", "", {}, None, 2, None, None, None, None,
                      trail=Trail(since_ms=1, failures=1))  # fmt: skip
-    fleet.down("first")
-    budgets = Budgets(fleet.world.clock)
+    await fleet.down("first")
+    budgets = Budgets()
     accounts = fleet.accounts(budgets=budgets)
     for _ in range(RETRY_BUDGET_MIN):
-        assert budgets.retry(first)
-    (given,) = accounts.assign(Channel.SMS, [(row, Lane.NORMAL)])
+        assert budgets.retry(first, fleet.world.clock.monotonic_ms())
+    known = await accounts.gather(Channel.SMS, [TENANT])
+    (given,) = await accounts.assign(known, Channel.SMS, [(row, Lane.NORMAL)])
     assert given is not None
     assert getattr(given, "name", given) == "second"
 
 
-def test_an_account_named_like_the_inbox_does_not_hold_it(directory):
+async def test_an_account_named_like_the_inbox_does_not_hold_it(directory):
     texts = account("inapp", FINE)
     fleet = Fleet(directory, texts)
-    fleet.down("inapp")
+    await fleet.down("inapp")
     accounts = fleet.accounts()
     row = PlannedDelivery(bytes(32), TENANT, "u1", "u1", "en", "hello", "", {}, None, 1, None, None, None, None)
-    (inbox,) = accounts.of(TENANT, Channel.INAPP)
-    assert accounts.assign(Channel.INAPP, [(row, Lane.NORMAL)]) == [inbox]
+    known = await accounts.gather(Channel.INAPP, [TENANT])
+    (inbox,) = known.of(TENANT, Channel.INAPP)
+    assert await accounts.assign(known, Channel.INAPP, [(row, Lane.NORMAL)]) == [inbox]
     assert accounts.down(inbox) is None
     accounts.done(inbox, Accepted(""), 0)
-    (texting,) = accounts.assign(Channel.SMS, [(row, Lane.NORMAL)])
+    known = await accounts.gather(Channel.SMS, [TENANT])
+    (texting,) = await accounts.assign(known, Channel.SMS, [(row, Lane.NORMAL)])
     assert isinstance(texting, PutOff)
 
 
@@ -377,14 +385,14 @@ def test_broadcasts_wait_for_an_outage_to_end_and_go_once(directory):
         )  # fmt: skip
         topic = topics.deliver(Channel.SMS, Lane.BULK)
         await world.journal.append(Append(frames=[Frame(topic, 0, count, encode(chunk, count))]))
-        fleet.down("only")
+        await fleet.down("only")
         first = await fleet.holder()
         await first.settled()
         await first.crash()
         assert world.vendor.calls == []
         second = await fleet.holder()
         await second.settled()
-        fleet.mended("only")
+        await fleet.mended("only")
         assert await fleet.fire() == count
         await second.settled()
         await second.crash()
@@ -427,7 +435,7 @@ def test_workers_dying_at_random_in_an_outage(directory, seed):
                 enumerate(zip(("first", "second"), fits, strict=True))
             ]  # fmt: skip
             for name in ("first", "second"):
-                random.choice([fleet.down, fleet.mended, lambda name: None])(name)
+                await random.choice([fleet.down, fleet.mended, fleet.left])(name)
             pool = await world.pool(accounts=fleet.accounts(), policy=PATIENT)
             await asyncio.sleep(random.choice([0.01, 0.06, 0.1, 3, 30]))
             await (pool.crash if random.random() < 0.7 else pool.drain)()
@@ -459,10 +467,10 @@ def test_a_code_is_tried_to_the_end_of_its_life_and_not_beyond(directory, back_s
         for number in range(20):
             await world.accept(address("a", number), lane=Lane.HIGH, expires_ms=world.clock.now_ms() + 60_000)
         await world.plan()
-        fleet.down("only")
+        await fleet.down("only")
         holder = await fleet.holder()
         await asyncio.sleep(back_s)
-        fleet.mended("only")
+        await fleet.mended("only")
         await asyncio.sleep(61 - min(back_s, 60))
         await holder.crash()
         await kill(firing)
@@ -485,12 +493,12 @@ def test_a_wall_clock_that_jumps_loses_nothing(directory, jump_ms):
         firing = asyncio.create_task(timers.run(stop))
         await world.accept(A, B)
         await world.plan()
-        fleet.down("only", for_ms=30_000)
+        await fleet.down("only", for_ms=30_000)
         pool = await world.pool(accounts=fleet.accounts(), policy=PATIENT)
         await asyncio.sleep(5)
         world.clock.wall_ahead_ms = jump_ms
         await asyncio.sleep(5)
-        fleet.mended("only")
+        await fleet.mended("only")
         await until(lambda: settled(world, 2), limit_s=300, every_s=10)
         await pool.crash()
         await kill(firing)

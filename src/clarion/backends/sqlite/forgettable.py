@@ -114,8 +114,16 @@ class Forgettable:
         db = None
         try:
             db = self._connected()
-            if db.pragma("user_version") == self._layout and db.pragma("quick_check") == "ok":
+            layout = db.pragma("user_version")
+            if layout == self._layout and db.pragma("quick_check") == "ok":
                 return db
+            if layout != self._layout:
+                self._log.warning(
+                    "%s is of another release (layout %s, now %s) and is made anew, so what was in it is forgotten",
+                    self._path.name,
+                    layout,
+                    self._layout,
+                )
         except (apsw.CorruptError, apsw.NotADBError) as error:
             self._log.warning(
                 "%s is broken and is made anew, so what was in it is forgotten: %s", self._path.name, error

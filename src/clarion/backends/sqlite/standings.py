@@ -5,78 +5,56 @@ cut is found out again. Its times are of a clock that starts anew with the machi
 when the file is opened.
 """
 
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import apsw
 import msgspec
 
 from clarion.backends.sqlite.forgettable import Forgettable
 from clarion.backends.sqlite.migrate import path_of
+from clarion.backends.sqlite.versions import SqliteVersions, Statements
 from clarion.domain.limits_breakers import STANDING_STORE_WAIT_MS
 from clarion.domain.standing import Standing
 from clarion.ports.standings import AccountName
 
-T = TypeVar("T")
-
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 _CREATE: Final = """
-CREATE TABLE IF NOT EXISTS standing (
-    tenant TEXT NOT NULL, name TEXT NOT NULL, boot TEXT NOT NULL, standing BLOB NOT NULL,
+CREATE TABLE standing (
+    tenant TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, boot TEXT NOT NULL, standing BLOB NOT NULL,
     PRIMARY KEY (tenant, name)) WITHOUT ROWID
 """
+_STATEMENTS: Final = Statements(
+    read="SELECT version, standing FROM standing WHERE tenant = ? AND name = ?",
+    insert="INSERT INTO standing VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    update="UPDATE standing SET boot = ?, standing = ?, version = ? WHERE tenant = ? AND name = ? AND version = ?",
+)
 _FORGET: Final = "DELETE FROM standing WHERE boot <> ?"
-_READ: Final = "SELECT standing FROM standing WHERE tenant = ? AND name = ?"
-_WRITE: Final = "INSERT OR REPLACE INTO standing VALUES (?, ?, ?, ?)"
 _BOOT_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _DECODE: Final = msgspec.msgpack.Decoder(Standing).decode
 
 
-class SqliteStandings:
+class SqliteStandings(SqliteVersions[AccountName, Standing]):
     """Implements `ports/standings.py`. Used by one thread at a time. `boot` names this run of the machine; None asks the
     system for it."""
 
     def __init__(self, data_dir: Path, boot: str | None = None) -> None:
-        self._boot = _this_boot() if boot is None else boot
+        named = _this_boot() if boot is None else boot
+
+        def forget(db: apsw.Connection) -> None:
+            db.execute(_FORGET, (named,))
+
         path = path_of(data_dir, "standing")
-        self._file = Forgettable(path, "standings", _LAYOUT, _CREATE, STANDING_STORE_WAIT_MS, self._forget)
-
-    def change(
-        self, names: Sequence[AccountName], decide: Callable[[list[Standing]], tuple[Sequence[Standing], T]]
-    ) -> T:
-        """Read standings, store what `decide` makes of them, and return what it returns beside that, as one transaction.
-        What did not change is not written."""
-
-        def work(db: apsw.Connection) -> T:
-            before = [_read(db, name) for name in names]
-            standings, answer = decide(before)
-            for name, old, new in zip(names, before, standings, strict=True):
-                if new is not old:
-                    db.execute(_WRITE, (*name, self._boot, _ENCODE(new)))
-            return answer
-
-        return self._file.change(work)
-
-    def read(self, names: Sequence[AccountName]) -> list[Standing]:
-        """Return standings without changing them."""
-        return self._file.read(lambda db: [_read(db, name) for name in names])
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _forget(self, db: apsw.Connection) -> None:
-        db.execute(_FORGET, (self._boot,))
+        file = Forgettable(path, "standings", _LAYOUT, _CREATE, STANDING_STORE_WAIT_MS, forget)
+        super().__init__(file, _STATEMENTS, lambda standing: (named, _ENCODE(standing)), _made)
 
 
-def _read(db: apsw.Connection, name: AccountName) -> Standing:
-    row = db.execute(_READ, name).fetchone()
-    if row is not None:
+def _made(encoded: bytes | None = None) -> Standing:
+    if encoded is not None:
         with suppress(msgspec.DecodeError):  # written by another release
-            return _DECODE(row[0])
+            return _DECODE(encoded)
     return Standing()
 
 

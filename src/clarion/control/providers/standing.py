@@ -20,6 +20,7 @@ from clarion.ports.journal import Append, Frame, Journal
 from clarion.ports.standings import AccountName, Standings
 from clarion.ports.times import shown
 from clarion.ports.told import ToldHistory
+from clarion.ports.versioned import settle
 from clarion.ports.web import Call, Reply, Route
 
 _LONG_MS: Final = 1 << 47
@@ -65,7 +66,7 @@ class _Handlers:
 
     async def get(self, call: Call) -> Reply:
         provider = await self._provider(call)
-        (standing,) = self._standings.read([AccountName(call.caller.tenant, provider.name)])
+        ((standing, _),) = await self._standings.read([AccountName(call.caller.tenant, provider.name)])
         changes = self._told.standings(call.caller.tenant, provider.name, 0, _LONG_MS, STANDING_CHANGES_SHOWN_MAX)
         return Reply(self._view(provider, standing, changes))
 
@@ -78,7 +79,7 @@ class _Handlers:
             after = Standing(version=provider.version, changed_ms=at_ms, rate_m=before.rate_m)
             return [after], before.state if before.version == provider.version else "closed"
 
-        before = self._standings.change([AccountName(tenant, provider.name)], close)
+        _, before = await settle(self._standings, [AccountName(tenant, provider.name)], close, self._clock)
         if before != "closed":
             await self._journal.append(Append(frames=[_frame(tenant, provider, before, call.caller.key_id, now_ms)]))
         return Reply(status=204)

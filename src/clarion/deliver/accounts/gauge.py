@@ -1,7 +1,12 @@
-"""What one worker knows of one account's limits: what it holds, what it saw last, and what it promised."""
+"""What one worker knows of one account's limits: what it holds, what it saw last, and what it promised.
+
+While the shared count is being asked, what the worker holds is part of the question: calls that end meanwhile, and what is
+given back, wait until the answer is there.
+"""
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import NamedTuple
 
 from clarion.deliver.rules.pace import (
     CONCURRENT,
@@ -27,16 +32,29 @@ from clarion.domain.limits_pace import (
     PACE_SPARE_DIVISOR,
     PACE_TURN_MS,
 )
+from clarion.domain.quota import Usage
 from clarion.domain.resilience import Limits
 from clarion.ports.quotas import BucketName
+from clarion.ports.versioned import Versioned
 
 _CALL_WEIGHT = 0.1
 
 
+class Answer(NamedTuple):
+    """What came of asking the shared count at a time, on a day: its buckets as they were stored, and what was drawn."""
+
+    stored: list[Versioned[Usage]]
+    drawn: Drawn
+    at_ms: int
+    day: int
+
+
 class Gauge:
-    """The limits of one account as a worker sees them. Times are of the clock that never goes back."""
+    """The limits of one account as a worker sees them. Times are of the clock that never goes back. `stored` are its buckets
+    as they were in the store when it was asked last; at first it is a guess that nobody has used any."""
 
     def __init__(self, account: Account) -> None:
+        self.key = (account.tenant, account.name)
         self.tenant = account.tenant
         self.owner = f"account:{account.name}"
         self._salt = blake2b(f"{account.tenant}/{account.name}".encode(), digest_size=32).digest()
@@ -48,6 +66,8 @@ class Gauge:
         self._horizons: dict[tuple[str, bool, bool], float] = {}
         self._call_ms: float = PACE_CALL_MS_DEFAULT
         self._busy_ms = 0
+        self._is_asking = False
+        self._ended_meanwhile = self._back_meanwhile = 0
         self.follow(account.rules.limits)
 
     def follow(self, limits: Limits) -> None:
@@ -56,6 +76,7 @@ class Gauge:
         self.kinds = kinds_of(limits)
         self.names = [BucketName(self.tenant, self.owner, kind) for kind in self.kinds]
         self.bucket = Bucket(1) if limits.per_second is None else rate_bucket(limits.per_second)
+        self.stored = [Versioned(Usage(), 0)] * len(self.names)
         self.holds = Holds(calls=self.holds.calls)
         self._rate_used_m, self._day_full = 0, False
         self._horizons.clear()
@@ -113,16 +134,41 @@ class Gauge:
         self.holds = Holds(max(0, rate_m - count * THOUSAND), max(0, held_day - count), calls)
         return True
 
-    def learn(self, drawn: Drawn, now_ms: int) -> None:
-        """Take what came of asking the store."""
-        self.holds, self.synced_ms = drawn.holds, now_ms
+    def begin(self) -> None:
+        """Note that the shared count is being asked."""
+        self._is_asking = True
+
+    def end(self, answer: Answer | None) -> None:
+        """Take what came of it, None if nothing did, and then what happened meanwhile."""
+        self._is_asking = False
+        if answer is not None:
+            self._learn(answer)
+        ended, back = self._ended_meanwhile, self._back_meanwhile
+        self._ended_meanwhile = self._back_meanwhile = 0
+        for _ in range(ended):
+            self.ended()
+        if back:
+            self.give_back(back)
+
+    def _learn(self, answer: Answer) -> None:
+        stored, drawn, at_ms, day = answer
+        self.synced_ms = max(at_ms, self.synced_ms)
+        if drawn.books.keys() != set(self.kinds):
+            return  # other limits meanwhile: what was drawn stays used
+        self.stored = stored[: len(self.names)]
+        passed_ms = max(0, self._seen_ms - at_ms)  # others looked since
+        rate_m, held_day, calls = drawn.holds
+        self.holds = Holds(leaked(self.bucket, rate_m, passed_ms), held_day if day == self._day else 0, calls)
         if RATE in drawn.books:
-            self._rate_used_m = drawn.books[RATE].used_m
-        if DAILY in drawn.books and self.limits.per_day is not None:
+            self._rate_used_m = leaked(self.bucket, drawn.books[RATE].used_m, passed_ms)
+        if DAILY in drawn.books and self.limits.per_day is not None and day == self._day:
             self._day_full = drawn.books[DAILY].used_m >= self.limits.per_day * THOUSAND
 
     def give_back(self, count: int) -> None:
         """Take back what was granted and is not used."""
+        if self._is_asking:
+            self._back_meanwhile += count
+            return
         rate_m, held_day, calls = self.holds
         if self.limits.per_second is not None:
             rate_m = min(rate_m + count * THOUSAND, self._rate_used_m)
@@ -132,14 +178,23 @@ class Gauge:
 
     def ended(self) -> None:
         """Count a call that ended. How long calls take is what was under way between two ends (Little's law)."""
+        if self._is_asking:
+            self._ended_meanwhile += 1
+            return
         calls = self.holds.calls
         self._call_ms += (self._busy_ms - self._call_ms) * _CALL_WEIGHT
         self._busy_ms = 0
         self.holds = self.holds._replace(calls=calls._replace(under_way=max(0, calls.under_way - 1)))
 
+    def has_calls(self) -> bool:
+        """Return whether calls are under way, or may be."""
+        return self._is_asking or self.holds.calls.under_way > 0
+
     def spare(self) -> bool:
         """Return whether calls are to be told of that are over: now when none is under way and others could miss them,
         soon otherwise."""
+        if self._is_asking:
+            return False
         calls, limit = self.holds.calls, self.limits.concurrent or 0
         if calls.booked <= calls.under_way:
             return False

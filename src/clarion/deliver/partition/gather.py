@@ -1,16 +1,17 @@
 """What a partition reads of a batch before it decides: many tenants in one call, and nothing once for each delivery."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
+from clarion.deliver.accounts.known import Known
 from clarion.deliver.partition.intake import Legacy
 from clarion.deliver.partition.sift import Facts
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker_supplies import Supplies
-from clarion.domain.content import Account
 
 
-async def gather(tools: Supplies, work: Sequence[Work], legacy: Legacy | None) -> Facts:
-    """Return what is known of deliveries just read, and have ready what they are rendered from."""
+async def gather(tools: Supplies, work: Sequence[Work], legacy: Legacy | None) -> tuple[Facts, Known]:
+    """Return what is known of deliveries just read and the accounts there are for them, and have ready what they are
+    rendered from."""
     await tools.sender.gather(tools.channel, [item.row for item in work])
     if tools.cancelled.is_stale():
         await tools.cancelled.refresh()
@@ -20,17 +21,17 @@ async def gather(tools: Supplies, work: Sequence[Work], legacy: Legacy | None) -
     waited = {(row.tenant, row.address) for row in again}
     routed = {(row.tenant, row.category) for row in rows if row.fallback is not None}
     inherited = set() if legacy is None else {item.row.tenant for item in work if legacy.was_intended(item.row)}
-    accounts = await _accounts(tools, inherited) if inherited else {}
-    return Facts(
+    known = await tools.accounts.gather(tools.channel, {item.row.tenant for item in work}, routed)
+    accounts = {tenant: known.of(tenant, tools.channel) for tenant in inherited}
+    facts = Facts(
         states=tools.states.states(repeated) if repeated else {},
         suppressed=await _suppressed(tools, waited) if waited else frozenset(),
         cancelled=tools.cancelled.among(item.row.delivery_id for item in work),
-        degrading=await _degrading(tools, routed) if routed else frozenset(),
+        degrading=frozenset(named for named in routed if known.goes_on(*named)),
         accounts=accounts,
-        on_ambiguous={
-            (tenant, one.name): tools.accounts.on_ambiguous(one) for tenant, some in accounts.items() for one in some
-        },
+        on_ambiguous={(tenant, one.name): known.on_ambiguous(one) for tenant, some in accounts.items() for one in some},
     )
+    return facts, known
 
 
 async def _suppressed(tools: Supplies, waited: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
@@ -39,16 +40,9 @@ async def _suppressed(tools: Supplies, waited: Iterable[tuple[str, str]]) -> fro
     for tenant, address in waited:
         by_tenant.setdefault(tenant, []).append(address)
     return frozenset(
-        (tenant, address)
-        for tenant, addresses in by_tenant.items()
-        for address in tools.accounts.suppressed(tenant, tools.channel, addresses)
+        [
+            (tenant, address)
+            for tenant, addresses in by_tenant.items()
+            for address in await tools.accounts.suppressed(tenant, tools.channel, addresses)
+        ]
     )
-
-
-async def _degrading(tools: Supplies, routed: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-    """Return those categories, by (tenant, key), whose routes go on to their next channel while this one is down."""
-    return frozenset((tenant, key) for tenant, key in routed if tools.accounts.goes_on(tenant, key))
-
-
-async def _accounts(tools: Supplies, tenants: Iterable[str]) -> Mapping[str, Sequence[Account]]:
-    return {tenant: tools.accounts.of(tenant, tools.channel) for tenant in tenants}

@@ -4,7 +4,8 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
 
-from clarion.deliver.accounts.accounts import PutOff
+from clarion.deliver.accounts.assignment import PutOff
+from clarion.deliver.accounts.known import Known
 from clarion.deliver.partition.gather import gather
 from clarion.deliver.partition.results import Result, intents_of, standing_frames, step_result, told_of
 from clarion.deliver.partition.sift import Facts, Sifted, sift, withdraw, withdrawn
@@ -58,6 +59,7 @@ class PartitionConsumer:
             for queue in self._ordered.values():
                 for item in list(queue)[1:]:  # nobody submits what stands behind a first one any more
                     self._t.accounts.unused(item.account)
+            await self._tell()
         if self._unreadable is not None:
             raise self._unreadable
 
@@ -85,14 +87,14 @@ class PartitionConsumer:
         """Sort out what must not be sent, write intents for the rest, then hand it to the senders."""
         tools = self._t
         self._under_way.update(item.lane for item in work)
-        facts = await gather(tools, work, self._backlog.legacy)
+        facts, known = await gather(tools, work, self._backlog.legacy)
         with tools.telemetry.cpu("deliver"):
             now_ms = tools.clock.now_ms()
             sifted = sift(work, facts, self._backlog.legacy, now_ms)
             self._take_up(sifted, facts)
-        going = await self._assigned(sifted.send, now_ms)
+        going = await self._assigned(known, sifted.send, now_ms)
         try:
-            batch = self._intents(going, sifted.lost, now_ms)
+            batch = self._intents(known, going, sifted.lost, now_ms)
             if batch.frames:
                 await append(tools.journal, batch, tools.telemetry)
                 # Asked after the intent is durable: whoever cancelled before that is obeyed.
@@ -122,12 +124,12 @@ class PartitionConsumer:
                     item.row.fallback is not None and (item.row.tenant, item.row.category) in facts.degrading
                 )
 
-    def _intents(self, going: list[Work], lost: list[Result], now_ms: int) -> Append:
+    def _intents(self, known: Known, going: list[Work], lost: list[Result], now_ms: int) -> Append:
         """Return what is stored of what dead workers lost, and of what is about to be sent."""
         tools, partition = self._t, self._lease.partition
         with tools.telemetry.cpu("deliver"):
             rows = [item.row for item in going]
-            told = tools.accounts.to_tell(tools.channel, [(item.row, item.account) for item in going])
+            told = known.to_tell(tools.channel, ((item.row, item.account) for item in going))
             outcomes = [
                 *told_of(tools.channel, partition, lost),
                 *intents_of(tools.channel, partition, tools.worker, self._lease.fence, now_ms, rows, told),
@@ -135,12 +137,12 @@ class PartitionConsumer:
             kept = self._backlog.intended(one.event for one in outcomes)
             return Append(frames=[one.frame for one in outcomes], intents=kept, lease=self._lease)
 
-    async def _assigned(self, work: list[Work], now_ms: int) -> list[Work]:
+    async def _assigned(self, known: Known, work: list[Work], now_ms: int) -> list[Work]:
         """Give deliveries their accounts and return those that have one; what none can take now is put off."""
-        self._t.accounts.breakers.refresh()
-        assigned = self._t.accounts.assign(self._t.channel, [(item.row, item.lane) for item in work])
+        assigned = await self._t.accounts.assign(known, self._t.channel, [(item.row, item.lane) for item in work])
         going = []
         for item, verdict in zip(work, assigned, strict=True):
+            item.known = known
             if isinstance(verdict, PutOff):
                 self._put_off(item, verdict, now_ms)
             else:
@@ -174,6 +176,7 @@ class PartitionConsumer:
             await tools.cancelled.refresh()
         if not self._alive:
             tools.accounts.unused(item.account)
+            await self._tell()
             return  # the lease is gone: the next holder finds the intent and decides
         started_ms = tools.clock.now_ms()
         if tools.cancelled.among((row.delivery_id,)):
@@ -181,12 +184,18 @@ class PartitionConsumer:
             self._finish(item, withdrawn(row, started_ms))
         elif item.account is not None and (why := tools.accounts.down(item.account)) is not None:
             tools.accounts.unused(item.account)
-            others = tools.accounts.others(tools.channel, row, why.provider)
+            others = tools.accounts.others(item.known, tools.channel, row, why.provider)
             self._put_off(item, why, started_ms, others=others)
         else:
             await self._attempt(item, started_ms)
+        await self._tell()
         if row.ordering_key is not None:
             self._next_in_order((row.tenant, row.user_id, row.ordering_key))
+
+    async def _tell(self) -> None:
+        """Tell other workers what may not wait of the accounts used."""
+        if self._t.accounts.is_due:
+            await self._t.accounts.flush()
 
     def relieve(self, item: Work) -> None:
         """End the turn of a delivery that waits too long for a sender, as its account has them all."""
@@ -205,14 +214,15 @@ class PartitionConsumer:
         answer = await tools.sender.attempt(tools.channel, row, account, item.lane is Lane.CRITICAL)
         if account is not None:
             tools.accounts.done(account, answer.outcome, started_ms)
+            await self._tell()
         turn = Turn(
             tools.clock.now_ms(),
             tools.clock.jitter(),
             answer.provider,
             others=not isinstance(answer.outcome, Accepted)
-            and tools.accounts.others(tools.channel, row, answer.provider),
+            and tools.accounts.others(item.known, tools.channel, row, answer.provider),
             falls_back=item.degrades,
-            on_ambiguous=tools.accounts.on_ambiguous(account),
+            on_ambiguous=item.known.on_ambiguous(account),
             expires_ms=row.expires_ms,
         )
         following = after(answer.outcome, row.trail or Trail(), tools.policy, turn)

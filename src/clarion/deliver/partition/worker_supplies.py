@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from clarion.deliver.accounts.accounts import Accounts
+from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.partition.gather_cancelled import Cancelled
 from clarion.deliver.rules.retry import Policy
 from clarion.deliver.send.worker import Sender

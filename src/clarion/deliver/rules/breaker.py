@@ -61,6 +61,17 @@ def observe(standing: Standing, breaker: Breaker, version: int, now_ms: int, tal
             return _used(_ended(standing, now_ms), breaker, now_ms, tally)
 
 
+def told(
+    standing: Standing, breaker: Breaker, version: int, now_ms: int, tally: Tally, given_back: int = 0
+) -> Standing:
+    """Return the standing after a worker told all it had to: a probe it did not make, and its calls. Time goes on with
+    either."""
+    if given_back:
+        standing = unprobed(standing, version, now_ms, given_back)
+    standing = aged(standing, breaker, version, now_ms)
+    return standing if tally == Tally() else observe(standing, breaker, version, now_ms, tally)
+
+
 def admission(
     standing: Standing, breaker: Breaker, version: int, now_ms: int, wanted: int
 ) -> tuple[Standing, int, int]:

@@ -1,0 +1,141 @@
+"""Values that many processes change, without a lock between reading and storing: compare-and-swap over versions.
+
+A rule reads values, decides new ones, and stores them only if nobody else did so first. Whoever was too late is told how
+the values stand now, decides again from these, and tries again; a bound says how often.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+from clarion.domain.errors import Overloaded
+from clarion.ports.clock import Clock
+
+SWAP_TRIES_MAX: Final = 16
+"""How often values are decided on anew when others were first."""
+SWAP_PAUSE_MS: Final = 2
+"""The longest pause before the third try; each one after that may be longer by as much."""
+
+N = TypeVar("N")
+V = TypeVar("V")
+A = TypeVar("A")
+
+
+class Versioned(NamedTuple, Generic[V]):
+    """A value and its version: 0 where nobody has stored any, otherwise a number that no later value of that name has."""
+
+    value: V
+    version: int
+
+
+class Swapped(NamedTuple, Generic[V]):
+    """Whether a group of values was stored, and how its names stand now: as stored, or as somebody else left them."""
+
+    stored: bool
+    now: list[Versioned[V]]
+
+
+class Change(NamedTuple, Generic[N, V]):
+    """A value to store for a name that is still at a version."""
+
+    name: N
+    version: int
+    value: V
+
+
+class Settled(NamedTuple, Generic[V, A]):
+    """What a rule decided on a group: how the group stands now, and the rule's answer."""
+
+    now: list[Versioned[V]]
+    answer: A
+
+
+class Swapping(Protocol[N, V]):
+    """A store of such values."""
+
+    async def read(self, names: Sequence[N]) -> list[Versioned[V]]:
+        """Return values and versions, in the order of the names. Raises `Overloaded` when the store cannot be read just now
+        and `DurabilityError` when it is broken."""
+        ...
+
+    async def swap(self, groups: Sequence[Sequence[Change[N, V]]]) -> list[Swapped[V]]:
+        """Store each group as a whole where all its names are still at the versions given, and leave it alone where one is
+        not; groups have nothing to do with each other. No name stands twice. Raises as `read` does; nothing is stored
+        then."""
+        ...
+
+
+Decide = Callable[[int, list[V]], tuple[Sequence[V], A]]
+"""A pure rule: from the number of a group and its values to new values and an answer. Values that are all the same objects
+as before are not stored."""
+
+
+async def settle_each(
+    store: Swapping[N, V],
+    groups: Sequence[Sequence[N]],
+    decide: Decide[V, A],
+    clock: Clock,
+    known: Sequence[Sequence[Versioned[V]] | None] | None = None,
+) -> list[Settled[V, A] | None]:
+    """Decide on groups of names and store what comes of it, each group as a whole; None for a group that others were too
+    quick for `SWAP_TRIES_MAX` times. `known` are values to decide from at first instead of reading them, None for a group
+    to be read: others may have changed them, which costs another try, but what is decided without storing anything is only
+    as true as they are.
+    Raises as `Swapping.read`."""
+    settled: list[Settled[V, A] | None] = [None] * len(groups)
+    values = await _known(store, groups, known or [None] * len(groups))
+    open_ = list(range(len(groups)))
+    for tries in range(SWAP_TRIES_MAX):
+        if tries > 1:
+            await asyncio.sleep(clock.jitter() * SWAP_PAUSE_MS * (tries - 1) / 1000)
+        changes: list[list[Change[N, V]]] = []
+        answers: list[A] = []
+        changed: list[int] = []
+        for index in open_:
+            old = [one.value for one in values[index]]
+            new, answer = decide(index, old)
+            if all(after is before for after, before in zip(new, old, strict=True)):
+                settled[index] = Settled(values[index], answer)
+                continue
+            versions = (one.version for one in values[index])
+            changes.append([Change(*change) for change in zip(groups[index], versions, new, strict=True)])
+            answers.append(answer)
+            changed.append(index)
+        if not changed:
+            return settled
+        open_ = []
+        for index, answer, (stored, now) in zip(changed, answers, await store.swap(changes), strict=True):
+            values[index] = now
+            if stored:
+                settled[index] = Settled(now, answer)
+            else:
+                open_.append(index)
+        if not open_:
+            return settled
+    return settled
+
+
+async def settle(
+    store: Swapping[N, V],
+    names: Sequence[N],
+    decide: Callable[[list[V]], tuple[Sequence[V], A]],
+    clock: Clock,
+    known: Sequence[Versioned[V]] | None = None,
+) -> Settled[V, A]:
+    """Do the same with one group. Raises `Overloaded` when others were too quick each time, and as `Swapping.read`."""
+    (settled,) = await settle_each(
+        store, [names], lambda _, values: decide(values), clock, None if known is None else [known]
+    )
+    if settled is None:
+        raise Overloaded(f"others changed the same values {SWAP_TRIES_MAX} times in a row")
+    return settled
+
+
+async def _known(
+    store: Swapping[N, V], groups: Sequence[Sequence[N]], known: Sequence[Sequence[Versioned[V]] | None]
+) -> list[list[Versioned[V]]]:
+    lacking = [name for names, some in zip(groups, known, strict=True) if some is None for name in names]
+    found = iter(await store.read(lacking) if lacking else [])
+    return [
+        [next(found) for _ in names] if some is None else list(some) for names, some in zip(groups, known, strict=True)
+    ]
