@@ -48,4 +48,5 @@ async def gather(ledger: Ledger, rows: OpenRows, keys: Keys, thread: Executor | 
     if not any(lacking):
         return Facts(at_hand, {})
     deliveries, chunks = await asyncio.get_running_loop().run_in_executor(thread, ledger.load, *lacking)
-    return Facts({**deliveries, **at_hand}, chunks)
+    deliveries.update(at_hand)
+    return Facts(deliveries, chunks)

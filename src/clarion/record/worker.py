@@ -31,8 +31,8 @@ T = TypeVar("T")
 
 _PRUNE_MS: Final = 60_000
 _STALE_PAUSE_S: Final = 0.1
-_HERE_EVENTS_MAX: Final = 64
-"""Events that are folded on the loop itself: that takes less than two turns of the thread."""
+_HERE_EVENTS_MAX: Final = 500
+"""Events that are folded on the loop itself, in a few milliseconds: a turn of the thread would add to their cost."""
 
 
 class RecordWorker:
@@ -104,11 +104,13 @@ class RecordWorker:
 
     async def _record(self, thread: Executor | None, batch: Batch) -> None:
         """Gather, decide, commit. Raises what the ledger raises."""
-        small = _events(batch) <= _HERE_EVENTS_MAX
-        parts = await self._compute(thread, small, lambda: [decoded(frames) for _, frames in batch])
+        with self._telemetry.cpu("record"):
+            parts = [decoded(frames) for _, frames in batch]
+            frames = [frame for part in parts for frame in part.events]
+            keys = touched(frames)
         self._tell(batch, parts)
-        frames = [frame for part in parts for frame in part.events]
-        facts = await gather(self._state, self._rows, touched(frames), thread)
+        facts = await gather(self._state, self._rows, keys, thread)
+        small = _events(batch) <= _HERE_EVENTS_MAX
         changes = await self._compute(thread, small, lambda: decide(frames, facts))
         await self._commit(thread, changes, batch, parts)
 
