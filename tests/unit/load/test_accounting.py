@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
@@ -76,10 +77,22 @@ def test_a_tree_counts_living_children_and_reaped_ones() -> None:
         mine = tree(os.getpid())
         parent.communicate(b"\n")
     assert [fact.pid for fact in found] == [parent.pid]
-    ticks_lost_s = 2 / os.sysconf("SC_CLK_TCK")  # user and system time, each cut to whole ticks
+    ticks_lost_s = 2 / os.sysconf("SC_CLK_TCK")  # those of a child that was reaped are whole ticks, user and system
     assert found[0].cpu_s >= 0.2 - ticks_lost_s
     assert parent.pid in {fact.pid for fact in mine}
     assert all(fact.peak_bytes > 0 for fact in mine)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems count in ticks")
+def test_what_a_process_uses_is_counted_finer_than_in_ticks() -> None:
+    def mine() -> float:
+        (fact,) = (fact for fact in tree(os.getpid()) if fact.pid == os.getpid())
+        return fact.cpu_s
+
+    before_s, began_s = mine(), time.process_time()
+    while time.process_time() - began_s < 0.003:
+        pass
+    assert 0.003 <= mine() - before_s < 0.1
 
 
 def test_a_tree_that_is_gone_is_empty() -> None:

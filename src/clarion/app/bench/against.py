@@ -29,7 +29,7 @@ SIZES: Final = {
     "webpush": 4_000,
     "sms": 15_000,
     "email": 8_000,
-    "inapp-broadcast": 400_000,
+    "inapp-broadcast": 200_000,
     "push-broadcast": 20_000,
     "latency": 2_400,
 }
