@@ -5,7 +5,8 @@
 awaitable (they are delayed only with `block`, by blocking the thread), and waits one after the other.
 
 A stage is found by who calls: the innermost module of one on the stack. Waits are counted by task: calls of one task come one after the other;
-tasks it starts and waits for (`gather`) go side by side, so the longest of them counts. A task that commits itself counts for itself.
+tasks it starts and waits for (`gather`) go side by side, so the longest of them counts. A task that commits itself counts for itself. Waits since
+its last commit are idle ones when it then waits for news: it looked and found nothing.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -30,7 +31,8 @@ STAGES: Final = frozenset({"accept", "plan", "deliver", "wait", "record", "realt
 COMMITS: Final = frozenset({"append", "apply", "commit"})
 KEEPING: Final = frozenset({"acquire", "renew", "release", "vacate", "fire", "trim"})
 """Upkeep: delayed like all others, and no part of any frame's way."""
-LOCAL: Final = frozenset({"watch", "close"})
+WATCH: Final = "watch"
+LOCAL: Final = frozenset({WATCH, "close"})
 """Methods that touch no store."""
 OTHER: Final = "other"
 WRITE_S: Final = 0.2
@@ -46,14 +48,15 @@ class Delays(msgspec.Struct, frozen=True):
 
 
 class Kind(msgspec.Struct):
-    """The tasks of one stage that run the same coroutine: how many ended, their waits one after the other, and their
-    commits."""
+    """The tasks of one stage that run the same coroutine: how many ended, their waits one after the other (idle ones apart), and
+    their commits."""
 
     stage: str
     name: str
     ended: int = 0
     waits: int = 0
     commits: int = 0
+    idle: int = 0
 
 
 class Counts(msgspec.Struct):
@@ -66,17 +69,35 @@ class Counts(msgspec.Struct):
 
 
 class _Lane:
-    """The waits of one task. `base` is where its parent stood when it made its first call."""
+    """The waits of one task. `base` is where its parent stood when it made its first call, `mark` where it stood itself at its
+    last commit or when it last waited for news."""
 
-    __slots__ = ("base", "commits", "name", "parent", "stage", "waits")
+    __slots__ = ("base", "commits", "idle", "mark", "name", "parent", "said", "stage", "waits")
 
     def __init__(self, name: str, parent: "_Lane | None") -> None:
         self.name = name
         self.parent = parent
         self.base: int = parent.waits if parent is not None else 0
-        self.stage = OTHER
+        self.said = False
+        self.stage: str = parent.stage if parent is not None else OTHER
         self.waits: int = 0
         self.commits = 0
+        self.idle = 0
+        self.mark = 0
+
+    def call(self, stage: str, *, commits: bool) -> None:
+        """Count a wait. The first stage that a call is of is that of the task; until then it is that of its parent."""
+        if not self.said and stage != OTHER:
+            self.said, self.stage = True, stage
+        self.waits += 1
+        if commits:
+            self.commits += 1
+            self.mark = self.waits
+
+    def rest(self) -> None:
+        """Take the waits since the last commit for idle ones."""
+        self.idle += self.waits - self.mark
+        self.mark = self.waits
 
 
 _LANE: ContextVar[_Lane | None] = ContextVar("lane", default=None)
@@ -96,15 +117,19 @@ class Waits:
 
     async def delay(self, stage: str, name: str, caller: "_Lane | None") -> None:
         """Wait as long as a call does, and count it. `caller` is the lane of the task that made it."""
-        self._calls[stage, name] += 1
         method = name.rpartition(".")[2]
         if method not in KEEPING:
             lane = self._lane(caller)
-            if lane.stage == OTHER:
-                lane.stage = stage
-            lane.waits += 1
-            lane.commits += method in COMMITS
+            lane.call(stage, commits=method in COMMITS)
+            stage = lane.stage if stage == OTHER else stage
+        self._calls[stage, name] += 1
         await asyncio.sleep(self._delays.rtt_ms / 1000)
+
+    def rest(self) -> None:
+        """The task that runs begins to wait for news."""
+        lane = self.caller()
+        if lane is not None:
+            lane.rest()
 
     def block(self, stage: str, name: str) -> None:
         """Count a call of a method that is not awaitable, and delay it if that is wanted."""
@@ -161,7 +186,8 @@ class Waits:
     def _add(self, kinds: dict[tuple[str, str], Kind], lane: _Lane, *, ended: bool) -> None:
         kind = kinds.setdefault((lane.stage, lane.name), Kind(lane.stage, lane.name))
         kind.ended += ended
-        kind.waits += lane.waits
+        kind.waits += lane.waits - lane.idle
+        kind.idle += lane.idle
         kind.commits += lane.commits
 
     def write_always(self) -> None:
@@ -185,6 +211,8 @@ class Delayed:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._port, name)
+        if name == WATCH:
+            return lambda *args, **kwargs: _Watch(found(*args, **kwargs), self._waits)
         if name.startswith("_") or name in LOCAL:
             return found
         if inspect.isroutine(found):
@@ -192,6 +220,20 @@ class Delayed:
         elif _is_engine(found):
             found = self.__dict__[name] = Delayed(found, f"{self._name}.{name}", self._waits)
         return found
+
+
+class _Watch:
+    """A watch that tells when a task waits for news. Nothing of it is delayed."""
+
+    def __init__(self, watch: Any, waits: Waits) -> None:
+        self._watch = watch
+        self._waits = waits
+
+    def wait(self, timeout_ms: int) -> Awaitable[bool]:
+        """Wait like the watch; what the task that calls did since its last commit found nothing."""
+        self._waits.rest()
+        waiting: Awaitable[bool] = self._watch.wait(timeout_ms)
+        return waiting
 
 
 def _called(method: Callable[..., Any], name: str, waits: Waits) -> Callable[..., Any]:

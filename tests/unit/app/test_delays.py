@@ -9,6 +9,11 @@ import pytest
 from clarion.app.delays import VARIABLE, Counts, Delayed, Delays, Waits, delay_ports
 
 
+class News:
+    async def wait(self, timeout_ms: int) -> bool:
+        return timeout_ms > 0
+
+
 class Store:
     """A store with awaitable methods and one that is not."""
 
@@ -21,6 +26,9 @@ class Store:
         del batch
 
     async def renew(self) -> None: ...
+
+    def watch(self) -> "News":
+        return News()
 
     def head(self) -> int:
         return 7
@@ -84,6 +92,37 @@ def test_what_cannot_be_awaited_is_counted_apart_and_upkeep_is_no_frames_wait(tm
     assert asyncio.run(step()) == 7
     assert waits.counts().sync_calls == {"other": {"store.head": 1}}
     assert waits.counts().kinds == []
+
+
+def test_looks_that_found_nothing_are_idle_and_those_on_the_way_to_a_commit_are_not(tmp_path: Path) -> None:
+    store, waits = delayed(tmp_path)
+
+    async def loop() -> None:
+        watch = store.watch()
+        await store.read("a")
+        await store.append(1)
+        await store.read("nothing")
+        await asyncio.create_task(watch.wait(5))
+        await store.read("b")
+        await store.append(2)
+
+    asyncio.run(loop())
+    (kind,) = waits.counts().kinds
+    assert (kind.waits, kind.idle, kind.commits) == (4, 1, 2)
+
+
+def test_a_helper_that_is_gathered_is_of_the_stage_of_its_parent(tmp_path: Path) -> None:
+    store, waits = delayed(tmp_path)
+
+    async def helper() -> None:
+        await store.read("a")
+
+    async def step() -> None:
+        await store.read("first")
+        await asyncio.gather(helper(), helper())
+
+    asyncio.run(of_stage(step, "clarion.plan.worker")())
+    assert waits.counts().calls == {"plan": {"store.read": 3}}
 
 
 def test_the_stage_is_that_of_the_caller_however_deep_it_calls(tmp_path: Path) -> None:

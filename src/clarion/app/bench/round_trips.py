@@ -12,13 +12,15 @@ API: Final = "api"
 
 class Stage(NamedTuple):
     """One stage while it was loaded. `round_trips` is the sum, over the kinds of its tasks that a frame passes, of waits a commit (or a task,
-    where the kind commits nothing itself and ends); None when none of them commits by an awaited call. `calls` is a commit.
+    where the kind commits nothing itself and ends); None when none of them commits by an awaited call. `calls` and `idle`
+    waits are a commit.
     `beside` holds the waits, a commit of the stage, of tasks that neither commit nor end. `sync_calls` counts calls of methods that are not
     awaitable."""
 
     round_trips: float | None
     commits: int
     calls: float
+    idle: float
     beside: dict[str, float]
     sync_calls: dict[str, int]
 
@@ -28,6 +30,7 @@ class Stage(NamedTuple):
             "round_trips": None if self.round_trips is None else round(self.round_trips, 2),
             "commits": self.commits,
             "calls": round(self.calls, 2),
+            "idle": round(self.idle, 2),
             "beside": {name: round(waits, 2) for name, waits in self.beside.items()},
             "sync_calls": self.sync_calls,
         }
@@ -60,7 +63,14 @@ def _less(counts: Counts, earlier: Counts | None) -> Counts:
     for kind in counts.kinds:
         old = was.get((kind.stage, kind.name), Kind(kind.stage, kind.name))
         kinds.append(
-            Kind(kind.stage, kind.name, kind.ended - old.ended, kind.waits - old.waits, kind.commits - old.commits)
+            Kind(
+                kind.stage,
+                kind.name,
+                kind.ended - old.ended,
+                kind.waits - old.waits,
+                kind.commits - old.commits,
+                kind.idle - old.idle,
+            )
         )
     return Counts(
         counts.role, kinds, _fewer(counts.calls, earlier.calls), _fewer(counts.sync_calls, earlier.sync_calls)
@@ -81,6 +91,7 @@ def _stage(name: str, processes: list[Counts]) -> Stage:
         so_far.ended += kind.ended
         so_far.waits += kind.waits
         so_far.commits += kind.commits
+        so_far.idle += kind.idle
     commits = max((kind.commits for kind in kinds.values()), default=0)
     passed = [kind.waits / (kind.commits or kind.ended) for kind in kinds.values() if kind.commits or kind.ended]
     beside = {kind.name: kind.waits / max(commits, 1) for kind in kinds.values() if not kind.commits and not kind.ended}
@@ -93,6 +104,7 @@ def _stage(name: str, processes: list[Counts]) -> Stage:
         sum(passed) if commits else None,
         commits,
         calls / max(commits, 1),
+        sum(kind.idle for kind in kinds.values()) / max(commits, 1),
         {kind: waits for kind, waits in beside.items() if waits},
         {method: number for method, number in sorted(direct.items()) if number},
     )
