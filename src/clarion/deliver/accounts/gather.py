@@ -22,15 +22,15 @@ class AccountLists:
     ) -> Known:
         """Return the accounts of tenants on a channel, and of categories, named by tenant and key, what an outage means to
         them. The inbox needs no account to be set up."""
-        lists = {(tenant, channel): await self._accounts(tenant, channel) for tenant in tenants}
-        return Known(lists, self._traits, {named: await self._goes_on(*named) for named in categories if named[1]})
+        lists = {(tenant, channel): self._accounts(tenant, channel) for tenant in tenants}
+        return Known(lists, self._traits, {named: self._goes_on(*named) for named in categories if named[1]})
 
-    async def _accounts(self, tenant: str, channel: Channel) -> list[Account]:
+    def _accounts(self, tenant: str, channel: Channel) -> list[Account]:
         accounts = self._directory.accounts(tenant, channel)[:ACCOUNTS_PER_CHANNEL_MAX]
         if not accounts and channel is Channel.INAPP:
             return [Account(tenant, "inapp", channel, "inapp", 0, {}, {})]
         return accounts
 
-    async def _goes_on(self, tenant: str, category: str) -> bool:
+    def _goes_on(self, tenant: str, category: str) -> bool:
         found = self._directory.category(tenant, category)
         return found is None or found.rules.on_outage == "degrade"

@@ -9,7 +9,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
-from weakref import WeakKeyDictionary
 
 from clarion.deliver.accounts.asking import Asking, Wanted, draw_for, is_free
 from clarion.deliver.accounts.gauge import Answer, Gauge
@@ -43,7 +42,7 @@ class Pace:
         self._telemetry = telemetry
         self._worker = int.from_bytes(blake2b(worker.encode(), digest_size=6).digest()) or 1
         self._gauges: dict[tuple[str, str], Gauge] = {}
-        self._turns: WeakKeyDictionary[Gauge, asyncio.Lock] = WeakKeyDictionary()
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
         self._spare: set[Gauge] = set()
         self._alone: dict[BucketName, Usage] = {}
         self._alone_until_ms: int | None = None
@@ -66,20 +65,17 @@ class Pace:
         """Return per account and delivery None when it may go now, or when it may come again (Unix ms). Each one that may go
         has to end in `done` or `give_back`. No account stands twice."""
         gauges = [None if is_free(one.account) or not one.addresses else self._gauge(one.account) for one in wanted]
-        held = sorted((gauge for gauge in gauges if gauge is not None), key=lambda gauge: gauge.key)
-        for index, gauge in enumerate(held):
-            try:
-                # One at a time asks for an account, and all in the same order, so that nobody waits for each other.
-                await self._turn(gauge).acquire()
-            except BaseException:
-                for before in held[:index]:
-                    self._turn(before).release()
-                raise
+        # One at a time asks for an account, and all in the same order, so that nobody waits for each other.
+        turns = [self._turn(gauge) for gauge in sorted(filter(None, gauges), key=lambda gauge: gauge.key)]
+        held = 0
         try:
+            for turn in turns:
+                await turn.acquire()
+                held += 1
             return await self._taken(wanted, gauges)
         finally:
-            for gauge in held:
-                self._turn(gauge).release()
+            for turn in turns[:held]:
+                turn.release()
 
     def give_back(self, account: Account, count: int) -> None:
         """Give back what `take` let go a moment ago and is not used. A recipient's interval goes on all the same."""
@@ -157,13 +153,14 @@ class Pace:
                 self._gauges = {
                     name: one for name, one in self._gauges.items() if one.has_calls() or self._turn(one).locked()
                 }
+                self._turns = {name: turn for name, turn in self._turns.items() if name in self._gauges}
             gauge = self._gauges[key] = Gauge(account)
         return gauge
 
     def _turn(self, gauge: Gauge) -> asyncio.Lock:
-        turn = self._turns.get(gauge)
+        turn = self._turns.get(gauge.key)
         if turn is None:
-            turn = self._turns[gauge] = asyncio.Lock()
+            turn = self._turns[gauge.key] = asyncio.Lock()
         return turn
 
     def _settled(self, gauge: Gauge) -> tuple[int, int]:
