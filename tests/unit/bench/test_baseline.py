@@ -36,6 +36,13 @@ def test_a_case_fails_beyond_the_bound_and_its_noise_by_its_lowest_cost(
     assert verdict(name, found, BASELINE).beyond is beyond
 
 
+def test_what_was_measured_beside_others_is_not_judged() -> None:
+    crowded = [Cost(1_500.0, 1.5, 0.0, others=0.3)]
+    assert verdict("push", crowded, BASELINE).crowded
+    assert not verdict("push", crowded, BASELINE).beyond
+    assert not suspicious("push", crowded, BASELINE)
+
+
 def test_what_seems_dear_is_measured_again() -> None:
     assert suspicious("push", costs(1.2), BASELINE)
     assert not suspicious("push", costs(1.2, 1.0), BASELINE)

@@ -6,7 +6,18 @@ import time
 import psutil
 import pytest
 
-from clarion.app.load.accounting import ProcessFacts, Reading, busy, busy_since, role_of, split_us, stage_cpu_s, tree
+from clarion.app.load import accounting
+from clarion.app.load.accounting import (
+    ProcessFacts,
+    Reading,
+    Using,
+    busy,
+    busy_since,
+    role_of,
+    split_us,
+    stage_cpu_s,
+    tree,
+)
 
 PAGE = """\
 # HELP clarion_stage_cpu_seconds_total CPU
@@ -93,6 +104,14 @@ def test_what_a_process_uses_is_counted_finer_than_in_ticks() -> None:
     while time.process_time() - began_s < 0.003:
         pass
     assert 0.003 <= mine() - before_s < 0.1
+
+
+def test_what_this_process_and_its_children_use_is_not_used_by_others() -> None:
+    using = Using()
+    burn = "import time\nwhile time.process_time() < 0.3: pass\n"
+    subprocess.run([sys.executable, "-c", burn], check=True)
+    assert 0.0 <= using.others() <= 1.0
+    assert accounting._own_s() - using._own_s >= 0.29
 
 
 def test_a_tree_that_is_gone_is_empty() -> None:

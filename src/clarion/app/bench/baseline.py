@@ -12,6 +12,8 @@ from clarion.domain.errors import OperatorError
 
 FILE: Final = Path(__file__).with_name("baseline.json")
 RATIO_MAX: Final = 1.10
+OTHERS_MAX: Final = 0.10
+"""The share of the machine that others may use while a case is measured, if it is to be judged."""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -31,12 +33,13 @@ class Baseline(msgspec.Struct, frozen=True):
 
 
 class Cost(NamedTuple):
-    """One measurement of a case: CPU microseconds a notification (or render), the same divided by the calibration of the run, and how far
-    the calibrations before and after it lie apart, as a share."""
+    """One measurement of a case: CPU microseconds a notification (or render), the same divided by the calibration of the run, how far
+    the calibrations before and after it lie apart, as a share, and the share of the machine that others used meanwhile."""
 
     cpu_us: float
     cost: float
     drift: float
+    others: float = 0.0
 
 
 class Verdict(NamedTuple):
@@ -49,9 +52,14 @@ class Verdict(NamedTuple):
     runs: int
 
     @property
+    def crowded(self) -> bool:
+        """Return whether others used the machine too much for a judgement."""
+        return self.cost.others > OTHERS_MAX
+
+    @property
     def beyond(self) -> bool:
-        """Return whether it costs more than is allowed and more than its noise explains."""
-        return self.ratio is not None and self.ratio > max(RATIO_MAX, 1 + self.noise)
+        """Return whether it costs more than is allowed and more than its noise explains, on a machine that was free."""
+        return not self.crowded and self.ratio is not None and self.ratio > max(RATIO_MAX, 1 + self.noise)
 
 
 def verdict(name: str, costs: Sequence[Cost], baseline: Baseline) -> Verdict:
@@ -66,8 +74,8 @@ def verdict(name: str, costs: Sequence[Cost], baseline: Baseline) -> Verdict:
 
 def suspicious(name: str, costs: Sequence[Cost], baseline: Baseline) -> bool:
     """Return whether a case is to be measured again before it is judged."""
-    ratio = verdict(name, costs, baseline).ratio
-    return ratio is not None and ratio > RATIO_MAX
+    one = verdict(name, costs, baseline)
+    return one.ratio is not None and one.ratio > RATIO_MAX and not one.crowded
 
 
 def baseline_of(commit: str, costs: Mapping[str, Sequence[Cost]]) -> Baseline:

@@ -1,7 +1,7 @@
 """The guard: small versions of all cases, each calibrated, beside the committed baseline.
 
 A case that seems to cost more than `RATIO_MAX` of its baseline is measured up to twice more, and the lowest cost counts. It fails the guard only when
-that one is beyond `RATIO_MAX` and beyond the noise of the case.
+that one is beyond `RATIO_MAX` and beyond the noise of the case. What was measured while others used the machine is shown and not judged.
 """
 
 import time
@@ -16,6 +16,7 @@ from clarion.app.bench.baseline import Baseline, Cost, Verdict, suspicious, verd
 from clarion.app.bench.calibration import Calibrating
 from clarion.app.bench.cases import chosen
 from clarion.app.bench.measure import Asked, Outcome, run
+from clarion.app.load.accounting import Using
 from clarion.app.load.programs import RunError
 
 SIZES: Final = {
@@ -56,8 +57,11 @@ def guard(asked: Asked) -> Outcome:
     verdicts = [verdict(name, costs, kept) for name, costs in found.items()]
     asked.console.print(_table(verdicts, kept))
     beyond = [one.name for one in verdicts if one.beyond]
+    crowded = [one.name for one in verdicts if one.crowded]
     line = {"case": "guard", "seconds": round(time.monotonic() - began_s, 1), "baseline": kept.commit}
-    return Outcome(line | {"figures": _told(verdicts), "beyond": beyond, "passed": not beyond}, not beyond)
+    return Outcome(
+        line | {"figures": _told(verdicts), "beyond": beyond, "crowded": crowded, "passed": not beyond}, not beyond
+    )
 
 
 def write_baseline(asked: Asked) -> Outcome:
@@ -99,11 +103,12 @@ def _render(_asked: Asked) -> _Costs:
 def _once(asked: Asked, folder: str, measure: Callable[[Asked], _Costs]) -> dict[str, Cost]:
     within = asked.folder / folder
     within.mkdir()
-    calibrating = Calibrating()
+    calibrating, using = Calibrating(), Using()
     found = measure(asked._replace(folder=within))
+    others = using.others()
     calibration = calibrating.result()
     drift = abs(calibration.after_us - calibration.before_us) / calibration.us
-    return {name: Cost(us, us / calibration.us, drift) for name, us in found.items()}
+    return {name: Cost(us, us / calibration.us, drift, others) for name, us in found.items()}
 
 
 def _told(verdicts: list[Verdict]) -> dict[str, Any]:
@@ -113,6 +118,7 @@ def _told(verdicts: list[Verdict]) -> dict[str, Any]:
             "cost": float(f"{one.cost.cost:.4g}"),
             "ratio": None if one.ratio is None else round(one.ratio, 3),
             "noise": round(one.noise, 3),
+            "others": round(one.cost.others, 3),
             "runs": one.runs,
         }
         for one in verdicts
@@ -121,7 +127,15 @@ def _told(verdicts: list[Verdict]) -> dict[str, Any]:
 
 def _table(verdicts: list[Verdict], kept: Baseline) -> Table:
     table = Table(
-        "case", "CPU us", "cost", "baseline", "ratio", "noise", "runs", title=f"guard, against {kept.commit[:12]}"
+        "case",
+        "CPU us",
+        "cost",
+        "baseline",
+        "ratio",
+        "noise",
+        "others",
+        "runs",
+        title=f"guard, against {kept.commit[:12]}",
     )
     for one in verdicts:
         was = kept.cases.get(one.name)
@@ -133,6 +147,7 @@ def _table(verdicts: list[Verdict], kept: Baseline) -> Table:
             f"{was.cost:.4g}" if was else "-",
             f"[red]{ratio}[/]" if one.beyond else ratio,
             f"{one.noise:.0%}",
+            f"[yellow]{one.cost.others:.0%}[/]" if one.crowded else f"{one.cost.others:.0%}",
             str(one.runs),
         )
     return table

@@ -4,6 +4,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Final
 
 import msgspec
@@ -103,6 +104,29 @@ def busy(metrics: str) -> dict[str, int]:
         name = f"{labels['process']}.{labels['by']}"
         found[name] = found.get(name, 0) + sign * int(float(sample["value"]))
     return found
+
+
+class Using:
+    """Who uses the machine since this was made: the processes that this one started and has waited for, or others."""
+
+    def __init__(self) -> None:
+        self._began_s, self._busy_s, self._own_s = time.monotonic(), _busy_s(), _own_s()
+
+    def others(self) -> float:
+        """Return the share of all cores that others used."""
+        wall_s = time.monotonic() - self._began_s
+        others_s = _busy_s() - self._busy_s - (_own_s() - self._own_s)
+        return max(0.0, others_s / max(wall_s, 1e-6) / (psutil.cpu_count() or 1))
+
+
+def _busy_s() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+
+def _own_s() -> float:
+    usages = (getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 class Reading(msgspec.Struct, frozen=True):
