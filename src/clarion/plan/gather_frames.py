@@ -1,27 +1,30 @@
 """Reads what waits to be planned: the frames of one partition, the most urgent lane first."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.errors import CorruptFrame, UnknownFrame
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import Event
+from clarion.journal.repeats import taken
 from clarion.plan.work import PLANNED
-from clarion.ports.journal import Commit, Journal, Lease, StoredFrame
+from clarion.ports.journal import Commit, Journal, Lease, Position, StoredFrame
 from clarion.ports.telemetry import Telemetry
+
+_START: Final = Position(0)
 
 
 class Frames(NamedTuple):
-    """Events with their lane, the offset read up to per topic, and how many single events they hold."""
+    """Events with their lane, the position read up to per topic, and how many single events they hold."""
 
     batch: list[tuple[Lane, Event]]
-    read: dict[str, int]
+    read: dict[str, Position]
     number: int
 
     def commits(self, lease: Lease) -> list[Commit]:
         """Return the commits that say they are done."""
-        return [Commit(lease, topic, offset) for topic, offset in self.read.items()]
+        return [Commit(lease, topic, position.offset, position.numbers) for topic, position in self.read.items()]
 
 
 class FrameReader:
@@ -31,25 +34,29 @@ class FrameReader:
         self._journal = journal
         self._telemetry = telemetry
         self._batch_events = batch_events
-        self._positions: dict[int, tuple[int, dict[str, int]]] = {}
+        self._positions: dict[int, tuple[int, dict[str, Position]]] = {}
 
     async def read(self, partition: int, lease: Lease) -> Frames:
         """Return what comes next, up to `batch_events` events or a little more, and up to a frame that nobody here can read.
-        Raises `UnknownFrame` when that comes first. A damaged frame is logged and passed over."""
+        Raises `UnknownFrame` when that comes first. A damaged frame is logged and passed over, and so is, without a word,
+        one that the carrier repeats."""
         positions = await self._position(partition, lease)
         frames = Frames([], {}, 0)
         for lane in LANES:
             topic = topics.accepted(lane)
-            for stored in self._journal.read(topic, partition, positions.get(topic, 0)):
+            position = positions.get(topic, _START)
+            for stored in self._journal.read(topic, partition, position.offset):
+                numbers = taken(stored, position.numbers)
                 try:
-                    event = self._decoded(stored)
+                    event = None if numbers is None else self._decoded(stored)
                 except UnknownFrame:
                     if frames.read:
                         return frames  # the next read finds it first
                     raise
                 if event is not None:
                     frames.batch.append((lane, event))
-                frames.read[topic] = stored.offset
+                position = Position(stored.offset, position.numbers if numbers is None else dict(numbers))
+                frames.read[topic] = position
                 frames = frames._replace(number=frames.number + stored.count)
                 if frames.number >= self._batch_events:
                     return frames
@@ -63,11 +70,10 @@ class FrameReader:
         """Ask the journal again how far a partition is: others plan it."""
         self._positions.pop(partition, None)
 
-    async def _position(self, partition: int, lease: Lease) -> dict[str, int]:
+    async def _position(self, partition: int, lease: Lease) -> dict[str, Position]:
         fence, positions = self._positions.get(partition, (0, {}))
         if fence != lease.fence:
-            committed = self._journal.committed(topics.GROUP_PLAN, partition)
-            positions = {topic: position.offset for topic, position in committed.items()}
+            positions = self._journal.committed(topics.GROUP_PLAN, partition)
             self._positions[partition] = (lease.fence, positions)
         return positions
 

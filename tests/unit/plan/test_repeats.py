@@ -1,0 +1,57 @@
+"""A carrier that brings frames again changes nothing of what is planned: caps count once, digests hold each member once."""
+
+from functools import partial
+
+import pytest
+
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.domain.channel import LANES
+from clarion.journal import topics
+from clarion.journal.codec import decode
+from clarion.journal.events import Event, PlannedFrame, Recipient
+from clarion.journal.repeats import fresh
+from clarion.journal.rows import deliver_rows
+from tests.stages.virtual import run
+from tests.unit.plan.deciding import HOUR_MS, SMS, Story
+
+DAY = Recipient("day")
+
+
+def events(world: Story, topic: str) -> list[Event]:
+    """Return what was told on a topic, each frame once."""
+    new, _ = fresh(world.journal.read(topic, 0, 0, 100_000), {})
+    return [decode(one.payload) for one in new]
+
+
+def sent(world: Story) -> list[tuple[bytes, object]]:
+    """Return what is to be sent, and with which members of a digest."""
+    frames = [frame for lane in LANES for frame in events(world, topics.deliver(SMS, lane))]
+    return [(row.delivery_id, row.data) for frame in frames for row in deliver_rows(frame)]  # type: ignore[arg-type]
+
+
+def decided(world: Story) -> list[tuple[bytes, int]]:
+    frames = [frame for frame in events(world, topics.OUTCOMES) if isinstance(frame, PlannedFrame)]
+    return [pair for frame in frames for pair in zip(frame.delivery_ids, frame.reasons, strict=True)]
+
+
+async def story(world: Story, category: str) -> None:
+    """Plan in steps of few events, so that repeats come in the same step, in later ones, and to another planner."""
+    for _ in range(4):
+        await world.accept(DAY, category=category, channels=["sms"])
+        await world.plan()
+    await world.pass_time(HOUR_MS)
+    await world.accept(DAY, category=category, channels=["sms"])
+    await world.pass_time(12 * HOUR_MS)
+
+
+@pytest.mark.parametrize("category", ["capped", "deferred", "digested"])
+def test_repeated_frames_change_nothing_of_what_is_planned(people, category):
+    once, again = Story(people), Story(people, journal=partial(MemoryJournal, repeats=3))  # type: ignore[arg-type]
+    run(story(once, category))
+    run(story(again, category))
+    assert len(events(again, topics.accepted(LANES[2]))) < again.journal.head(topics.accepted(LANES[2]), 0)
+    assert sent(again) == sent(once)
+    assert decided(again) == decided(once)
+    positions = again.journal.committed(topics.GROUP_PLAN, 0)
+    assert all(list(position.numbers.values()) for position in positions.values())
+    assert all(position.numbers == {} for position in once.journal.committed(topics.GROUP_PLAN, 0).values())
