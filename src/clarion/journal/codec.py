@@ -78,14 +78,6 @@ def count_of(payload: bytes) -> int:
     return int(_HEADER.unpack_from(payload)[3])
 
 
-def is_newer(payload: bytes) -> bool:
-    """Return whether a frame is whole but of a version or kind that this build cannot read."""
-    if len(payload) < _HEADER.size:
-        return False
-    magic, version, kind, _count, checksum = _HEADER.unpack_from(payload)
-    return magic == _MAGIC and checksum == _checksum(payload) and (version != VERSION or kind not in _DECODERS)
-
-
 def decode(payload: bytes) -> Event:
     """Return the event of a frame. Raises `CorruptFrame` on a bad header, checksum or body, and `UnknownFrame` on a whole
     frame of another version or kind."""
