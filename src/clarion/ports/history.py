@@ -47,79 +47,79 @@ class DeadLetterFilter(msgspec.Struct, frozen=True):
 class History(Sightings, Protocol):
     """Read side of the state store, plus the claim that keeps two replays apart."""
 
-    def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
+    async def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
         """Return a notification that was planned or scheduled."""
         ...
 
-    def notifications(self, tenant: str, window: Window) -> list[Notification]:
+    async def notifications(self, tenant: str, window: Window) -> list[Notification]:
         """Return notifications, newest first."""
         ...
 
-    def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
+    async def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
         """Return the deliveries of a notification, or of a broadcast those with a row of their own (1,000 at most)."""
         ...
 
-    def setting(self, digest: bytes) -> bytes | None:
+    async def setting(self, digest: bytes) -> bytes | None:
         """Return the shared facts (JSON) that deliveries with this digest were decided from."""
         ...
 
-    def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
+    async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
         """Return deliveries by id."""
         ...
 
-    def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
+    async def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
         """Return what happened to deliveries beside their acceptance, by delivery and in order."""
         ...
 
-    def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
+    async def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
         """Return when a notification or broadcast was cancelled."""
         ...
 
-    def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
+    async def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
         """Return the workflow instances of a notification by user, `RECIPIENTS_MAX` at most."""
         ...
 
-    def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
+    async def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
         """Return what instances did, by instance and in order."""
         ...
 
-    def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
+    async def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
         """Return (channel, state, reason, deliveries) of a broadcast."""
         ...
 
-    def chunks(
+    async def chunks(
         self, tenant: str, broadcast_id: bytes, after: bytes | None, limit: int, ordinal: int | None = None
     ) -> list[tuple[Chunk, ChunkState]]:
         """Return chunks of a broadcast with ids from `after` on (included), ascending; with `ordinal` only those whose
         range holds it."""
         ...
 
-    def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
+    async def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
         """Return dead letters, newest first."""
         ...
 
-    def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
+    async def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
         """Return how many dead letters there are in a window, `window.limit` at most."""
         ...
 
-    def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
+    async def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
         """Return one dead letter."""
         ...
 
-    def claim_replays(self, tenant: str, delivery_ids: Sequence[bytes], now_ms: int) -> set[bytes]:
+    async def claim_replays(self, tenant: str, delivery_ids: Sequence[bytes], now_ms: int) -> set[bytes]:
         """Claim dead letters for replay and return those that are now the caller's: dead, not replayed, and not
         claimed by another within the last minute."""
         ...
 
-    def settle_replays(self, tenant: str, delivery_ids: Sequence[bytes], claimed_ms: int) -> None:
+    async def settle_replays(self, tenant: str, delivery_ids: Sequence[bytes], claimed_ms: int) -> None:
         """Close letters that were claimed at `claimed_ms` and are on the journal now, so that nobody can claim them again
         however long record takes to learn of it. A letter that has died again since then stays open."""
         ...
 
-    def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
+    async def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
         """Return captured sandbox messages, newest first."""
         ...
 
-    def counters(self, tenant: str, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, str, str, int, int]]:
+    async def counters(self, tenant: str, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, str, str, int, int]]:
         """Return (minute, channel, what happened, reason, count) in order of time."""
         ...

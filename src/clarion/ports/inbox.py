@@ -35,33 +35,33 @@ class Broadcast(msgspec.Struct, frozen=True):
 class Inbox(Protocol):
     """Read side of the inbox and the only writer of marks."""
 
-    def items(self, tenant: str, user_id: str, before: bytes | None, limit: int) -> list[InboxItem]:
+    async def items(self, tenant: str, user_id: str, before: bytes | None, limit: int) -> list[InboxItem]:
         """Return the user's own items with ids below `before`, newest first."""
         ...
 
-    def broadcasts(
+    async def broadcasts(
         self, tenant: str, user_id: str, ordinal: int, before: bytes | None, limit: int
     ) -> tuple[list[Broadcast], bytes | None]:
         """Return sent in-app broadcasts that hold the user, newest first, out of the next `limit` broadcasts whose
         range holds the ordinal; and the id of the last one looked at when there are more."""
         ...
 
-    def item(self, tenant: str, user_id: str, ordinal: int | None, item_id: bytes) -> bool:
+    async def item(self, tenant: str, user_id: str, ordinal: int | None, item_id: bytes) -> bool:
         """Return whether the user has that item, own or broadcast."""
         ...
 
-    def marks(self, tenant: str, user_id: str, item_ids: Sequence[bytes]) -> dict[bytes, Mark]:
+    async def marks(self, tenant: str, user_id: str, item_ids: Sequence[bytes]) -> dict[bytes, Mark]:
         """Return the user's marks on those items."""
         ...
 
-    def horizon(self, tenant: str, user_id: str) -> Horizon | None:
+    async def horizon(self, tenant: str, user_id: str) -> Horizon | None:
         """Return up to where the user has read everything."""
         ...
 
-    def mark(self, tenant: str, user_id: str, mark: Mark) -> None:
+    async def mark(self, tenant: str, user_id: str, mark: Mark) -> None:
         """Set the fields of a mark that are not None, durably; the first time something was seen or read stands."""
         ...
 
-    def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
+    async def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
         """Move the horizon up, durably; marks of items below it that undo a reading are dropped."""
         ...

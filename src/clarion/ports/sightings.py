@@ -8,10 +8,10 @@ class Sightings(Protocol):
     """Read side of what users saw. A workflow sends several messages of one notification, so when a user last saw it counts
     as well as when first."""
 
-    def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
+    async def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
         """Return when those of the users who saw the notification last did, as Unix milliseconds."""
         ...
 
-    def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
+    async def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
         """Return (user id, Unix milliseconds) of who saw the notification and when first, by user, `RECIPIENTS_MAX` at most."""
         ...

@@ -21,22 +21,22 @@ class Advance(msgspec.Struct, frozen=True):
 class Ledger(Protocol):
     """Written by record workers only, one thread at a time each; every partition by the holder of its lease."""
 
-    def positions(self) -> dict[int, int]:
+    async def positions(self) -> dict[int, int]:
         """Return the offset folded so far of each partition that was ever folded."""
         ...
 
-    def load(
+    async def load(
         self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
     ) -> tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]:
         """Return the current rows of those deliveries, of those chunks and of the chunks the deliveries lie in."""
         ...
 
-    def apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
+    async def apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
         """Store changes and positions in one durable transaction. Raises `StaleLease` when a position is not where the
         fold began or a newer fence wrote it, `DurabilityError` when the commit failed; nothing is stored then."""
         ...
 
-    def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
+    async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
         """Delete captured messages older than a time or beyond a number per tenant; return how many went."""
         ...
 
@@ -44,10 +44,10 @@ class Ledger(Protocol):
 class DeliveryStates(Protocol):
     """What the deliver stage asks before it repeats something."""
 
-    def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
+    async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
         """Return state and newest attempt of the deliveries that have a row of their own."""
         ...
 
-    def chunk_states(self, chunk_id: bytes) -> bytes | None:
+    async def chunk_states(self, chunk_id: bytes) -> bytes | None:
         """Return the state bytes of a chunk, None when it is not folded yet."""
         ...

@@ -14,21 +14,21 @@ BY_VENDOR_ID: Final = frozenset({"termii", "twilio", "ses"})
 class ToldHistory(Protocol):
     """Look-ups within one tenant, for receipts and for whoever watches accounts."""
 
-    def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
+    async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
         """Return deliveries by id."""
         ...
 
-    def deliveries_by_vendor_id(
+    async def deliveries_by_vendor_id(
         self, tenant: str, vendor: str, vendor_message_ids: Sequence[str]
     ) -> dict[str, Delivery]:
         """Return the deliveries that a vendor knows by ids of its own, of vendors that give nothing of ours back."""
         ...
 
-    def chunks_by_id(self, tenant: str, chunk_ids: Sequence[bytes]) -> dict[bytes, Chunk]:
+    async def chunks_by_id(self, tenant: str, chunk_ids: Sequence[bytes]) -> dict[bytes, Chunk]:
         """Return chunks of broadcasts."""
         ...
 
-    def standings(
+    async def standings(
         self, tenant: str, provider: str | None, from_ms: int, to_ms: int, limit: int
     ) -> list[StandingChange]:
         """Return how accounts at providers stood, or one of them, at or after `from_ms` and before `to_ms`, newest first."""

@@ -13,7 +13,7 @@ from clarion.ports.state import Advance
 
 
 class MemoryState(MemoryHistory, MemoryInbox):
-    """Implements `ports.state.Ledger` and `DeliveryStates`, and all that reads them. May be called from any thread."""
+    """Implements `ports.state.Ledger` and `DeliveryStates`, and all that reads them. Used from one event loop."""
 
     def __init__(self) -> None:
         self._tables = Tables()
@@ -23,54 +23,48 @@ class MemoryState(MemoryHistory, MemoryInbox):
         """Everything held, for whoever compares stores."""
         return self._tables
 
-    def positions(self) -> dict[int, int]:
+    async def positions(self) -> dict[int, int]:
         """Return the offset folded so far by partition."""
-        with self._tables.lock:
-            return {partition: offset for partition, (offset, _) in self._tables.positions.items()}
+        return {partition: offset for partition, (offset, _) in self._tables.positions.items()}
 
-    def load(
+    async def load(
         self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
     ) -> tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]:
         """Return the current rows of deliveries, of chunks and of the chunks those deliveries lie in."""
         tables = self._tables
-        with tables.lock:
-            rows = {id_: tables.deliveries.get(id_) for id_ in delivery_ids}
-            deliveries = {id_: copy.copy(row) for id_, row in rows.items() if row is not None}
-            wanted = {row.chunk_id for row in deliveries.values() if row.chunk_id is not None}.union(chunk_ids)
-            states = {id_: copy.copy(tables.chunk_states[id_]) for id_ in wanted if id_ in tables.chunk_states}
+        rows = {id_: tables.deliveries.get(id_) for id_ in delivery_ids}
+        deliveries = {id_: copy.copy(row) for id_, row in rows.items() if row is not None}
+        wanted = {row.chunk_id for row in deliveries.values() if row.chunk_id is not None}.union(chunk_ids)
+        states = {id_: copy.copy(tables.chunk_states[id_]) for id_ in wanted if id_ in tables.chunk_states}
         return deliveries, states
 
-    def apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
+    async def apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
         """Store changes and positions, all or nothing. Raises `StaleLease`."""
         tables = self._tables
-        with tables.lock:
-            for advance in advances:
-                offset, fence = tables.positions.get(advance.partition, (0, 0))
-                if offset != advance.from_offset or fence > advance.fence:
-                    raise StaleLease(f"record: partition {advance.partition} was folded further by another worker")
-            tables.store(changes)
-            tables.positions.update({one.partition: (one.offset, one.fence) for one in advances})
+        for advance in advances:
+            offset, fence = tables.positions.get(advance.partition, (0, 0))
+            if offset != advance.from_offset or fence > advance.fence:
+                raise StaleLease(f"record: partition {advance.partition} was folded further by another worker")
+        tables.store(changes)
+        tables.positions.update({one.partition: (one.offset, one.fence) for one in advances})
 
-    def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
+    async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
         """Delete captures older than a time or beyond a number per tenant; return how many went."""
         oldest, gone = max(before_ms, 0).to_bytes(6, "big"), 0
-        with self._tables.lock:
-            for rows in self._tables.captures.values():
-                held = [id_ for id_, of_delivery in rows.newest() for _ in of_delivery]
-                edge = max(oldest, held[keep_per_tenant] if len(held) > keep_per_tenant else b"")
-                gone += sum(map(len, rows.remove_up_to(edge)))
+        for rows in self._tables.captures.values():
+            held = [id_ for id_, of_delivery in rows.newest() for _ in of_delivery]
+            edge = max(oldest, held[keep_per_tenant] if len(held) > keep_per_tenant else b"")
+            gone += sum(map(len, rows.remove_up_to(edge)))
         return gone
 
-    def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
+    async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
         """Return state and newest attempt of the deliveries that have a row of their own."""
-        with self._tables.lock:
-            rows = {id_: self._tables.deliveries.get(id_) for id_ in delivery_ids}
+        rows = {id_: self._tables.deliveries.get(id_) for id_ in delivery_ids}
         return {id_: (row.state, row.attempt) for id_, row in rows.items() if row is not None}
 
-    def chunk_states(self, chunk_id: bytes) -> bytes | None:
+    async def chunk_states(self, chunk_id: bytes) -> bytes | None:
         """Return the state bytes of a chunk, None when it is not folded yet."""
-        with self._tables.lock:
-            state = self._tables.chunk_states.get(chunk_id)
+        state = self._tables.chunk_states.get(chunk_id)
         return None if state is None else state.states
 
     def close(self) -> None:

@@ -32,188 +32,165 @@ class MemoryHistory:
 
     _tables: Tables
 
-    def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
+    async def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
         """Return a notification that was planned or scheduled."""
-        with self._tables.lock:
-            rows = self._tables.notifications.get(tenant)
-            return None if rows is None else rows.get(notification_id)
+        rows = self._tables.notifications.get(tenant)
+        return None if rows is None else rows.get(notification_id)
 
-    def notifications(self, tenant: str, window: Window) -> list[Notification]:
+    async def notifications(self, tenant: str, window: Window) -> list[Notification]:
         """Return notifications, newest first."""
-        with self._tables.lock:
-            found = _windowed(self._tables.notifications.get(tenant), window)
-            return list(islice(found, window.limit))
+        found = _windowed(self._tables.notifications.get(tenant), window)
+        return list(islice(found, window.limit))
 
-    def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
+    async def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
         """Return the deliveries of a notification that have a row, 1,000 recipients with all their channels at most."""
-        with self._tables.lock:
-            between = self._tables.deliveries.between(notification_id, notification_id + END)
-            rows = sorted((row for row in between if row.tenant == tenant), key=lambda row: (row.planned_ms, row.id))
-            return [copy.copy(row) for row in rows[: 8 * RECIPIENTS_MAX]]
+        between = self._tables.deliveries.between(notification_id, notification_id + END)
+        rows = sorted((row for row in between if row.tenant == tenant), key=lambda row: (row.planned_ms, row.id))
+        return [copy.copy(row) for row in rows[: 8 * RECIPIENTS_MAX]]
 
-    def setting(self, digest: bytes) -> bytes | None:
+    async def setting(self, digest: bytes) -> bytes | None:
         """Return the shared facts (JSON) that deliveries with this digest were decided from."""
-        with self._tables.lock:
-            return self._tables.settings.get(digest)
+        return self._tables.settings.get(digest)
 
-    def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
+    async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
         """Return deliveries by id."""
-        with self._tables.lock:
-            rows = {id_: self._tables.deliveries.get(id_) for id_ in delivery_ids}
-            return {id_: copy.copy(row) for id_, row in rows.items() if row is not None and row.tenant == tenant}
+        rows = {id_: self._tables.deliveries.get(id_) for id_ in delivery_ids}
+        return {id_: copy.copy(row) for id_, row in rows.items() if row is not None and row.tenant == tenant}
 
-    def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
+    async def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
         """Return what happened to deliveries beside their acceptance, by delivery and in order."""
-        with self._tables.lock:
-            told = [self._tables.attempts.get((id_, tenant), {}) for id_ in delivery_ids]
-            return [copy.copy(of_one[key]) for of_one in told for key in sorted(of_one)]
+        told = [self._tables.attempts.get((id_, tenant), {}) for id_ in delivery_ids]
+        return [copy.copy(of_one[key]) for of_one in told for key in sorted(of_one)]
 
-    def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
+    async def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
         """Return when a notification or broadcast was cancelled."""
-        with self._tables.lock:
-            return self._tables.cancellations.get((tenant, subject_id))
+        return self._tables.cancellations.get((tenant, subject_id))
 
-    def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
+    async def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
         """Return the workflow instances of a notification, by user."""
-        with self._tables.lock:
-            rows = [
-                row
-                for (owner, _), row in self._tables.instances.items()
-                if owner == tenant and row.notification_id == notification_id
-            ]
+        rows = [
+            row
+            for (owner, _), row in self._tables.instances.items()
+            if owner == tenant and row.notification_id == notification_id
+        ]
         return sorted(rows, key=lambda row: (row.user_id, row.id))[:RECIPIENTS_MAX]
 
-    def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
+    async def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
         """Return what instances did, by instance and in order."""
-        with self._tables.lock:
-            return [row for id_ in instance_ids for row in self._tables.progress.get((tenant, id_), ())]
+        return [row for id_ in instance_ids for row in self._tables.progress.get((tenant, id_), ())]
 
-    def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
+    async def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
         """Return (channel, state, reason, deliveries) of a broadcast."""
-        with self._tables.lock:
-            return sorted(
-                (channel, int(state), int(reason), count)
-                for (owner, id_, channel, state, reason), count in self._tables.totals.items()
-                if owner == tenant and id_ == broadcast_id and count > 0
-            )
+        return sorted(
+            (channel, int(state), int(reason), count)
+            for (owner, id_, channel, state, reason), count in self._tables.totals.items()
+            if owner == tenant and id_ == broadcast_id and count > 0
+        )
 
-    def chunks(
+    async def chunks(
         self, tenant: str, broadcast_id: bytes, after: bytes | None, limit: int, ordinal: int | None = None
     ) -> list[tuple[Chunk, ChunkState]]:
         """Return chunks of a broadcast with ids from `after` on, ascending; with `ordinal` those whose range holds it."""
         tables = self._tables
-        with tables.lock:
-            between = tables.chunks.between(after or broadcast_id, broadcast_id + END)
-            rows = (
-                (chunk, copy.copy(state))
-                for chunk in between
-                if chunk.tenant == tenant
-                and (ordinal is None or chunk.min_ordinal <= ordinal <= chunk.max_ordinal)
-                and (state := tables.chunk_states.get(chunk.chunk_id)) is not None
-            )
-            return list(islice(rows, limit))
+        between = tables.chunks.between(after or broadcast_id, broadcast_id + END)
+        rows = (
+            (chunk, copy.copy(state))
+            for chunk in between
+            if chunk.tenant == tenant
+            and (ordinal is None or chunk.min_ordinal <= ordinal <= chunk.max_ordinal)
+            and (state := tables.chunk_states.get(chunk.chunk_id)) is not None
+        )
+        return list(islice(rows, limit))
 
-    def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
+    async def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
         """Return dead letters, newest first."""
-        with self._tables.lock:
-            return [copy.copy(letter.row) for letter in islice(self._dead(tenant, window, only), window.limit)]
+        return [copy.copy(letter.row) for letter in islice(self._dead(tenant, window, only), window.limit)]
 
-    def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
+    async def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
         """Return how many dead letters there are, `window.limit` at most."""
-        with self._tables.lock:
-            return sum(1 for _ in islice(self._dead(tenant, window, only), window.limit))
+        return sum(1 for _ in islice(self._dead(tenant, window, only), window.limit))
 
-    def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
+    async def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
         """Return one dead letter."""
-        with self._tables.lock:
-            letter = self._letters(tenant).get(delivery_id)
-            return None if letter is None else copy.copy(letter.row)
+        letter = self._letters(tenant).get(delivery_id)
+        return None if letter is None else copy.copy(letter.row)
 
-    def claim_replays(self, tenant: str, delivery_ids: Sequence[bytes], now_ms: int) -> set[bytes]:
+    async def claim_replays(self, tenant: str, delivery_ids: Sequence[bytes], now_ms: int) -> set[bytes]:
         """Claim dead letters for replay and return those that are now the caller's."""
         claimed: set[bytes] = set()
-        with self._tables.lock:
-            letters = self._letters(tenant)
-            for id_ in delivery_ids:
-                letter = letters.get(id_)
-                if letter is None or letter.row.replayed_ms is not None:
-                    continue
-                if letter.claimed_ms is None or letter.claimed_ms <= now_ms - REPLAY_CLAIM_MS:
-                    letters.put(id_, letter._replace(claimed_ms=now_ms))
-                    claimed.add(id_)
+        letters = self._letters(tenant)
+        for id_ in delivery_ids:
+            letter = letters.get(id_)
+            if letter is None or letter.row.replayed_ms is not None:
+                continue
+            if letter.claimed_ms is None or letter.claimed_ms <= now_ms - REPLAY_CLAIM_MS:
+                letters.put(id_, letter._replace(claimed_ms=now_ms))
+                claimed.add(id_)
         return claimed
 
-    def settle_replays(self, tenant: str, delivery_ids: Sequence[bytes], claimed_ms: int) -> None:
+    async def settle_replays(self, tenant: str, delivery_ids: Sequence[bytes], claimed_ms: int) -> None:
         """Close letters that were claimed then and are on the journal now."""
-        with self._tables.lock:
-            letters = self._letters(tenant)
-            for id_ in delivery_ids:
-                letter = letters.get(id_)
-                if letter is not None and letter.claimed_ms == claimed_ms and letter.row.replayed_ms is None:
-                    letters.put(id_, letter._replace(row=replace(letter.row, replayed_ms=claimed_ms)))
+        letters = self._letters(tenant)
+        for id_ in delivery_ids:
+            letter = letters.get(id_)
+            if letter is not None and letter.claimed_ms == claimed_ms and letter.row.replayed_ms is None:
+                letters.put(id_, letter._replace(row=replace(letter.row, replayed_ms=claimed_ms)))
 
-    def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
+    async def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
         """Return captured sandbox messages, newest first."""
-        with self._tables.lock:
-            found = (
-                capture
-                for of_delivery in _windowed(self._tables.captures.get(tenant), window)
-                for _, capture in sorted(of_delivery.items(), reverse=True)
-                if channel in (None, capture.channel) and user_id in (None, capture.user_id)
-            )
-            return list(islice(found, window.limit))
+        found = (
+            capture
+            for of_delivery in _windowed(self._tables.captures.get(tenant), window)
+            for _, capture in sorted(of_delivery.items(), reverse=True)
+            if channel in (None, capture.channel) and user_id in (None, capture.user_id)
+        )
+        return list(islice(found, window.limit))
 
-    def counters(self, tenant: str, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, str, str, int, int]]:
+    async def counters(self, tenant: str, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, str, str, int, int]]:
         """Return (minute, channel, what happened, reason, count) in order of time."""
-        with self._tables.lock:
-            rows = sorted(
-                (minute_ms, channel, what, int(reason), count)
-                for (minute_ms, owner, channel, what, reason), count in self._tables.counters.items()
-                if owner == tenant and from_ms <= minute_ms < to_ms
-            )
+        rows = sorted(
+            (minute_ms, channel, what, int(reason), count)
+            for (minute_ms, owner, channel, what, reason), count in self._tables.counters.items()
+            if owner == tenant and from_ms <= minute_ms < to_ms
+        )
         return rows[:limit]
 
-    def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
+    async def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
         """Return when those of the users who saw the notification last did."""
-        with self._tables.lock:
-            seen = self._tables.sightings.get((tenant, notification_id), {})
-            return {user_id: seen[user_id][1] for user_id in user_ids if user_id in seen}
+        seen = self._tables.sightings.get((tenant, notification_id), {})
+        return {user_id: seen[user_id][1] for user_id in user_ids if user_id in seen}
 
-    def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
+    async def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
         """Return who saw the notification and when first, by user."""
-        with self._tables.lock:
-            seen = self._tables.sightings.get((tenant, notification_id), {})
-            return sorted((user_id, first_ms) for user_id, (first_ms, _) in seen.items())[:RECIPIENTS_MAX]
+        seen = self._tables.sightings.get((tenant, notification_id), {})
+        return sorted((user_id, first_ms) for user_id, (first_ms, _) in seen.items())[:RECIPIENTS_MAX]
 
-    def deliveries_by_vendor_id(
+    async def deliveries_by_vendor_id(
         self, tenant: str, vendor: str, vendor_message_ids: Sequence[str]
     ) -> dict[str, Delivery]:
         """Return the deliveries that a vendor knows by ids of its own."""
         found: dict[str, Delivery] = {}
-        with self._tables.lock:
-            for name in vendor_message_ids if vendor in BY_VENDOR_ID else ():
-                id_ = self._tables.by_vendor_id.get((tenant, vendor, name))
-                row = None if id_ is None else self._tables.deliveries.get(id_)
-                if row is not None and (row.vendor, row.vendor_message_id) == (vendor, name):
-                    found[name] = copy.copy(row)
+        for name in vendor_message_ids if vendor in BY_VENDOR_ID else ():
+            id_ = self._tables.by_vendor_id.get((tenant, vendor, name))
+            row = None if id_ is None else self._tables.deliveries.get(id_)
+            if row is not None and (row.vendor, row.vendor_message_id) == (vendor, name):
+                found[name] = copy.copy(row)
         return found
 
-    def chunks_by_id(self, tenant: str, chunk_ids: Sequence[bytes]) -> dict[bytes, Chunk]:
+    async def chunks_by_id(self, tenant: str, chunk_ids: Sequence[bytes]) -> dict[bytes, Chunk]:
         """Return chunks of broadcasts."""
-        with self._tables.lock:
-            found = map(self._tables.chunks.get, chunk_ids)
-            return {chunk.chunk_id: chunk for chunk in found if chunk is not None and chunk.tenant == tenant}
+        found = map(self._tables.chunks.get, chunk_ids)
+        return {chunk.chunk_id: chunk for chunk in found if chunk is not None and chunk.tenant == tenant}
 
-    def standings(
+    async def standings(
         self, tenant: str, provider: str | None, from_ms: int, to_ms: int, limit: int
     ) -> list[StandingChange]:
         """Return how accounts stood, newest first."""
-        with self._tables.lock:
-            rows = [
-                (row.at_ms, sequence, row)
-                for sequence, row in enumerate(self._tables.standings.get(tenant, ()))
-                if from_ms <= row.at_ms < to_ms and provider in (None, row.provider)
-            ]
+        rows = [
+            (row.at_ms, sequence, row)
+            for sequence, row in enumerate(self._tables.standings.get(tenant, ()))
+            if from_ms <= row.at_ms < to_ms and provider in (None, row.provider)
+        ]
         return [row for _, _, row in sorted(rows, key=lambda one: one[:2], reverse=True)[:limit]]
 
     def _letters(self, tenant: str) -> Rows[Letter]:

@@ -25,70 +25,63 @@ class MemoryInbox:
 
     _tables: Tables
 
-    def items(self, tenant: str, user_id: str, before: bytes | None, limit: int) -> list[InboxItem]:
+    async def items(self, tenant: str, user_id: str, before: bytes | None, limit: int) -> list[InboxItem]:
         """Return the user's own items with ids below `before`, newest first."""
-        with self._tables.lock:
-            rows = self._tables.items.get((tenant, user_id)) or Rows[InboxItem]()
-            return [row for _, row in islice(rows.newest(before), limit)]
+        rows = self._tables.items.get((tenant, user_id)) or Rows[InboxItem]()
+        return [row for _, row in islice(rows.newest(before), limit)]
 
-    def broadcasts(
+    async def broadcasts(
         self, tenant: str, user_id: str, ordinal: int, before: bytes | None, limit: int
     ) -> tuple[list[Broadcast], bytes | None]:
         """Return sent in-app broadcasts that hold the user out of the next `limit` whose range holds the ordinal, newest
         first, and the id of the last one looked at when there are more."""
         top = (before or _TOP)[:NOTIFICATION_ID_BYTES]
-        with self._tables.lock:
-            spans = self._tables.spans.get(tenant)
-            newest = [] if spans is None else spans.newest(top + b"\x00")  # the top one itself is looked at again
-            ranges = (id_ for id_, span in newest if span.low <= ordinal <= span.high)
-            looked_at = list(islice(ranges, limit))
-            found = [self._find(tenant, user_id, ordinal, id_) for id_ in looked_at]
+        spans = self._tables.spans.get(tenant)
+        newest = [] if spans is None else spans.newest(top + b"\x00")  # the top one itself is looked at again
+        ranges = (id_ for id_, span in newest if span.low <= ordinal <= span.high)
+        looked_at = list(islice(ranges, limit))
+        found = [self._find(tenant, user_id, ordinal, id_) for id_ in looked_at]
         held = [item for item in found if item is not None and (before is None or item.item_id < before)]
         return held, looked_at[-1] if len(looked_at) == limit else None
 
-    def item(self, tenant: str, user_id: str, ordinal: int | None, item_id: bytes) -> bool:
+    async def item(self, tenant: str, user_id: str, ordinal: int | None, item_id: bytes) -> bool:
         """Return whether the user has that item, own or broadcast."""
-        with self._tables.lock:
-            own = self._tables.items.get((tenant, user_id))
-            if own is not None and own.get(item_id) is not None:
-                return True
-            if ordinal is None:
-                return False
-            found = self._find(tenant, user_id, ordinal, notification_of(item_id))
+        own = self._tables.items.get((tenant, user_id))
+        if own is not None and own.get(item_id) is not None:
+            return True
+        if ordinal is None:
+            return False
+        found = self._find(tenant, user_id, ordinal, notification_of(item_id))
         return found is not None and found.item_id == item_id
 
-    def marks(self, tenant: str, user_id: str, item_ids: Sequence[bytes]) -> dict[bytes, Mark]:
+    async def marks(self, tenant: str, user_id: str, item_ids: Sequence[bytes]) -> dict[bytes, Mark]:
         """Return the user's marks on those items."""
-        with self._tables.lock:
-            marks = {item_id: self._tables.marks.get((tenant, user_id, item_id)) for item_id in item_ids}
+        marks = {item_id: self._tables.marks.get((tenant, user_id, item_id)) for item_id in item_ids}
         return {item_id: mark for item_id, mark in marks.items() if mark is not None}
 
-    def horizon(self, tenant: str, user_id: str) -> Horizon | None:
+    async def horizon(self, tenant: str, user_id: str) -> Horizon | None:
         """Return up to where the user has read everything."""
-        with self._tables.lock:
-            return self._tables.horizons.get((tenant, user_id))
+        return self._tables.horizons.get((tenant, user_id))
 
-    def mark(self, tenant: str, user_id: str, mark: Mark) -> None:
+    async def mark(self, tenant: str, user_id: str, mark: Mark) -> None:
         """Set the fields of a mark that are not None; the first time something was seen or read stands."""
         key = (tenant, user_id, mark.item_id)
-        with self._tables.lock:
-            before = self._tables.marks.get(key) or Mark(mark.item_id)
-            self._tables.marks[key] = Mark(
-                mark.item_id,
-                before.seen_ms or _given(mark.seen_ms, before.seen_ms),
-                _undone(before.read_ms, mark.read_ms),
-                _undone(before.archived_ms, mark.archived_ms),
-            )
+        before = self._tables.marks.get(key) or Mark(mark.item_id)
+        self._tables.marks[key] = Mark(
+            mark.item_id,
+            before.seen_ms or _given(mark.seen_ms, before.seen_ms),
+            _undone(before.read_ms, mark.read_ms),
+            _undone(before.archived_ms, mark.archived_ms),
+        )
 
-    def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
+    async def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
         """Move the horizon up; marks of items below it that undo a reading are dropped."""
-        with self._tables.lock:
-            before = self._tables.horizons.get((tenant, user_id))
-            if before is None or before.item_id < horizon.item_id:
-                self._tables.horizons[tenant, user_id] = horizon
-            for key, mark in self._tables.marks.items():
-                if key[:2] == (tenant, user_id) and mark.item_id <= horizon.item_id and mark.read_ms == 0:
-                    self._tables.marks[key] = msgspec.structs.replace(mark, read_ms=None)
+        before = self._tables.horizons.get((tenant, user_id))
+        if before is None or before.item_id < horizon.item_id:
+            self._tables.horizons[tenant, user_id] = horizon
+        for key, mark in self._tables.marks.items():
+            if key[:2] == (tenant, user_id) and mark.item_id <= horizon.item_id and mark.read_ms == 0:
+                self._tables.marks[key] = msgspec.structs.replace(mark, read_ms=None)
 
     def _find(self, tenant: str, user_id: str, ordinal: int, broadcast_id: bytes) -> Broadcast | None:
         """Return a broadcast's in-app delivery to one user if there is one and it was sent."""

@@ -6,7 +6,6 @@ Rows are those of `domain.history`. Whoever reads gets copies of the rows that c
 import copy
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
-from threading import RLock
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -94,10 +93,9 @@ class Letter(NamedTuple):
 
 
 class Tables:
-    """Everything the store holds, behind one lock: record folds on a thread of its own."""
+    """Everything the store holds. Nothing here waits, so each call on the event loop sees a whole state."""
 
     def __init__(self) -> None:
-        self.lock = RLock()
         self.positions: dict[int, tuple[int, int]] = {}
         self.notifications: dict[str, Rows[Notification]] = {}
         self.deliveries: Rows[Delivery] = Rows()

@@ -15,14 +15,15 @@ from clarion.backends.sqlite.state_sightings import StateSightings
 from clarion.backends.sqlite.state_threads import Threads
 from clarion.backends.sqlite.state_told import StateTold
 from clarion.ports.clock import Clock
+from clarion.ports.telemetry import Telemetry
 
 
 class SqliteState(StateFold, StateHistory, StateInbox, StateInstances, StateSightings, StateTold):
-    """Ledger, history, inbox and sightings over one file. May be called from any thread; each has its own connections."""
+    """Ledger, history, inbox and sightings over one file. Used from one event loop."""
 
-    def __init__(self, data_dir: Path, clock: Clock) -> None:
+    def __init__(self, data_dir: Path, clock: Clock, telemetry: Telemetry | None = None) -> None:
         self.clock = clock
-        self._threads = Threads(upgrade(data_dir, "state"))
+        self._threads = Threads(upgrade(data_dir, "state"), telemetry)
 
     def close(self) -> None:
         """Close the connections of every thread. Nothing may be under way."""

@@ -86,57 +86,68 @@ class StateFold:
 
     _threads: Threads
 
-    def positions(self) -> dict[int, int]:
+    async def positions(self) -> dict[int, int]:
         """Return the offset folded so far by partition."""
         return dict(self._threads.reader().execute('SELECT partition, "offset" FROM positions'))
 
-    def load(
+    async def load(
         self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
     ) -> tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]:
         """Return the current rows of deliveries, of chunks and of the chunks those deliveries lie in."""
-        db = self._threads.reader()
-        rows = db.executemany(_DELIVERY_BY_ID, [(id_,) for id_ in sorted(delivery_ids)])
-        deliveries = {row[0]: delivery(row) for row in rows}
-        wanted = {row.chunk_id for row in deliveries.values() if row.chunk_id is not None}.union(chunk_ids)
-        found = db.executemany(_CHUNK_STATE_BY_ID, [(id_,) for id_ in sorted(wanted)])
-        return deliveries, {row[0]: ChunkState(*row) for row in found}
+        return await self._threads.read(lambda db: _load(db, delivery_ids, chunk_ids))
 
-    def apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
+    async def apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
         """Store changes and positions in one transaction. Raises `StaleLease` or `DurabilityError`."""
-        with self._threads.transaction() as db:
-            stored = {row[0]: row[1:] for row in db.execute("SELECT * FROM positions")}
-            for advance in advances:
-                offset, fence = stored.get(advance.partition, (0, 0))
-                if offset != advance.from_offset or fence > advance.fence:
-                    raise StaleLease(f"record: partition {advance.partition} was folded further by another worker")
-            _store(db, changes)
-            db.executemany(_POSITION, [(a.partition, a.offset, a.fence) for a in advances])
+        await self._threads.write(lambda db: _apply(db, changes, advances))
 
-    def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
+    async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
         """Delete captures older than a time or beyond a number per tenant; return how many went."""
-        oldest = max(before_ms, 0).to_bytes(6, "big")
-        with self._threads.transaction() as db:
-            before = db.total_changes()
-            for (tenant,) in db.execute("SELECT DISTINCT tenant FROM captures").fetchall():
-                newest = "SELECT delivery_id FROM captures WHERE tenant = ? ORDER BY delivery_id DESC LIMIT 1 OFFSET ?"
-                kept = db.execute(newest, (tenant, keep_per_tenant)).fetchone()
-                edge = max(oldest, kept[0] if kept else b"")
-                db.execute("DELETE FROM captures WHERE tenant = ? AND delivery_id <= ?", (tenant, edge))
-            return db.total_changes() - before
+        return await self._threads.write(lambda db: _prune_captures(db, before_ms, keep_per_tenant))
 
-    def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
+    async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
         """Return state and newest attempt of the deliveries that have a row of their own."""
         rows = self._threads.reader().executemany(
             "SELECT id, state, attempt FROM deliveries WHERE id = ?", [(id_,) for id_ in delivery_ids]
         )
         return {id_: (STATES[state], attempt) for id_, state, attempt in rows}
 
-    def chunk_states(self, chunk_id: bytes) -> bytes | None:
+    async def chunk_states(self, chunk_id: bytes) -> bytes | None:
         """Return the state bytes of a chunk, None when it is not folded yet."""
         row = (
             self._threads.reader().execute("SELECT states FROM chunk_states WHERE chunk_id = ?", (chunk_id,)).fetchone()
         )
         return None if row is None else row[0]
+
+
+def _load(
+    db: apsw.Connection, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
+) -> tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]:
+    rows = db.executemany(_DELIVERY_BY_ID, [(id_,) for id_ in sorted(delivery_ids)])
+    deliveries = {row[0]: delivery(row) for row in rows}
+    wanted = {row.chunk_id for row in deliveries.values() if row.chunk_id is not None}.union(chunk_ids)
+    found = db.executemany(_CHUNK_STATE_BY_ID, [(id_,) for id_ in sorted(wanted)])
+    return deliveries, {row[0]: ChunkState(*row) for row in found}
+
+
+def _apply(db: apsw.Connection, changes: Changes, advances: Sequence[Advance]) -> None:
+    stored = {row[0]: row[1:] for row in db.execute("SELECT * FROM positions")}
+    for advance in advances:
+        offset, fence = stored.get(advance.partition, (0, 0))
+        if offset != advance.from_offset or fence > advance.fence:
+            raise StaleLease(f"record: partition {advance.partition} was folded further by another worker")
+    _store(db, changes)
+    db.executemany(_POSITION, [(a.partition, a.offset, a.fence) for a in advances])
+
+
+def _prune_captures(db: apsw.Connection, before_ms: int, keep_per_tenant: int) -> int:
+    oldest = max(before_ms, 0).to_bytes(6, "big")
+    before = db.total_changes()
+    for (tenant,) in db.execute("SELECT DISTINCT tenant FROM captures").fetchall():
+        newest = "SELECT delivery_id FROM captures WHERE tenant = ? ORDER BY delivery_id DESC LIMIT 1 OFFSET ?"
+        kept = db.execute(newest, (tenant, keep_per_tenant)).fetchone()
+        edge = max(oldest, kept[0] if kept else b"")
+        db.execute("DELETE FROM captures WHERE tenant = ? AND delivery_id <= ?", (tenant, edge))
+    return db.total_changes() - before
 
 
 def _store(db: apsw.Connection, changes: Changes) -> None:

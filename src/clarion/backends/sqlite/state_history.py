@@ -84,46 +84,46 @@ class StateHistory:
 
     _threads: Threads
 
-    def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
+    async def notification(self, tenant: str, notification_id: bytes) -> Notification | None:
         """Return a notification that was planned or scheduled."""
         rows = self._rows(f"{_NOTIFICATION} AND id = ?", (tenant, notification_id))
         return Notification(*rows[0]) if rows else None
 
-    def notifications(self, tenant: str, window: Window) -> list[Notification]:
+    async def notifications(self, tenant: str, window: Window) -> list[Notification]:
         """Return notifications, newest first."""
         where = _Where(_NOTIFICATION, tenant)
         where.window("id", window)
         return [Notification(*row) for row in self._rows(where.statement, where.values)]
 
-    def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
+    async def deliveries_of(self, tenant: str, notification_id: bytes) -> list[Delivery]:
         """Return the deliveries of a notification that have a row, 1,000 recipients with all their channels at most."""
         statement = f"{_DELIVERIES} id >= ? AND id <= ? AND tenant = ? ORDER BY planned_ms, id LIMIT ?"
         values = (notification_id, notification_id + _END, tenant, 8 * RECIPIENTS_MAX)
         return [delivery(row) for row in self._rows(statement, values)]
 
-    def setting(self, digest: bytes) -> bytes | None:
+    async def setting(self, digest: bytes) -> bytes | None:
         """Return the shared facts (JSON) that deliveries with this digest were decided from."""
         row = next(iter(self._rows("SELECT facts FROM settings WHERE digest = ?", (digest,))), None)
         return None if row is None else row[0]
 
-    def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
+    async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
         """Return deliveries by id."""
         rows = self._threads.reader().executemany(
             f"{_DELIVERIES} id = ? AND tenant = ?", [(id_, tenant) for id_ in delivery_ids]
         )
         return {row[0]: delivery(row) for row in rows}
 
-    def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
+    async def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
         """Return what happened to deliveries beside their acceptance, by delivery and in order."""
         rows = self._threads.reader().executemany(_ATTEMPTS, [(id_, tenant) for id_ in delivery_ids])
         return [_attempt(row) for row in rows]
 
-    def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
+    async def cancelled_ms(self, tenant: str, subject_id: bytes) -> int | None:
         """Return when a notification or broadcast was cancelled."""
         rows = self._rows("SELECT at_ms FROM cancellations WHERE tenant = ? AND id = ?", (tenant, subject_id))
         return rows[0][0] if rows else None
 
-    def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
+    async def totals(self, tenant: str, broadcast_id: bytes) -> list[tuple[str, int, int, int]]:
         """Return (channel, state, reason, deliveries) of a broadcast."""
         return self._rows(
             """SELECT channel, state, reason, count FROM broadcast_totals
@@ -131,7 +131,7 @@ class StateHistory:
             (tenant, broadcast_id),
         )
 
-    def chunks(
+    async def chunks(
         self, tenant: str, broadcast_id: bytes, after: bytes | None, limit: int, ordinal: int | None = None
     ) -> list[tuple[Chunk, ChunkState]]:
         """Return chunks of a broadcast with ids from `after` on, ascending; with `ordinal` those whose range holds it."""
@@ -141,36 +141,35 @@ class StateHistory:
         rows = self._rows(f"{where.statement} ORDER BY chunk_id LIMIT ?", [*where.values, limit])
         return [(Chunk(*row[:_CHUNK_WIDTH]), ChunkState(*row[_CHUNK_WIDTH:])) for row in rows]
 
-    def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
+    async def dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> list[DeadLetter]:
         """Return dead letters, newest first."""
         where = _dead_where(_DEAD, tenant, only)
         where.window("delivery_id", window)
         return [DeadLetter(*row) for row in self._rows(where.statement, where.values)]
 
-    def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
+    async def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
         """Return how many dead letters there are, `window.limit` at most."""
         where = _dead_where("SELECT 1 FROM dead_letters WHERE tenant = ?", tenant, only)
         where.window("delivery_id", window)
         count: int = self._rows(f"SELECT count(*) FROM ({where.statement})", where.values)[0][0]  # noqa: S608
         return count
 
-    def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
+    async def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
         """Return one dead letter."""
         rows = self._rows(f"{_DEAD} AND delivery_id = ?", (tenant, delivery_id))
         return DeadLetter(*rows[0]) if rows else None
 
-    def claim_replays(self, tenant: str, delivery_ids: Sequence[bytes], now_ms: int) -> set[bytes]:
+    async def claim_replays(self, tenant: str, delivery_ids: Sequence[bytes], now_ms: int) -> set[bytes]:
         """Claim dead letters for replay and return those that are now the caller's."""
         values = [(now_ms, tenant, id_, now_ms - REPLAY_CLAIM_MS) for id_ in delivery_ids]
-        with self._threads.transaction() as db:
-            return {id_ for (id_,) in db.executemany(_CLAIM, values)}
+        return await self._threads.write(lambda db: {id_ for (id_,) in db.executemany(_CLAIM, values)})
 
-    def settle_replays(self, tenant: str, delivery_ids: Sequence[bytes], claimed_ms: int) -> None:
+    async def settle_replays(self, tenant: str, delivery_ids: Sequence[bytes], claimed_ms: int) -> None:
         """Close letters that were claimed then and are on the journal now."""
-        with self._threads.transaction() as db:
-            db.executemany(_SETTLE, [(tenant, id_, claimed_ms) for id_ in delivery_ids])
+        values = [(tenant, id_, claimed_ms) for id_ in delivery_ids]
+        await self._threads.write(lambda db: db.executemany(_SETTLE, values))
 
-    def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
+    async def captures(self, tenant: str, window: Window, channel: str | None, user_id: str | None) -> list[Capture]:
         """Return captured sandbox messages, newest first."""
         where = _Where(_CAPTURES, tenant)
         where.also("channel = ?", channel)
@@ -178,7 +177,7 @@ class StateHistory:
         where.window("delivery_id", window)
         return [Capture(*row) for row in self._rows(where.statement, where.values)]
 
-    def counters(self, tenant: str, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, str, str, int, int]]:
+    async def counters(self, tenant: str, from_ms: int, to_ms: int, limit: int) -> list[tuple[int, str, str, int, int]]:
         """Return (minute, channel, what happened, reason, count) in order of time."""
         return self._rows(
             """SELECT minute_ms, channel, what, reason, count FROM counters

@@ -44,7 +44,7 @@ class StateInbox:
 
     _threads: Threads
 
-    def items(self, tenant: str, user_id: str, before: bytes | None, limit: int) -> list[InboxItem]:
+    async def items(self, tenant: str, user_id: str, before: bytes | None, limit: int) -> list[InboxItem]:
         """Return the user's own items with ids below `before`, newest first."""
         rows = self._threads.reader().execute(
             """SELECT tenant, user_id, item_id, created_ms, content FROM inbox_items
@@ -53,7 +53,7 @@ class StateInbox:
         )
         return [InboxItem(*row) for row in rows]
 
-    def broadcasts(
+    async def broadcasts(
         self, tenant: str, user_id: str, ordinal: int, before: bytes | None, limit: int
     ) -> tuple[list[Broadcast], bytes | None]:
         """Return sent in-app broadcasts that hold the user out of the next `limit` whose range holds the ordinal, newest
@@ -65,7 +65,7 @@ class StateInbox:
         held = [item for item in found if item is not None and (before is None or item.item_id < before)]
         return held, spans[-1][0] if len(spans) == limit else None
 
-    def item(self, tenant: str, user_id: str, ordinal: int | None, item_id: bytes) -> bool:
+    async def item(self, tenant: str, user_id: str, ordinal: int | None, item_id: bytes) -> bool:
         """Return whether the user has that item, own or broadcast."""
         db = self._threads.reader()
         own = "SELECT 1 FROM inbox_items WHERE tenant = ? AND user_id = ? AND item_id = ?"
@@ -77,7 +77,7 @@ class StateInbox:
         found = _find(db, tenant, user_id, ordinal, *span)
         return found is not None and found.item_id == item_id
 
-    def marks(self, tenant: str, user_id: str, item_ids: Sequence[bytes]) -> dict[bytes, Mark]:
+    async def marks(self, tenant: str, user_id: str, item_ids: Sequence[bytes]) -> dict[bytes, Mark]:
         """Return the user's marks on those items."""
         rows = self._threads.reader().executemany(
             """SELECT item_id, seen_ms, read_ms, archived_ms FROM inbox_marks
@@ -86,26 +86,29 @@ class StateInbox:
         )
         return {row[0]: Mark(*row) for row in rows}
 
-    def horizon(self, tenant: str, user_id: str) -> Horizon | None:
+    async def horizon(self, tenant: str, user_id: str) -> Horizon | None:
         """Return up to where the user has read everything."""
         statement = "SELECT item_id, at_ms FROM inbox_horizons WHERE tenant = ? AND user_id = ?"
         row = self._threads.reader().execute(statement, (tenant, user_id)).fetchone()
         return None if row is None else Horizon(*row)
 
-    def mark(self, tenant: str, user_id: str, mark: Mark) -> None:
+    async def mark(self, tenant: str, user_id: str, mark: Mark) -> None:
         """Set the fields of a mark that are not None, durably; the first time something was seen or read stands."""
-        with self._threads.transaction() as db:
-            db.execute(_MARK, (tenant, user_id, mark.item_id, mark.seen_ms, mark.read_ms, mark.archived_ms))
+        values = (tenant, user_id, mark.item_id, mark.seen_ms, mark.read_ms, mark.archived_ms)
+        await self._threads.write(lambda db: db.execute(_MARK, values))
 
-    def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
+    async def read_all(self, tenant: str, user_id: str, horizon: Horizon) -> None:
         """Move the horizon up, durably; marks of items below it that undo a reading are dropped."""
-        with self._threads.transaction() as db:
-            db.execute(_HORIZON, (tenant, user_id, horizon.item_id, horizon.at_ms))
-            db.execute(
-                """UPDATE inbox_marks SET read_ms = NULL
-                   WHERE tenant = ? AND user_id = ? AND item_id <= ? AND read_ms = 0""",
-                (tenant, user_id, horizon.item_id),
-            )
+        await self._threads.write(lambda db: _read_all(db, tenant, user_id, horizon))
+
+
+def _read_all(db: apsw.Connection, tenant: str, user_id: str, horizon: Horizon) -> None:
+    db.execute(_HORIZON, (tenant, user_id, horizon.item_id, horizon.at_ms))
+    db.execute(
+        """UPDATE inbox_marks SET read_ms = NULL
+           WHERE tenant = ? AND user_id = ? AND item_id <= ? AND read_ms = 0""",
+        (tenant, user_id, horizon.item_id),
+    )
 
 
 def _find(

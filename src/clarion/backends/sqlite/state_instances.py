@@ -50,12 +50,12 @@ class StateInstances:
 
     _threads: Threads
 
-    def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
+    async def instances_of(self, tenant: str, notification_id: bytes) -> list[Instance]:
         """Return the workflow instances of a notification, by user."""
         rows = fetch_all(self._threads.reader(), _OF, (notification_id, tenant, RECIPIENTS_MAX))
         return [Instance(*row) for row in rows]
 
-    def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
+    async def progress_of(self, tenant: str, instance_ids: Sequence[bytes]) -> list[Progress]:
         """Return what instances did, by instance and in order."""
         rows = self._threads.reader().executemany(_STORY, [(id_, tenant) for id_ in instance_ids])
         return [Progress(*row) for row in rows]

@@ -17,11 +17,11 @@ class StateSightings:
 
     _threads: Threads
 
-    def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
+    async def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
         """Return when those of the users who saw the notification last did."""
         wanted = [(tenant, notification_id, user_id) for user_id in user_ids]
         return dict(self._threads.reader().executemany(_OF_ONE, wanted))
 
-    def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
+    async def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
         """Return who saw the notification and when first, by user."""
         return fetch_all(self._threads.reader(), _OF_ALL, (tenant, notification_id, RECIPIENTS_MAX))

@@ -1,21 +1,33 @@
-"""Connections to `state.db`, one reader and one writer a thread, opened when first needed."""
+"""Connections to `state.db`: readers in the thread that asks, and one thread of its own that writes and reads in bulk.
 
+The event loop never waits for a disk to take something, nor for another process that holds the file.
+"""
+
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 
 from clarion.backends.sqlite.connection import connect
 from clarion.domain.errors import DurabilityError
+from clarion.ports.telemetry import Telemetry
+
+T = TypeVar("T")
 
 
 class Threads:
-    """The open connections of one process to one file."""
+    """The open connections of one process to one file. What its own thread does counts as the stage `record`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, telemetry: Telemetry | None = None) -> None:
         self._path = path
+        self._telemetry = telemetry
+        # Has no thread before its first work.
+        self._own = ThreadPoolExecutor(1, thread_name_prefix="state")
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: list[apsw.Connection] = []
@@ -26,6 +38,24 @@ class Threads:
         if db is None:
             db = self._local.reader = self._connect(readonly=True)
         return db
+
+    async def read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Return what work gives that reads much, done on the store's own thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._own, self._timed, lambda: work(self.reader()))
+
+    async def write(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Return what work gives once its transaction is durable, done on the store's own thread. Raises as `transaction`."""
+        return await asyncio.get_running_loop().run_in_executor(self._own, self._timed, lambda: self._written(work))
+
+    def _written(self, work: Callable[[apsw.Connection], T]) -> T:
+        with self.transaction() as db:
+            return work(db)
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        if self._telemetry is None:
+            return work()
+        with self._telemetry.cpu("record"):
+            return work()
 
     @contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
@@ -49,6 +79,7 @@ class Threads:
 
     def close(self) -> None:
         """Close everything that was opened."""
+        self._own.shutdown()
         with self._lock:
             for db in self._open:
                 db.close()

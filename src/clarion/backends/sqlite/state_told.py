@@ -24,7 +24,7 @@ class StateTold:
 
     _threads: Threads
 
-    def deliveries_by_vendor_id(
+    async def deliveries_by_vendor_id(
         self, tenant: str, vendor: str, vendor_message_ids: Sequence[str]
     ) -> dict[str, Delivery]:
         """Return the deliveries that a vendor knows by ids of its own."""
@@ -32,12 +32,12 @@ class StateTold:
         found = map(delivery, self._threads.reader().executemany(_BY_VENDOR_ID, wanted))
         return {row.vendor_message_id: row for row in found}
 
-    def chunks_by_id(self, tenant: str, chunk_ids: Sequence[bytes]) -> dict[bytes, Chunk]:
+    async def chunks_by_id(self, tenant: str, chunk_ids: Sequence[bytes]) -> dict[bytes, Chunk]:
         """Return chunks of broadcasts."""
         rows = self._threads.reader().executemany(_CHUNK, [(chunk_id, tenant) for chunk_id in chunk_ids])
         return {row[0]: Chunk(*row) for row in rows}
 
-    def standings(
+    async def standings(
         self, tenant: str, provider: str | None, from_ms: int, to_ms: int, limit: int
     ) -> list[StandingChange]:
         """Return how accounts stood, newest first."""
