@@ -1,18 +1,29 @@
 """Folding stored frames where no worker runs: the moves of the record stage one after the other, in one call."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 
-from clarion.domain.history import Changes
+from clarion.domain.history import Changes, ChunkState, Delivery
 from clarion.ports.journal import StoredFrame
 from clarion.ports.state import Ledger
 from clarion.record.columns import Facts, decide
 from clarion.record.frames import decoded, touched
 from clarion.record.gather import OpenRows
 
+Rows = tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]
+Load = Callable[[Collection[bytes], Collection[bytes]], Rows]
 
-def fold_stored(stored: Iterable[StoredFrame], ledger: Ledger, rows: OpenRows | None = None) -> Changes:
+
+async def fold_stored(stored: Iterable[StoredFrame], ledger: Ledger, rows: OpenRows | None = None) -> Changes:
     """Return what frames of one partition change in a ledger, with or without a memory of open rows."""
     frames = decoded(stored).events
     at_hand, lacking = (rows or OpenRows()).take(touched(frames))
-    deliveries, chunks = ledger.load(*lacking)
+    deliveries, chunks = await ledger.load(*lacking)
+    return decide(frames, Facts({**deliveries, **at_hand}, chunks))
+
+
+def fold_rows(stored: Iterable[StoredFrame], load: Load, rows: OpenRows) -> Changes:
+    """`fold_stored` over rows in dictionaries."""
+    frames = decoded(stored).events
+    at_hand, lacking = rows.take(touched(frames))
+    deliveries, chunks = load(*lacking)
     return decide(frames, Facts({**deliveries, **at_hand}, chunks))

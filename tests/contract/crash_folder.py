@@ -3,6 +3,7 @@
 Usage: crash_folder.py DATA_DIR SEED FRAMES. It prints one line per stored batch.
 """
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -17,19 +18,19 @@ from tests.contract.story import story
 from tests.folding import fold_stored
 
 
-def main(data_dir: Path, seed: int, frames: int) -> None:
+async def main(data_dir: Path, seed: int, frames: int) -> None:
     """Fold from wherever the file says on."""
     stream = story(seed, frames)
     state = SqliteState(data_dir, MachineClock())
     rows = OpenRows()
-    offset = state.positions().get(0, 0)
+    offset = (await state.positions()).get(0, 0)
     while batch := stream[offset : offset + 3]:
-        changes = fold_stored(batch, state, rows)
-        state.apply(changes, [Advance(0, offset, batch[-1].offset, fence=1)])
+        changes = await fold_stored(batch, state, rows)
+        await state.apply(changes, [Advance(0, offset, batch[-1].offset, fence=1)])
         rows.keep(changes)
         offset = batch[-1].offset
         os.write(sys.stdout.fileno(), b"stored\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

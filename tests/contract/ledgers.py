@@ -125,10 +125,10 @@ def stored(frames, first_offset: int = 1, partition: int = 0) -> list[StoredFram
     ]
 
 
-def fold_all(ledger, batches) -> None:
+async def fold_all(ledger, batches) -> None:
     """Fold batches of stored frames one after the other, with a memory of open rows as the worker has."""
     rows = OpenRows()
     for batch in batches:
-        changes = fold_stored(batch, ledger, rows)
-        ledger.apply(changes, [])
+        changes = await fold_stored(batch, ledger, rows)
+        await ledger.apply(changes, [])
         rows.keep(changes)

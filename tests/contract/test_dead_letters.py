@@ -75,7 +75,7 @@ class Desk:
     async def statuses(self, **body):
         return {result["id"]: result["status"] for result in (await self.replay(**body))["results"]}
 
-    def kill(self, person, attempt=1, at_ms=world.AT_MS + 9, **changes):
+    async def kill(self, person, attempt=1, at_ms=world.AT_MS + 9, **changes):
         """Let a delivery die; its letter holds what `changes` say."""
         row = PlannedDelivery(
             world.id_of(person), world.TENANT, f"user-{person}", f"token-{person}", "en", "hello", "news",
@@ -83,18 +83,18 @@ class Desk:
         )._replace(**changes)  # fmt: skip
         dead = world.attempted(person, Event.EXHAUSTED, attempt, at_ms=at_ms)
         dead.dead = [encode_delivery(row)]
-        self.fold(world.planned(person), world.intent(person, attempt), dead)
+        await self.fold(world.planned(person), world.intent(person, attempt), dead)
 
-    def fold(self, *frames):
-        world.fold_all(self.state, [world.stored(frames)])
+    async def fold(self, *frames):
+        await world.fold_all(self.state, [world.stored(frames)])
 
-    def told(self):
+    async def told(self):
         """Fold what replays left on the topic of outcomes."""
         for partition in range(PARTITIONS):
             found = self.journal.read(OUTCOMES, partition, self.read_to.get(partition, 0))
             for frame in found:
                 self.read_to[partition] = frame.offset
-                self.fold(decode(frame.payload))
+                await self.fold(decode(frame.payload))
 
     def again(self):
         """Deliveries on the journal, by their ids."""
@@ -145,10 +145,10 @@ FILTERS = [
 
 
 async def test_the_list_is_filtered(desk):
-    desk.kill(0)
-    desk.kill(1, template="mail@3", category="")
-    desk.kill(2, at_ms=world.AT_MS + 200)
-    desk.kill(3)
+    await desk.kill(0)
+    await desk.kill(1, template="mail@3", category="")
+    await desk.kill(2, at_ms=world.AT_MS + 200)
+    await desk.kill(3)
     for query, people in FILTERS:
         assert await desk.list(**query) == [who(person) for person in people], query
         assert await desk.ask("GET", "/v1/dead-letters", query=query, tenant="other") == {"data": [], "next": None}
@@ -169,8 +169,8 @@ async def test_a_bad_filter_is_named(desk):
 
 
 async def test_a_letter_tells_of_its_attempts_and_of_what_would_be_sent(desk):
-    desk.fold(world.planned(0), world.intent(0), world.attempted(0, Event.RETRY))
-    desk.kill(0, 2, address="token-0")
+    await desk.fold(world.planned(0), world.intent(0), world.attempted(0, Event.RETRY))
+    await desk.kill(0, 2, address="token-0")
     found = await desk.ask("GET", "/v1/dead-letters/{id}", id=who(0))
     assert (found["id"], found["address"], found["template"]) == (who(0), "token-0", "hello")
     assert [(a["attempt"], a["detail"]) for a in found["delivery"]["attempts"]] == [
@@ -185,31 +185,31 @@ async def test_a_letter_tells_of_its_attempts_and_of_what_would_be_sent(desk):
 
 
 async def test_a_letter_that_cannot_be_read_is_shown_and_not_replayed(desk):
-    desk.fold(world.planned(0), world.intent(0), world.attempted(0, Event.EXHAUSTED))
+    await desk.fold(world.planned(0), world.intent(0), world.attempted(0, Event.EXHAUSTED))
     found = await desk.ask("GET", "/v1/dead-letters/{id}", id=who(0))
     assert (found["content"], found["address"]) == (None, "token-0")
     assert await desk.statuses(ids=[who(0)]) == {who(0): "unreadable"}
 
 
 async def test_a_replay_begins_a_new_round_and_goes_on_counting(desk):
-    desk.kill(0, 6)
+    await desk.kill(0, 6)
     assert await desk.statuses(ids=[who(0)]) == {who(0): "replayed"}
     row = desk.again()[who(0)]
     assert (row.attempt, row.trail) == (7, Trail(since_ms=desk.clock.now_ms()))
-    desk.told()
+    await desk.told()
     assert await desk.statuses(ids=[who(0)]) == {who(0): "already_replayed"}
-    desk.fold(world.intent(0, 7), world.attempted(0, Event.ACCEPTED, 7))
+    await desk.fold(world.intent(0, 7), world.attempted(0, Event.ACCEPTED, 7))
     assert await desk.statuses(ids=[who(0)]) == {who(0): "already_sent"}
     assert len(desk.again()) == 1
 
 
 async def test_what_must_not_go_is_not_replayed_and_told_why(desk):
-    desk.kill(0, expires_ms=desk.clock.now_ms())
-    desk.kill(1)
-    desk.kill(2)
-    desk.kill(3)
+    await desk.kill(0, expires_ms=desk.clock.now_ms())
+    await desk.kill(1)
+    await desk.kill(2)
+    await desk.kill(3)
     desk.directory.gone.add("token-1")
-    desk.fold(world.cancelled(2))
+    await desk.fold(world.cancelled(2))
     before = await desk.replay(filter={}, dry_run=True)
     assert before["preview"] == {
         "letters": 4,
@@ -223,19 +223,19 @@ async def test_what_must_not_go_is_not_replayed_and_told_why(desk):
     told = await desk.statuses(filter={})
     assert told == {who(3): "replayed", who(2): "cancelled", who(1): "suppressed", who(0): "expired"}
     assert list(desk.again()) == [who(3)]
-    desk.told()
+    await desk.told()
     preview = (await desk.replay(ids=[who(3), who(0), "dlv_x"], dry_run=True))["preview"]
     assert (preview["letters"], preview["replayable"]) == (3, 0)
     assert preview["skipped"] == {"already_replayed": 1, "expired": 1, "not_found": 1}
 
 
 async def test_an_edited_address_counts_instead_of_the_suppressed_one(desk):
-    desk.kill(0)
+    await desk.kill(0)
     desk.directory.gone.add("token-0")
     assert await desk.statuses(ids=[who(0)], edit={"address": "token-new", "data": {"x": 1}}) == {who(0): "replayed"}
     row = desk.again()[who(0)]
     assert (row.address, row.data, row.template) == ("token-new", {"n": 0, "x": 1}, "hello")
-    desk.told()
+    await desk.told()
     found = await desk.ask("GET", "/v1/notifications/{id}", id=ids.write("ntf_", world.NOTIFICATIONS[0]))
     assert found["deliveries"][0]["address"] == "token-new"
     (line,) = [line for line in found["timeline"] if line["event"] == "replayed"]
@@ -262,7 +262,7 @@ BAD = [
 
 
 async def test_a_bad_replay_is_refused_by_name_and_replays_nothing(desk):
-    desk.kill(0)
+    await desk.kill(0)
     for body, field in BAD:
         with pytest.raises(InvalidField) as refused:
             await desk.replay(**body)
@@ -271,9 +271,9 @@ async def test_a_bad_replay_is_refused_by_name_and_replays_nothing(desk):
 
 
 async def test_an_edit_that_cannot_be_sent_is_told_letter_by_letter(desk):
-    desk.kill(0)
-    desk.kill(1, data={"n": 1, "big": "x" * 200_000})
-    desk.kill(2, data={})
+    await desk.kill(0)
+    await desk.kill(1, data={"n": 1, "big": "x" * 200_000})
+    await desk.kill(2, data={})
     assert await desk.statuses(ids=[who(0)], edit={"template": "mail"}) == {who(0): "no_content"}
     edit = {"template": "hello", "data": {"more": "x" * 100_000}}
     told = await desk.statuses(filter={}, edit=edit)
@@ -283,7 +283,7 @@ async def test_an_edit_that_cannot_be_sent_is_told_letter_by_letter(desk):
 
 async def test_a_pace_spreads_replays_by_timers_over_several_calls(desk):
     for person in range(4):
-        desk.kill(person)
+        await desk.kill(person)
     start_ms = desk.clock.now_ms()
     first = await desk.replay(filter={}, rate_per_s=2, limit=3)
     assert first["counts"] == {"replayed": 3}
@@ -291,7 +291,7 @@ async def test_a_pace_spreads_replays_by_timers_over_several_calls(desk):
     second = await desk.replay(filter={}, rate_per_s=2, limit=3, after=first["next"])
     assert (second["counts"], second["next"]) == ({"replayed": 1}, None)
     assert list(desk.again()) == [who(3)]
-    desk.told()
+    await desk.told()
     assert await desk.list(replayed="false") == []
     for second_half in range(1, 4):
         due_ms = start_ms + second_half * 500
@@ -304,7 +304,7 @@ async def test_a_pace_spreads_replays_by_timers_over_several_calls(desk):
 
 async def test_what_expires_before_its_turn_is_not_replayed(desk):
     for person in range(4):
-        desk.kill(person, expires_ms=desk.clock.now_ms() + 1_500)
+        await desk.kill(person, expires_ms=desk.clock.now_ms() + 1_500)
     told = await desk.statuses(filter={}, rate_per_s=1)
     assert told == {who(3): "replayed", who(2): "replayed", who(1): "expired", who(0): "expired"}
 
@@ -312,7 +312,7 @@ async def test_what_expires_before_its_turn_is_not_replayed(desk):
 async def test_many_pages_are_one_call(desk, monkeypatch):
     monkeypatch.setattr("clarion.record.dead_letters.routes.REPLAY_PAGE_LETTERS", 1)
     for person in range(4):
-        desk.kill(person)
+        await desk.kill(person)
     first = await desk.replay(filter={}, limit=2)
     assert (first["counts"], bool(first["next"]), first["left"]) == ({"replayed": 2}, True, 2)
     rest = await desk.replay(filter={}, after=first["next"])
@@ -323,7 +323,7 @@ async def test_many_pages_are_one_call(desk, monkeypatch):
 async def test_what_was_replayed_before_the_journal_was_full_is_told(desk, monkeypatch):
     monkeypatch.setattr("clarion.record.dead_letters.routes.REPLAY_PAGE_LETTERS", 2)
     for person in range(4):
-        desk.kill(person)
+        await desk.kill(person)
     append, calls = desk.journal.append, []
 
     async def full(batch):
@@ -344,7 +344,7 @@ async def test_what_was_replayed_before_the_journal_was_full_is_told(desk, monke
 
 async def test_two_who_ask_at_once_replay_each_letter_once(desk):
     for person in range(4):
-        desk.kill(person)
+        await desk.kill(person)
     answers = await asyncio.gather(*(desk.statuses(filter={}) for _ in range(3)), desk.statuses(ids=[who(0), who(1)]))
     begun = [letter for answer in answers for letter, status in answer.items() if status == "replayed"]
     assert sorted(begun) == sorted(who(person) for person in range(4))
@@ -358,7 +358,7 @@ async def test_two_who_ask_at_once_replay_each_letter_once(desk):
 
 
 async def test_a_claim_without_an_append_can_be_made_again_a_minute_later(desk, monkeypatch):
-    desk.kill(0)
+    await desk.kill(0)
     append = desk.journal.append
 
     async def dies(batch):
@@ -375,14 +375,14 @@ async def test_a_claim_without_an_append_can_be_made_again_a_minute_later(desk, 
 
 
 async def test_a_replay_is_not_repeated_however_late_record_learns_of_it(desk):
-    desk.kill(0)
+    await desk.kill(0)
     assert await desk.statuses(ids=[who(0)]) == {who(0): "replayed"}
     desk.clock.wall_ms += 600_000
     assert await desk.statuses(ids=[who(0)]) == {who(0): "already_replayed"}
-    desk.told()
+    await desk.told()
     claimed_ms = desk.clock.now_ms()
-    desk.kill(0, 2)
-    desk.state.settle_replays(world.TENANT, [world.id_of(0)], claimed_ms)
+    await desk.kill(0, 2)
+    await desk.state.settle_replays(world.TENANT, [world.id_of(0)], claimed_ms)
     assert await desk.statuses(ids=[who(0)]) == {who(0): "replayed"}
     assert len(desk.again()) == 1
     assert desk.again()[who(0)].attempt == 3

@@ -50,8 +50,11 @@ class Model:
         self.taken = dict.fromkeys(map(who, PEOPLE), 0)
         self.sent = set()
         self.attempts = set()
+
+    async def begin(self):
+        """Let everyone have died once."""
         for person in PEOPLE:
-            desk.kill(person, expires_ms=None if person else world.AT_MS + 90_000)
+            await self.desk.kill(person, expires_ms=None if person else world.AT_MS + 90_000)
 
     async def step(self, kind, *given):
         await getattr(self, f"_{kind}")(*given)
@@ -72,7 +75,7 @@ class Model:
         assert not (asked.get("dry_run") and answer["results"])
 
     async def _fold(self):
-        self.desk.told()
+        await self.desk.told()
 
     async def _pass(self, ms):
         self.desk.clock.pass_ms(ms)
@@ -82,7 +85,7 @@ class Model:
         self.desk.directory.gone.add(f"token-{person}")
 
     async def _cancel(self, person):
-        self.desk.fold(world.cancelled(person))
+        await self.desk.fold(world.cancelled(person))
 
     async def _take(self):
         """Read what is to be delivered, as the worker does."""
@@ -104,12 +107,14 @@ class Model:
             return
         row = self.waiting.pop(0)
         person = world.SINGLE_IDS.index(row.delivery_id)
-        self.desk.told()
+        await self.desk.told()
         if well:
-            self.desk.fold(world.intent(person, row.attempt), world.attempted(person, Event.ACCEPTED, row.attempt))
+            await self.desk.fold(
+                world.intent(person, row.attempt), world.attempted(person, Event.ACCEPTED, row.attempt)
+            )
             self.sent.add(who(person))
         else:
-            self.desk.kill(person, row.attempt, at_ms=self.desk.clock.now_ms(), expires_ms=row.expires_ms)
+            await self.desk.kill(person, row.attempt, at_ms=self.desk.clock.now_ms(), expires_ms=row.expires_ms)
 
     async def end(self):
         """Let all time pass: what was said to be replayed has gone, once each."""
@@ -129,6 +134,7 @@ async def lived(empty, steps):
         desk = Desk(Path(folder), VirtualClock())
         try:
             model = Model(desk)
+            await model.begin()
             for step in steps:
                 await model.step(*step)
             await model.end()

@@ -60,7 +60,7 @@ async def test_it_folds_commits_and_stops_when_told(journal, state, machine):
         await watch.wait(20)
     stop.set()
     await asyncio.wait_for(running, 5)
-    assert state.states(world.SINGLE_IDS) == {
+    assert await state.states(world.SINGLE_IDS) == {
         world.SINGLE_IDS[0]: (State.SENT, 1),
         world.SINGLE_IDS[1]: (State.PLANNED, 0),
     }
@@ -83,8 +83,8 @@ async def test_a_holder_whose_fence_is_stale_folds_nothing_twice(journal, state,
         await old.step(thread)
         assert old.folded == 2
         assert await new.step(thread)
-    assert (new.folded, state.positions()[0]) == (2, 4)
-    assert len(state.attempts_of(world.TENANT, world.SINGLE_IDS[:1])) == 1
+    assert (new.folded, (await state.positions())[0]) == (2, 4)
+    assert len(await state.attempts_of(world.TENANT, world.SINGLE_IDS[:1])) == 1
 
 
 async def test_a_damaged_frame_is_skipped_and_told(journal, state, machine, capsys):
@@ -95,8 +95,8 @@ async def test_a_damaged_frame_is_skipped_and_told(journal, state, machine, caps
     await leases.step()
     with ThreadPoolExecutor(1) as thread:
         assert await record.step(thread)
-    assert state.positions() == {0: 2}
-    assert world.SINGLE_IDS[0] in state.states(world.SINGLE_IDS)
+    assert await state.positions() == {0: 2}
+    assert world.SINGLE_IDS[0] in await state.states(world.SINGLE_IDS)
     assert "frame_quarantined" in capsys.readouterr().out
 
 
@@ -112,7 +112,7 @@ async def test_a_frame_of_a_newer_build_stops_its_partition_and_no_other(journal
         await put(journal, world.planned(3), partition=3)
         assert await record.step(thread)
         assert not await record.step(thread)
-    assert state.positions() == {0: 1, 3: 1}
+    assert await state.positions() == {0: 1, 3: 1}
     assert record.folded == 2
     said = capsys.readouterr().out
     assert said.count("record_stopped") == 1

@@ -56,11 +56,11 @@ class Place:
         reply = await route.handler(Call(Caller(tenant, "key", frozenset(), user), parts, {}, {}, b"", decoded))
         return None if reply.body is None else msgspec.json.decode(msgspec.json.encode(reply.body))
 
-    def told(self):
+    async def told(self):
         """Fold what was appended since; return the sightings among it as (notification, user)."""
         frames = [frame for p in range(PARTITIONS) for frame in self.journal.read(OUTCOMES, p, 0)][self._folded :]
         self._folded += len(frames)
-        world.fold_all(self.state, [frames])
+        await world.fold_all(self.state, [frames])
         return [
             (id_, user)
             for frame in map(decode, (one.payload for one in frames))
@@ -77,9 +77,9 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path, clock):
+async def place(tmp_path, clock):
     opened = Place(tmp_path, clock)
-    world.fold_all(opened.state, [world.stored([world.planned(n) for n in range(world.SINGLES)])])
+    await world.fold_all(opened.state, [world.stored([world.planned(n) for n in range(world.SINGLES)])])
     yield opened
     opened.state.close()
 
@@ -92,7 +92,7 @@ async def test_an_app_tells_by_key_or_by_the_users_own_token(place):
     await place.call("POST", SEEN, id=text(0), body={"user_id": "user-0"})
     await place.call("POST", SEEN, id=text(1), user="user-1")
     await place.call("POST", SEEN, id=text(2), user="user-2", body={"user_id": "user-2"})
-    assert place.told() == [(world.NOTIFICATIONS[n], f"user-{n}") for n in range(3)]
+    assert await place.told() == [(world.NOTIFICATIONS[n], f"user-{n}") for n in range(3)]
     for number in range(3):
         found = await place.call("GET", "/v1/notifications/{id}", id=text(number))
         (line,) = [line for line in found["timeline"] if line["event"] == "seen"]
@@ -106,7 +106,7 @@ async def test_whoever_waits_for_the_sighting_is_told(place):
     await place.call("POST", SEEN, id=text(0), user="user-0")
     (signal,) = place.heard()
     assert (signal.tenants, signal.keys) == ([world.TENANT], [seen_key(world.NOTIFICATIONS[0], "user-0")])
-    place.told()
+    await place.told()
     await place.call("POST", SEEN, id=text(0), user="user-0")
     assert len(place.heard()) == 2, "a later step of a workflow may wait for what was seen before"
 
@@ -117,8 +117,8 @@ async def test_what_was_just_accepted_can_be_seen(place):
     frame = events.AcceptedFrame([id_], [world.TENANT], [world.AT_MS], [request])
     await place.journal.append(Append(frames=[Frame(accepted(Lane.HIGH), 1, 1, encode(frame, 1))]))
     await place.call("POST", SEEN, id=ids.write(ids.NOTIFICATION_PREFIX, id_), user="ria")
-    assert place.told() == [(id_, "ria")]
-    assert place.state.seen_ms(world.TENANT, id_, ["ria"])
+    assert await place.told() == [(id_, "ria")]
+    assert await place.state.seen_ms(world.TENANT, id_, ["ria"])
 
 
 @pytest.mark.parametrize(
@@ -135,23 +135,23 @@ async def test_what_was_just_accepted_can_be_seen(place):
 async def test_nobody_speaks_for_another_or_of_what_they_did_not_get(place, error, call):
     with pytest.raises(error):
         await place.call("POST", SEEN, **call)
-    assert place.told() == []
+    assert await place.told() == []
 
 
 async def test_marks_of_the_inbox_tell_once(place):
     for number in range(world.SINGLES):
         item = world.attempted(number, Event.ACCEPTED, channel="inapp", vendor="inapp", content={"n": number})
         item.user_ids = ["user-0"]
-        world.fold_all(place.state, [world.stored([item])])
+        await world.fold_all(place.state, [world.stored([item])])
     items = [ids.write(ids.DELIVERY_PREFIX, id_) for id_ in world.SINGLE_IDS]
     told = [(id_, "user-0") for id_ in world.NOTIFICATIONS]
     await place.wait_for(0)
     for verb in ("archive", "unread", "seen", "read", "seen"):
         await place.call("POST", f"/v1/inbox/{{id}}/{verb}", user="user-0", id=items[0])
     await place.call("POST", "/v1/inbox/{id}/read", user="user-0", id=items[1])
-    assert place.told() == told[:2]
+    assert await place.told() == told[:2]
     assert len(place.heard()) == 1
     await place.call("POST", "/v1/inbox/read-all", user="user-0")
-    assert sorted(place.told()) == told[2:]
+    assert sorted(await place.told()) == told[2:]
     await place.call("POST", "/v1/inbox/read-all", user="user-0")
-    assert place.told() == []
+    assert await place.told() == []

@@ -20,11 +20,11 @@ PORT = "state"
 SEED = 7
 
 
-def test_folding_into_the_file_gives_the_rows_of_memory(tmp_path, clock):
+async def test_folding_into_the_file_gives_the_rows_of_memory(tmp_path, clock):
     frames = story(SEED)
     referee, state = MemoryState(), SqliteState(tmp_path, clock)
-    world.fold_all(referee, [frames])
-    world.fold_all(state, [frames[n : n + 7] for n in range(0, len(frames), 7)])
+    await world.fold_all(referee, [frames])
+    await world.fold_all(state, [frames[n : n + 7] for n in range(0, len(frames), 7)])
     state.close()
     found = dump_sqlite(tmp_path)
     assert plain(found) == plain(dump_memory(referee))
@@ -34,63 +34,63 @@ def test_folding_into_the_file_gives_the_rows_of_memory(tmp_path, clock):
     )
 
 
-def test_a_position_moves_only_from_where_it_is(state):
-    state.apply(Changes(), [Advance(0, 0, 5, fence=1), Advance(3, 0, 2, fence=1)])
+async def test_a_position_moves_only_from_where_it_is(state):
+    await state.apply(Changes(), [Advance(0, 0, 5, fence=1), Advance(3, 0, 2, fence=1)])
     with pytest.raises(StaleLease):
-        state.apply(Changes(), [Advance(0, 4, 6, fence=1)])
-    assert state.positions() == {0: 5, 3: 2}
+        await state.apply(Changes(), [Advance(0, 4, 6, fence=1)])
+    assert await state.positions() == {0: 5, 3: 2}
 
 
-def test_an_older_fence_stores_nothing(state):
-    state.apply(Changes(), [Advance(0, 0, 5, fence=2)])
+async def test_an_older_fence_stores_nothing(state):
+    await state.apply(Changes(), [Advance(0, 0, 5, fence=2)])
     changes = Changes(cancellations=[(world.TENANT, b"n" * 16, 1)])
     with pytest.raises(StaleLease):
-        state.apply(changes, [Advance(1, 0, 9, fence=9), Advance(0, 5, 6, fence=1)])
-    assert state.positions() == {0: 5}
-    assert state.cancelled_ms(world.TENANT, b"n" * 16) is None
+        await state.apply(changes, [Advance(1, 0, 9, fence=9), Advance(0, 5, 6, fence=1)])
+    assert await state.positions() == {0: 5}
+    assert await state.cancelled_ms(world.TENANT, b"n" * 16) is None
 
 
-def test_another_tenant_sees_nothing(state):
-    world.fold_all(state, [story(SEED)])
+async def test_another_tenant_sees_nothing(state):
+    await world.fold_all(state, [story(SEED)])
     id_, other = world.NOTIFICATIONS[0], "other"
-    assert state.notification(world.TENANT, id_) is not None
-    assert state.notification(other, id_) is None
-    assert state.deliveries_of(other, id_) == []
-    assert state.deliveries(other, world.SINGLE_IDS) == {}
-    assert state.attempts_of(other, world.SINGLE_IDS) == []
-    assert state.cancelled_ms(other, id_) is None
-    assert state.totals(other, world.BROADCAST) == []
-    assert state.chunks(other, world.BROADCAST, None, 10) == []
-    assert state.dead_letters(other, Window(10), DeadLetterFilter()) == []
-    assert state.claim_replays(other, world.SINGLE_IDS, world.AT_MS) == set()
-    assert state.seen_ms(other, id_, ["user-0"]) == {}
-    assert state.seen_by(other, id_) == []
+    assert await state.notification(world.TENANT, id_) is not None
+    assert await state.notification(other, id_) is None
+    assert await state.deliveries_of(other, id_) == []
+    assert await state.deliveries(other, world.SINGLE_IDS) == {}
+    assert await state.attempts_of(other, world.SINGLE_IDS) == []
+    assert await state.cancelled_ms(other, id_) is None
+    assert await state.totals(other, world.BROADCAST) == []
+    assert await state.chunks(other, world.BROADCAST, None, 10) == []
+    assert await state.dead_letters(other, Window(10), DeadLetterFilter()) == []
+    assert await state.claim_replays(other, world.SINGLE_IDS, world.AT_MS) == set()
+    assert await state.seen_ms(other, id_, ["user-0"]) == {}
+    assert await state.seen_by(other, id_) == []
 
 
-def test_lists_are_newest_first_and_keep_to_their_window(state):
-    world.fold_all(state, [world.stored([world.planned(n) for n in range(world.SINGLES)])])
+async def test_lists_are_newest_first_and_keep_to_their_window(state):
+    await world.fold_all(state, [world.stored([world.planned(n) for n in range(world.SINGLES)])])
     newest = world.NOTIFICATIONS[::-1]
-    assert [row.id for row in state.notifications(world.TENANT, Window(3))] == newest[:3]
-    assert [row.id for row in state.notifications(world.TENANT, Window(3, before=newest[1]))] == newest[2:]
+    assert [row.id for row in await state.notifications(world.TENANT, Window(3))] == newest[:3]
+    assert [row.id for row in await state.notifications(world.TENANT, Window(3, before=newest[1]))] == newest[2:]
     inside = Window(9, from_ms=world.AT_MS + 1, to_ms=world.AT_MS + 3)
-    assert [row.id for row in state.notifications(world.TENANT, inside)] == newest[1:3]
+    assert [row.id for row in await state.notifications(world.TENANT, inside)] == newest[1:3]
 
 
-def test_a_dead_letter_is_claimed_once_until_it_is_dead_again(state):
+async def test_a_dead_letter_is_claimed_once_until_it_is_dead_again(state):
     dead = [world.planned(0), world.attempted(0, Event.EXHAUSTED)]
-    world.fold_all(state, [world.stored(dead)])
+    await world.fold_all(state, [world.stored(dead)])
     mine = world.SINGLE_IDS[:1]
-    assert state.claim_replays(world.TENANT, mine, world.AT_MS) == {mine[0]}
-    assert state.claim_replays(world.TENANT, mine, world.AT_MS + 59_999) == set()
-    assert state.claim_replays(world.TENANT, mine, world.AT_MS + 60_000) == {mine[0]}
-    world.fold_all(state, [world.stored([world.replayed(0)])])
-    assert state.claim_replays(world.TENANT, mine, world.AT_MS + 999_999) == set()
-    assert state.states(mine) == {mine[0]: (State.PLANNED, 1)}
-    world.fold_all(state, [world.stored([world.attempted(0, Event.EXHAUSTED, 2)])])
-    assert state.claim_replays(world.TENANT, mine, world.AT_MS + 999_999) == {mine[0]}
+    assert await state.claim_replays(world.TENANT, mine, world.AT_MS) == {mine[0]}
+    assert await state.claim_replays(world.TENANT, mine, world.AT_MS + 59_999) == set()
+    assert await state.claim_replays(world.TENANT, mine, world.AT_MS + 60_000) == {mine[0]}
+    await world.fold_all(state, [world.stored([world.replayed(0)])])
+    assert await state.claim_replays(world.TENANT, mine, world.AT_MS + 999_999) == set()
+    assert await state.states(mine) == {mine[0]: (State.PLANNED, 1)}
+    await world.fold_all(state, [world.stored([world.attempted(0, Event.EXHAUSTED, 2)])])
+    assert await state.claim_replays(world.TENANT, mine, world.AT_MS + 999_999) == {mine[0]}
 
 
-def test_captures_are_bounded_by_age_and_number(state):
+async def test_captures_are_bounded_by_age_and_number(state):
     frames = [
         frame
         for n in range(world.SINGLES)
@@ -99,35 +99,42 @@ def test_captures_are_bounded_by_age_and_number(state):
             world.attempted(n, Event.ACCEPTED, vendor="sandbox", content={"title": f"hi {n}"}),
         )
     ]
-    world.fold_all(state, [world.stored(frames)])
-    listed = state.captures(world.TENANT, Window(10), None, None)
+    await world.fold_all(state, [world.stored(frames)])
+    listed = await state.captures(world.TENANT, Window(10), None, None)
     assert [capture.content for capture in listed] == [b'{"title":"hi %d"}' % n for n in (3, 2, 1, 0)]
-    assert state.prune_captures(world.AT_MS + 1, 10) == 1
-    assert state.prune_captures(0, 2) == 1
-    assert [c.delivery_id for c in state.captures(world.TENANT, Window(10), None, None)] == world.SINGLE_IDS[:1:-1]
+    assert await state.prune_captures(world.AT_MS + 1, 10) == 1
+    assert await state.prune_captures(0, 2) == 1
+    assert [c.delivery_id for c in await state.captures(world.TENANT, Window(10), None, None)] == world.SINGLE_IDS[
+        :1:-1
+    ]
 
 
-def test_states_tell_the_deliver_stage_what_was_done(state):
+async def test_states_tell_the_deliver_stage_what_was_done(state):
     frames = [world.planned(0), world.planned(1), world.intent(1), world.attempted(1, Event.RETRY), world.chunk()]
-    world.fold_all(state, [world.stored([*frames, world.chunk_attempted(1, bytes([10, 10]))])])
-    assert state.states(world.SINGLE_IDS) == {
+    await world.fold_all(state, [world.stored([*frames, world.chunk_attempted(1, bytes([10, 10]))])])
+    assert await state.states(world.SINGLE_IDS) == {
         world.SINGLE_IDS[0]: (State.PLANNED, 0),
         world.SINGLE_IDS[1]: (State.RETRYING, 1),
     }
-    assert state.chunk_states(world.CHUNK) == bytes([1, 10, 10, 1, 1])
-    assert state.chunk_states(b"?" * 24) is None
+    assert await state.chunk_states(world.CHUNK) == bytes([1, 10, 10, 1, 1])
+    assert await state.chunk_states(b"?" * 24) is None
 
 
-def test_the_first_and_the_last_sighting_of_a_user_are_kept(state):
+async def test_the_first_and_the_last_sighting_of_a_user_are_kept(state):
     at_ms, id_ = world.AT_MS, world.NOTIFICATIONS[0]
     two = world.seen(0, at_ms + 7)
     two.tenants, two.notification_ids, two.user_ids, two.at_ms = (
         [world.TENANT] * 2, [id_] * 2, ["user-0", "bob"], [at_ms + 7, at_ms + 8]
     )  # fmt: skip
-    world.fold_all(state, [world.stored([world.seen(0, at_ms + 5)]), world.stored([two, world.seen(0, at_ms + 9)])])
-    assert state.seen_ms(world.TENANT, id_, ["user-0", "bob", "user-1"]) == {"user-0": at_ms + 9, "bob": at_ms + 8}
-    assert state.seen_ms(world.TENANT, world.NOTIFICATIONS[1], ["user-0"]) == {}
-    assert state.seen_by(world.TENANT, id_) == [("bob", at_ms + 8), ("user-0", at_ms + 5)]
+    await world.fold_all(
+        state, [world.stored([world.seen(0, at_ms + 5)]), world.stored([two, world.seen(0, at_ms + 9)])]
+    )
+    assert await state.seen_ms(world.TENANT, id_, ["user-0", "bob", "user-1"]) == {
+        "user-0": at_ms + 9,
+        "bob": at_ms + 8,
+    }
+    assert await state.seen_ms(world.TENANT, world.NOTIFICATIONS[1], ["user-0"]) == {}
+    assert await state.seen_by(world.TENANT, id_) == [("bob", at_ms + 8), ("user-0", at_ms + 5)]
 
 
 def test_readers_of_the_file_cannot_write(tmp_path, clock):

@@ -36,12 +36,12 @@ def run_until_killed(data_dir: Path, batches: int) -> bool:
 
 
 @pytest.mark.slow
-def test_kill_9_loses_and_repeats_nothing(tmp_path):
+async def test_kill_9_loses_and_repeats_nothing(tmp_path):
     chance = random.Random(SEED)
     kills = 0
     while not run_until_killed(tmp_path, chance.randint(1, BATCHES_BEFORE_KILL_MAX)):
         kills += 1
     assert kills >= 5
     referee = MemoryState()
-    world.fold_all(referee, [story(SEED, FRAMES)])
+    await world.fold_all(referee, [story(SEED, FRAMES)])
     assert plain(dump_sqlite(tmp_path)) == plain(dump_memory(referee))

@@ -27,19 +27,21 @@ class Fold:
         self.state = state
         self._offset = 0
 
-    def frame(self, frame: ProgressFrame | PlannedFrame) -> None:
+    async def frame(self, frame: ProgressFrame | PlannedFrame) -> None:
         self._offset += 1
         stored = StoredFrame("outcomes", 0, self._offset, 1, AT_MS, encode(frame, 1))
-        changes = fold_stored([stored], self.state)
-        self.state.apply(changes, [Advance(0, self._offset - 1, self._offset, 1)])
+        changes = await fold_stored([stored], self.state)
+        await self.state.apply(changes, [Advance(0, self._offset - 1, self._offset, 1)])
 
-    def planned(self, recipients: int) -> None:
+    async def planned(self, recipients: int) -> None:
         request = Request([Recipient(f"u{n}") for n in range(recipients)], "", None, None, "high", {}, workflow="w")
-        self.frame(PlannedFrame(AT_MS, [NOTIFICATION], [TENANT], [AT_MS], [request], [None], *[[] for _ in range(7)]))
+        await self.frame(
+            PlannedFrame(AT_MS, [NOTIFICATION], [TENANT], [AT_MS], [request], [None], *[[] for _ in range(7)])
+        )
 
-    def did(self, run: int, *events: str, step: str = "s", tenant: str = TENANT) -> None:
+    async def did(self, run: int, *events: str, step: str = "s", tenant: str = TENANT) -> None:
         many = len(events)
-        self.frame(
+        await self.frame(
             ProgressFrame(
                 [RUNS[run]] * many, [NOTIFICATION] * many, [tenant] * many, [f"u{run}"] * many, ["w"] * many, [3] * many,
                 [step] * many, list(events), [AT_MS + n for n in range(many)], [f"about {event}" for event in events],
@@ -61,38 +63,38 @@ async def shown(fold: Fold, journal, tenant: str = TENANT):
     return (await route.handler(Call(caller, {"id": ids.write("ntf_", NOTIFICATION)}, {}, {}, b""))).body
 
 
-def test_an_instance_stands_where_its_newest_progress_left_it(fold):
-    fold.did(0, "started", "step", step="first")
-    fold.did(0, "waiting", step="second")
-    (run,) = fold.state.instances_of(TENANT, NOTIFICATION)
+async def test_an_instance_stands_where_its_newest_progress_left_it(fold):
+    await fold.did(0, "started", "step", step="first")
+    await fold.did(0, "waiting", step="second")
+    (run,) = await fold.state.instances_of(TENANT, NOTIFICATION)
     assert run == Instance(
         RUNS[0], TENANT, NOTIFICATION, "u0", "w", 3, "second", "waiting", AT_MS, None, "about waiting"
     )
 
 
-def test_what_comes_after_the_end_changes_nothing_but_is_told(fold):
-    fold.did(0, "started", "merged", "step", "completed")
-    (run,) = fold.state.instances_of(TENANT, NOTIFICATION)
+async def test_what_comes_after_the_end_changes_nothing_but_is_told(fold):
+    await fold.did(0, "started", "merged", "step", "completed")
+    (run,) = await fold.state.instances_of(TENANT, NOTIFICATION)
     assert (run.state, run.ended_ms, run.detail) == ("merged", AT_MS + 1, "about merged")
-    assert [row.event for row in fold.state.progress_of(TENANT, [RUNS[0]])] == [
+    assert [row.event for row in await fold.state.progress_of(TENANT, [RUNS[0]])] == [
         "started", "merged", "step", "completed",
     ]  # fmt: skip
 
 
-def test_another_tenant_sees_no_instances(fold):
-    fold.did(0, "started")
-    assert fold.state.instances_of("other", NOTIFICATION) == []
-    assert fold.state.progress_of("other", [RUNS[0]]) == []
+async def test_another_tenant_sees_no_instances(fold):
+    await fold.did(0, "started")
+    assert await fold.state.instances_of("other", NOTIFICATION) == []
+    assert await fold.state.progress_of("other", [RUNS[0]]) == []
 
 
 async def test_a_notification_shows_its_instances_and_is_in_progress_until_all_have_ended(fold, journal):
-    fold.planned(2)
+    await fold.planned(2)
     assert (await shown(fold, journal)).status == "in_progress", "its instances have yet to begin"
-    fold.did(0, "started", "completed")
+    await fold.did(0, "started", "completed")
     assert (await shown(fold, journal)).status == "in_progress", "one of two has ended"
-    fold.did(1, "started", "waiting")
+    await fold.did(1, "started", "waiting")
     assert (await shown(fold, journal)).status == "in_progress"
-    fold.did(1, "failed")
+    await fold.did(1, "failed")
     body = await shown(fold, journal)
     assert body.status == "completed"
     assert [(run.user_id, run.state) for run in body.instances] == [("u0", "completed"), ("u1", "failed")]

@@ -11,119 +11,126 @@ SECOND = world.SINGLES + 1
 """A delivery of the chunk."""
 
 
-def fold(state, *frames):
-    world.fold_all(state, [world.stored(frames)])
+async def fold(state, *frames):
+    await world.fold_all(state, [world.stored(frames)])
 
 
-def told(state, person):
-    return [(one.event, one.applied) for one in state.attempts_of(world.TENANT, [world.id_of(person)])]
+async def told(state, person):
+    return [(one.event, one.applied) for one in await state.attempts_of(world.TENANT, [world.id_of(person)])]
 
 
-def row(state, person):
-    return state.deliveries(world.TENANT, [world.id_of(person)])[world.id_of(person)]
+async def row(state, person):
+    return (await state.deliveries(world.TENANT, [world.id_of(person)]))[world.id_of(person)]
 
 
-def test_a_delivery_is_confirmed_and_what_follows_is_told(state):
-    fold(state, world.planned(0), world.attempted(0, Event.ACCEPTED), world.receipt(0, "delivered", world.AT_MS + 70))
-    fold(state, world.receipt(0, "opened", world.AT_MS + 80), world.receipt(0, "bounced", world.AT_MS + 90))
-    fold(state, world.receipt(0, "delivered", world.AT_MS + 95))
-    assert row(state, 0).state is State.DELIVERED
-    assert told(state, 0) == [("confirmed", True), ("opened", True), ("bounced", False)]
-    found = row(state, 0)
-    story = state.attempts_of(world.TENANT, [found.id])
+async def test_a_delivery_is_confirmed_and_what_follows_is_told(state):
+    await fold(
+        state, world.planned(0), world.attempted(0, Event.ACCEPTED), world.receipt(0, "delivered", world.AT_MS + 70)
+    )
+    await fold(state, world.receipt(0, "opened", world.AT_MS + 80), world.receipt(0, "bounced", world.AT_MS + 90))
+    await fold(state, world.receipt(0, "delivered", world.AT_MS + 95))
+    assert (await row(state, 0)).state is State.DELIVERED
+    assert await told(state, 0) == [("confirmed", True), ("opened", True), ("bounced", False)]
+    found = await row(state, 0)
+    story = await state.attempts_of(world.TENANT, [found.id])
     assert [one.event for one in attempts(found, story)] == ["accepted"]
-    notification = state.notification(world.TENANT, world.NOTIFICATIONS[0])
+    notification = await state.notification(world.TENANT, world.NOTIFICATIONS[0])
     shown = [moment.event for moment in moments(notification, [found], story, None)]
     assert shown == ["accepted", "planned", "accepted", "confirmed", "opened", "late_bounced"]
 
 
-def test_who_opens_a_mail_without_end_is_counted_and_told_of_a_hundred_times(state):
-    fold(state, world.planned(0), world.attempted(0, Event.ACCEPTED))
+async def test_who_opens_a_mail_without_end_is_counted_and_told_of_a_hundred_times(state):
+    await fold(state, world.planned(0), world.attempted(0, Event.ACCEPTED))
     for start in (0, 60):
-        fold(state, *(world.receipt(0, "opened", world.AT_MS + 70 + start + number) for number in range(60)))
-    assert told(state, 0) == [("opened", True)] * RECEIPTS_TOLD_MAX
-    assert sum(count for *_, what, _, count in state.counters(world.TENANT, 0, 1 << 47, 99) if what == "opened") == 120
-    fold(state, world.receipt(0, "clicked", world.AT_MS + 500), world.receipt(0, "delivered", world.AT_MS + 501))
-    assert told(state, 0)[-2:] == [("clicked", True), ("confirmed", True)]
+        await fold(state, *(world.receipt(0, "opened", world.AT_MS + 70 + start + number) for number in range(60)))
+    assert await told(state, 0) == [("opened", True)] * RECEIPTS_TOLD_MAX
+    assert (
+        sum(count for *_, what, _, count in await state.counters(world.TENANT, 0, 1 << 47, 99) if what == "opened")
+        == 120
+    )
+    await fold(state, world.receipt(0, "clicked", world.AT_MS + 500), world.receipt(0, "delivered", world.AT_MS + 501))
+    assert (await told(state, 0))[-2:] == [("clicked", True), ("confirmed", True)]
 
 
-def test_a_bounce_fails_with_the_words_of_the_provider(state):
-    fold(
+async def test_a_bounce_fails_with_the_words_of_the_provider(state):
+    await fold(
         state,
         world.planned(0),
         world.attempted(0, Event.ACCEPTED),
         world.receipt(0, "bounced", detail="550 no such user"),
     )
-    found = row(state, 0)
+    found = await row(state, 0)
     assert (found.state, found.reason, found.detail) == (State.FAILED, Reason.BOUNCED, "550 no such user")
-    fold(state, world.receipt(0, "bounced", world.AT_MS + 99), world.receipt(0, "complained", world.AT_MS + 99))
-    assert told(state, 0) == [("bounced", True), ("complained", True)]
+    await fold(state, world.receipt(0, "bounced", world.AT_MS + 99), world.receipt(0, "complained", world.AT_MS + 99))
+    assert await told(state, 0) == [("bounced", True), ("complained", True)]
 
 
-def test_a_receipt_may_come_before_the_result_of_its_attempt(state):
-    fold(state, world.planned(0), world.intent(0), world.receipt(0, "delivered"))
-    fold(state, world.attempted(0, Event.ACCEPTED, at_ms=world.AT_MS + 100))
-    found = row(state, 0)
+async def test_a_receipt_may_come_before_the_result_of_its_attempt(state):
+    await fold(state, world.planned(0), world.intent(0), world.receipt(0, "delivered"))
+    await fold(state, world.attempted(0, Event.ACCEPTED, at_ms=world.AT_MS + 100))
+    found = await row(state, 0)
     assert (found.state, found.accepted_attempt, found.vendor_message_id) == (State.DELIVERED, 1, "message-1")
-    assert told(state, 0) == [("confirmed", True)]
+    assert await told(state, 0) == [("confirmed", True)]
 
 
-def test_what_a_broadcast_is_told_moves_bytes_and_makes_rows_of_bad_news_alone(state):
+async def test_what_a_broadcast_is_told_moves_bytes_and_makes_rows_of_bad_news_alone(state):
     sent = bytes([State.SENT]) * world.CHUNK_SIZE
-    fold(state, world.chunk(), world.chunk_intent(0, world.CHUNK_SIZE), world.chunk_attempted(0, sent))
-    fold(state, *(world.receipt(SECOND, kind) for kind in ("deferred", "delivered", "opened")))
-    assert state.chunk_states(world.CHUNK)[1] == State.DELIVERED
-    assert state.deliveries_of(world.TENANT, world.BROADCAST) == []
-    fold(state, world.receipt(SECOND + 1, "bounced", detail="full"), world.receipt(SECOND, "complained"))
-    found = state.deliveries_of(world.TENANT, world.BROADCAST)
+    await fold(state, world.chunk(), world.chunk_intent(0, world.CHUNK_SIZE), world.chunk_attempted(0, sent))
+    await fold(state, *(world.receipt(SECOND, kind) for kind in ("deferred", "delivered", "opened")))
+    assert (await state.chunk_states(world.CHUNK))[1] == State.DELIVERED
+    assert await state.deliveries_of(world.TENANT, world.BROADCAST) == []
+    await fold(state, world.receipt(SECOND + 1, "bounced", detail="full"), world.receipt(SECOND, "complained"))
+    found = await state.deliveries_of(world.TENANT, world.BROADCAST)
     assert {(one.user_id, one.state, one.reason, one.accepted_attempt) for one in found} == {
         ("user-1", State.DELIVERED, 0, 1),
         ("user-2", State.FAILED, Reason.BOUNCED, 1),
     }
-    assert bytes(state.chunk_states(world.CHUNK)[:3]) == bytes([State.SENT, State.DELIVERED, State.FAILED])
-    assert {state_: count for _, state_, _, count in state.totals(world.TENANT, world.BROADCAST)} == {
+    assert bytes((await state.chunk_states(world.CHUNK))[:3]) == bytes([State.SENT, State.DELIVERED, State.FAILED])
+    assert {state_: count for _, state_, _, count in await state.totals(world.TENANT, world.BROADCAST)} == {
         State.SENT: world.CHUNK_SIZE - 2, State.DELIVERED: 1, State.FAILED: 1,
     }  # fmt: skip
 
 
-def test_a_place_outside_the_chunk_is_nobody(state):
-    fold(state, world.chunk())
+async def test_a_place_outside_the_chunk_is_nobody(state):
+    await fold(state, world.chunk())
     frame = world.receipt(SECOND, "bounced")
     frame.places = [(world.CHUNK, 999)]
-    fold(state, frame)
-    assert state.deliveries_of(world.TENANT, world.BROADCAST) == []
+    await fold(state, frame)
+    assert await state.deliveries_of(world.TENANT, world.BROADCAST) == []
 
 
-def test_the_vendors_own_id_finds_a_delivery_of_its_tenant(state):
-    fold(state, world.planned(0), world.attempted(0, Event.ACCEPTED, vendor="ses"))
-    assert state.deliveries_by_vendor_id(world.TENANT, "ses", ["none", "message-1"])["message-1"].id == world.id_of(0)
+async def test_the_vendors_own_id_finds_a_delivery_of_its_tenant(state):
+    await fold(state, world.planned(0), world.attempted(0, Event.ACCEPTED, vendor="ses"))
+    assert (await state.deliveries_by_vendor_id(world.TENANT, "ses", ["none", "message-1"]))[
+        "message-1"
+    ].id == world.id_of(0)
     for tenant, vendor, id_ in (
         ("other", "ses", "message-1"),
         (world.TENANT, "twilio", "message-1"),
         (world.TENANT, "ses", ""),
     ):
-        assert state.deliveries_by_vendor_id(tenant, vendor, [id_]) == {}
+        assert await state.deliveries_by_vendor_id(tenant, vendor, [id_]) == {}
 
 
-def test_standings_are_kept_newest_first(state):
-    fold(
+async def test_standings_are_kept_newest_first(state):
+    await fold(
         state,
         world.standing("closed", "open"),
         world.standing("open", "half_open"),
         world.standing("half_open", "closed", world.AT_MS + 5),
     )
-    fold(state, world.standing("closed", "degraded", world.AT_MS + 5, "fcm-2"))
-    found = state.standings(world.TENANT, "fcm-1", world.AT_MS, world.AT_MS + 10, 10)
+    await fold(state, world.standing("closed", "degraded", world.AT_MS + 5, "fcm-2"))
+    found = await state.standings(world.TENANT, "fcm-1", world.AT_MS, world.AT_MS + 10, 10)
     assert [(one.before, one.state) for one in found] == [
         ("half_open", "closed"),
         ("open", "half_open"),
         ("closed", "open"),
     ]
-    assert len(state.standings(world.TENANT, None, world.AT_MS, world.AT_MS + 10, 10)) == 4
-    assert state.standings("other", None, 0, 1 << 45, 10) == []
+    assert len(await state.standings(world.TENANT, None, world.AT_MS, world.AT_MS + 10, 10)) == 4
+    assert await state.standings("other", None, 0, 1 << 45, 10) == []
 
 
-def test_a_chunk_is_found_by_its_tenant(state):
-    fold(state, world.chunk())
-    assert state.chunks_by_id(world.TENANT, [world.CHUNK])[world.CHUNK].count == world.CHUNK_SIZE
-    assert state.chunks_by_id("other", [world.CHUNK]) == {}
+async def test_a_chunk_is_found_by_its_tenant(state):
+    await fold(state, world.chunk())
+    assert (await state.chunks_by_id(world.TENANT, [world.CHUNK]))[world.CHUNK].count == world.CHUNK_SIZE
+    assert await state.chunks_by_id("other", [world.CHUNK]) == {}

@@ -50,22 +50,22 @@ STREAMS = st.lists(FRAMES, max_size=25)
 
 
 @given(STREAMS, st.data())
-def test_a_stream_folds_to_the_same_rows_in_any_split(stream, data):
+async def test_a_stream_folds_to_the_same_rows_in_any_split(stream, data):
     frames = world.stored(stream)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(frames)))))
     edges = [0, *cuts, len(frames)]
     whole, split = MemoryState(), MemoryState()
-    world.fold_all(whole, [frames])
-    world.fold_all(split, [frames[a:b] for a, b in itertools.pairwise(edges)])
+    await world.fold_all(whole, [frames])
+    await world.fold_all(split, [frames[a:b] for a, b in itertools.pairwise(edges)])
     assert dump_memory(split) == dump_memory(whole)
 
 
 @given(STREAMS)
-def test_states_move_only_as_the_law_says(stream):
+async def test_states_move_only_as_the_law_says(stream):
     ledger = MemoryState()
     before: dict[bytes, int] = {}
     for frame in world.stored(stream):
-        world.fold_all(ledger, [[frame]])
+        await world.fold_all(ledger, [[frame]])
         after = states(ledger)
         for id_, state in after.items():
             old = before.get(id_)
@@ -74,7 +74,7 @@ def test_states_move_only_as_the_law_says(stream):
 
 
 @given(STREAMS)
-def test_a_terminal_state_changes_only_by_receipt_or_replay(stream):
+async def test_a_terminal_state_changes_only_by_receipt_or_replay(stream):
     ledger = MemoryState()
     harmless = [
         f
@@ -84,7 +84,7 @@ def test_a_terminal_state_changes_only_by_receipt_or_replay(stream):
     ]
     rested: dict[bytes, int] = {}
     for frame in world.stored(harmless):
-        world.fold_all(ledger, [[frame]])
+        await world.fold_all(ledger, [[frame]])
         for id_, state in states(ledger).items():
             if id_ in rested:
                 assert state in (rested[id_], State.DELIVERED if rested[id_] == State.SENT else rested[id_])
@@ -93,9 +93,9 @@ def test_a_terminal_state_changes_only_by_receipt_or_replay(stream):
 
 
 @given(STREAMS)
-def test_totals_count_every_delivery_of_a_broadcast_once(stream):
+async def test_totals_count_every_delivery_of_a_broadcast_once(stream):
     ledger = MemoryState()
-    world.fold_all(ledger, [world.stored(stream)])
+    await world.fold_all(ledger, [world.stored(stream)])
     found = {}
     for *_, state, _reason, count in dump_memory(ledger)["totals"]:
         found[state] = found.get(state, 0) + count
@@ -107,28 +107,30 @@ def test_totals_count_every_delivery_of_a_broadcast_once(stream):
 
 
 @given(STREAMS, SINGLE)
-def test_every_delivery_rests_once_a_terminal_event_was_seen(stream, person):
+async def test_every_delivery_rests_once_a_terminal_event_was_seen(stream, person):
     ledger = MemoryState()
-    world.fold_all(ledger, [world.stored([*stream, world.planned(person), world.attempted(person, Event.ACCEPTED)])])
+    await world.fold_all(
+        ledger, [world.stored([*stream, world.planned(person), world.attempted(person, Event.ACCEPTED)])]
+    )
     assert ledger.tables.deliveries.get(world.id_of(person)).state in TERMINAL
 
 
 @given(STREAMS, st.lists(st.builds(world.receipt, PERSON, st.sampled_from(RECEIPT_KINDS)), max_size=6))
-def test_receipts_told_again_move_nothing_and_the_timeline_keeps_one_of_each(stream, receipts):
+async def test_receipts_told_again_move_nothing_and_the_timeline_keeps_one_of_each(stream, receipts):
     once, again = MemoryState(), MemoryState()
-    world.fold_all(once, [world.stored([*stream, *receipts])])
-    world.fold_all(again, [world.stored([*stream, *receipts, *receipts])])
+    await world.fold_all(once, [world.stored([*stream, *receipts])])
+    await world.fold_all(again, [world.stored([*stream, *receipts, *receipts])])
     assert states(again) == states(once)
     assert set(told(again)) >= set(told(once))
-    applied = {key for key, row in told(once).items() if row.applied}
-    assert applied <= {key for key, row in told(again).items() if row.applied}
+    applied = {key for key, row in (told(once)).items() if row.applied}
+    assert applied <= {key for key, row in (told(again)).items() if row.applied}
 
 
 @given(STREAMS, PERSON, st.sampled_from(RECEIPT_KINDS))
-def test_a_receipt_of_another_tenant_changes_nothing(stream, person, kind):
+async def test_a_receipt_of_another_tenant_changes_nothing(stream, person, kind):
     ours, theirs = MemoryState(), MemoryState()
-    world.fold_all(ours, [world.stored(stream)])
-    world.fold_all(theirs, [world.stored([*stream, world.receipt(person, kind, tenant="other")])])
+    await world.fold_all(ours, [world.stored(stream)])
+    await world.fold_all(theirs, [world.stored([*stream, world.receipt(person, kind, tenant="other")])])
     assert dump_memory(theirs) == dump_memory(ours)
 
 

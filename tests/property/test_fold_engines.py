@@ -25,38 +25,41 @@ def empty(tmp_path_factory):
     return upgrade(tmp_path_factory.mktemp("empty"), "state").parent
 
 
-def answers(state, tenant=world.TENANT):
+async def answers(state, tenant=world.TENANT):
     """What a store says of everything there is in the world."""
     everything = Window(50)
     return [
-        *([state.notification(tenant, id_), state.deliveries_of(tenant, id_)] for id_ in world.NOTIFICATIONS),
-        state.notifications(tenant, everything),
-        sorted(state.deliveries(tenant, IDS).items()),
-        state.attempts_of(tenant, IDS),
-        state.totals(tenant, world.BROADCAST),
-        state.chunks(tenant, world.BROADCAST, None, 10),
-        state.dead_letters(tenant, everything, DeadLetterFilter()),
-        state.dead_letters(tenant, everything, DeadLetterFilter(provider="fcm-1", replayed=False)),
-        state.count_dead_letters(tenant, everything, DeadLetterFilter(address="token-0")),
-        state.counters(tenant, 0, AFTER_MS, 100),
-        state.standings(tenant, None, 0, AFTER_MS, 100),
-        [state.seen_by(tenant, id_) for id_ in world.NOTIFICATIONS],
-        sorted(state.states(IDS).items()),
-        sorted(state.claim_replays(tenant, IDS, AFTER_MS)),
-        state.dead_letters(tenant, everything, DeadLetterFilter()),
+        [
+            [await state.notification(tenant, id_), await state.deliveries_of(tenant, id_)]
+            for id_ in world.NOTIFICATIONS
+        ],
+        await state.notifications(tenant, everything),
+        sorted((await state.deliveries(tenant, IDS)).items()),
+        await state.attempts_of(tenant, IDS),
+        await state.totals(tenant, world.BROADCAST),
+        await state.chunks(tenant, world.BROADCAST, None, 10),
+        await state.dead_letters(tenant, everything, DeadLetterFilter()),
+        await state.dead_letters(tenant, everything, DeadLetterFilter(provider="fcm-1", replayed=False)),
+        await state.count_dead_letters(tenant, everything, DeadLetterFilter(address="token-0")),
+        await state.counters(tenant, 0, AFTER_MS, 100),
+        await state.standings(tenant, None, 0, AFTER_MS, 100),
+        [await state.seen_by(tenant, id_) for id_ in world.NOTIFICATIONS],
+        sorted((await state.states(IDS)).items()),
+        sorted(await state.claim_replays(tenant, IDS, AFTER_MS)),
+        await state.dead_letters(tenant, everything, DeadLetterFilter()),
     ]
 
 
 @given(STREAMS)
-def test_engines_hold_and_tell_the_same(empty, stream):
+async def test_engines_hold_and_tell_the_same(empty, stream):
     with TemporaryDirectory() as folder:
         shutil.copytree(empty, folder, dirs_exist_ok=True)
         memory, sqlite = MemoryState(), SqliteState(Path(folder), VirtualClock())
         try:
             for state in (memory, sqlite):
-                world.fold_all(state, [world.stored(stream)])
+                await world.fold_all(state, [world.stored(stream)])
             assert plain(dump_sqlite(Path(folder))) == plain(dump_memory(memory))
-            assert answers(memory) == answers(sqlite)
-            assert answers(memory, "other") == answers(sqlite, "other")
+            assert await answers(memory) == await answers(sqlite)
+            assert await answers(memory, "other") == await answers(sqlite, "other")
         finally:
             sqlite.close()

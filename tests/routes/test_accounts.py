@@ -62,7 +62,7 @@ def read_verify(response, account):
 
 
 class Told:
-    def standings(self, tenant, provider, from_ms, to_ms, limit):
+    async def standings(self, tenant, provider, from_ms, to_ms, limit):
         return [StandingChange(tenant, 1_700_000_000_000, provider, "email", "post_office", "closed", "open", "503")]
 
 

@@ -74,8 +74,8 @@ def api(state, journal, clock):
     return Api(state, journal, clock)
 
 
-def fold(state, *frames) -> None:
-    world.fold_all(state, [world.stored(frames)])
+async def fold(state, *frames) -> None:
+    await world.fold_all(state, [world.stored(frames)])
 
 
 def text(number: int) -> str:
@@ -87,7 +87,7 @@ def delivery_text(person: int) -> str:
 
 
 async def test_a_notification_tells_its_whole_story(api, state):
-    fold(
+    await fold(
         state,
         world.planned(0),
         world.intent(0),
@@ -111,7 +111,7 @@ async def test_a_notification_tells_its_whole_story(api, state):
 
 
 async def test_a_skip_says_why(api, state):
-    fold(state, world.planned(1, reason=2))
+    await fold(state, world.planned(1, reason=2))
     found = await api("GET", "/v1/notifications/{id}", id=text(1))
     assert (found["deliveries"][0]["state"], found["deliveries"][0]["reason"]) == ("skipped", "opted_out")
     assert [(line["event"], line["reason"]) for line in found["timeline"]][-1] == ("skipped", "opted_out")
@@ -135,7 +135,7 @@ async def test_a_notification_of_a_workflow_says_so_before_and_after_it_is_plann
     await journal.append(Append(frames=[Frame(accepted(Lane.HIGH), 0, 1, encode(frame, 1))]))
     before = await api("GET", "/v1/notifications/{id}", id=text(0))
     planned = world.planned(0)
-    fold(state, msgspec.structs.replace(planned, requests=[request]))
+    await fold(state, msgspec.structs.replace(planned, requests=[request]))
     after = await api("GET", "/v1/notifications/{id}", id=text(0))
     assert [(found["template"], found["workflow"]) for found in (before, after)] == [(None, "onboarding")] * 2
 
@@ -147,7 +147,7 @@ async def test_an_id_of_nothing_is_unknown(api, id_):
 
 
 async def test_lists_filter_and_page(api, state):
-    fold(state, *(world.planned(n) for n in range(4)), world.attempted(2, Event.ACCEPTED))
+    await fold(state, *(world.planned(n) for n in range(4)), world.attempted(2, Event.ACCEPTED))
     first = await api("GET", "/v1/notifications", query={"limit": "3"})
     assert [item["id"] for item in first["data"]] == [text(3), text(2), text(1)]
     rest = await api("GET", "/v1/notifications", query={"limit": "3", "after": first["next"]})
@@ -187,7 +187,7 @@ async def test_a_dead_letter_is_replayed_once(api, state, journal):
     )  # fmt: skip
     dead = world.attempted(0, Event.EXHAUSTED, 6)
     dead.dead = [encode(payload, 1)]
-    fold(state, world.planned(0), world.intent(0, 6), dead)
+    await fold(state, world.planned(0), world.intent(0, 6), dead)
     listed = await api("GET", "/v1/dead-letters", query={"reason": "attempts_exhausted"})
     assert [(row["id"], row["attempts"]) for row in listed["data"]] == [(delivery_text(0), 6)]
     asked = {"ids": [delivery_text(0), delivery_text(1), "nonsense"]}
@@ -198,7 +198,7 @@ async def test_a_dead_letter_is_replayed_once(api, state, journal):
     (again,) = journal.read("deliver.push.high", 0, 0)
     assert decode(again.payload).attempts == [7]
     (told,) = journal.read(OUTCOMES, 0, 0)
-    fold(state, decode(told.payload))
+    await fold(state, decode(told.payload))
     assert (await api("GET", "/v1/notifications/{id}", id=text(0)))["status"] == "in_progress"
     assert (await api("POST", "/v1/dead-letters/replay", body={"filter": {}}))["results"] == []
     assert (await api("GET", "/v1/dead-letters", query={"replayed": "false"}))["data"] == []
@@ -209,7 +209,7 @@ async def test_a_broadcast_tells_its_progress_and_its_deliveries(api, state, jou
     job = msgspec.msgpack.encode(events.BroadcastJob(events.Audience("fans"), request))
     cursor = Cursor(world.BROADCAST, world.TENANT, 0, "done", 99, 4, 1, 5, world.AT_MS, world.AT_MS, job)
     await journal.append(Append(cursors=[cursor]))
-    fold(
+    await fold(
         state,
         world.chunk(bytes([1, 1, 15, 1, 1])),
         world.chunk_attempted(0, bytes([10, 10, 0, 10])),
@@ -234,7 +234,7 @@ async def test_a_broadcast_tells_its_progress_and_its_deliveries(api, state, jou
 
 async def test_counters_and_captured_messages_are_there_to_look_at(api, state):
     content = {"title": "Hi"}
-    fold(state, world.planned(0), world.attempted(0, Event.ACCEPTED, vendor="sandbox", content=content))
+    await fold(state, world.planned(0), world.attempted(0, Event.ACCEPTED, vendor="sandbox", content=content))
     messages = (await api("GET", "/v1/sandbox/messages"))["data"]
     assert [(m["delivery_id"], m["content"]) for m in messages] == [(delivery_text(0), content)]
     counters = (await api("GET", "/v1/counters", query={"from": "2023-11-14T22:00:00Z"}))["data"]
@@ -248,10 +248,10 @@ async def test_the_inbox_of_a_user(api, state):
     for n in (0, 1, 2):
         inapp = world.attempted(n, Event.ACCEPTED, channel="inapp", vendor="inapp", content={"n": n})
         inapp.user_ids = ["user-1"]
-        fold(state, world.planned(n), inapp)
+        await fold(state, world.planned(n), inapp)
     sent = world.chunk(bytes([10]) * world.CHUNK_SIZE, channel="inapp")
     sent.content, sent.addresses, sent.ordinals = {"title": "Everyone"}, [], list(range(world.CHUNK_SIZE))
-    fold(state, sent)
+    await fold(state, sent)
     first = await api("GET", "/v1/inbox", user="user-1", query={"limit": "3"})
     rest = await api("GET", "/v1/inbox", user="user-1", query={"after": first["next"]})
     assert [i["content"] for i in first["data"] + rest["data"]] == [{"title": "Everyone"}, {"n": 2}, {"n": 1}, {"n": 0}]

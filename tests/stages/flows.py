@@ -81,21 +81,21 @@ class Eyes:
     def __init__(self) -> None:
         self.saw: dict[tuple[bytes, str], int] = {}
 
-    def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
+    async def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
         found = {user_id: self.saw.get((notification_id, user_id)) for user_id in user_ids}
         return {user_id: at_ms for user_id, at_ms in found.items() if at_ms is not None}
 
-    def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
+    async def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
         return sorted((user, at_ms) for (id_, user), at_ms in self.saw.items() if id_ == notification_id)
 
 
 class Nothing:
     """Deliveries nobody knows of."""
 
-    def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
+    async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
         return {}
 
-    def chunk_states(self, chunk_id: bytes) -> bytes | None:
+    async def chunk_states(self, chunk_id: bytes) -> bytes | None:
         return None
 
 

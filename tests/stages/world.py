@@ -46,7 +46,7 @@ from clarion.ports.vendor import Traits
 from clarion.providers.sandbox import sandbox
 from clarion.record.gather import OpenRows
 from tests.contract.controls import House
-from tests.folding import fold_stored
+from tests.folding import fold_rows
 from tests.stages.virtual import LoopClock, kill
 
 TENANT = "acme"
@@ -186,7 +186,7 @@ class Ledger:
         for partition in range(self._journal.partitions):
             while frames := self._journal.read(topics.OUTCOMES, partition, self._offsets[partition]):
                 self._offsets[partition] = frames[-1].offset
-                self._keep(fold_stored(frames, self, self._recent))
+                self._keep(fold_rows(frames, self.load, self._recent))
 
     def _keep(self, changes: Changes) -> None:
         self.rows.update(changes.deliveries)
@@ -196,17 +196,17 @@ class Ledger:
         for *key, at_ms in changes.sightings:
             self.sightings[tuple(key)] = max(at_ms, self.sightings.get(tuple(key), 0))
 
-    def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
+    async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
         return {id_: (row.state, row.attempt) for id_ in delivery_ids if (row := self.rows.get(id_))}
 
-    def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
+    async def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
         seen = ((name, self.sightings.get((tenant, notification_id, name))) for name in user_ids)
         return {name: at_ms for name, at_ms in seen if at_ms is not None}
 
-    def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
+    async def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
         return sorted((key[2], at_ms) for key, at_ms in self.sightings.items() if key[:2] == (tenant, notification_id))
 
-    def chunk_states(self, chunk_id: bytes) -> bytes | None:
+    async def chunk_states(self, chunk_id: bytes) -> bytes | None:
         return self.chunks[chunk_id].states if chunk_id in self.chunks else None
 
 

@@ -156,7 +156,8 @@ def _intake(parts: Shared) -> Intake:
 def _knowing(parts: Shared) -> Known:
     async def known(tenant: str, id_: bytes) -> bool:
         return (
-            parts.state.notification(tenant, id_) is not None or find_accepted(parts.journal, id_, tenant) is not None
+            await parts.state.notification(tenant, id_) is not None
+            or find_accepted(parts.journal, id_, tenant) is not None
         )
 
     return known

@@ -24,6 +24,7 @@ from clarion.ports.journal import Journal
 from clarion.ports.quotas import Quotas
 from clarion.ports.secrets import Vault
 from clarion.ports.standings import Standings
+from clarion.ports.telemetry import Telemetry
 
 
 class Stores(NamedTuple):
@@ -46,24 +47,24 @@ class Stores(NamedTuple):
         self.standings.close()
 
 
-Opening = Callable[[Config, Clock, Vault], Stores]
+Opening = Callable[[Config, Clock, Vault, Telemetry], Stores]
 """Opens the stores of an installation. The schema of those in files has to be up to date."""
 
 
-def in_files(config: Config, clock: Clock, vault: Vault) -> Stores:
+def in_files(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry) -> Stores:
     """Open the stores in `data_dir`, shared by all processes of this machine."""
     control = SqliteControl(config.data_dir, vault, clock)
     return Stores(
         SqliteJournal(config.data_dir, clock, config.partition_count),
         control,
         SqliteDirectory(config.data_dir, vault, clock, control.definitions_changed),
-        SqliteState(config.data_dir, clock),
+        SqliteState(config.data_dir, clock, telemetry),
         SqliteQuotas(config.data_dir),
         SqliteStandings(config.data_dir),
     )
 
 
-def in_memory(config: Config, clock: Clock, vault: Vault) -> Stores:
+def in_memory(config: Config, clock: Clock, vault: Vault, _telemetry: Telemetry) -> Stores:
     """Make empty stores that end with this process."""
     control = ControlState()
     return Stores(

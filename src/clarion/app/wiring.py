@@ -54,7 +54,7 @@ class Shared:
         self.telemetry = telemetry
         self.vault = FileVault.load(config.data_dir, config.master_key or None)
         self.unsubscribing = SealedLinks(self.vault, config.public_url)
-        self.stores = opening(config, clock, self.vault)
+        self.stores = opening(config, clock, self.vault, telemetry)
         self.journal, self.control, self.directory, self.state, self.quotas, self.standings = self.stores
         self.engines = template_engines()
         self.drafting = self._drafting()

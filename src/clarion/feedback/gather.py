@@ -70,9 +70,11 @@ class Gatherer:
 
     async def _look_up(self, account: Account, wanted: Lookups) -> Found:
         state, tenant = self._state, account.tenant
-        known = state.deliveries(tenant, list(wanted.delivery_ids)) if wanted.delivery_ids else {}
+        known = await state.deliveries(tenant, list(wanted.delivery_ids)) if wanted.delivery_ids else {}
         told = (
-            state.deliveries_by_vendor_id(tenant, account.vendor, list(wanted.vendor_ids)) if wanted.vendor_ids else {}
+            await state.deliveries_by_vendor_id(tenant, account.vendor, list(wanted.vendor_ids))
+            if wanted.vendor_ids
+            else {}
         )
         by_vendor_id = {
             id_: Match(
@@ -91,7 +93,7 @@ class Gatherer:
         lacking = [chunk_id for chunk_id in chunk_ids if (tenant, chunk_id) not in kept]
         found = {chunk_id: kept[tenant, chunk_id] for chunk_id in chunk_ids.difference(lacking)}
         if lacking:
-            chunks = self._state.chunks_by_id(tenant, lacking)
+            chunks = await self._state.chunks_by_id(tenant, lacking)
             found.update((chunk_id, members_of(chunk)) for chunk_id, chunk in chunks.items())
         for chunk_id, members in found.items():
             kept[tenant, chunk_id] = members

@@ -40,16 +40,16 @@ class ExplanationGatherer:
 
     async def was(self, tenant: str, notification_id: bytes) -> Then | None:
         """Return what is kept of a notification; None when there is no such, or it waits to be planned."""
-        row = self._history.notification(tenant, notification_id)
+        row = await self._history.notification(tenant, notification_id)
         if row is None or row.planned_ms is None:
             return None
-        deliveries = self._history.deliveries_of(tenant, notification_id)
+        deliveries = await self._history.deliveries_of(tenant, notification_id)
         names = {one.setting for one in deliveries if one.setting is not None}
         return Then(
             notification=row,
             planned_ms=row.planned_ms,
             deliveries=deliveries,
             profiles=self._directory.profiles({one.profile_id for one in deliveries}),
-            settings={name: self._history.setting(name) for name in names},
-            attempts=self._history.attempts_of(tenant, [one.id for one in deliveries]),
+            settings={name: await self._history.setting(name) for name in names},
+            attempts=await self._history.attempts_of(tenant, [one.id for one in deliveries]),
         )

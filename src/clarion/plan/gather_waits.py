@@ -183,12 +183,12 @@ class WaitGatherer:
             asked[tenant, notification_id].append(user_id)
         found: dict[tuple[str, bytes, str], int | None] = {}
         for about, user_ids in asked.items():
-            seen = self._sightings.seen_ms(*about, user_ids)
+            seen = await self._sightings.seen_ms(*about, user_ids)
             found.update({(*about, user_id): seen.get(user_id) for user_id in user_ids})
         return found
 
     async def _states_of(self, _partition: int, delivery_ids: _Keys) -> _Found:
-        found = self._states.states(delivery_ids)
+        found = await self._states.states(delivery_ids)
         return {id_: found[id_][0] if id_ in found else None for id_ in delivery_ids}
 
     async def _broadcasts(self, _partition: int, broadcasts: _Keys) -> _Found:

@@ -33,7 +33,7 @@ class Reader:
 
     async def pieces(self, before: bytes | None, at_a_time: int) -> AsyncIterator[list[Item]]:
         """Yield the items below `before` with their marks, newest first, `at_a_time` at once."""
-        horizon = self._inbox.horizon(self._tenant, self._user_id)
+        horizon = await self._inbox.horizon(self._tenant, self._user_id)
         read_to, read_at_ms = (horizon.item_id, horizon.at_ms) if horizon else (None, 0)
         waiting: list[Item] = []
         async for some in self._plain(before, min(at_a_time, PAGE_ITEMS_MAX)):
@@ -45,7 +45,7 @@ class Reader:
             yield await self._marked(waiting, read_to, read_at_ms)
 
     async def _marked(self, items: list[Item], read_to: bytes | None, read_at_ms: int) -> list[Item]:
-        marks = self._inbox.marks(self._tenant, self._user_id, [item.item_id for item in items])
+        marks = await self._inbox.marks(self._tenant, self._user_id, [item.item_id for item in items])
         done = {id_: Done(mark.seen_ms, mark.read_ms, mark.archived_ms) for id_, mark in marks.items()}
         return [marked(item, done, read_to, read_at_ms) for item in items]
 
@@ -67,12 +67,12 @@ class Reader:
             yield items
 
     async def _own(self, before: bytes | None, at_a_time: int) -> Source:
-        rows = self._inbox.items(self._tenant, self._user_id, before, at_a_time)
+        rows = await self._inbox.items(self._tenant, self._user_id, before, at_a_time)
         items = [Item(row.item_id, row.created_ms, row.content) for row in rows]
         return Source(rows[-1].item_id if rows else before, items, len(rows) < at_a_time)
 
     async def _broadcasts(self, before: bytes | None) -> Source:
-        found, following = self._inbox.broadcasts(
+        found, following = await self._inbox.broadcasts(
             self._tenant, self._user_id, self._ordinal or 0, before, _BROADCASTS_A_TIME
         )
         items = [Item(held.item_id, held.created_ms, _JSON.encode(held.content)) for held in found]

@@ -1,6 +1,5 @@
 """Endpoints of the inbox, for a user's own token: list, counts, and marking what was seen, read and put away."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
@@ -113,7 +112,7 @@ class _Inbox:
             now_ms = self._clock.now_ms()
             await self._tell(call, [item.item_id for item in newest if item.seen_ms is None], now_ms)
             horizon = Horizon(newest[0].item_id, now_ms)
-            await asyncio.to_thread(self._inbox.read_all, call.caller.tenant, _user(call), horizon)
+            await self._inbox.read_all(call.caller.tenant, _user(call), horizon)
         return Reply(status=204)
 
     def marking(self, verb: str) -> Handler:
@@ -122,13 +121,13 @@ class _Inbox:
         async def mark(call: Call) -> Reply:
             tenant, user_id, text = call.caller.tenant, _user(call), call.path["id"]
             id_ = ids.read(ids.DELIVERY_PREFIX, text, ids.DELIVERY_ID_BYTES)
-            if id_ is None or not self._inbox.item(tenant, user_id, await self._ordinal(call), id_):
+            if id_ is None or not (await self._inbox.item(tenant, user_id, await self._ordinal(call), id_)):
                 raise NotFound(f"unknown inbox item {text!r}", field="id")
             said = _mark(id_, verb, self._clock.now_ms())
-            before = self._inbox.marks(tenant, user_id, [id_]).get(id_)
+            before = (await self._inbox.marks(tenant, user_id, [id_])).get(id_)
             if said.seen_ms is not None and (before is None or not before.seen_ms):
                 await self._tell(call, [id_], said.seen_ms)
-            await asyncio.to_thread(self._inbox.mark, tenant, user_id, said)
+            await self._inbox.mark(tenant, user_id, said)
             return Reply(status=204)
 
         return mark

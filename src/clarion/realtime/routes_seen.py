@@ -57,7 +57,7 @@ class _Sightings:
         return Reply(status=204)
 
     async def _request(self, tenant: str, id_: bytes) -> Request | None:
-        row = self._history.notification(tenant, id_)
+        row = await self._history.notification(tenant, id_)
         if row is not None:
             return _REQUEST.decode(row.request)
         found = find_accepted(self._journal, id_, tenant)

@@ -4,9 +4,6 @@ Rows of deliveries that are still open are kept between batches so that the next
 valid only while this worker is the only one who folds their partitions: `forget` when a lease came, went or was stale.
 """
 
-import asyncio
-from concurrent.futures import Executor
-
 from clarion.domain.delivery_state import TERMINAL
 from clarion.domain.history import Changes, Delivery
 from clarion.domain.limits import RECORD_OPEN_ROWS_MAX
@@ -41,12 +38,12 @@ class OpenRows:
         self._rows.clear()
 
 
-async def gather(ledger: Ledger, rows: OpenRows, keys: Keys, thread: Executor | None) -> Facts:
+async def gather(ledger: Ledger, rows: OpenRows, keys: Keys) -> Facts:
     """Return the current rows of deliveries, of chunks and of the chunks the deliveries lie in: those at hand, and the others
     in one read."""
     at_hand, lacking = rows.take(keys)
     if not any(lacking):
         return Facts(at_hand, {})
-    deliveries, chunks = await asyncio.get_running_loop().run_in_executor(thread, ledger.load, *lacking)
+    deliveries, chunks = await ledger.load(*lacking)
     deliveries.update(at_hand)
     return Facts(deliveries, chunks)

@@ -73,22 +73,24 @@ class _Notifications:
     async def get(self, call: Call) -> Reply:
         tenant, text = call.caller.tenant, call.path["id"]
         id_ = ids.read(ids.NOTIFICATION_PREFIX, text)
-        row = None if id_ is None else self._state.notification(tenant, id_)
+        row = None if id_ is None else await self._state.notification(tenant, id_)
         if id_ is None or row is None:
             found = None if id_ is None else find_accepted(self._journal, id_, tenant)
             if found is None:
                 raise NotFound(f"unknown notification {text!r}", field="id")
             return Reply(_accepted_out(*found))
-        rows = sorted(self._state.deliveries_of(tenant, id_), key=lambda row: (row.channel, row.user_id, row.address))
-        told = self._state.attempts_of(tenant, [row.id for row in rows])
+        rows = sorted(
+            await self._state.deliveries_of(tenant, id_), key=lambda row: (row.channel, row.user_id, row.address)
+        )
+        told = await self._state.attempts_of(tenant, [row.id for row in rows])
         by_delivery: dict[bytes, list[Attempt]] = defaultdict(list)
         for attempt in told:
             by_delivery[attempt.delivery_id].append(attempt)
-        cancelled_ms = self._state.cancelled_ms(tenant, id_)
+        cancelled_ms = await self._state.cancelled_ms(tenant, id_)
         deliveries = [delivery_out(delivery, by_delivery[delivery.id]) for delivery in rows]
         runs, is_running = await self._runs(tenant, row)
-        instances = instances_out(runs, self._state.progress_of(tenant, [run.id for run in runs]))
-        story = moments(row, rows, told, cancelled_ms, self._state.seen_by(tenant, id_))
+        instances = instances_out(runs, await self._state.progress_of(tenant, [run.id for run in runs]))
+        story = moments(row, rows, told, cancelled_ms, await self._state.seen_by(tenant, id_))
         state = status(row, rows, cancelled_ms, running=is_running)
         return Reply(notification_out(row, state, deliveries, story, instances))
 
@@ -100,7 +102,7 @@ class _Notifications:
         looked_at = 0
         while True:
             step = min(HISTORY_SCAN_MAX - looked_at, limit + 1 if only.open else HISTORY_SCAN_MAX // 10)
-            rows = self._state.notifications(tenant, Window(step, before, only.from_ms, only.to_ms))
+            rows = await self._state.notifications(tenant, Window(step, before, only.from_ms, only.to_ms))
             for row in rows:
                 if len(items) == limit:
                     return page(items, before)
@@ -116,10 +118,10 @@ class _Notifications:
     async def _item(self, tenant: str, row: Notification, only: "_Filter") -> NotificationBrief | None:
         if only.category is not None and row.category != only.category:
             return None
-        rows = self._state.deliveries_of(tenant, row.id)
+        rows = await self._state.deliveries_of(tenant, row.id)
         if not only.holds(rows):
             return None
-        cancelled_ms = self._state.cancelled_ms(tenant, row.id) if taken_back(rows) else None
+        cancelled_ms = await self._state.cancelled_ms(tenant, row.id) if taken_back(rows) else None
         state = status(row, rows, cancelled_ms, running=(await self._runs(tenant, row))[1])
         return notification_brief(row, state, [delivery_brief(delivery) for delivery in rows])
 
@@ -128,7 +130,7 @@ class _Notifications:
         none."""
         if row.template:
             return [], False
-        request, instances = request_of(row), self._state.instances_of(tenant, row.id)
+        request, instances = request_of(row), await self._state.instances_of(tenant, row.id)
         return instances, bool(request.workflow) and running(len(request.to), instances)
 
 

@@ -91,7 +91,7 @@ class _Broadcasts:
             raise NotFound(f"unknown broadcast {text!r}", field="id")
         states: dict[str, int] = defaultdict(int)
         channels: dict[str, ChannelCounts] = {}
-        for channel, state, reason, count in self._state.totals(tenant, id_):
+        for channel, state, reason, count in await self._state.totals(tenant, id_):
             counts = channels.setdefault(channel, ChannelCounts({}, {}))
             name, why = NAMES[STATES[state]], reason_name(reason)
             states[name] += count
@@ -134,7 +134,7 @@ class _Broadcasts:
                 raise InvalidField(f"unknown user {user_id!r}", field="user_id", code="unknown_user")
         after = cursor_of(call.query, _CURSOR_BYTES)
         chunk_id, first = (None, 0) if after is None else (after[:-4], int.from_bytes(after[-4:], "big"))
-        chunks = self._state.chunks(tenant, id_, chunk_id, BROADCAST_CHUNKS_PER_PAGE_MAX, ordinal)
+        chunks = await self._state.chunks(tenant, id_, chunk_id, BROADCAST_CHUNKS_PER_PAGE_MAX, ordinal)
         rows: list[Delivery] = []
         following: bytes | None = None
         for chunk, states in chunks:
@@ -150,9 +150,9 @@ class _Broadcasts:
         return await self._page(tenant, rows, last.chunk_id + last.count.to_bytes(4, "big"))
 
     async def _page(self, tenant: str, rows: list[Delivery], following: bytes | None) -> Reply:
-        own = self._state.deliveries(tenant, [row.id for row in rows])
+        own = await self._state.deliveries(tenant, [row.id for row in rows])
         told: dict[bytes, list[Attempt]] = defaultdict(list)
-        for attempt in self._state.attempts_of(tenant, list(own)):
+        for attempt in await self._state.attempts_of(tenant, list(own)):
             told[attempt.delivery_id].append(attempt)
         items: list[Any] = []
         for row in rows:

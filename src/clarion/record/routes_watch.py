@@ -60,7 +60,7 @@ class _Watch:
         if channel is not None and channel not in CHANNELS:
             raise InvalidField(f"must be one of {', '.join(Channel)}", field="channel")
         window = Window(limit + 1, cursor_of(call.query, ids.DELIVERY_ID_BYTES))
-        found = self._state.captures(call.caller.tenant, window, channel, call.query.get("user_id"))
+        found = await self._state.captures(call.caller.tenant, window, channel, call.query.get("user_id"))
         following = found[limit - 1].delivery_id if len(found) > limit else None
         return page([capture_out(row) for row in found[:limit]], following)
 
@@ -70,7 +70,7 @@ class _Watch:
         from_ms, to_ms = time_of(call.query, "from"), time_of(call.query, "to")
         from_ms = now_ms - _HOUR_MS if from_ms is None else from_ms
         to_ms = now_ms + 1 if to_ms is None else to_ms
-        rows = self._state.counters(call.caller.tenant, from_ms - from_ms % 60_000, to_ms, COUNTER_ROWS_MAX + 1)
+        rows = await self._state.counters(call.caller.tenant, from_ms - from_ms % 60_000, to_ms, COUNTER_ROWS_MAX + 1)
         if len(rows) > COUNTER_ROWS_MAX:
             raise InvalidField(
                 f"the range holds more than {COUNTER_ROWS_MAX:,} rows; ask for a shorter one", field="from"

@@ -82,8 +82,8 @@ class RecordWorker:
         """Fold one batch; return whether there was one. The store is called on `thread`, or where the loop does such
         things."""
         leases = list(self._leases.held().values())
-        await self._find_positions(thread, leases)
-        await self._housekeep(thread, leases)
+        await self._find_positions(leases)
+        await self._housekeep(leases)
         batch = await self._read(leases)
         linger_ms = self._began_ms + self._linger_ms - self._clock.monotonic_ms()
         if batch and linger_ms > 0 and _events(batch) < RECORD_BATCH_EVENTS_MAX:
@@ -109,19 +109,19 @@ class RecordWorker:
             frames = [frame for part in parts for frame in part.events]
             keys = touched(frames)
         self._tell(batch, parts)
-        facts = await gather(self._state, self._rows, keys, thread)
+        facts = await gather(self._state, self._rows, keys)
         small = _events(batch) <= _HERE_EVENTS_MAX
         changes = await self._compute(thread, small, lambda: decide(frames, facts))
-        await self._commit(thread, changes, batch, parts)
+        await self._commit(changes, batch, parts)
 
-    async def _commit(self, thread: Executor | None, changes: Changes, batch: Batch, parts: Sequence[Decoded]) -> None:
+    async def _commit(self, changes: Changes, batch: Batch, parts: Sequence[Decoded]) -> None:
         reached = {lease: part.offset for (lease, _), part in zip(batch, parts, strict=True) if part.offset is not None}
         if not reached:
             return
         advances = [
             Advance(lease.partition, self._offsets[lease], offset, lease.fence) for lease, offset in reached.items()
         ]
-        await self._compute(thread, False, lambda: self._state.apply(changes, advances))
+        await self._state.apply(changes, advances)
         self._rows.keep(changes)
         self._offsets.update(reached)
         self.folded += sum(part.size for part in parts)
@@ -147,12 +147,12 @@ class RecordWorker:
                 self._stopped.add(lease)
                 self._telemetry.log("error", "record_stopped", **about, detail=part.unknown)
 
-    async def _find_positions(self, thread: Executor | None, leases: Collection[Lease]) -> None:
+    async def _find_positions(self, leases: Collection[Lease]) -> None:
         known = self._offsets
         if known.keys() == set(leases):
             return
         self._rows.forget()
-        stored = await asyncio.get_running_loop().run_in_executor(thread, self._state.positions)
+        stored = await self._state.positions()
         self._offsets = {lease: known.get(lease, stored.get(lease.partition, 0)) for lease in leases}
         self._stopped.intersection_update(leases)
 
@@ -174,16 +174,14 @@ class RecordWorker:
                 batch.append((lease, taken))
         return batch
 
-    async def _housekeep(self, thread: Executor | None, leases: Collection[Lease]) -> None:
+    async def _housekeep(self, leases: Collection[Lease]) -> None:
         now_ms = self._clock.monotonic_ms()
         if now_ms - self._committed_ms >= RECORD_COMMIT_MS:
             await self._mirror()
         if now_ms - self._pruned_ms >= _PRUNE_MS and any(lease.partition == 0 for lease in leases):
             self._pruned_ms = now_ms
             before_ms = self._clock.now_ms() - CAPTURE_AGE_MS_MAX
-            await asyncio.get_running_loop().run_in_executor(
-                thread, self._state.prune_captures, before_ms, CAPTURES_PER_TENANT_MAX
-            )
+            await self._state.prune_captures(before_ms, CAPTURES_PER_TENANT_MAX)
 
     async def _mirror(self) -> None:
         """Tell the journal of the positions that moved, all at once."""

@@ -25,8 +25,8 @@ def state(tmp_path: Path) -> Iterator[SqliteState]:
     store.close()
 
 
-def told(state: SqliteState, path: Path, changes: Changes) -> dict[str, Story]:
-    state.apply(changes, [])
+async def told(state: SqliteState, path: Path, changes: Changes) -> dict[str, Story]:
+    await state.apply(changes, [])
     state.close()
     return read(path / "state.db")
 
@@ -50,12 +50,14 @@ def test_ids_are_derived_as_the_product_does() -> None:
     assert delivery_id(NOTIFICATION, "u", "push", "token") == PUSH.hex()
 
 
-def test_an_accepted_delivery_ended_once(state: SqliteState, tmp_path: Path) -> None:
+async def test_an_accepted_delivery_ended_once(state: SqliteState, tmp_path: Path) -> None:
     changes = Changes(deliveries={PUSH: row(State.SENT, attempt=1, accepted_attempt=1)})
-    assert told(state, tmp_path, changes) == {PUSH.hex(): Story("push", "sent", 1, 0)}
+    assert await told(state, tmp_path, changes) == {PUSH.hex(): Story("push", "sent", 1, 0)}
 
 
-def test_repeats_and_missing_answers_are_unsure_and_late_news_ends_nothing(state: SqliteState, tmp_path: Path) -> None:
+async def test_repeats_and_missing_answers_are_unsure_and_late_news_ends_nothing(
+    state: SqliteState, tmp_path: Path
+) -> None:
     changes = Changes(
         deliveries={PUSH: row(State.SENT, attempt=3, repeats=2, accepted_attempt=3)},
         attempts=[
@@ -64,18 +66,18 @@ def test_repeats_and_missing_answers_are_unsure_and_late_news_ends_nothing(state
             attempt(2, "accepted", "accepted", applied=False),
         ],
     )
-    assert told(state, tmp_path, changes) == {PUSH.hex(): Story("push", "sent", 1, 4)}
+    assert await told(state, tmp_path, changes) == {PUSH.hex(): Story("push", "sent", 1, 4)}
 
 
-def test_two_ends_are_told(state: SqliteState, tmp_path: Path) -> None:
+async def test_two_ends_are_told(state: SqliteState, tmp_path: Path) -> None:
     changes = Changes(
         deliveries={PUSH: row(State.DEAD, attempt=2, accepted_attempt=1)},
         attempts=[attempt(2, "exhausted", "transient")],
     )
-    assert told(state, tmp_path, changes)[PUSH.hex()].endings == 2
+    assert (await told(state, tmp_path, changes))[PUSH.hex()].endings == 2
 
 
-def test_a_broadcast_is_read_from_its_chunk_and_rows(state: SqliteState, tmp_path: Path) -> None:
+async def test_a_broadcast_is_read_from_its_chunk_and_rows(state: SqliteState, tmp_path: Path) -> None:
     chunk_id = NOTIFICATION + bytes(8)
     pack = msgspec.msgpack.encode
     chunk = Chunk(
@@ -92,16 +94,16 @@ def test_a_broadcast_is_read_from_its_chunk_and_rows(state: SqliteState, tmp_pat
         attempts=[attempt(1, "retry", "transient")],
     )
     second, third = (delivery_id(NOTIFICATION, user, "push", address) for user, address in (("v", "b"), ("w", "c")))
-    assert told(state, tmp_path, changes) == {
+    assert await told(state, tmp_path, changes) == {
         PUSH.hex(): Story("push", "sent", 1, 0),
         second: Story("push", "sent", 1, 1),
         third: Story("push", "skipped", 0, 0),
     }
 
 
-def test_a_damaged_store_is_not_read(state: SqliteState, tmp_path: Path) -> None:
+async def test_a_damaged_store_is_not_read(state: SqliteState, tmp_path: Path) -> None:
     deliveries = [row(State.SENT, id=PUSH[:-2] + number.to_bytes(2, "big")) for number in range(2_000)]
-    state.apply(Changes(deliveries={delivery.id: delivery for delivery in deliveries}), [])
+    await state.apply(Changes(deliveries={delivery.id: delivery for delivery in deliveries}), [])
     state.close()
     path = tmp_path / "state.db"
     content = bytearray(path.read_bytes())

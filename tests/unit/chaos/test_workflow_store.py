@@ -40,10 +40,10 @@ def test_endings_and_what_comes_after_them_are_counted(events: list[str], expect
     assert course(events) == expected
 
 
-def test_instances_are_read_from_the_real_store(tmp_path: Path) -> None:
+async def test_instances_are_read_from_the_real_store(tmp_path: Path) -> None:
     state = SqliteState(tmp_path, SystemClock())
-    state.apply(Changes(progress=[*did(0, "started", "completed"), *did(1, "started", "waiting")]), [])
-    state.apply(Changes(progress=did(0, "failed")), [])
+    await state.apply(Changes(progress=[*did(0, "started", "completed"), *did(1, "started", "waiting")]), [])
+    await state.apply(Changes(progress=did(0, "failed")), [])
     state.close()
     assert courses(tmp_path / "state.db") == {RUNS[0].hex(): Course(2, 1), RUNS[1].hex(): Course(0, 0)}
 

@@ -55,16 +55,16 @@ class Rows:
             )
         }  # fmt: skip
 
-    def deliveries(self, tenant, delivery_ids):
+    async def deliveries(self, tenant, delivery_ids):
         self.reads += 1
         return {i: self.rows[i] for i in delivery_ids if i in self.rows and self.rows[i].tenant == tenant}
 
-    def deliveries_by_vendor_id(self, tenant, vendor, ids_):
+    async def deliveries_by_vendor_id(self, tenant, vendor, ids_):
         self.reads += 1
         rows = {id_: self.by_id.get((vendor, id_)) for id_ in ids_}
         return {id_: row for id_, row in rows.items() if row is not None and row.tenant == tenant}
 
-    def chunks_by_id(self, tenant, chunk_ids):
+    async def chunks_by_id(self, tenant, chunk_ids):
         self.reads += 1
         found = {i: self.chunks[i] for i in chunk_ids if i in self.chunks}
         return {i: chunk for i, chunk in found.items() if chunk.tenant == tenant}

@@ -1,5 +1,6 @@
 """Notifications whose workflow runs in several partitions: whichever of them is recorded first, all recipients are known."""
 
+import asyncio
 from itertools import permutations
 
 from clarion.backends.sqlite.state import SqliteState
@@ -35,11 +36,15 @@ def test_a_notification_is_known_with_all_its_recipients_in_whatever_order_parti
     assert world.to_send()
     for number, order in enumerate(permutations(told)):
         state = SqliteState(migrated(tmp_path / str(number)), world.clock)
-        for partition in order:
-            frames = told[partition]
-            changes = fold_stored(frames, state)
-            state.apply(changes, [Advance(partition, 0, frames[-1].offset, 1)])
-        row = state.notification(TENANT, id_)
+        row = asyncio.run(recorded(state, [told[partition] for partition in order], id_))
         state.close()
         assert row is not None
         assert [to.user_id for to in request_of(row).to] == list(USERS)
+
+
+async def recorded(state, batches, id_):
+    """Record the frames of partitions, one after the other, and return the notification as it is kept."""
+    for frames in batches:
+        changes = await fold_stored(frames, state)
+        await state.apply(changes, [Advance(frames[0].partition, 0, frames[-1].offset, 1)])
+    return await state.notification(TENANT, id_)

@@ -108,9 +108,8 @@ class StateHistory:
 
     async def deliveries(self, tenant: str, delivery_ids: Sequence[bytes]) -> dict[bytes, Delivery]:
         """Return deliveries by id."""
-        rows = self._threads.reader().executemany(
-            f"{_DELIVERIES} id = ? AND tenant = ?", [(id_, tenant) for id_ in delivery_ids]
-        )
+        statement, values = f"{_DELIVERIES} id = ? AND tenant = ?", [(id_, tenant) for id_ in delivery_ids]
+        rows: list[Any] = await self._threads.aside(lambda db: db.executemany(statement, values).fetchall())
         return {row[0]: delivery(row) for row in rows}
 
     async def attempts_of(self, tenant: str, delivery_ids: Sequence[bytes]) -> list[Attempt]:
@@ -145,14 +144,15 @@ class StateHistory:
         """Return dead letters, newest first."""
         where = _dead_where(_DEAD, tenant, only)
         where.window("delivery_id", window)
-        return [DeadLetter(*row) for row in self._rows(where.statement, where.values)]
+        rows = await self._aside(where.statement, where.values)
+        return [DeadLetter(*row) for row in rows]
 
     async def count_dead_letters(self, tenant: str, window: Window, only: DeadLetterFilter) -> int:
         """Return how many dead letters there are, `window.limit` at most."""
         where = _dead_where("SELECT 1 FROM dead_letters WHERE tenant = ?", tenant, only)
         where.window("delivery_id", window)
-        count: int = self._rows(f"SELECT count(*) FROM ({where.statement})", where.values)[0][0]  # noqa: S608
-        return count
+        ((count,),) = await self._aside(f"SELECT count(*) FROM ({where.statement})", where.values)  # noqa: S608
+        return int(count)
 
     async def dead_letter(self, tenant: str, delivery_id: bytes) -> DeadLetter | None:
         """Return one dead letter."""
@@ -184,6 +184,9 @@ class StateHistory:
                WHERE tenant = ? AND minute_ms >= ? AND minute_ms < ? ORDER BY minute_ms, channel, what, reason LIMIT ?""",
             (tenant, from_ms, to_ms, limit),
         )
+
+    async def _aside(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        return await self._threads.aside(lambda db: db.execute(statement, tuple(values)).fetchall())
 
     def _rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
         return self._threads.reader().execute(statement, tuple(values)).fetchall()

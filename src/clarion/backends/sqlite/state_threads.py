@@ -43,6 +43,10 @@ class Threads:
         """Return what work gives that reads much, done on the store's own thread."""
         return await asyncio.get_running_loop().run_in_executor(self._own, self._timed, lambda: work(self.reader()))
 
+    async def aside(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Return what work gives that may read long for somebody who asks, done on the store's own thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._own, lambda: work(self.reader()))
+
     async def write(self, work: Callable[[apsw.Connection], T]) -> T:
         """Return what work gives once its transaction is durable, done on the store's own thread. Raises as `transaction`."""
         return await asyncio.get_running_loop().run_in_executor(self._own, self._timed, lambda: self._written(work))

@@ -67,7 +67,7 @@ class _Handlers:
     async def get(self, call: Call) -> Reply:
         provider = await self._provider(call)
         ((standing, _),) = await self._standings.read([AccountName(call.caller.tenant, provider.name)])
-        changes = self._told.standings(call.caller.tenant, provider.name, 0, _LONG_MS, STANDING_CHANGES_SHOWN_MAX)
+        changes = await self._told.standings(call.caller.tenant, provider.name, 0, _LONG_MS, STANDING_CHANGES_SHOWN_MAX)
         return Reply(self._view(provider, standing, changes))
 
     async def reset(self, call: Call) -> Reply:

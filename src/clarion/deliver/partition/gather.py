@@ -24,7 +24,7 @@ async def gather(tools: Supplies, work: Sequence[Work], legacy: Legacy | None) -
     known = await tools.accounts.gather(tools.channel, {item.row.tenant for item in work}, routed)
     accounts = {tenant: known.of(tenant, tools.channel) for tenant in inherited}
     facts = Facts(
-        states=tools.states.states(repeated) if repeated else {},
+        states=await tools.states.states(repeated) if repeated else {},
         suppressed=await _suppressed(tools, waited) if waited else frozenset(),
         cancelled=tools.cancelled.among(item.row.delivery_id for item in work),
         degrading=frozenset(named for named in routed if known.goes_on(*named)),

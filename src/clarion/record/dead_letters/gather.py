@@ -20,7 +20,7 @@ async def gather_page(state: History, tenant: str, only: Only, below: bytes | No
     while True:
         step = min(look_max - looked_at, limit - len(letters) + 1)
         window = Window(step, below, only.created_from_ms, only.created_to_ms)
-        rows = await asyncio.to_thread(state.dead_letters, tenant, window, only.stored)
+        rows = await state.dead_letters(tenant, window, only.stored)
         page = await asyncio.to_thread(fitting, rows, only, limit - len(letters))
         letters += page.letters
         if page.is_full:
@@ -36,7 +36,7 @@ async def gather_page(state: History, tenant: str, only: Only, below: bytes | No
 async def gather_letters(state: History, tenant: str, texts: Iterable[str]) -> list[DeadLetter]:
     """Return the letters there are of those named, in their order."""
     named = [ids.read(ids.DELIVERY_PREFIX, text, ids.DELIVERY_ID_BYTES) for text in texts]
-    found = [state.dead_letter(tenant, id_) for id_ in named if id_ is not None]
+    found = [await state.dead_letter(tenant, id_) for id_ in named if id_ is not None]
     return [letter for letter in found if letter is not None]
 
 
@@ -45,14 +45,14 @@ async def gather_facts(
 ) -> Facts:
     """Return how things stand for letters."""
     delivery_ids = [letter.stored.delivery_id for letter in letters]
-    deliveries = await asyncio.to_thread(state.deliveries, tenant, delivery_ids)
+    deliveries = await state.deliveries(tenant, delivery_ids)
     suppressed = {
         (channel, address)
         for channel, addresses in addresses_of(letters, edit).items()
         for address in directory.suppressed(tenant, channel, sorted(addresses))
     }
     notifications = {ids.notification_of(id_) for id_ in delivery_ids}
-    cancelled = {id_ for id_ in notifications if state.cancelled_ms(tenant, id_) is not None}
+    cancelled = {id_ for id_ in notifications if await state.cancelled_ms(tenant, id_) is not None}
     return Facts(deliveries, suppressed, cancelled)
 
 
@@ -65,6 +65,6 @@ async def gather_lanes(state: History, tenant: str, letters: Iterable[Letter]) -
     }
     lanes: dict[bytes, Lane] = {}
     for id_ in wanted:
-        if (row := state.notification(tenant, id_)) is not None:
+        if (row := await state.notification(tenant, id_)) is not None:
             lanes[id_] = Lane(row.lane)
     return lanes

@@ -104,7 +104,7 @@ class _DeadLetters:
         tenant, limit = call.caller.tenant, limit_of(call.query)
         below = cursor_of(call.query, ids.DELIVERY_ID_BYTES)
         found = await gather_page(self._state, tenant, only_of(call.query), below, limit, HISTORY_SCAN_MAX)
-        deliveries = self._state.deliveries(tenant, [letter.stored.delivery_id for letter in found.letters])
+        deliveries = await self._state.deliveries(tenant, [letter.stored.delivery_id for letter in found.letters])
         items = [letter_out(letter, deliveries.get(letter.stored.delivery_id)) for letter in found.letters]
         return page(items, found.below)
 
@@ -114,8 +114,8 @@ class _DeadLetters:
         if stored is None:
             raise NotFound(f"unknown dead letter {text!r}", field="id")
         id_ = stored.delivery_id
-        delivery = self._state.deliveries(tenant, [id_]).get(id_)
-        return Reply(detail_out(opened(stored), delivery, self._state.attempts_of(tenant, [id_])))
+        delivery = (await self._state.deliveries(tenant, [id_])).get(id_)
+        return Reply(detail_out(opened(stored), delivery, await self._state.attempts_of(tenant, [id_])))
 
     async def replay(self, call: Call) -> Reply:
         body: ReplayIn = call.body
@@ -215,7 +215,7 @@ class _DeadLetters:
     async def _left(self, tenant: str, asked: _Asked, below: bytes) -> int:
         only = asked.only or Only()
         window = Window(REPLAY_LEFT_MAX, below, only.created_from_ms, only.created_to_ms)
-        return await asyncio.to_thread(self._state.count_dead_letters, tenant, window, only.stored)
+        return await self._state.count_dead_letters(tenant, window, only.stored)
 
     async def _page(self, tenant: str, asked: _Asked, below: bytes | None, left: int) -> Found:
         only = asked.only or Only()
@@ -229,12 +229,12 @@ class _DeadLetters:
         """
         now_ms = self._clock.now_ms()
         wanted = [letter.stored.delivery_id for letter in judged.open()]
-        claimed = await asyncio.to_thread(self._state.claim_replays, tenant, wanted, now_ms) if wanted else set()
+        claimed = await self._state.claim_replays(tenant, wanted, now_ms) if wanted else set()
         if claimed:
             lanes = await gather_lanes(self._state, tenant, judged.open())
             append = await asyncio.to_thread(replays.append, judged, lanes, claimed, now_ms)
             await self._journal.append(append)
-            await asyncio.to_thread(self._state.settle_replays, tenant, list(claimed), now_ms)
+            await self._state.settle_replays(tenant, list(claimed), now_ms)
         return {delivery_text(letter.stored.delivery_id): _status(letter, judged, claimed) for letter in judged.letters}
 
 

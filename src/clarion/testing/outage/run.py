@@ -177,14 +177,14 @@ class _Load:
         shape = self._shape
         plan = Plan(HIT, MISCONFIGURED, shape.before_s, shape.before_s + shape.down_s)
         called = [_since(call, begin_s) for call in vendors.called]
-        told = [one for asked in self._asked for one in self._told(asked)]
+        told = [one for asked in self._asked for one in await self._told(asked)]
         return Evidence(plan, self._asked, called, told, await self._suppressed())
 
-    def _told(self, asked: Asked) -> list[Told]:
+    async def _told(self, asked: Asked) -> list[Told]:
         state, tenant = self._parts.state, asked.tenant
-        deliveries = state.deliveries_of(tenant, bytes.fromhex(asked.notification))
+        deliveries = await state.deliveries_of(tenant, bytes.fromhex(asked.notification))
         tries: dict[bytes, list[Attempt]] = {delivery.id: [] for delivery in deliveries}
-        for attempt in state.attempts_of(tenant, list(tries)):
+        for attempt in await state.attempts_of(tenant, list(tries)):
             tries[attempt.delivery_id].append(attempt)
         return [_account(asked, delivery, tries[delivery.id]) for delivery in deliveries]
 
