@@ -1,0 +1,109 @@
+"""The import graph of the source tree: read off the code, searched for circles, drawn for people."""
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+LAYERS = (
+    {"testing"},
+    {"app"},
+    {"accept", "plan", "deliver", "wait", "record", "realtime", "feedback", "control", "providers", "backends", "ops"},
+    {"journal", "content"},
+    {"ports"},
+    {"domain"},
+)
+"""First folders from top to bottom. What stands on one line never meets, but for what `MEET` allows."""
+
+Graph = Mapping[str, set[str]]
+
+
+def modules(root: Path) -> dict[str, str]:
+    """Source by module name, for everything below a package's folder."""
+    found = {}
+    for path in sorted(root.rglob("*.py")):
+        parts = [root.name, *path.relative_to(root).with_suffix("").parts]
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = path.read_text(encoding="utf-8")
+    return found
+
+
+def graph_of(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """Which module imports which at its start; what stands under `TYPE_CHECKING` or inside a function is left out."""
+    return {name: set(_imports(ast.parse(source).body, sources)) - {name} for name, source in sources.items()}
+
+
+def _imports(body: Iterable[ast.stmt], known: Mapping[str, str]) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                if inner in known:
+                    yield inner
+                elif node.module in known:
+                    yield node.module
+        elif isinstance(node, ast.Try):
+            yield from _imports([*node.body, *node.orelse, *node.finalbody], known)
+
+
+def circles(graph: Graph) -> list[list[str]]:
+    """Groups of modules that reach each other (strongly connected components by Tarjan, larger than one)."""
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        number[name] = low[name] = len(number)
+        stack.append(name)
+        for other in graph.get(name, ()):
+            if other not in number:
+                visit(other)
+                low[name] = min(low[name], low[other])
+            elif other in stack:
+                low[name] = min(low[name], number[other])
+        if low[name] == number[name]:
+            group = stack[stack.index(name) :]
+            del stack[stack.index(name) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for name in graph:
+        if name not in number:
+            visit(name)
+    return found
+
+
+def upward(graph: Graph) -> list[str]:
+    """Imports that lead from a folder to one above it or beside it."""
+    height = {folder: row for row, folders in enumerate(LAYERS) for folder in folders}
+    found = []
+    for name, others in graph.items():
+        here = folder_of(name)
+        for other in sorted(others):
+            there = folder_of(other)
+            if here in height and there in height and here != there and height[there] <= height[here]:
+                found.append(f"{name} imports {other}")
+    return found
+
+
+def folder_of(module: str) -> str:
+    """The first folder of a module below the package."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def drawing(graph: Graph) -> str:
+    """The graph of first folders as a Mermaid flowchart: an arrow for each pair of folders, with how many imports it is."""
+    counts: dict[tuple[str, str], int] = {}
+    for name, others in graph.items():
+        for other in others:
+            pair = folder_of(name), folder_of(other)
+            if all(pair) and pair[0] != pair[1] and not pair[0].startswith("__"):
+                counts[pair] = counts.get(pair, 0) + 1
+    order = {folder: (row, folder) for row, folders in enumerate(LAYERS) for folder in folders}
+    lines = [
+        f"    {a} --> {b}" for a, b in sorted(counts, key=lambda pair: (order.get(pair[0], ()), order.get(pair[1], ())))
+    ]
+    return "\n".join(["flowchart TD", *lines])

@@ -1,0 +1,103 @@
+"""Which modules may do I/O, as functions from a module and its source to complaints.
+
+In a stage only *shell* modules do I/O, synchronous or not: files named `worker`, `routes`, `socket`, `gather` or `intake`,
+or beginning with one of these and an underscore. Everything else decides, from what it is given.
+"""
+
+import ast
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import PurePosixPath
+
+STAGES = {"accept", "plan", "deliver", "wait", "record", "realtime", "feedback"}
+SHELLS = ("worker", "routes", "socket", "gather", "intake")
+LIBRARIES = {
+    "aiosmtplib", "alembic", "apsw", "asyncio", "concurrent", "httptools", "io", "logging", "multiprocessing", "os", "pathlib",
+    "prometheus_client", "psutil", "pyreqwest", "random", "secrets", "select", "shutil", "socket", "sqlalchemy", "sqlite3",
+    "ssl", "starlette", "structlog", "subprocess", "tempfile", "threading", "time", "uvicorn", "uvloop",
+}  # fmt: skip
+"""What reads, writes, waits, or asks clock or chance."""
+IN_PROCESS = {"Clock", "Telemetry"}
+"""Ports whose methods are synchronous and effects all the same."""
+CALLS = {"open", "print", "input", "exec", "eval", "breakpoint"}
+
+
+def protocols(ports: Mapping[str, str]) -> dict[str, bool]:
+    """Every protocol of the ports, by name, with whether it does I/O: it awaits, is told to be an effect, or is made of
+    protocols that do."""
+    classes = {
+        node.name: node
+        for source in ports.values()
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef)
+    }
+    found = {name: name in IN_PROCESS or _awaits(node) for name, node in classes.items() if _is_protocol(node)}
+    changed = True
+    while changed:
+        changed = False
+        for name in found:
+            if not found[name] and any(found.get(one) for one in _mentioned(classes[name])):
+                found[name] = changed = True
+    return found
+
+
+def _is_protocol(node: ast.ClassDef) -> bool:
+    return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
+
+
+def _awaits(node: ast.ClassDef) -> bool:
+    return any(isinstance(member, ast.AsyncFunctionDef) for member in node.body)
+
+
+def _mentioned(node: ast.ClassDef) -> Iterator[str]:
+    """Protocols that a protocol extends, or hands out by a property."""
+    yield from (base.id for base in node.bases if isinstance(base, ast.Name))
+    for member in node.body:
+        if isinstance(member, ast.FunctionDef) and member.decorator_list and isinstance(member.returns, ast.Name):
+            yield member.returns.id
+
+
+def complaints(path: str, source: str, effects: Collection[str]) -> Iterator[str]:
+    """What a module of a stage does that only a shell module may; `effects` are the protocols that do I/O."""
+    parts = PurePosixPath(path).relative_to("src/clarion").with_suffix("").parts
+    if parts[0] not in STAGES or is_shell(parts):
+        return
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        match node:
+            case ast.AsyncFunctionDef() | ast.Await() | ast.AsyncFor() | ast.AsyncWith():
+                yield _said(path, node, "waits")
+            case ast.Import(names=names):
+                for alias in names:
+                    if alias.name.split(".")[0] in LIBRARIES:
+                        yield _said(path, node, f"imports {alias.name}")
+            case ast.ImportFrom(module=module, names=names) if module is not None:
+                yield from (
+                    _said(path, node, words) for words in _imported(module, [one.name for one in names], effects)
+                )
+            case ast.Call(func=ast.Name(id=name)) if name in CALLS:
+                yield _said(path, node, f"calls {name}()")
+
+
+def _imported(module: str, names: list[str], effects: Collection[str]) -> Iterator[str]:
+    if module.split(".")[0] in LIBRARIES:
+        yield f"imports {module}"
+    if module.startswith("clarion.ports"):
+        yield from (f"is given {name}" for name in names if name in effects)
+    parts = tuple(module.split(".")[1:])
+    if parts and parts[0] in STAGES and is_shell(parts):
+        yield f"imports {module}, which does"
+
+
+def is_shell(parts: tuple[str, ...]) -> bool:
+    """Return whether a module of a stage is one that may do I/O; `parts` begin with the stage."""
+    if "rules" in parts:
+        return False
+    return any(part in SHELLS or part.startswith(tuple(f"{shell}_" for shell in SHELLS)) for part in parts[1:])
+
+
+def _said(path: str, node: ast.AST, words: str) -> str:
+    line = getattr(node, "lineno", 1)
+    return (
+        f"{path}:{line}: {words}. In a stage only {', '.join(SHELLS)} files (or worker_*, gather_*, ...) do I/O: gather "
+        "the facts there, and decide here from what was gathered."
+    )
