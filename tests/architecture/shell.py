@@ -41,7 +41,13 @@ def protocols(ports: Mapping[str, str]) -> dict[str, bool]:
 
 
 def _is_protocol(node: ast.ClassDef) -> bool:
-    return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
+    return "Protocol" in _bases(node)
+
+
+def _bases(node: ast.ClassDef) -> list[str]:
+    """Names of what a class extends, without what they are generic in."""
+    plain = (base.value if isinstance(base, ast.Subscript) else base for base in node.bases)
+    return [base.id for base in plain if isinstance(base, ast.Name)]
 
 
 def _awaits(node: ast.ClassDef) -> bool:
@@ -50,7 +56,7 @@ def _awaits(node: ast.ClassDef) -> bool:
 
 def _mentioned(node: ast.ClassDef) -> Iterator[str]:
     """Protocols that a protocol extends, or hands out by a property."""
-    yield from (base.id for base in node.bases if isinstance(base, ast.Name))
+    yield from _bases(node)
     for member in node.body:
         if isinstance(member, ast.FunctionDef) and member.decorator_list and isinstance(member.returns, ast.Name):
             yield member.returns.id

@@ -10,7 +10,7 @@ import pytest
 
 from clarion.backends.sqlite import migrate
 from clarion.backends.sqlite.connection import connect, fetch_all
-from clarion.deliver.partition.intake import Legacy
+from clarion.deliver.partition.legacy import Legacy
 from clarion.domain.planned import PlannedDelivery
 from clarion.journal.intents import decode_intents
 from clarion.ports.journal import Position

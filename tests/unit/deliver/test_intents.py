@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.deliver.partition.intake import rows_of
 from clarion.deliver.partition.results import Result, intents_of, timers_of, told_of
+from clarion.deliver.partition.rows import rows_of
 from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.retry import Next
 from clarion.domain.channel import Channel, Lane

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clarion.deliver.partition.intake import Legacy
+from clarion.deliver.partition.legacy import Legacy
 from clarion.deliver.partition.sift import Facts, sift, withdraw
 from clarion.deliver.partition.work import Work
 from clarion.deliver.rules.window import Pending

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from clarion.deliver.accounts.known import Known
-from clarion.deliver.partition.intake import Legacy
+from clarion.deliver.partition.legacy import Legacy
 from clarion.deliver.partition.sift import Facts
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker_supplies import Supplies

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from clarion.deliver.partition.intake import Legacy
+from clarion.deliver.partition.legacy import Legacy
 from clarion.deliver.partition.results import Result
 from clarion.deliver.partition.work import Work
 from clarion.deliver.rules.answer import Answer

@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from clarion.deliver.partition.intake import Legacy, rows_of
+from clarion.deliver.partition.legacy import Legacy
+from clarion.deliver.partition.rows import rows_of
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.rules.window import Done, Window
