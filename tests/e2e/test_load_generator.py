@@ -44,7 +44,7 @@ async def server(answer: Answer) -> AsyncIterator[int]:
 
 async def load(port: int, folder: Path, **changes: object) -> LoadResult:
     (folder / "bodies").write_bytes(b'{"a":1}\n{"a":2}\n')
-    spec = LoadSpec("127.0.0.1", port, "/x", "k", str(folder / "bodies"), 1, 10, 2, str(folder / "out"))
+    spec = LoadSpec("127.0.0.1", port, "/x", ["k"], str(folder / "bodies"), 1, 10, 2, str(folder / "out"))
     spec = msgspec.structs.replace(spec, **changes)
     (folder / "spec").write_bytes(msgspec.json.encode(spec))
     process = await asyncio.create_subprocess_exec(

@@ -23,6 +23,8 @@ CASES: Final[dict[str, Callable[[int], Case]]] = {"kill9": Kill9, "workflows": W
 KILLS: Final = {"kill9": 50, "workflows": 200}
 """Kills of a case unless another number is given."""
 SEED_DEFAULT: Final = 1
+AT_WORK_SHARE_MIN: Final = 0.4
+"""Share of the victims that have to have committed something since their start: a run that kills idle processes shows nothing."""
 _HELP: Final = (
     "kill9: SIGKILL any process at random moments; workflows: the same while instances delay, collect and wait; "
     "outage: a push vendor is down for ten minutes of virtual time"
@@ -60,7 +62,10 @@ def chaos(
     console.print(f"{run.at_work} of them had committed something since their start", highlight=False)
     for note in run.notes:
         console.print(f"[yellow]{note}[/]", highlight=False)
-    passed = verdict is not None and verdict.passed
+    idle = run.at_work < AT_WORK_SHARE_MIN * kills
+    if idle:
+        console.print(f"[red]too few victims were at work when they died: {run.at_work} of {kills}[/]", highlight=False)
+    passed = verdict is not None and verdict.passed and not idle
     if verdict is not None and not passed:
         for name, examples in verdict.examples.items():
             console.print(f"[red]{name}[/]: {getattr(verdict, name, len(examples))}, such as {', '.join(examples)}")
@@ -71,7 +76,9 @@ def chaos(
     else:
         shutil.rmtree(folder)
     if verdict is not None:
-        typer.echo(msgspec.json.encode(verdict.figures() | {"kills": kills, "seed": seed}).decode())
+        typer.echo(
+            msgspec.json.encode(verdict.figures() | {"kills": kills, "at_work": run.at_work, "seed": seed}).decode()
+        )
     if not passed:
         raise typer.Exit(1)
 
