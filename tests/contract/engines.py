@@ -36,7 +36,7 @@ def memory(_folder: Path, vault: Vault, clock: Clock) -> Opened:
 
 def sqlite(folder: Path, vault: Vault, clock: Clock) -> Opened:
     control = SqliteControl(folder, vault, clock)
-    return control, SqliteDirectory(folder, vault, clock, control.definitions_changed)
+    return control, SqliteDirectory(folder, vault, clock, control.changes)
 
 
 CONTROLS: Final[dict[str, Callable[[Path, Vault, Clock], Opened]]] = {"memory": memory, "sqlite": sqlite}

@@ -1,22 +1,22 @@
 """The reads of accepting: definitions that requests name, users, and what was answered under idempotency keys."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Coroutine, Sequence
+from typing import Any
 
 from clarion.accept.definitions import Definitions, Wants, implied
 from clarion.domain.event_rule import EventRule
-from clarion.domain.limits import RECIPIENTS_MAX
 from clarion.domain.segment import Segment
 from clarion.domain.workflow import Workflow
 from clarion.journal.events import Request
 from clarion.ports.clock import Clock
-from clarion.ports.directory import Defined, Directory
+from clarion.ports.directory import Defined, DefinitionKey, Directory
 from clarion.ports.journal import IdempotencyEntry, Journal
+from clarion.ports.metering import together
 
 
 async def gather_definitions(directory: Directory, tenant: str, wants: Wants) -> Definitions:
     """Return what is wanted of a tenant's definitions, as of now, and what these imply: what was defined a moment ago
-    counts. Two rounds at most, however many requests there are."""
-    directory.revision()
+    counts if this process did. Two rounds at most, however many requests there are."""
     found = Definitions({}, {}, {}, set(), {})
     await _add(directory, tenant, wants, found)
     more = implied(found, wants)
@@ -27,18 +27,15 @@ async def gather_definitions(directory: Directory, tenant: str, wants: Wants) ->
 
 async def gather_rules(directory: Directory, tenant: str) -> list[Defined[EventRule]]:
     """Return the event rules of a tenant."""
-    return directory.definitions(tenant, EventRule)
+    return await directory.definitions_of(tenant, EventRule)
 
 
 async def gather_unknown_users(directory: Directory, tenant: str, requests: Sequence[Request]) -> set[str]:
-    """Return the user ids in these requests that the tenant does not have, asked for in few queries."""
+    """Return the user ids in these requests that the tenant does not have, asked for together."""
     wanted = {to.user_id for request in requests for to in request.to if to.user_id}
     if not wanted:
         return wanted
-    listed = list(wanted)
-    for start in range(0, len(listed), RECIPIENTS_MAX):
-        wanted.difference_update(directory.ordinals(tenant, listed[start : start + RECIPIENTS_MAX]))
-    return wanted
+    return wanted.difference(await directory.ordinals(tenant, wanted))
 
 
 async def gather_answers(
@@ -54,18 +51,36 @@ async def gather_answers(
 
 
 async def _add(directory: Directory, tenant: str, wants: Wants, found: Definitions) -> None:
-    for key in wants.templates:
-        if (template := directory.template(tenant, key)) is not None:
-            found.templates[key] = template
-    for key in wants.workflows:
-        if (workflow := directory.definition(tenant, Workflow, key)) is not None:
-            found.workflows[key] = workflow
-    for key in wants.categories:
-        if (category := directory.category(tenant, key)) is not None:
-            found.categories[key] = category
-    for key in wants.topics:
-        if directory.topic_exists(tenant, key):
-            found.topics.add(key)
-    for key in wants.segments:
-        if (segment := directory.definition(tenant, Segment, key)) is not None:
-            found.segments[key] = segment
+    reading: list[Coroutine[Any, Any, None]] = []
+    if wants.templates:
+        reading.append(_add_templates(directory, tenant, wants.templates, found))
+    if wants.categories:
+        reading.append(_add_categories(directory, tenant, wants.categories, found))
+    if wants.topics:
+        reading.append(_add_topics(directory, tenant, wants.topics, found))
+    if wants.workflows or wants.segments:
+        reading.append(_add_definitions(directory, tenant, wants, found))
+    await together(*reading)
+
+
+async def _add_templates(directory: Directory, tenant: str, keys: Collection[str], found: Definitions) -> None:
+    templates = await directory.templates([(tenant, key) for key in keys])
+    found.templates.update({key: template for (_, key), template in templates.items()})
+
+
+async def _add_categories(directory: Directory, tenant: str, keys: Collection[str], found: Definitions) -> None:
+    categories = await directory.categories([(tenant, key) for key in keys])
+    found.categories.update({key: category for (_, key), category in categories.items()})
+
+
+async def _add_topics(directory: Directory, tenant: str, keys: Collection[str], found: Definitions) -> None:
+    found.topics.update(key for _, key in await directory.topics([(tenant, key) for key in keys]))
+
+
+async def _add_definitions(directory: Directory, tenant: str, wants: Wants, found: Definitions) -> None:
+    asked: list[DefinitionKey] = [
+        *((tenant, Workflow, key, None) for key in wants.workflows),
+        *((tenant, Segment, key, None) for key in wants.segments),
+    ]
+    for (_, kind, key, _), defined in (await directory.definitions(asked)).items():
+        (found.workflows if kind is Workflow else found.segments)[key] = defined

@@ -73,7 +73,7 @@ class QuotaGate:
         raise refusal
 
     async def _meter(self, caller: Caller, wall_ms: int) -> Meter | None:
-        quotas = self._directory.quotas(caller.tenant)
+        quotas = await self._directory.quotas(caller.tenant)
         if not quotas:
             return None
         return self._meters.of(caller, (quotas.get(caller.key_id), quotas.get(TENANT)), wall_ms // DAY_MS)

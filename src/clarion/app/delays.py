@@ -32,7 +32,7 @@ COMMITS: Final = frozenset({"append", "apply", "commit"})
 KEEPING: Final = frozenset({"acquire", "renew", "release", "vacate", "fire", "trim"})
 """Upkeep: delayed like all others, and no part of any frame's way."""
 WATCH: Final = "watch"
-LOCAL: Final = frozenset({WATCH, "close"})
+LOCAL: Final = frozenset({WATCH, "close", "revision"})
 """Methods that touch no store."""
 OTHER: Final = "other"
 WRITE_S: Final = 0.2

@@ -57,7 +57,7 @@ def in_files(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry) -
     return Stores(
         SqliteJournal(config.data_dir, clock, config.partition_count),
         control,
-        SqliteDirectory(config.data_dir, vault, clock, control.definitions_changed),
+        SqliteDirectory(config.data_dir, vault, clock, control.changes),
         SqliteState(config.data_dir, clock, telemetry),
         SqliteQuotas(config.data_dir),
         SqliteStandings(config.data_dir),

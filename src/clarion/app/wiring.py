@@ -126,13 +126,13 @@ class Identity:
         self._tokens = UserTokens(parts.vault)
         self._operator = operator_key.encode()
 
-    def __call__(self, secret: str) -> Caller | None:
+    async def __call__(self, secret: str) -> Caller | None:
         """Return the caller, or None for a credential that is wrong, expired or revoked."""
         if hmac.compare_digest(secret.encode(), self._operator):
             return _OPERATOR
         if secret.count(".") == 2:
             return self._tokens.verify(secret, self._clock.now_ms() // 1000)
-        return self._directory.caller(secret, self._clock.now_ms())
+        return await self._directory.caller(secret, self._clock.now_ms())
 
 
 def operator_key(config: Config) -> str:

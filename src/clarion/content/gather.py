@@ -9,7 +9,8 @@ from clarion.content.render import House, Rendering
 from clarion.domain.limits import COMPILED_TEMPLATES_MAX
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.template import BRAND_KEY, Brand
-from clarion.ports.directory import Directory
+from clarion.ports.directory import Defined, DefinitionKey, Directory
+from clarion.ports.metering import together
 from clarion.ports.renderer import Engines
 
 K = TypeVar("K", bound=Hashable)
@@ -27,48 +28,94 @@ class Contents(Rendering):
     def __init__(self, directory: Directory, engines: Engines, links: Links | None = None) -> None:
         super().__init__(engines, links)
         self._directory = directory
-        self._revision = -1
-        self._current_templates: set[tuple[str, str]] = set()
-        self._current_houses: set[str] = set()
+        self._current: dict[str, _Current] = {}
 
     def holds(self, tenant: str, key: str) -> bool:
-        """Return whether a template and the house of its tenant are as new as the last `gather`, whoever called it."""
-        return (tenant, key) in self._current_templates and tenant in self._current_houses
+        """Return whether a template and the house of its tenant are as new as the last `gather` for that tenant, whoever called
+        it."""
+        current = self._current.get(tenant)
+        return current is not None and current.house and key in current.templates
 
     async def gather(self, templates: Collection[tuple[str, str]], tenants: Collection[str]) -> None:
         """Read templates, by (tenant, key), and the houses of tenants, unless they are current. Those of the templates'
         tenants have to be among them."""
-        revision = self._directory.revision()
-        if revision != self._revision:
-            self._revision = revision
-            self._current_templates.clear()
-            self._current_houses.clear()
-        if lacking := [place for place in templates if place not in self._current_templates]:
-            found = {(tenant, key): self._directory.template(tenant, key) for tenant, key in lacking}
-            self._keep(self._templates, self._current_templates, found, templates, revision)
-        if homeless := [tenant for tenant in tenants if tenant not in self._current_houses]:
-            houses = {tenant: await self._house(tenant) for tenant in homeless}
-            self._keep(self._houses, self._current_houses, houses, tenants, revision)
+        now = {tenant: self._now(tenant) for tenant in tenants}
+        lacking = [(tenant, key) for tenant, key in templates if key not in now[tenant].templates]
+        homeless = [tenant for tenant in now if not now[tenant].house]
+        reading = []
+        if lacking:
+            reading.append(self._read_templates(lacking, templates, now))
+        if homeless:
+            reading.append(self._read_houses(homeless, tenants, now))
+        await together(*reading)
 
-    async def _house(self, tenant: str) -> House:
-        brand = self._directory.definition(tenant, Brand, BRAND_KEY)
-        policy = self._directory.definition(tenant, Policy, POLICY_KEY)
-        said = policy.body if policy else Policy()
-        return House(brand.body if brand else Brand(), said.locale, said.zone)
+    def _now(self, tenant: str) -> "_Current":
+        revision, current = self._directory.revision(tenant), self._current.get(tenant)
+        if current is None or current.revision != revision:
+            current = self._current[tenant] = _Current(revision)
+        return current
 
-    def _keep(
-        self, held: dict[K, V], current: set[K], found: Mapping[K, V], wanted: Collection[K], revision: int
+    async def _read_templates(
+        self, lacking: list[tuple[str, str]], wanted: Collection[tuple[str, str]], now: Mapping[str, "_Current"]
     ) -> None:
-        """Keep what was found, and what is wanted longer than the rest. What was read for an older revision than somebody
-        else's does not replace what they read."""
-        if revision == self._revision:
-            current.update(found)
-        else:
-            found = {key: value for key, value in found.items() if key not in held}
-        held.update(found)
-        if len(held) > COMPILED_TEMPLATES_MAX:
-            for key in wanted:
-                held[key] = held.pop(key)
-            for key in list(islice(held, min(COMPILED_TEMPLATES_MAX // 4, len(held) - len(wanted)))):
-                del held[key]
-                current.discard(key)
+        found = await self._directory.templates(lacking)
+        for place in lacking:
+            tenant, key = place
+            if self._current.get(tenant) is now[tenant]:
+                self._templates[place] = found.get(place)
+                now[tenant].templates.add(key)
+            else:  # what somebody else read is not older
+                self._templates.setdefault(place, found.get(place))
+        for tenant, key in _dropped(self._templates, wanted):
+            if (current := self._current.get(tenant)) is not None:
+                current.templates.discard(key)
+
+    async def _read_houses(self, lacking: list[str], wanted: Collection[str], now: Mapping[str, "_Current"]) -> None:
+        found = await self._directory.definitions(
+            [key for tenant in lacking for key in (_brand(tenant), _policy(tenant))]
+        )
+        for tenant in lacking:
+            house = _house(found.get(_brand(tenant)), found.get(_policy(tenant)))
+            if self._current.get(tenant) is now[tenant]:
+                self._houses[tenant] = house
+                now[tenant].house = True
+            else:
+                self._houses.setdefault(tenant, house)
+        for tenant in _dropped(self._houses, wanted):
+            self._current.pop(tenant, None)
+
+
+class _Current:
+    """What is current of a tenant: its templates by key, and whether its house is."""
+
+    __slots__ = ("house", "revision", "templates")
+
+    def __init__(self, revision: int) -> None:
+        self.revision = revision
+        self.templates: set[str] = set()
+        self.house = False
+
+
+def _brand(tenant: str) -> DefinitionKey:
+    return tenant, Brand, BRAND_KEY, None
+
+
+def _policy(tenant: str) -> DefinitionKey:
+    return tenant, Policy, POLICY_KEY, None
+
+
+def _house(brand: Defined[Brand] | None, policy: Defined[Policy] | None) -> House:
+    said = policy.body if policy else Policy()
+    return House(brand.body if brand else Brand(), said.locale, said.zone)
+
+
+def _dropped(held: dict[K, V], wanted: Collection[K]) -> list[K]:
+    """Make room when too much is held, and return what was let go. What is wanted is kept longer than the rest."""
+    if len(held) <= COMPILED_TEMPLATES_MAX:
+        return []
+    for key in wanted:
+        held[key] = held.pop(key)
+    dropped = list(islice(held, min(COMPILED_TEMPLATES_MAX // 4, len(held) - len(wanted))))
+    for key in dropped:
+        del held[key]
+    return dropped

@@ -70,7 +70,7 @@ class Feedback:
     async def take(self, tenant: str, provider: str, call: ReceiptCall) -> str:
         """Return the text to answer with, once all that was told is durable. Raises `Unauthorized`, the same for a tenant or
         provider there is not as for a bad signature, `Malformed`, and `Overloaded` when the provider should come again."""
-        account = self._directory.account(tenant, provider)
+        account = await self._directory.account(tenant, provider)
         vendor = None if account is None else self._vendors.get((account.channel, account.vendor))
         if account is None or vendor is None or not hasattr(vendor, "read_receipts"):
             raise Unauthorized(_REFUSAL)

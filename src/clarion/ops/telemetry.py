@@ -1,14 +1,17 @@
 """Metrics and log lines of one process behind `ports.telemetry.Telemetry`."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from clarion.ops.loop_busy import STRETCH_S_MIN, TURN, LoopBeat, on_loop
 from clarion.ops.metrics import Metrics
+from clarion.ports.metering import Meter
+
+T = TypeVar("T")
 
 
 class ProcessTelemetry:
@@ -25,10 +28,16 @@ class ProcessTelemetry:
         try:
             yield
         finally:
-            seconds = (time.thread_time_ns() - began_ns) / 1e9
-            self.metrics.cpu(stage, seconds)
-            if seconds >= STRETCH_S_MIN and on_loop():
-                self.metrics.busy(stage, seconds)
+            spent_ns = time.thread_time_ns() - began_ns
+            self._spent(stage, spent_ns, spent_ns)
+
+    async def cpu_of(self, stage: str, work: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine returns, and attribute to a stage the CPU time that this thread spends in it."""
+        meter = Meter()
+        try:
+            return await meter.run(work)
+        finally:
+            self._spent(stage, meter.spent_ns, meter.longest_ns)
 
     def follow_loop(self) -> None:
         """Watch from now on how long the running event loop is busy at a stretch."""
@@ -43,3 +52,8 @@ class ProcessTelemetry:
     def log(self, level: str, event: str, **fields: Any) -> None:
         """Write a structured log line; `level` is `info`, `warning` or `error`."""
         getattr(self._logger, level)(event, **fields)
+
+    def _spent(self, stage: str, spent_ns: int, longest_ns: int) -> None:
+        self.metrics.cpu(stage, spent_ns / 1e9)
+        if longest_ns / 1e9 >= STRETCH_S_MIN and on_loop():
+            self.metrics.busy(stage, longest_ns / 1e9)

@@ -42,8 +42,8 @@ class SendFacts(msgspec.Struct, frozen=True):
     those who depend on it fail."""
 
     settings: dict[SettingKey, Setting] = {}
-    gates: dict[tuple[int, int], Gate] = {}
-    """By identity of the setting and profile id."""
+    gates: dict[int, dict[int, Gate]] = {}
+    """By identity of the setting, then by profile id."""
     users: dict[str, dict[str, User | None]] = {}
     """By tenant and user id; None is gone."""
     profiles: dict[int, Profile] = {}
@@ -78,7 +78,7 @@ class SendFacts(msgspec.Struct, frozen=True):
         """Return what everyone of a profile shares at a time (Unix ms); `zone` counts for inline recipients only."""
         if profile_id == NOBODY:
             return gate(setting, Profile(NOBODY, zone, {}), now_ms)
-        known = self.gates.get((id(setting), profile_id))
+        known = self.gates.get(id(setting), _NO_GATES).get(profile_id)
         if known is not None and now_ms < known.valid_until_ms:
             return known
         return gate(setting, self.profile(profile_id), now_ms)
@@ -104,6 +104,7 @@ class SendFacts(msgspec.Struct, frozen=True):
         raise Lacking(Need({kind: (key,)})) if error is None else error
 
 
+_NO_GATES: Final[Mapping[int, Gate]] = {}
 _NONE: Final[Mapping[tuple[str, str], str]] = {}
 
 

@@ -26,7 +26,8 @@ class ExplanationGatherer:
         """Return what there is to decide about a request at a time (Unix ms), and the facts for it."""
         workflow = None
         if request.workflow:
-            workflow = self._directory.definition(tenant, Workflow, request.workflow, request.workflow_version)
+            key = (tenant, Workflow, request.workflow, request.workflow_version)
+            workflow = (await self._directory.definitions([key])).get(key)
         asked = question(tenant, request, workflow.body if workflow else None, now_ms)
         await self.contents.gather((), (tenant,))
         self._sends.forget_caps()  # nobody says to this process what others count
@@ -49,7 +50,7 @@ class ExplanationGatherer:
             notification=row,
             planned_ms=row.planned_ms,
             deliveries=deliveries,
-            profiles=self._directory.profiles({one.profile_id for one in deliveries}),
+            profiles=await self._directory.profiles({one.profile_id for one in deliveries}),
             settings={name: await self._history.setting(name) for name in names},
             attempts=await self._history.attempts_of(tenant, [one.id for one in deliveries]),
         )

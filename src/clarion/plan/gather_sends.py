@@ -1,12 +1,11 @@
 """Gathers the facts that decisions about sending look at: everything that a batch can be foreseen to need, in few calls."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from clarion.domain.channel import CHANNELS, Channel
-from clarion.domain.limits import RECIPIENTS_MAX
+from clarion.domain.channel import Channel
 from clarion.domain.limits_deciding import CAP_BLOCK_USERS
 from clarion.domain.user import Profile, User
 from clarion.journal.events import ChunkFrame, Recipient
@@ -17,7 +16,7 @@ from clarion.plan.columns import Accepted
 from clarion.plan.facts import NOBODY, SendFacts, SendKey, Suppressions, inline
 from clarion.plan.gather_caps import CapTimes
 from clarion.plan.gather_each import read_each
-from clarion.plan.gather_settings import KnownSettings, read_settings
+from clarion.plan.gather_settings import KnownSettings, keep, read_settings
 from clarion.plan.rules.decide import addresses_of, wanted_addresses
 from clarion.plan.rules.group import gate
 from clarion.plan.rules.need import Need
@@ -25,6 +24,7 @@ from clarion.plan.rules.setting import Setting
 from clarion.plan.settings import SettingKey, setting_key
 from clarion.ports.directory import Directory
 from clarion.ports.journal import CapWrite, Journal
+from clarion.ports.metering import together
 
 
 class _Wanted:
@@ -39,6 +39,9 @@ class _Wanted:
 
 
 _Sends = dict[SettingKey, _Wanted]
+_Place = tuple[str, Channel, str]
+"""A tenant, a channel and an address."""
+_Read = Coroutine[Any, Any, None]
 
 
 class SendGatherer:
@@ -60,15 +63,15 @@ class SendGatherer:
 
     async def gather(self, items: Sequence[Accepted], now_ms: int, chunks: Sequence[ChunkFrame] = ()) -> SendFacts:
         """Return what deciding about notifications, and about held chunks whose time has come, takes at a time (Unix ms)."""
-        await self._known.refresh()
         self._caps.trim()
-        facts = SendFacts(settings=self._known.settings, gates=self._known.gates)
         sends: _Sends = {}
         for item in items:
             if (item.request.send_at_ms or 0) <= now_ms:
                 _want(sends, item)
         for chunk in chunks:
             _wanted(sends, release_key(chunk))
+        await self._known.refresh({tenant for tenant, *_ in sends})
+        facts = SendFacts(settings=self._known.settings, gates=self._known.gates)
         await self._broadcasts(facts, {broadcast_of(chunk) for chunk in chunks})
         await self._foresee(facts, sends, now_ms)
         return facts
@@ -93,51 +96,80 @@ class SendGatherer:
         users: dict[str, set[str]] = {}
         for key in need.of(kinds.USERS):
             users.setdefault(key[0], set()).add(key[1])
-        await self._users(facts, users)
-        await self._profiles(facts, need.of(kinds.PROFILES))
-        await self._suppressing(facts, need.of(kinds.SUPPRESSING))
+        await together(
+            *self._users(facts, users),
+            *self._suppressing(facts, need.of(kinds.SUPPRESSING)),
+            self._profiles(facts, need.of(kinds.PROFILES)),
+        )
         addresses: dict[str, set[tuple[Channel, str]]] = {}
         for key in need.of(kinds.SUPPRESSIONS):
             addresses.setdefault(key[0], set()).add(key[1:])
-        await self._suppressions(facts, addresses)
         blocks: dict[tuple[str, bytes], set[int]] = {}
         for key in need.of(CAPS):
             blocks.setdefault(key[:2], set()).add(key[2])
-        facts.caps.update(await self._caps.load(blocks))
+        await together(*self._suppressions(facts, addresses), *self._cap_times(facts, blocks))
         await self._broadcasts(facts, need.of(kinds.BROADCASTS))
         return facts
 
     async def _foresee(self, facts: SendFacts, sends: _Sends, now_ms: int) -> None:
-        await self._read_settings(facts, [key for key in sends if key not in facts.settings])
         users: dict[str, set[str]] = {}
         for key, wanted in sends.items():
             users.setdefault(key[0], set()).update(wanted.user_ids)
-        await self._users(facts, users)
+        await together(
+            *self._settings(facts, [key for key in sends if key not in facts.settings]),
+            *self._users(facts, users),
+            *self._suppressing(facts, users),
+        )
         people = {key: _people(facts, key, wanted) for key, wanted in sends.items() if key in facts.settings}
         await self._gate(facts, people, now_ms)
-        await self._suppressing(facts, users)
-        await self._suppressions(facts, _addresses(facts, sends, people))
-        facts.caps.update(await self._caps.load(_blocks(facts, people)))
+        await together(
+            *self._suppressions(facts, _addresses(facts, sends, people)),
+            *self._cap_times(facts, _blocks(facts, people)),
+        )
+
+    def _settings(self, facts: SendFacts, keys: Sequence[SettingKey]) -> Iterator[_Read]:
+        if keys:
+            self._known.begin(key[0] for key in keys)
+            yield self._read_settings(facts, keys)
 
     async def _read_settings(self, facts: SendFacts, keys: Sequence[SettingKey]) -> None:
-        if keys:
-            found, failed = await read_each(partial(read_settings, self._directory), keys)
-            facts.settings.update(found)
-            facts.failures.update({(kinds.SETTINGS, key): error for key, error in failed.items()})
+        found, failed = await read_each(partial(read_settings, self._directory), keys)
+        keep(facts.settings, found)
+        facts.failures.update({(kinds.SETTINGS, key): error for key, error in failed.items()})
 
-    async def _users(self, facts: SendFacts, wanted: Mapping[str, set[str]]) -> None:
+    def _cap_times(self, facts: SendFacts, blocks: Mapping[tuple[str, bytes], set[int]]) -> Iterator[_Read]:
+        if blocks:
+            yield self._read_cap_times(facts, blocks)
+
+    async def _read_cap_times(self, facts: SendFacts, blocks: Mapping[tuple[str, bytes], set[int]]) -> None:
+        facts.caps.update(await self._caps.load(blocks))
+
+    def _users(self, facts: SendFacts, wanted: Mapping[str, set[str]]) -> Iterator[_Read]:
         """Read the users of each tenant that are not known yet."""
+        asked: dict[str, list[str]] = {}
         for tenant, names in wanted.items():
-            known = facts.users.setdefault(tenant, {})
-            listed = sorted(names - known.keys())  # neighbours in the store are read together
-            for start in range(0, len(listed), RECIPIENTS_MAX):
-                part = listed[start : start + RECIPIENTS_MAX]
-                found, failed = await read_each(partial(self._read_users, tenant), part)
-                known.update(found)
-                facts.failures.update({(kinds.USERS, (tenant, name)): error for name, error in failed.items()})
+            if missing := names - facts.users.setdefault(tenant, {}).keys():
+                asked[tenant] = sorted(missing)  # neighbours in the store are read together
+        if asked:
+            yield self._read_users(facts, asked)
 
-    async def _read_users(self, tenant: str, names: Sequence[str]) -> Mapping[str, User | None]:
-        return {**dict.fromkeys(names), **self._directory.users(tenant, names)}
+    async def _read_users(self, facts: SendFacts, asked: Mapping[str, Sequence[str]]) -> None:
+        found, failed = await read_each(partial(self._users_of, asked), list(asked))
+        for tenant, users in found.items():
+            facts.users[tenant].update(users)
+        for tenant in failed:  # somebody of theirs cannot be read
+            users, unread = await read_each(partial(self._named, tenant), asked[tenant])
+            facts.users[tenant].update(users)
+            facts.failures.update({(kinds.USERS, (tenant, name)): error for name, error in unread.items()})
+
+    async def _users_of(
+        self, asked: Mapping[str, Sequence[str]], tenants: Sequence[str]
+    ) -> Mapping[str, Mapping[str, User | None]]:
+        found = await self._directory.users({tenant: asked[tenant] for tenant in tenants})
+        return {tenant: {**dict.fromkeys(asked[tenant]), **users} for tenant, users in found.items()}
+
+    async def _named(self, tenant: str, names: Sequence[str]) -> Mapping[str, User | None]:
+        return (await self._users_of({tenant: names}, (tenant,)))[tenant]
 
     async def _profiles(self, facts: SendFacts, wanted: Iterable[Any]) -> None:
         missing: list[int] = [id_ for id_ in wanted if id_ not in facts.profiles]
@@ -148,50 +180,63 @@ class SendGatherer:
             facts.failures.update({(kinds.PROFILES, id_): error for id_, error in failed.items()})
 
     async def _read_profiles(self, ids: Sequence[int]) -> Mapping[int, Profile]:
-        return self._directory.profiles(ids)
+        return await self._directory.profiles(ids)
 
     async def _gate(self, facts: SendFacts, people: Mapping[SettingKey, Sequence[User]], now_ms: int) -> None:
         """Have the verdicts of everyone's profiles at hand, profiles read together."""
         missing: list[tuple[Setting, int]] = []
         for key, users in people.items():
             setting = facts.settings[key]
+            gates = facts.gates.setdefault(id(setting), {})
             for profile_id in {user.profile_id for user in users}:
-                known = facts.gates.get((id(setting), profile_id))
+                known = gates.get(profile_id)
                 if profile_id != NOBODY and (known is None or now_ms >= known.valid_until_ms):
                     missing.append((setting, profile_id))
         await self._profiles(facts, dict.fromkeys(profile_id for _, profile_id in missing))
+        self._known.gated(len(missing))
         for setting, profile_id in missing:
             profile = facts.profiles.get(profile_id)
             if profile is not None:
                 with suppress(Exception):  # the decision that asks for it fails by the same exception, alone
-                    facts.gates[id(setting), profile_id] = gate(setting, profile, now_ms)
+                    facts.gates[id(setting)][profile_id] = gate(setting, profile, now_ms)
 
-    async def _suppressing(self, facts: SendFacts, tenants: Iterable[Any]) -> None:
+    def _suppressing(self, facts: SendFacts, tenants: Iterable[Any]) -> Iterator[_Read]:
         """Learn which tenants have suppressions."""
-        for tenant in tenants:
-            if tenant not in facts.suppressions:
-                any_ = any(self._directory.has_suppressions(tenant, channel) for channel in CHANNELS)
-                facts.suppressions[tenant] = Suppressions(tenant, facts.failures) if any_ else None
+        if asked := [tenant for tenant in tenants if tenant not in facts.suppressions]:
+            yield self._read_suppressing(facts, asked)
 
-    async def _suppressions(self, facts: SendFacts, wanted: Mapping[str, Iterable[tuple[Channel, str]]]) -> None:
+    async def _read_suppressing(self, facts: SendFacts, tenants: Sequence[str]) -> None:
+        for tenant, channels in (await self._directory.suppressing(tenants)).items():
+            facts.suppressions[tenant] = Suppressions(tenant, facts.failures) if channels else None
+
+    def _suppressions(self, facts: SendFacts, wanted: Mapping[str, Iterable[tuple[Channel, str]]]) -> Iterator[_Read]:
         """Look addresses up, of those tenants that have suppressions."""
-        for tenant, places in wanted.items():
-            known = facts.suppressions[tenant]
-            by_channel: dict[Channel, list[str]] = {}
-            for channel, address in places:
-                if known is not None and address and not known.knows(channel, address):
-                    by_channel.setdefault(channel, []).append(address)
-            for channel, addresses in by_channel.items():
-                found, failed = await read_each(partial(self._read_suppressions, tenant, channel), addresses)
-                if known is not None:
-                    known.add({(channel, address): why for address, why in found.items()})
-                places_failed = {(tenant, channel, address): error for address, error in failed.items()}
-                facts.failures.update({(kinds.SUPPRESSIONS, key): error for key, error in places_failed.items()})
+        asked = [
+            (tenant, channel, address)
+            for tenant, places in wanted.items()
+            if (known := facts.suppressions[tenant]) is not None
+            for channel, address in places
+            if address and not known.knows(channel, address)
+        ]
+        if asked:
+            yield self._read_suppressions(facts, asked)
 
-    async def _read_suppressions(
-        self, tenant: str, channel: Channel, addresses: Sequence[str]
-    ) -> Mapping[str, str | None]:
-        return {**dict.fromkeys(addresses), **self._directory.suppressed(tenant, channel, addresses)}
+    async def _read_suppressions(self, facts: SendFacts, asked: Sequence[_Place]) -> None:
+        found, failed = await read_each(self._suppressed, asked)
+        whys: dict[str, dict[tuple[str, str], str | None]] = {}
+        for (tenant, channel, address), why in found.items():
+            whys.setdefault(tenant, {})[channel, address] = why
+        for tenant, places in whys.items():
+            if (known := facts.suppressions[tenant]) is not None:
+                known.add(places)
+        facts.failures.update({(kinds.SUPPRESSIONS, place): error for place, error in failed.items()})
+
+    async def _suppressed(self, asked: Sequence[_Place]) -> Mapping[_Place, str | None]:
+        wanted: dict[tuple[str, str], list[str]] = {}
+        for tenant, channel, address in asked:
+            wanted.setdefault((tenant, channel), []).append(address)
+        found = await self._directory.suppressed(wanted)
+        return {place: found[place[:2]].get(place[2]) for place in asked}
 
     async def _broadcasts(self, facts: SendFacts, wanted: Iterable[Any]) -> None:
         for broadcast in wanted:
@@ -233,7 +278,8 @@ def _addresses(
         if facts.suppressions[tenant] is None:
             continue
         setting, places = facts.settings[key], found.setdefault(tenant, set())
-        gates = [facts.gates.get((id(setting), user.profile_id)) for user in users]
+        verdicts = facts.gates[id(setting)]
+        gates = [verdicts.get(user.profile_id) for user in users]
         known = [(user, gate) for user, gate in zip(users, gates, strict=True) if gate is not None]
         wanted = wanted_addresses((user for user, _ in known), (gate for _, gate in known))
         for channel, addresses in wanted.items():

@@ -1,10 +1,9 @@
 """Reads what the waiting side of a step looks at: cells, waits, users, definitions, sightings and states, kind by kind."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-from clarion.domain.limits import RECIPIENTS_MAX
 from clarion.domain.limits_deciding import CANCELLED_KEPT_MAX, SIGNAL_WAITS_MAX
 from clarion.plan.columns import Accepted
 from clarion.plan.foresight import foresee, starting
@@ -31,6 +30,7 @@ from clarion.plan.workflow.turn import LOOKED_CELL
 from clarion.ports.directory import Directory
 from clarion.ports.expressions import Expressions
 from clarion.ports.journal import Journal
+from clarion.ports.metering import together
 from clarion.ports.sightings import Sightings
 from clarion.ports.state import DeliveryStates
 
@@ -60,7 +60,7 @@ class WaitGatherer:
         self._sequence = 0
         self._told = 0
         self._cancelled: dict[bytes, None] = {}
-        self._readers: dict[str, Callable[[int, _Keys], Awaitable[_Found]]] = {
+        self._readers: dict[str, Callable[[int, _Keys], Coroutine[Any, Any, _Found]]] = {
             CELLS: self._cells,
             CELLS_UNDER: self._cells_under,
             WAITS: self._waits,
@@ -77,8 +77,6 @@ class WaitGatherer:
     async def gather(self, work: Work, partition: int, now_ms: int) -> Ahead:
         """Return what a batch of a partition will look at, and stand-ins of what its workflows and routes will send."""
         await self._learn()
-        if work.others:
-            self._directory.revision()  # what was defined a moment ago counts
         cancelled = frozenset(id_ for id_ in starting(work) if id_ in self._cancelled) if self._cancelled else _NONE
         facts = WaitFacts(partition, self._journal.partitions, {}, cancelled)
         facts = await self.more(facts, Need({CELLS: (LOOKED_CELL,)}))
@@ -100,7 +98,9 @@ class WaitGatherer:
         lacking = facts.lacks(need, self._readers)
         if not lacking:
             return facts
-        known = {kind: await self._readers[kind](facts.partition, lacking.of(kind)) for kind in lacking.kinds()}
+        kinds = list(lacking.kinds())
+        found = await together(*(self._readers[kind](facts.partition, lacking.of(kind)) for kind in kinds))
+        known = dict(zip(kinds, found, strict=True))
         # What lies under a prefix are cells as well.
         under = list(known.get(CELLS_UNDER, _EMPTY).values())
         if under:
@@ -162,20 +162,15 @@ class WaitGatherer:
         return await _apart(self._read_definitions, keys)
 
     async def _read_definitions(self, keys: _Keys) -> _Found:
-        return {key: self._directory.definition(*key) for key in keys}
+        return {**dict.fromkeys(keys), **await self._directory.definitions(keys)}
 
     async def _people(self, _partition: int, whose: _Keys) -> _Found:
         return await _apart(self._read_people, whose)
 
     async def _read_people(self, whose: _Keys) -> _Found:
-        found: dict[tuple[str, str], Any] = {}
-        for tenant, user_ids in _by_tenant(whose).items():
-            names = sorted(user_ids)  # neighbours in the store are read together
-            for start in range(0, len(names), RECIPIENTS_MAX):
-                part = names[start : start + RECIPIENTS_MAX]
-                users = self._directory.users(tenant, part)
-                found.update({(tenant, name): users.get(name) for name in part})
-        return found
+        asked = {tenant: sorted(names) for tenant, names in _by_tenant(whose).items()}  # neighbours are read together
+        users = await self._directory.users(asked)
+        return {(tenant, name): users[tenant].get(name) for tenant, names in asked.items() for name in names}
 
     async def _seen(self, _partition: int, keys: _Keys) -> _Found:
         asked: dict[tuple[str, bytes], list[str]] = defaultdict(list)
@@ -199,19 +194,20 @@ class WaitGatherer:
         return await _apart(self._read_categories, keys)
 
     async def _read_categories(self, keys: _Keys) -> _Found:
-        return {key: self._directory.category(*key) for key in keys}
+        return {**dict.fromkeys(keys), **await self._directory.categories(keys)}
 
     async def _templates(self, _partition: int, keys: _Keys) -> _Found:
         return await _apart(self._read_templates, keys)
 
     async def _read_templates(self, keys: _Keys) -> _Found:
-        return {key: self._directory.template(*key) for key in keys}
+        return {**dict.fromkeys(keys), **await self._directory.templates(keys)}
 
     async def _topics(self, _partition: int, keys: _Keys) -> _Found:
         return await _apart(self._read_topics, keys)
 
     async def _read_topics(self, keys: _Keys) -> _Found:
-        return {key: self._directory.topic_exists(*key) for key in keys}
+        there_are = await self._directory.topics(keys)
+        return {key: key in there_are for key in keys}
 
 
 _NONE: Final[frozenset[bytes]] = frozenset()

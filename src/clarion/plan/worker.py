@@ -15,7 +15,7 @@ from clarion.plan.work import Work, work_of
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.clock import Clock
 from clarion.ports.expressions import Expressions
-from clarion.ports.journal import Journal, Lease, StaleCaps
+from clarion.ports.journal import Append, Journal, Lease, StaleCaps
 from clarion.ports.telemetry import Telemetry
 
 IDLE_WAIT_MS = 500
@@ -72,15 +72,13 @@ class PlanWorker:
     async def step(self, partition: int, lease: Lease, cancelled: bool = False) -> int:
         """Plan one batch of a partition and return how many events it held. With `cancelled` a step is made even when
         there is none: the instances of cancelled notifications end. Raises `StaleLease`."""
-        with self._telemetry.cpu("plan"):
-            frames = await self._next(partition, lease)
+        frames = await self._telemetry.cpu_of("plan", self._next(partition, lease))
         if frames is None or not (frames.read or cancelled):
             return 0
         for _ in range(STALE_CAPS_TRIES):
-            with self._telemetry.cpu("plan"):
-                now_ms = self._clock.now_ms()
-                result = await self._decided(work_of(frames.batch, now_ms), partition, now_ms)
-                batch = result.append(lease, frames.commits(lease))
+            now_ms = self._clock.now_ms()
+            work = self._planned(partition, lease, frames, now_ms)
+            result, batch = await self._telemetry.cpu_of("plan", work)
             if not frames.read and not result.changes():
                 return 0
             try:
@@ -105,6 +103,10 @@ class PlanWorker:
             self._stopped[partition] = lease.fence
             self._telemetry.log("error", "plan_stopped", partition=partition, detail=str(unknown))
             return None
+
+    async def _planned(self, partition: int, lease: Lease, frames: Frames, now_ms: int) -> tuple[StepResult, Append]:
+        result = await self._decided(work_of(frames.batch, now_ms), partition, now_ms)
+        return result, result.append(lease, frames.commits(lease))
 
     async def _decided(self, work: Work, partition: int, now_ms: int) -> StepResult:
         """Gather and decide; gather more and decide again for as long as anything is lacking."""

@@ -1,7 +1,7 @@
 """What planning and delivery read of users and definitions: batched, cached by revision, never one row at a time."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -53,19 +53,28 @@ class Defined(msgspec.Struct, Generic[D], frozen=True):
     body: D
 
 
+DefinitionKey: TypeAlias = tuple[str, type[Any], str, int | None]
+"""A tenant, a type of definitions, the key of one of them, and its version; None is the newest."""
+
+
 class Directory(Protocol):
     """Read side of the control store. Definitions may be up to `REVISION_CHECK_MS` old where another process changed them;
-    user rows are always current."""
+    user rows are always current.
 
-    def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
-        """Return the known users among up to 1,000 ids, in one query."""
+    What batches read is asked for once, for all of their tenants: one call is one round trip at most, however much is asked,
+    and what is not there is not in the answer. Each method raises `StoreUnavailable`.
+    """
+
+    async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
+        """Return the known ones among users, by tenant and user id, for each tenant that is asked for. An engine that is
+        far away reads along which profiles these have, so that `profiles` finds them."""
         ...
 
-    def profiles(self, profile_ids: Iterable[int]) -> dict[int, Profile]:
+    async def profiles(self, profile_ids: Iterable[int]) -> dict[int, Profile]:
         """Return profiles by id; profiles never change once made, so they are cached for good."""
         ...
 
-    def page(
+    async def page(
         self,
         tenant: str,
         topic: str | None,
@@ -80,66 +89,69 @@ class Directory(Protocol):
         `attributes` (JSON text) and `more_contacts` (JSON text, or None)."""
         ...
 
-    def ordinals(self, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
+    async def ordinals(self, tenant: str, user_ids: Collection[str]) -> dict[str, int]:
         """Return the ordinals of the known users among the ids."""
         ...
 
-    def template(self, tenant: str, key: str) -> Template | None:
-        """Return the current version of a template by key, or of `key@3` that version, draft or not, which has this name
-        as its key. The same object as before unless something of it changed."""
+    async def templates(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Template]:
+        """Return the current versions of templates by (tenant, key), or of `key@3` that version, draft or not, which has this
+        name as its key. The same objects as before unless something of them changed."""
         ...
 
-    def category(self, tenant: str, key: str) -> Category | None:
-        """Return a category by key."""
+    async def categories(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Category]:
+        """Return categories by (tenant, key)."""
         ...
 
-    def topic_exists(self, tenant: str, key: str) -> bool:
-        """Return whether the tenant has that topic."""
+    async def topics(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return which topics, by (tenant, key), there are."""
         ...
 
-    def accounts(self, tenant: str, channel: str) -> list[Account]:
-        """Return the tenant's enabled accounts of a channel with credentials decrypted, preferred first."""
+    async def accounts(self, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Account]]:
+        """Return the enabled accounts of each (tenant, channel) with credentials decrypted, preferred first; where there are
+        none an empty list."""
         ...
 
-    def account(self, tenant: str, name: str) -> Account | None:
+    async def account(self, tenant: str, name: str) -> Account | None:
         """Return an account by its name, enabled or not, with credentials decrypted."""
         ...
 
-    def defaults(self, tenant: str) -> dict[str, dict[str, bool]]:
-        """Return the tenant's default preferences: category (or `*`) to channel (or `*`) to allowed."""
+    async def defaults(self, tenants: Collection[str]) -> dict[str, dict[str, dict[str, bool]]]:
+        """Return the default preferences of each tenant: category (or `*`) to channel (or `*`) to allowed."""
         ...
 
-    def suppressed(self, tenant: str, channel: str, addresses: Sequence[str]) -> dict[str, str]:
-        """Return the suppressed ones among the addresses with the reason they were suppressed for."""
+    async def suppressed(
+        self, wanted: Mapping[tuple[str, str], Collection[str]]
+    ) -> dict[tuple[str, str], dict[str, str]]:
+        """Return, by (tenant, channel), the suppressed ones among addresses with the reason they were suppressed for, for
+        each place that is asked for."""
         ...
 
-    def has_suppressions(self, tenant: str, channel: str) -> bool:
-        """Return whether the tenant has any suppression on the channel, so a page can skip the look-up."""
+    async def suppressing(self, tenants: Collection[str]) -> dict[str, set[str]]:
+        """Return the channels on which each tenant suppresses anything, so that elsewhere nothing is looked up."""
         ...
 
-    def definition(self, tenant: str, kind: type[D], key: str, version: int | None = None) -> Defined[D] | None:
-        """Return the newest version of a definition, or the one asked for even if it was removed since. `kind` is its
-        type, which names itself in `KIND`."""
+    async def definitions(self, keys: Collection[DefinitionKey]) -> dict[DefinitionKey, Defined[Any]]:
+        """Return the newest versions of definitions, or those asked for even if they were removed since. The body is of the
+        type in the key, which names itself in `KIND`."""
         ...
 
-    def definitions(self, tenant: str, kind: type[D]) -> list[Defined[D]]:
+    async def definitions_of(self, tenant: str, kind: type[D]) -> list[Defined[D]]:
         """Return the newest versions of all definitions of a kind."""
         ...
 
-    def caller(self, secret: str, now_ms: int) -> Caller | None:
+    async def caller(self, secret: str, now_ms: int) -> Caller | None:
         """Return whose API key a secret is, or None when it is unknown, revoked or expired."""
         ...
 
-    def quotas(self, tenant: str) -> Mapping[str, Quota]:
+    async def quotas(self, tenant: str) -> Mapping[str, Quota]:
         """Return the quotas of a tenant's keys by key id, and its own under an empty one; no entry is no limit."""
         ...
 
-    def revision(self, tenant: str | None = None) -> int:
-        """Return a number that changes whenever a definition of the tenant changed. It costs no look at the store: a change
-        by this process counts at once, one by another after the next `learn`. `OPERATOR_LEVEL` is the tenant of what the
-        operator defines. Without a tenant, return a number that changes whenever anything of anyone changed, known or
-        not. Definitions read afterwards are at least as new as this call: whoever works in batches calls it once for
-        each."""
+    def revision(self, tenant: str) -> int:
+        """Return a number that changes whenever a definition of the tenant changed. This reads nothing: it is what the process
+        knows by now. A change by this process counts at once, one by another after the next `learn`. `OPERATOR_LEVEL` is the
+        tenant of what the operator defines. Definitions read afterwards are at least as new as this call: whoever works in
+        batches calls it once for each."""
         ...
 
     async def learn(self) -> None:

@@ -1,7 +1,10 @@
 """Counting and timing as a port: called once a frame or batch, never once a notification."""
 
+from collections.abc import Coroutine
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Telemetry(Protocol):
@@ -9,6 +12,11 @@ class Telemetry(Protocol):
 
     def cpu(self, stage: str) -> AbstractContextManager[None]:
         """Attribute the CPU time this thread spends inside the block (which must not await) to a stage."""
+        ...
+
+    async def cpu_of(self, stage: str, work: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine returns, and attribute to a stage the CPU time that this thread spends in it: not what
+        others spend while it waits, and of tasks it starts only those that `ports.metering.together` runs."""
         ...
 
     def count(self, name: str, amount: int, **labels: str) -> None:

@@ -146,7 +146,7 @@ class _Inbox:
 
     async def _ordinal(self, call: Call) -> int | None:
         user_id = _user(call)
-        return self._directory.ordinals(call.caller.tenant, [user_id]).get(user_id)
+        return (await self._directory.ordinals(call.caller.tenant, [user_id])).get(user_id)
 
 
 def _user(call: Call) -> str:

@@ -129,7 +129,7 @@ class _Broadcasts:
         if wanted is not None and wanted not in _STATES:
             raise InvalidField(f"must be one of {', '.join(_STATES)}", field="state")
         if (user_id := call.query.get("user_id")) is not None:
-            ordinal = self._directory.ordinals(tenant, [user_id]).get(user_id)
+            ordinal = (await self._directory.ordinals(tenant, [user_id])).get(user_id)
             if ordinal is None:
                 raise InvalidField(f"unknown user {user_id!r}", field="user_id", code="unknown_user")
         after = cursor_of(call.query, _CURSOR_BYTES)

@@ -1,7 +1,10 @@
 """Log lines, kept."""
 
+from collections.abc import Coroutine
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Lines:
@@ -13,6 +16,10 @@ class Lines:
     def cpu(self, stage: str) -> nullcontext[None]:
         """Measure nothing."""
         return nullcontext()
+
+    async def cpu_of(self, stage: str, work: Coroutine[Any, Any, T]) -> T:
+        """Measure nothing."""
+        return await work
 
     def count(self, name: str, amount: int, **labels: str) -> None:
         """Count nothing."""

@@ -9,11 +9,11 @@ import multiprocessing
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -41,6 +41,7 @@ from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite
 from clarion.ports.journal import Append, Cursor, Frame
+from clarion.ports.metering import Meter
 
 TENANT: Final = "bench"
 USERS: Final = 1_000_000
@@ -72,6 +73,9 @@ class PlanFigures(NamedTuple):
         return {"case": "plan", **self._asdict()}
 
 
+T = TypeVar("T")
+
+
 class _Counts:
     """Telemetry that counts decisions, and the CPU seconds of what a stage counts itself."""
 
@@ -84,6 +88,12 @@ class _Counts:
         began_s = time.thread_time()
         yield
         self.cpu_s += time.thread_time() - began_s
+
+    async def cpu_of(self, stage: str, work: Coroutine[Any, Any, T]) -> T:
+        meter = Meter()
+        found = await meter.run(work)
+        self.cpu_s += meter.spent_ns / 1e9
+        return found
 
     def count(self, name: str, amount: int, **labels: str) -> None:
         if name == "planned":

@@ -44,7 +44,7 @@ _SAFE: Final = (
 """Headers of every answer: what the API tells is for the caller alone, and is never a document but where it says so."""
 _ANYONE: Final = Caller(tenant="", key_id="", scopes=frozenset())
 
-Identify = Callable[[str], Caller | None]
+Identify = Callable[[str], Awaitable[Caller | None]]
 """Returns whose bearer credential a text is."""
 
 
@@ -103,7 +103,7 @@ class Endpoint:
     async def _answer(self, route: Route, scope: Scope, receive: Receive, place: Place) -> Reply:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         call = Call(
-            caller=self._caller(route, headers),
+            caller=await self._caller(route, headers),
             path=scope.get("path_params", {}),
             query=_query(scope["query_string"]),
             headers=headers,
@@ -122,11 +122,11 @@ class Endpoint:
                 call.body = _from_toml(route, call.raw) if from_toml else self._decode(route, call.raw)
         return await route.handler(call)
 
-    def _caller(self, route: Route, headers: Mapping[str, str]) -> Caller:
+    async def _caller(self, route: Route, headers: Mapping[str, str]) -> Caller:
         if route.scope == PUBLIC:
             return _ANYONE
         kind, _, secret = headers.get("authorization", "").partition(" ")
-        caller = self._identify(secret.strip()) if kind.lower() == "bearer" and secret else None
+        caller = await self._identify(secret.strip()) if kind.lower() == "bearer" and secret else None
         if caller is None:
             raise Unauthorized("needs 'Authorization: Bearer <key>' with a valid key", field="Authorization")
         if route.by_user and USER in caller.scopes:

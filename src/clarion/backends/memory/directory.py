@@ -1,7 +1,7 @@
 """What planning and delivery read of the control store in memory: always current, so nothing has to be looked at again."""
 
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +17,7 @@ from clarion.domain.quota import Quota
 from clarion.domain.segment import Filter
 from clarion.domain.user import Profile, User
 from clarion.ports.clock import Clock
-from clarion.ports.directory import D, Defined, UserPage
+from clarion.ports.directory import D, Defined, DefinitionKey, UserPage
 from clarion.ports.secrets import Vault
 from clarion.ports.web import Caller
 
@@ -34,17 +34,20 @@ class MemoryDirectory:
         self._templates = TemplateReader(state)
         self._accounts = AccountReader(state, vault)
 
-    def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
-        """Return the known users among up to 1,000 ids."""
-        users = self._state.people[tenant].users
-        return {user_id: _user(users[user_id]) for user_id in user_ids if user_id in users}
+    async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
+        """Return the known ones among users, by tenant and user id."""
+        found: dict[str, dict[str, User]] = {}
+        for tenant, user_ids in wanted.items():
+            users = self._state.people[tenant].users
+            found[tenant] = {user_id: _user(users[user_id]) for user_id in user_ids if user_id in users}
+        return found
 
-    def profiles(self, profile_ids: Iterable[int]) -> dict[int, Profile]:
+    async def profiles(self, profile_ids: Iterable[int]) -> dict[int, Profile]:
         """Return profiles by id; profiles never change once made."""
         known = self._state.profiles
         return {profile_id: known[profile_id] for profile_id in profile_ids if profile_id in known}
 
-    def page(
+    async def page(
         self,
         tenant: str,
         topic: str | None,
@@ -61,60 +64,59 @@ class MemoryDirectory:
         found = matching(self._state, tenant, filter_, self._clock.now_ms())
         return filtered_page(users, after_ordinal, limit, tuple(columns), found, self._clock.monotonic_ms)
 
-    def ordinals(self, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
+    async def ordinals(self, tenant: str, user_ids: Collection[str]) -> dict[str, int]:
         """Return the ordinals of the known users among the ids."""
         return self._state.ordinals(tenant, user_ids)
 
-    def template(self, tenant: str, key: str) -> Template | None:
-        """Return the current version of a template, or of `key@3` that one. The same object as before unless something of
-        it changed."""
-        return self._templates.read(tenant, key)
+    async def templates(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Template]:
+        """Return the current versions of templates by (tenant, key), or of `key@3` that one. The same objects as before
+        unless something of them changed."""
+        found = ((name, self._templates.read(*name)) for name in names)
+        return {name: template for name, template in found if template is not None}
 
-    def category(self, tenant: str, key: str) -> Category | None:
-        """Return a category by key."""
-        return self._state.categories[tenant].get(key)
+    async def categories(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Category]:
+        """Return categories by (tenant, key)."""
+        known = self._state.categories
+        return {(tenant, key): known[tenant][key] for tenant, key in names if key in known[tenant]}
 
-    def topic_exists(self, tenant: str, key: str) -> bool:
-        """Return whether the tenant has that topic."""
-        return key in self._state.topics[tenant]
+    async def topics(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return which topics, by (tenant, key), there are."""
+        return {(tenant, key) for tenant, key in names if key in self._state.topics[tenant]}
 
-    def accounts(self, tenant: str, channel: str) -> list[Account]:
-        """Return the tenant's enabled accounts of a channel with credentials decrypted, preferred first. One whose
+    async def accounts(self, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Account]]:
+        """Return the enabled accounts of each (tenant, channel) with credentials decrypted, preferred first. One whose
         credentials do not open is left out and logged: it must not stop the others."""
-        return self._accounts.of(tenant, channel)
+        return {place: self._accounts.of(*place) for place in places}
 
-    def account(self, tenant: str, name: str) -> Account | None:
+    async def account(self, tenant: str, name: str) -> Account | None:
         """Return an account by its name, enabled or not, with credentials decrypted."""
         return self._accounts.named(tenant, name)
 
-    def defaults(self, tenant: str) -> dict[str, dict[str, bool]]:
-        """Return the tenant's default preferences: category (or `*`) to channel (or `*`) to allowed."""
-        found = self._state.tenants.get(tenant)
-        return {} if found is None else found.defaults
+    async def defaults(self, tenants: Collection[str]) -> dict[str, dict[str, dict[str, bool]]]:
+        """Return the default preferences of each tenant: category (or `*`) to channel (or `*`) to allowed."""
+        known = self._state.tenants
+        return {tenant: known[tenant].defaults if tenant in known else {} for tenant in tenants}
 
-    def suppressed(self, tenant: str, channel: str, addresses: Sequence[str]) -> dict[str, str]:
-        """Return the suppressed ones among the addresses with the reason they were suppressed for."""
-        known, now = self._state.suppressions[tenant], self._clock.now_ms()
-        found = ((address, known.get((channel, suppression_key(channel, address)))) for address in addresses)
-        return {
-            address: entry.reason
-            for address, entry in found
-            if entry is not None and (entry.expires_ms is None or entry.expires_ms > now)
-        }
+    async def suppressed(
+        self, wanted: Mapping[tuple[str, str], Collection[str]]
+    ) -> dict[tuple[str, str], dict[str, str]]:
+        """Return, by (tenant, channel), the suppressed ones among addresses with the reason they were suppressed for."""
+        return {place: self._suppressed(*place, addresses) for place, addresses in wanted.items()}
 
-    def has_suppressions(self, tenant: str, channel: str) -> bool:
-        """Return whether the tenant has any suppression on the channel, so a page can skip the look-up."""
-        return any(place[0] == channel for place in self._state.suppressions[tenant])
+    async def suppressing(self, tenants: Collection[str]) -> dict[str, set[str]]:
+        """Return the channels on which each tenant suppresses anything."""
+        return {tenant: {channel for channel, _ in self._state.suppressions[tenant]} for tenant in tenants}
 
-    def definition(self, tenant: str, kind: type[D], key: str, version: int | None = None) -> Defined[D] | None:
-        """Return the newest version of a definition, or the one asked for even if it was removed since."""
-        return self._definitions.one(tenant, kind, key, version)
+    async def definitions(self, keys: Collection[DefinitionKey]) -> dict[DefinitionKey, Defined[Any]]:
+        """Return the newest versions of definitions, or those asked for even if they were removed since."""
+        found = ((key, self._definitions.one(*key)) for key in keys)
+        return {key: defined for key, defined in found if defined is not None}
 
-    def definitions(self, tenant: str, kind: type[D]) -> list[Defined[D]]:
+    async def definitions_of(self, tenant: str, kind: type[D]) -> list[Defined[D]]:
         """Return the newest versions of all definitions of a kind."""
         return self._definitions.all(tenant, kind)
 
-    def caller(self, secret: str, now_ms: int) -> Caller | None:
+    async def caller(self, secret: str, now_ms: int) -> Caller | None:
         """Return whose API key a secret is, or None when it is unknown, revoked or expired."""
         key_id = key_id_of(secret)
         key = None if key_id is None else self._state.keys.get(key_id)
@@ -125,19 +127,28 @@ class MemoryDirectory:
             return None
         return Caller(record.tenant, record.key_id, frozenset(record.scopes))
 
-    def quotas(self, tenant: str) -> Mapping[str, Quota]:
+    async def quotas(self, tenant: str) -> Mapping[str, Quota]:
         """Return the quotas of a tenant's keys by key id, and its own under an empty one."""
         return self._state.quotas[tenant]
 
-    def revision(self, tenant: str | None = None) -> int:
-        """Return a number that changes whenever a definition of the tenant (without one: anything at all) changed."""
-        return self._state.revision if tenant is None else self._state.revisions.get(tenant, 0)
+    def revision(self, tenant: str) -> int:
+        """Return a number that changes whenever a definition of the tenant changed."""
+        return self._state.revisions.get(tenant, 0)
 
     async def learn(self) -> None:
         """Nobody else defines anything."""
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def _suppressed(self, tenant: str, channel: str, addresses: Collection[str]) -> dict[str, str]:
+        known, now = self._state.suppressions[tenant], self._clock.now_ms()
+        found = ((address, known.get((channel, suppression_key(channel, address)))) for address in addresses)
+        return {
+            address: entry.reason
+            for address, entry in found
+            if entry is not None and (entry.expires_ms is None or entry.expires_ms > now)
+        }
 
 
 def _user(user: StoredUser) -> User:

@@ -30,6 +30,8 @@ class SqliteControl:
     def __init__(self, data_dir: Path, vault: Vault, clock: Clock) -> None:
         self._runner = Runner(path_of(data_dir, "control"))
         self._runner.run_now(lambda tx: _check_key(tx, vault))
+        self.changes = self._runner.changes
+        """What this process changed of definitions."""
         self.tenants = SqliteTenants(self._runner, clock)
         self.keys = SqliteKeys(self._runner, clock)
         self.quotas = SqliteQuotaSettings(self._runner)
@@ -42,10 +44,6 @@ class SqliteControl:
         self.providers = SqliteProviders(self._runner, clock, vault)
         self.audiences = SqliteAudiences(data_dir, clock)
         self.suppressions = SqliteSuppressions(self._runner)
-
-    def definitions_changed(self) -> int:
-        """Return how many changes of definitions this store has made durable."""
-        return self._runner.definitions_changed
 
     async def close(self) -> None:
         """Finish what is under way and close."""

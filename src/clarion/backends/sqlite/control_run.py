@@ -7,7 +7,7 @@ One thread does all of it, so the event loop never waits for an fsync, and each 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -26,8 +26,23 @@ _DIALECT: Final = sqlite.dialect(paramstyle="qmark")
 _COUNT: Final = "UPDATE revisions SET number = number + 1"
 _REVISE: Final = """
 INSERT INTO tenant_revisions SELECT ?, number FROM revisions WHERE true
-ON CONFLICT DO UPDATE SET number = excluded.number
+ON CONFLICT DO UPDATE SET number = excluded.number RETURNING number
 """
+
+
+class Changes:
+    """The changes of definitions that one process has made durable: how many transactions had any, and the number of each
+    tenant's last one. Written by one thread, read by any."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.revisions: dict[str, int] = {}
+
+    def add(self, revised: Mapping[str, int]) -> None:
+        """Count a transaction, if it changed any."""
+        if revised:
+            self.revisions.update(revised)
+            self.count += 1
 
 
 class Transaction:
@@ -35,8 +50,8 @@ class Transaction:
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
-        self.defined = False
-        """Whether any definition was changed."""
+        self.revised: dict[str, int] = {}
+        """The tenants whose definitions were changed, with the numbers of these changes."""
 
     def rows(self, statement: Executable) -> list[Row]:
         """Return all rows of a statement."""
@@ -57,9 +72,8 @@ class Transaction:
         (`OPERATOR_LEVEL`: of tenants and keys)."""
         touched = self.change(statement)
         if touched:
-            self.defined = True
             self.sql(_COUNT)
-            self.sql(_REVISE, (tenant,))
+            ((self.revised[tenant],),) = self.sql(_REVISE, (tenant,))
         return touched
 
     def sql(self, text: str, values: Sequence[Any] = ()) -> list[Row]:
@@ -86,8 +100,7 @@ class Runner:
     def __init__(self, path: Path) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control")
         self._db = self._thread.submit(connect, path).result()
-        self.definitions_changed = 0
-        """How many transactions that changed definitions are durable."""
+        self.changes = Changes()
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
         """Return what `work` returned, after its transaction is durable; an exception of `work` undoes all of it.
@@ -104,7 +117,7 @@ class Runner:
                 transaction = Transaction(self._db)
                 result = work(transaction)
                 self._db.execute("COMMIT")
-                self.definitions_changed += transaction.defined
+                self.changes.add(transaction.revised)
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")

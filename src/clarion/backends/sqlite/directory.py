@@ -1,4 +1,4 @@
-"""The read side of `control.db` for planning and delivery: SQL by hand, one query a batch, memory-mapped.
+"""The read side of `control.db` for planning and delivery: SQL by hand, memory-mapped, run where it is asked for.
 
 Definitions are cached per tenant and key, and a tenant's are dropped when its revision moves. That is looked for every
 `REVISION_CHECK_MS` at most, and at once after a change by this process. Users and suppressions are read afresh each time.
@@ -6,19 +6,17 @@ Definitions are cached per tenant and key, and a tenant's are dropped when its r
 
 import hmac
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, TypeVarTuple, Unpack, cast
 
 import apsw
 import msgspec
 
 from clarion.backends.sqlite.audience_pages import AudienceReader
 from clarion.backends.sqlite.connection import connect
-from clarion.backends.sqlite.control_content import (
-    CATEGORY_COLUMNS,
-    read_category,
-)
+from clarion.backends.sqlite.control_content import CATEGORY_COLUMNS, read_category
+from clarion.backends.sqlite.control_run import Changes
 from clarion.backends.sqlite.directory_accounts import AccountReader
 from clarion.backends.sqlite.directory_definitions import DefinitionReader
 from clarion.backends.sqlite.directory_templates import TemplateReader
@@ -26,6 +24,7 @@ from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.segment_sql import condition, install
 from clarion.domain.address import suppression_key
 from clarion.domain.api_key import key_digest, key_id_of
+from clarion.domain.channel import CHANNELS
 from clarion.domain.content import Account, Category, Template
 from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits import DIRECTORY_CACHE_MAX, PROFILE_CACHE_MAX, REVISION_CHECK_MS
@@ -34,12 +33,13 @@ from clarion.domain.quota import Quota
 from clarion.domain.segment import Filter
 from clarion.domain.user import Device, Profile, User
 from clarion.ports.clock import Clock
-from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, UserPage
+from clarion.ports.directory import OPERATOR_LEVEL, D, Defined, DefinitionKey, UserPage
 from clarion.ports.secrets import Vault
 from clarion.ports.web import Caller
 
 _LOG: Final = logging.getLogger("clarion.directory")
 T = TypeVar("T")
+A = TypeVarTuple("A")
 _Defaults = dict[str, dict[str, bool]]
 
 _USERS: Final = """
@@ -58,6 +58,10 @@ _SUPPRESSED: Final = """
 SELECT s.address, s.reason FROM json_each(?) j CROSS JOIN suppressions s
 ON s.tenant = ? AND s.channel = ? AND s.address = j.value WHERE s.expires_ms IS NULL OR s.expires_ms > ?
 """
+_SUPPRESSING: Final = """
+SELECT t.value, c.value FROM json_each(?) t CROSS JOIN json_each(?) c
+WHERE EXISTS (SELECT 1 FROM suppressions WHERE tenant = t.value AND channel = c.value)
+"""
 _KEY: Final = "SELECT tenant, digest, scopes, expires_ms FROM api_keys WHERE key_id = ? AND revoked_ms IS NULL"
 _REVISIONS: Final = "SELECT tenant, number FROM tenant_revisions WHERE number > ?"
 _QUOTAS: Final = "SELECT key_id, quota FROM quotas WHERE tenant = ?"
@@ -69,6 +73,9 @@ _DEFAULTS: Final = msgspec.json.Decoder(_Defaults)
 _CONTACTS: Final = msgspec.json.Decoder(dict[str, tuple[str, ...]])
 _NO_ATTRIBUTES: Final[dict[str, Any]] = {}
 _NO_CONTACTS: Final[dict[str, tuple[str, ...]]] = {}
+_CATEGORY: Final = f"SELECT {CATEGORY_COLUMNS} FROM categories WHERE tenant = ? AND key = ?"  # noqa: S608 - a constant
+_TOPIC: Final = "SELECT 1 FROM topics WHERE tenant = ? AND key = ?"
+_DEFAULT: Final = "SELECT defaults FROM tenants WHERE tenant = ?"
 
 
 class _Key(msgspec.Struct, frozen=True):
@@ -80,9 +87,9 @@ class _Key(msgspec.Struct, frozen=True):
 class SqliteDirectory:
     """Implements `ports/directory.py` over a read-only connection. Used by one thread at a time."""
 
-    def __init__(self, data_dir: Path, vault: Vault, clock: Clock, changed: Callable[[], int] = lambda: 0) -> None:
-        """`changed` counts the changes of definitions by this process (`SqliteControl.definitions_changed`)."""
-        self._changed = changed
+    def __init__(self, data_dir: Path, vault: Vault, clock: Clock, changes: Changes | None = None) -> None:
+        """`changes` are the changes of definitions by this process (`SqliteControl.changes`)."""
+        self._changes = changes or Changes()
         self._db = connect(path_of(data_dir, "control"), readonly=True, mmap=True)
         install(self._db)
         self._clock = clock
@@ -93,23 +100,18 @@ class SqliteDirectory:
         self._audiences = AudienceReader(self._rows, clock.monotonic_ms)
         self._cached: dict[str, dict[tuple[str, ...], Any]] = {}
         self._cached_count = 0
-        self._seen_change = changed()
+        self._seen_change = self._changes.count
         self._seen_commit = self._commit_counter()  # before the revision, or a commit in between goes unseen
         self._revision = self._read_revision()
         self._revisions: dict[str, int] = dict(self._rows(_REVISIONS, (0,)))
         self._checked_ms = clock.monotonic_ms()
 
-    def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
-        """Return the known users among up to 1,000 ids, in one query."""
-        found = {}
-        for *values, devices, attributes, contacts in self._rows(_USERS, (_json(user_ids), tenant)):
-            values.append(_DEVICES.decode(devices) if devices else ())
-            values.append(_ATTRIBUTES.decode(attributes) if attributes else _NO_ATTRIBUTES)
-            values.append(_CONTACTS.decode(contacts) if contacts else _NO_CONTACTS)
-            found[values[0]] = User(*values)
-        return found
+    async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
+        """Return the known ones among users, by tenant and user id."""
+        self._refresh()
+        return {tenant: self._users(tenant, user_ids) for tenant, user_ids in wanted.items()}
 
-    def profiles(self, profile_ids: Iterable[int]) -> dict[int, Profile]:
+    async def profiles(self, profile_ids: Iterable[int]) -> dict[int, Profile]:
         """Return profiles by id; profiles never change once made, so they are cached for good."""
         wanted = set(profile_ids)
         missing = wanted - self._profiles.keys()
@@ -122,7 +124,7 @@ class SqliteDirectory:
         known = self._profiles
         return {profile_id: known[profile_id] for profile_id in wanted if profile_id in known}
 
-    def page(
+    async def page(
         self,
         tenant: str,
         topic: str | None,
@@ -135,89 +137,79 @@ class SqliteDirectory:
         matching = None if filter_ is None else condition(filter_, tenant, self._clock.now_ms())
         return self._audiences.page(tenant, topic, after_ordinal, limit, columns, matching)
 
-    def ordinals(self, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
+    async def ordinals(self, tenant: str, user_ids: Collection[str]) -> dict[str, int]:
         """Return the ordinals of the known users among the ids."""
         return dict(self._rows(_ORDINALS, (_json(user_ids), tenant)))
 
-    def template(self, tenant: str, key: str) -> Template | None:
-        """Return the current version of a template, or of `key@3` that one. The same object as before unless something of
-        it changed."""
-        return self._definition(tenant, ("template", key), lambda: self._templates.read(tenant, key))
+    async def templates(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Template]:
+        """Return the current versions of templates by (tenant, key), or of `key@3` that one. The same objects as before
+        unless something of them changed."""
+        read = self._templates.read
+        found = ((name, self._definition(name[0], ("template", name[1]), read, *name)) for name in names)
+        return {name: template for name, template in found if template is not None}
 
-    def category(self, tenant: str, key: str) -> Category | None:
-        """Return a category by key."""
-        text = f"SELECT {CATEGORY_COLUMNS} FROM categories WHERE tenant = ? AND key = ?"  # noqa: S608 - a constant
-        return self._definition(tenant, ("category", key), lambda: self._one(text, (tenant, key), read_category))
+    async def categories(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Category]:
+        """Return categories by (tenant, key)."""
+        found = ((name, self._definition(name[0], ("category", name[1]), self._category, *name)) for name in names)
+        return {name: category for name, category in found if category is not None}
 
-    def topic_exists(self, tenant: str, key: str) -> bool:
-        """Return whether the tenant has that topic."""
-        text = "SELECT 1 FROM topics WHERE tenant = ? AND key = ?"
-        return bool(self._definition(tenant, ("topic", key), lambda: self._one(text, (tenant, key), bool)))
+    async def topics(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return which topics, by (tenant, key), there are."""
+        return {name for name in names if self._definition(name[0], ("topic", name[1]), self._topic, *name)}
 
-    def accounts(self, tenant: str, channel: str) -> list[Account]:
-        """Return the tenant's enabled accounts of a channel with credentials decrypted, preferred first. One whose
+    async def accounts(self, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Account]]:
+        """Return the enabled accounts of each (tenant, channel) with credentials decrypted, preferred first. One whose
         credentials do not open is left out and logged: it must not stop the others."""
-        return self._definition(tenant, ("accounts", channel), lambda: self._accounts.of(tenant, channel)) or []
+        read = self._accounts.of
+        return {place: self._definition(place[0], ("accounts", place[1]), read, *place) or [] for place in places}
 
-    def account(self, tenant: str, name: str) -> Account | None:
+    async def account(self, tenant: str, name: str) -> Account | None:
         """Return an account by its name, enabled or not, with credentials decrypted."""
-        return self._definition(tenant, ("account", name), lambda: self._accounts.named(tenant, name))
+        return self._definition(tenant, ("account", name), self._accounts.named, tenant, name)
 
-    def defaults(self, tenant: str) -> _Defaults:
-        """Return the tenant's default preferences: category (or `*`) to channel (or `*`) to allowed."""
-        text = "SELECT defaults FROM tenants WHERE tenant = ?"
-        read = lambda: self._one(text, (tenant,), lambda row: _DEFAULTS.decode(row[0]))  # noqa: E731
-        return self._definition(tenant, ("defaults",), read) or {}
+    async def defaults(self, tenants: Collection[str]) -> dict[str, _Defaults]:
+        """Return the default preferences of each tenant: category (or `*`) to channel (or `*`) to allowed."""
+        return {tenant: self._definition(tenant, ("defaults",), self._default, tenant) or {} for tenant in tenants}
 
-    def suppressed(self, tenant: str, channel: str, addresses: Sequence[str]) -> dict[str, str]:
-        """Return the suppressed ones among the addresses with the reason they were suppressed for."""
-        keys = {address: suppression_key(channel, address) for address in addresses}
-        values = (_json(list(keys.values())), tenant, channel, self._clock.now_ms())
-        reasons: dict[str, str] = dict(self._rows(_SUPPRESSED, values))
-        return {address: reasons[key] for address, key in keys.items() if key in reasons} if reasons else {}
+    async def suppressed(
+        self, wanted: Mapping[tuple[str, str], Collection[str]]
+    ) -> dict[tuple[str, str], dict[str, str]]:
+        """Return, by (tenant, channel), the suppressed ones among addresses with the reason they were suppressed for."""
+        return {place: self._suppressed(*place, addresses) for place, addresses in wanted.items()}
 
-    def has_suppressions(self, tenant: str, channel: str) -> bool:
-        """Return whether the tenant has any suppression on the channel, so a page can skip the look-up."""
-        text = "SELECT 1 FROM suppressions WHERE tenant = ? AND channel = ? LIMIT 1"
-        return bool(self._rows(text, (tenant, channel)))
+    async def suppressing(self, tenants: Collection[str]) -> dict[str, set[str]]:
+        """Return the channels on which each tenant suppresses anything."""
+        found: dict[str, set[str]] = {tenant: set() for tenant in tenants}
+        for tenant, channel in self._rows(_SUPPRESSING, (_json(list(found)), _json(CHANNELS))):
+            found[tenant].add(channel)
+        return found
 
-    def definition(self, tenant: str, kind: type[D], key: str, version: int | None = None) -> Defined[D] | None:
-        """Return the newest version of a definition, or the one asked for even if it was removed since."""
-        read = self._definitions
-        if version is not None:
-            return read.version(tenant, kind, key, version)
-        return self._definition(tenant, ("definition", kind.KIND, key), lambda: read.current(tenant, kind, key))
+    async def definitions(self, keys: Collection[DefinitionKey]) -> dict[DefinitionKey, Defined[Any]]:
+        """Return the newest versions of definitions, or those asked for even if they were removed since."""
+        found = ((key, self._defined(*key)) for key in keys)
+        return {key: defined for key, defined in found if defined is not None}
 
-    def definitions(self, tenant: str, kind: type[D]) -> list[Defined[D]]:
+    async def definitions_of(self, tenant: str, kind: type[D]) -> list[Defined[D]]:
         """Return the newest versions of all definitions of a kind."""
-        read = self._definitions
-        return self._definition(tenant, ("definitions", kind.KIND), lambda: read.current_all(tenant, kind)) or []
+        return self._definition(tenant, ("definitions", kind.KIND), self._definitions.current_all, tenant, kind) or []
 
-    def caller(self, secret: str, now_ms: int) -> Caller | None:
+    async def caller(self, secret: str, now_ms: int) -> Caller | None:
         """Return whose API key a secret is, or None when it is unknown, revoked or expired."""
         key_id = key_id_of(secret)
         if key_id is None:
             return None
-        key = self._definition(
-            OPERATOR_LEVEL, ("key", key_id), lambda: self._one(_KEY, (key_id,), lambda row: _key(key_id, row))
-        )
+        key = self._definition(OPERATOR_LEVEL, ("key", key_id), self._key, key_id)
         if key is None or not hmac.compare_digest(key.digest, key_digest(secret)):
             return None
         return key.caller if key.expires_ms is None or now_ms < key.expires_ms else None
 
-    def quotas(self, tenant: str) -> Mapping[str, Quota]:
+    async def quotas(self, tenant: str) -> Mapping[str, Quota]:
         """Return the quotas of a tenant's keys by key id, and its own under an empty one."""
-        read = lambda: {key_id: _QUOTA.decode(text) for key_id, text in self._rows(_QUOTAS, (tenant,))}  # noqa: E731
-        return self._definition(tenant, ("quotas",), read) or {}
+        return self._definition(tenant, ("quotas",), self._quotas, tenant) or {}
 
-    def revision(self, tenant: str | None = None) -> int:
-        """Return a number that changes whenever a definition of the tenant changed, as far as is known here; without one,
-        whenever anything did, and the store is asked each time."""
-        if tenant is None:
-            self._check()
-            return self._revision
-        self._refresh()
-        return self._revisions.get(tenant, 0)
+    def revision(self, tenant: str) -> int:
+        """Return a number that changes whenever a definition of the tenant changed, as far as is known here."""
+        return max(self._revisions.get(tenant, 0), self._changes.revisions.get(tenant, 0))
 
     async def learn(self) -> None:
         """Learn what was defined elsewhere, so that nobody who reads has to look for it."""
@@ -227,12 +219,49 @@ class SqliteDirectory:
         """Close the connection."""
         self._db.close()
 
-    def _definition(self, tenant: str, key: tuple[str, ...], read: Callable[[], T | None]) -> T | None:
+    def _users(self, tenant: str, user_ids: Collection[str]) -> dict[str, User]:
+        found = {}
+        for *values, devices, attributes, contacts in self._rows(_USERS, (_json(user_ids), tenant)):
+            values.append(_DEVICES.decode(devices) if devices else ())
+            values.append(_ATTRIBUTES.decode(attributes) if attributes else _NO_ATTRIBUTES)
+            values.append(_CONTACTS.decode(contacts) if contacts else _NO_CONTACTS)
+            found[values[0]] = User(*values)
+        return found
+
+    def _suppressed(self, tenant: str, channel: str, addresses: Collection[str]) -> dict[str, str]:
+        keys = {address: suppression_key(channel, address) for address in addresses}
+        values = (_json(list(keys.values())), tenant, channel, self._clock.now_ms())
+        reasons: dict[str, str] = dict(self._rows(_SUPPRESSED, values))
+        return {address: reasons[key] for address, key in keys.items() if key in reasons} if reasons else {}
+
+    def _category(self, tenant: str, key: str) -> Category | None:
+        return self._one(_CATEGORY, (tenant, key), read_category)
+
+    def _topic(self, tenant: str, key: str) -> bool | None:
+        return self._one(_TOPIC, (tenant, key), bool)
+
+    def _default(self, tenant: str) -> _Defaults | None:
+        return self._one(_DEFAULT, (tenant,), lambda row: _DEFAULTS.decode(row[0]))
+
+    def _key(self, key_id: str) -> _Key | None:
+        return self._one(_KEY, (key_id,), lambda row: _key(key_id, row))
+
+    def _quotas(self, tenant: str) -> dict[str, Quota]:
+        return {key_id: _QUOTA.decode(text) for key_id, text in self._rows(_QUOTAS, (tenant,))}
+
+    def _defined(self, tenant: str, kind: type[D], key: str, version: int | None) -> Defined[D] | None:
+        if version is not None:
+            return self._definitions.version(tenant, kind, key, version)
+        return self._definition(tenant, ("definition", kind.KIND, key), self._definitions.current, tenant, kind, key)
+
+    def _definition(
+        self, tenant: str, key: tuple[str, ...], read: Callable[[Unpack[A]], T | None], *asked: *A
+    ) -> T | None:
         """Return a cached definition or read it. What does not exist is not cached: made-up keys would fill it."""
         self._refresh()
         found = cast("T | None", self._cached.get(tenant, {}).get(key))
         if found is None:
-            found = read()
+            found = read(*asked)
             if found is not None:
                 if self._cached_count >= DIRECTORY_CACHE_MAX:
                     self._cached.clear()
@@ -242,11 +271,14 @@ class SqliteDirectory:
         return found
 
     def _refresh(self) -> None:
-        if self._changed() != self._seen_change or self._clock.monotonic_ms() - self._checked_ms >= REVISION_CHECK_MS:
+        if (
+            self._changes.count != self._seen_change
+            or self._clock.monotonic_ms() - self._checked_ms >= REVISION_CHECK_MS
+        ):
             self._check()
 
     def _check(self) -> None:
-        self._seen_change = self._changed()
+        self._seen_change = self._changes.count
         self._checked_ms = self._clock.monotonic_ms()
         commit = self._commit_counter()
         if commit == self._seen_commit:
@@ -275,8 +307,8 @@ class SqliteDirectory:
         return None if row is None else read(row)
 
 
-def _json(values: Sequence[object]) -> str:
-    return msgspec.json.encode(values).decode()
+def _json(values: Collection[object]) -> str:
+    return msgspec.json.encode(values if isinstance(values, list | tuple) else list(values)).decode()
 
 
 def _key(key_id: str, row: tuple[Any, ...]) -> _Key:

@@ -46,7 +46,7 @@ class Verifier:
         vendor = self._vendors[write.channel, write.vendor]
         if not hasattr(vendor, "verify_request"):
             raise _unsupported(write)
-        account = self._account(tenant, write)
+        account = await self._account(tenant, write)
         try:
             async with asyncio.timeout(VERIFY_TIMEOUT_MS / 1000):
                 wrong = await self._ask(cast(VerifiableVendor, vendor), account)
@@ -62,11 +62,10 @@ class Verifier:
         if wrong is not None:
             raise InvalidField(_told(wrong.detail, account), field="credentials", code="misconfigured")
 
-    def _account(self, tenant: str, write: ProviderWrite) -> Account:
+    async def _account(self, tenant: str, write: ProviderWrite) -> Account:
         credentials = write.credentials
         if credentials is None:
-            self._directory.revision()
-            stored = self._directory.account(tenant, write.name)
+            stored = await self._directory.account(tenant, write.name)
             credentials = {} if stored is None else stored.credentials
         return Account(
             tenant, write.name, write.channel, write.vendor, write.priority, write.settings, credentials,

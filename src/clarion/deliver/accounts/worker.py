@@ -77,9 +77,11 @@ class Accounts:
             await self.flush()
         return assignment.verdicts
 
-    async def suppressed(self, tenant: str, channel: Channel, addresses: Sequence[str]) -> Mapping[str, str]:
-        """Return the suppressed ones among addresses, with the reason."""
-        return self._directory.suppressed(tenant, channel, addresses)
+    async def suppressed(
+        self, wanted: Mapping[tuple[str, str], Sequence[str]]
+    ) -> Mapping[tuple[str, str], Mapping[str, str]]:
+        """Return, by (tenant, channel), the suppressed ones among addresses with the reason."""
+        return await self._directory.suppressed(wanted)
 
     def others(self, known: Known, channel: Channel, row: PlannedDelivery, provider: str) -> bool:
         """Return whether an account that was not tried in this pass, other than `provider`, may be called."""

@@ -36,13 +36,10 @@ async def gather(tools: Supplies, work: Sequence[Work], legacy: Legacy | None) -
 
 async def _suppressed(tools: Supplies, waited: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
     """Return the suppressed ones among addresses, by (tenant, address)."""
-    by_tenant: dict[str, list[str]] = {}
+    asked: dict[tuple[str, str], list[str]] = {}
     for tenant, address in waited:
-        by_tenant.setdefault(tenant, []).append(address)
-    return frozenset(
-        [
-            (tenant, address)
-            for tenant, addresses in by_tenant.items()
-            for address in await tools.accounts.suppressed(tenant, tools.channel, addresses)
-        ]
-    )
+        asked.setdefault((tenant, tools.channel), []).append(address)
+    if not asked:
+        return frozenset()
+    found = await tools.accounts.suppressed(asked)
+    return frozenset([(tenant, address) for (tenant, _), addresses in found.items() for address in addresses])

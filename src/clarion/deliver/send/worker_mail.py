@@ -66,9 +66,11 @@ class Dressing:
             return
         if len(self._refusable) + len(categories) > CATEGORIES_HELD_MAX:
             self._refusable.clear()
-        for tenant, key in categories:
-            category = self._directory.category(tenant, key) if key else None
-            self._refusable[tenant, key] = category is not None and not category.critical
+        named = [name for name in categories if name[1]]
+        found = await self._directory.categories(named) if named else {}
+        for name in categories:
+            category = found.get(name)
+            self._refusable[name] = category is not None and not category.critical
 
     async def unsubscribe_url(self, row: PlannedDelivery) -> str:
         """Return the link by which its recipient ends e-mails such as this one. Empty for those of no category, which there is

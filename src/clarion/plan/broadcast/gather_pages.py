@@ -48,17 +48,20 @@ class PageGatherer:
     async def channels(self, jobs: Mapping[str, BroadcastJob]) -> dict[str, tuple[Channel, ...]]:
         """Return the channels that a broadcast of each tenant goes out on."""
         asked = {tenant: setting_key(tenant, job.request) for tenant, job in jobs.items() if not job.request.workflow}
+        await self._known.refresh(asked)
         settings = await self._known.settings_of(list(asked.values()))
         return {tenant: settings[asked[tenant]].channels if tenant in asked else () for tenant in jobs}
 
     async def gather(self, cursor: Cursor, job: BroadcastJob, now_ms: int) -> PageFacts:
         """Return the facts of the page after the cursor's position, at a time (Unix ms)."""
-        await self._known.refresh()
+        await self._known.refresh((cursor.tenant,))
         key = setting_key(cursor.tenant, job.request)
         setting = (await self._known.settings_of([key]))[key]
         audience, columns = job.audience, () if job.request.workflow else _columns(setting)
         matching = None if audience.filter is None else _FILTER.decode(audience.filter)
-        page = self._directory.page(cursor.tenant, audience.topic, cursor.position, self._page_users, columns, matching)
+        page = await self._directory.page(
+            cursor.tenant, audience.topic, cursor.position, self._page_users, columns, matching
+        )
         rows, profiles = page.rows, {row[2] for row in page.rows}
         facts = PageFacts(setting, columns, rows, page.position, page.done, page.looked_at)
         zones = await self._zones(profiles) if _by_zone(setting, job) else {}
@@ -77,7 +80,7 @@ class PageGatherer:
         )
 
     async def _zones(self, profiles: set[int]) -> dict[int, str]:
-        return {profile_id: profile.zone for profile_id, profile in self._directory.profiles(profiles).items()}
+        return {profile_id: profile.zone for profile_id, profile in (await self._directory.profiles(profiles)).items()}
 
     async def _codes_of(
         self, setting: Setting, profiles: set[int], job: BroadcastJob, zones: Mapping[int, str], now_ms: int
@@ -93,19 +96,24 @@ class PageGatherer:
 
     async def _addresses(self, tenant: str, facts: PageFacts) -> dict[Channel, Addresses]:
         """Return where everyone can be reached on the channels on which something is suppressed."""
+        suppressing = (await self._directory.suppressing((tenant,)))[tenant]
         return {
             channel: addresses_of(facts.rows, channel, facts.columns)
             for channel in facts.setting.channels
-            if channel is not Channel.INAPP and self._directory.has_suppressions(tenant, channel)
+            if channel is not Channel.INAPP and channel in suppressing
         }
 
     async def _suppressed(
         self, tenant: str, addresses: Mapping[Channel, Addresses]
     ) -> dict[Channel, Mapping[str, str]]:
-        return {
-            channel: self._directory.suppressed(tenant, channel, [address for reached in found for address in reached])
+        if not addresses:
+            return {}
+        asked: dict[tuple[str, str], list[str]] = {
+            (tenant, channel): [address for reached in found for address in reached]
             for channel, found in addresses.items()
         }
+        suppressed = await self._directory.suppressed(asked)
+        return {channel: suppressed[tenant, channel] for channel in addresses}
 
     async def _cap_times(self, tenant: str, setting: Setting, rows: Sequence[Row]) -> dict[tuple[str, bytes], Blocks]:
         if not setting.caps:

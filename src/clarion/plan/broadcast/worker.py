@@ -15,7 +15,7 @@ from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.pages import Page, plan_page
 from clarion.plan.rules.fairness import DeficitRoundRobin
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Append, Cursor, CursorMove, Journal, StaleCaps, StaleCursor
+from clarion.ports.journal import Append, Cursor, CursorMove, Journal, Lease, StaleCaps, StaleCursor
 from clarion.ports.telemetry import Telemetry
 
 IDLE_WAIT_S = 0.1
@@ -60,19 +60,10 @@ class BroadcastWorker:
 
     async def turn(self) -> bool:
         """Plan one page of whoever's turn it is; False when there is nothing to do."""
-        now_ms = self._clock.now_ms()
-        with self._telemetry.cpu("plan"):
-            running = await self._running(now_ms)
-            self._turns.sync(running)
-            tenant = self._turns.next(await self._able(running))
-            if tenant is None:
-                return False
-            cursor, job = running[tenant]
-            lease = self._leases.held().get(cursor.partition)
-            if lease is None:
-                return False
-            facts = await self._pages.gather(cursor, job, now_ms)
-            page = plan_page(facts, cursor, job, self._pages.contents, self._journal.partitions, now_ms)
+        found = await self._telemetry.cpu_of("plan", self._next(self._clock.now_ms()))
+        if found is None:
+            return False
+        lease, cursor, page = found
         move = CursorMove(
             lease, cursor.cursor_id, cursor.position, page.position, page.planned, page.skipped, page.users, page.done
         )
@@ -85,8 +76,23 @@ class BroadcastWorker:
         except (StaleCursor, StaleLease):
             return True
         self._pages.keep_caps(page.caps)
-        self._count(tenant, page)
+        self._count(cursor.tenant, page)
         return True
+
+    async def _next(self, now_ms: int) -> tuple[Lease, Cursor, Page] | None:
+        """Return the next page of whoever's turn it is."""
+        running = await self._running(now_ms)
+        self._turns.sync(running)
+        tenant = self._turns.next(await self._able(running))
+        if tenant is None:
+            return None
+        cursor, job = running[tenant]
+        lease = self._leases.held().get(cursor.partition)
+        if lease is None:
+            return None
+        facts = await self._pages.gather(cursor, job, now_ms)
+        page = plan_page(facts, cursor, job, self._pages.contents, self._journal.partitions, now_ms)
+        return lease, cursor, page
 
     def _count(self, tenant: str, page: Page) -> None:
         self._turns.pay(tenant, page.cost)

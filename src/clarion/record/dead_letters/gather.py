@@ -46,11 +46,9 @@ async def gather_facts(
     """Return how things stand for letters."""
     delivery_ids = [letter.stored.delivery_id for letter in letters]
     deliveries = await state.deliveries(tenant, delivery_ids)
-    suppressed = {
-        (channel, address)
-        for channel, addresses in addresses_of(letters, edit).items()
-        for address in directory.suppressed(tenant, channel, sorted(addresses))
-    }
+    asked = {(tenant, channel): sorted(addresses) for channel, addresses in addresses_of(letters, edit).items()}
+    found = await directory.suppressed(asked)
+    suppressed = {(channel, address) for _, channel in asked for address in found[tenant, channel]}
     notifications = {ids.notification_of(id_) for id_ in delivery_ids}
     cancelled = {id_ for id_ in notifications if await state.cancelled_ms(tenant, id_) is not None}
     return Facts(deliveries, suppressed, cancelled)

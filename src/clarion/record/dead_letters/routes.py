@@ -161,8 +161,8 @@ class _DeadLetters:
     async def _template(self, tenant: str, body: ReplayIn) -> Template | None:
         if body.edit is None or body.edit.template is None:
             return None
-        self._directory.revision()
-        return self._directory.template(tenant, body.edit.template)
+        name = (tenant, body.edit.template)
+        return (await self._directory.templates([name])).get(name)
 
     async def _by_ids(self, tenant: str, texts: Sequence[str], replays: Replays, edit: Edit, *, dry_run: bool) -> Reply:
         found = [opened(stored) for stored in await gather_letters(self._state, tenant, texts)]
