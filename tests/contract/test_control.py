@@ -13,6 +13,7 @@ from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX, DEVICES_PER_USER_MA
 from clarion.domain.quota import TENANT, Quota
 from clarion.domain.user import Device, UserWrite
 from clarion.ports.control_accounts import ProviderWrite, Suppression
+from tests import lookups
 from tests.contract.engines import SURVIVES
 
 PORT = "control"
@@ -67,12 +68,16 @@ async def test_equal_users_share_a_profile_and_a_change_moves_them_to_another(ho
     same = [UserWrite(name, zone="Europe/Rome", preferences='{"*":{"sms":false}}') for name in ("a", "b")]
     await users.put_many(T, same)
     await users.put_many("other", same)
-    before = directory.users(T, ["a", "b"])
-    assert before["a"].profile_id == before["b"].profile_id != directory.users("other", ["a"])["a"].profile_id
+    before = await lookups.users(directory, T, ["a", "b"])
+    assert (
+        before["a"].profile_id
+        == before["b"].profile_id
+        != (await lookups.users(directory, "other", ["a"]))["a"].profile_id
+    )
     assert await users.set_preferences(T, "a", "{}")
-    after = directory.users(T, ["a", "b"])
+    after = await lookups.users(directory, T, ["a", "b"])
     assert after["a"].profile_id != after["b"].profile_id == before["b"].profile_id
-    profiles = directory.profiles([user.profile_id for user in after.values()])
+    profiles = await directory.profiles([user.profile_id for user in after.values()])
     assert [profiles[after[name].profile_id].preferences for name in ("a", "b")] == [{}, {"*": {"sms": False}}]
     assert {profile.zone for profile in profiles.values()} == {"Europe/Rome"}
 
@@ -90,11 +95,11 @@ async def test_a_batch_that_fails_leaves_nothing_behind_not_even_a_remembered_pr
 async def test_ordinals_are_never_used_again(house):
     users = house.control.users
     await users.put_many(T, [UserWrite("a"), UserWrite("b")])
-    gone = house.directory.ordinals(T, ["b"])["b"]
+    gone = (await house.directory.ordinals(T, ["b"]))["b"]
     assert await users.erase(T, "b")
     assert not await users.erase(T, "b")
     await users.put_many(T, [UserWrite("c")])
-    assert house.directory.ordinals(T, ["c"])["c"] > gone
+    assert (await house.directory.ordinals(T, ["c"]))["c"] > gone
 
 
 async def test_devices_are_added_replaced_removed_and_bounded(house):
@@ -176,48 +181,57 @@ async def test_credentials_are_kept_until_others_are_given_and_never_shown(house
     await house.control.providers.put(T, account("mail", secret))
     record = await house.control.providers.put(T, account("mail", None))
     assert (record.version, record.credential_names) == (2, ("api_key",))
-    assert [a.credentials for a in house.directory.accounts(T, "email")] == [{"api_key": secret}]
-    assert secret not in repr(record) + repr(account("mail", secret)) + repr(house.directory.accounts(T, "email"))
+    assert [a.credentials for a in await lookups.accounts(house.directory, T, "email")] == [{"api_key": secret}]
+    assert secret not in repr(record) + repr(account("mail", secret)) + repr(
+        await lookups.accounts(house.directory, T, "email")
+    )
     assert secret not in repr(vars(house.control.providers)) + repr(vars(house.directory))
     house.settle()
     record = await house.control.providers.put(T, account("mail", "another"))
     house.settle()
-    assert house.directory.account(T, "mail").credentials == {"api_key": "another"}
+    assert (await house.directory.account(T, "mail")).credentials == {"api_key": "another"}
     assert await house.control.providers.get(T, "mail") == record
     bare = await house.control.providers.put(T, account("bare", None))
     assert (bare.version, bare.credential_names) == (1, ())
-    assert house.directory.account(T, "bare").credentials == {}
+    assert (await house.directory.account(T, "bare")).credentials == {}
 
 
 async def test_keys_are_made_once_and_revoked_for_good(house):
     keys, directory, clock = house.control.keys, house.directory, house.clock
     record, secret = await keys.create(T, "ci", ["users:read"], expires_ms=clock.now_ms() + 1000)
-    caller = directory.caller(secret, clock.now_ms())
+    caller = await directory.caller(secret, clock.now_ms())
     assert caller is not None and (caller.tenant, caller.key_id, caller.scopes) == (T, record.key_id, {"users:read"})
-    assert directory.caller(secret, clock.now_ms() + 1000) is None
-    assert directory.caller(secret[:-1] + "x", clock.now_ms()) is None
-    assert directory.caller("clk_" + record.key_id, clock.now_ms()) is None
-    assert directory.caller("", clock.now_ms()) is None
+    assert await directory.caller(secret, clock.now_ms() + 1000) is None
+    assert await directory.caller(secret[:-1] + "x", clock.now_ms()) is None
+    assert await directory.caller("clk_" + record.key_id, clock.now_ms()) is None
+    assert await directory.caller("", clock.now_ms()) is None
     assert not await keys.revoke("other", record.key_id)
     assert await keys.revoke(T, record.key_id)
     house.settle()
-    assert directory.caller(secret, record.created_ms) is None
+    assert await directory.caller(secret, record.created_ms) is None
     assert [key.revoked_ms is not None for key in await keys.page(T, "", 9)] == [True]
 
 
 async def test_suppressions_end_and_mail_is_compared_without_case(house):
     suppressions, directory, clock = house.control.suppressions, house.directory, house.clock
-    assert not directory.has_suppressions(T, "email")
+    assert not (await lookups.has_suppressions(directory, T, "email"))
     await suppressions.add(T, [
         Suppression(Channel.EMAIL, "Ana@Example.com", "bounced", clock.now_ms()),
         Suppression(Channel.EMAIL, "bo@example.com", "manual", clock.now_ms(), clock.now_ms() + 10),
     ])  # fmt: skip
     addresses = ["ANA@example.com", "bo@example.com", "cy@example.com"]
-    assert directory.has_suppressions(T, "email")
-    assert directory.suppressed(T, "email", addresses) == {"ANA@example.com": "bounced", "bo@example.com": "manual"}
-    assert directory.suppressed(T, "sms", addresses) == directory.suppressed("other", "email", addresses) == {}
+    assert await lookups.has_suppressions(directory, T, "email")
+    assert await lookups.suppressed(directory, T, "email", addresses) == {
+        "ANA@example.com": "bounced",
+        "bo@example.com": "manual",
+    }
+    assert (
+        await lookups.suppressed(directory, T, "sms", addresses)
+        == await lookups.suppressed(directory, "other", "email", addresses)
+        == {}
+    )
     clock.wall_ms += 10
-    assert directory.suppressed(T, "email", addresses) == {"ANA@example.com": "bounced"}
+    assert await lookups.suppressed(directory, T, "email", addresses) == {"ANA@example.com": "bounced"}
     assert await suppressions.remove(T, "email", "ANA@EXAMPLE.COM")
     assert not await suppressions.remove(T, "email", "ana@example.com")
 
@@ -227,24 +241,24 @@ async def test_quotas_belong_to_a_tenant_or_to_one_of_its_keys(house):
     for tenant in (T, "other"):
         await house.control.tenants.put(tenant, "")
     key_id = (await house.control.keys.create(T, "", ["*"]))[0].key_id
-    assert house.directory.quotas(T) == {}
+    assert await house.directory.quotas(T) == {}
     ours, its = Quota(rate_per_s=5, daily=9), Quota(audience_max=3)
     await quotas.put(T, TENANT, ours)
     await quotas.put(T, key_id, its)
     assert (await quotas.get(T, TENANT), await quotas.get(T, key_id)) == (ours, its)
     assert await quotas.get("other", TENANT) == Quota()
     house.settle()
-    assert house.directory.quotas(T) == {TENANT: ours, key_id: its}
+    assert await house.directory.quotas(T) == {TENANT: ours, key_id: its}
     await quotas.put(T, TENANT, Quota())
     house.settle()
-    assert house.directory.quotas(T) == {key_id: its}
+    assert await house.directory.quotas(T) == {key_id: its}
     for owner in (("nobody", TENANT), (T, "nokey"), ("other", key_id)):
         with pytest.raises(NotFound):
             await quotas.get(*owner)
         with pytest.raises(NotFound):
             await quotas.put(*owner, ours)
     house.settle()
-    assert house.directory.quotas("other") == {}
+    assert await house.directory.quotas("other") == {}
 
 
 async def test_no_tenant_sees_or_touches_anything_of_another(house):
@@ -284,7 +298,7 @@ async def test_what_is_suppressed_for_good_keeps_its_reason_and_is_lifted_for_it
 
     async def learn(reason, expires_ms=None):
         await suppressions.learn(T, [Suppression(Channel.EMAIL, "Ana@example.com", reason, now, expires_ms)])
-        return directory.suppressed(T, "email", ["ana@example.com"]).get("ana@example.com")
+        return (await lookups.suppressed(directory, T, "email", ["ana@example.com"])).get("ana@example.com")
 
     assert await learn("soft", now + 5_000) == "soft"
     assert await learn("softer", now + 1_000) == "soft"
@@ -296,4 +310,4 @@ async def test_what_is_suppressed_for_good_keeps_its_reason_and_is_lifted_for_it
     assert not await suppressions.lift("other", "email", "ana@example.com", "stop", now)
     assert not await suppressions.lift(T, "email", "ana@example.com", "stop", now - 1)
     assert await suppressions.lift(T, "email", "ANA@example.com", "stop", now)
-    assert directory.suppressed(T, "email", ["ana@example.com"]) == {}
+    assert await lookups.suppressed(directory, T, "email", ["ana@example.com"]) == {}

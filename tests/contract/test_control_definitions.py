@@ -30,9 +30,9 @@ async def test_versions_count_up_and_earlier_ones_stay_readable(house):
 async def test_the_same_body_again_is_the_same_version(house):
     definitions = house.control.definitions
     first = await definitions.put(T, K, "welcome", b'{"n":1}')
-    revision = house.directory.revision()
+    revision = house.directory.revision(T)
     assert await definitions.put(T, K, "welcome", b'{"n":1}') == first
-    assert house.directory.revision() == revision, "nothing changed, so nobody drops what is cached"
+    assert house.directory.revision(T) == revision, "nothing changed, so nobody drops what is cached"
     await definitions.put(T, K, "welcome", b'{"n":2}')
     assert (await definitions.put(T, K, "welcome", b'{"n":1}')).version == 3
 

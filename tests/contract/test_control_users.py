@@ -9,6 +9,7 @@ from clarion.domain.quiet import QuietHours, QuietWindow
 from clarion.domain.user import Choice, Device, UserWrite
 from clarion.ports.control_accounts import ProviderWrite
 from clarion.ports.control_users import ConsentRecord
+from tests import lookups
 
 PORT = "control"
 T = "acme"
@@ -16,9 +17,9 @@ NIGHT = '{"windows":[{"start":"22:00","end":"08:00"}],"channels":["sms"]}'
 NIGHTS = QuietHours((QuietWindow("22:00", "08:00"),), (Channel.SMS,))
 
 
-def profile(house, user_id="ana"):
-    user = house.directory.users(T, [user_id])[user_id]
-    return house.directory.profiles([user.profile_id])[user.profile_id]
+async def profile(house, user_id="ana"):
+    user = (await lookups.users(house.directory, T, [user_id]))[user_id]
+    return (await house.directory.profiles([user.profile_id]))[user.profile_id]
 
 
 async def told(house, user_id="ana", before=None, limit=9):
@@ -72,15 +73,15 @@ async def test_quiet_hours_are_ones_own_until_they_are_taken_back(house):
     users = house.control.users
     assert not await users.set_quiet_hours(T, "ana", NIGHT)
     await users.put_many(T, [UserWrite("ana", quiet_hours=NIGHT)])
-    assert (await users.get(T, "ana")).quiet_hours == NIGHTS == profile(house).quiet_hours
+    assert (await users.get(T, "ana")).quiet_hours == NIGHTS == (await profile(house)).quiet_hours
     await users.put_many(T, [UserWrite("ana", zone="Asia/Tokyo")])
-    assert (profile(house).zone, profile(house).quiet_hours) == ("Asia/Tokyo", NIGHTS)
+    assert ((await profile(house)).zone, (await profile(house)).quiet_hours) == ("Asia/Tokyo", NIGHTS)
     assert await users.set_quiet_hours(T, "ana", "{}")
-    assert profile(house).quiet_hours == QuietHours()
+    assert (await profile(house)).quiet_hours == QuietHours()
     assert await users.set_quiet_hours(T, "ana", "")
-    assert profile(house).quiet_hours is (await users.get(T, "ana")).quiet_hours is None
+    assert (await profile(house)).quiet_hours is (await users.get(T, "ana")).quiet_hours is None
     await users.put_many(T, [UserWrite("ana", quiet_hours=NIGHT), UserWrite("ana", quiet_hours="")])
-    assert profile(house).quiet_hours is None
+    assert (await profile(house)).quiet_hours is None
 
 
 async def test_every_change_of_an_entry_is_kept_newest_first_with_who_told(house):
@@ -126,16 +127,20 @@ async def test_a_choice_with_an_end_is_what_planning_reads(house):
     text = '{"*":{"*":{"allowed":true,"until_ms":7}},"orders":{"email":true}}'
     await house.control.users.put_many(T, [UserWrite("ana", preferences=text)])
     wanted = {"*": {"*": Choice(True, 7)}, "orders": {"email": True}}
-    assert profile(house).preferences == wanted == (await house.control.users.get(T, "ana")).preferences
+    assert (await profile(house)).preferences == wanted == (await house.control.users.get(T, "ana")).preferences
 
 
 async def test_further_contacts_are_replaced_as_a_whole(house):
     users, more = house.control.users, '{"email":["a@example.com","b@example.com"]}'
     await users.put_many(T, [UserWrite("ana", more_contacts=more)])
     wanted = {"email": ("a@example.com", "b@example.com")}
-    assert (await users.get(T, "ana")).more_contacts == wanted == house.directory.users(T, ["ana"])["ana"].more_contacts
+    assert (
+        (await users.get(T, "ana")).more_contacts
+        == wanted
+        == (await lookups.users(house.directory, T, ["ana"]))["ana"].more_contacts
+    )
     await users.put_many(T, [UserWrite("ana")])
-    assert house.directory.users(T, ["ana"])["ana"].more_contacts == {}
+    assert (await lookups.users(house.directory, T, ["ana"]))["ana"].more_contacts == {}
 
 
 async def test_when_a_user_was_seen_is_told_or_noticed_once_in_a_while(house):
@@ -210,7 +215,9 @@ async def test_what_was_handed_over_or_read_may_be_changed_by_its_holder(house):
     (await control.tenants.get(T)).defaults["*"]["push"] = False
     (await control.providers.get(T, "m")).settings["deep"]["n"].append(3)
     (await control.users.get(T, "ana")).attributes["deep"]["n"] = 2
-    assert (await control.tenants.get(T)).defaults == {"*": {"sms": False}} == house.directory.defaults(T)
+    assert (
+        (await control.tenants.get(T)).defaults == {"*": {"sms": False}} == await lookups.defaults(house.directory, T)
+    )
     assert (await control.providers.get(T, "m")).settings == {"deep": {"n": [1]}}
-    assert house.directory.account(T, "m").settings == {"deep": {"n": [1]}}
-    assert house.directory.users(T, ["ana"])["ana"].attributes == {"deep": {"n": 1}}
+    assert (await house.directory.account(T, "m")).settings == {"deep": {"n": [1]}}
+    assert (await lookups.users(house.directory, T, ["ana"]))["ana"].attributes == {"deep": {"n": 1}}

@@ -36,14 +36,17 @@ class Directory:
     def __init__(self):
         self.gone = set()
 
-    def revision(self):
+    def revision(self, tenant):
         return 1
 
-    def template(self, tenant, key):
-        return {"hello": HELLO, "mail": MAIL}.get(key)
+    async def templates(self, names):
+        return {name: {"hello": HELLO, "mail": MAIL}[name[1]] for name in names if name[1] in ("hello", "mail")}
 
-    def suppressed(self, tenant, channel, addresses):
-        return {address: "manual" for address in addresses if address in self.gone}
+    async def suppressed(self, wanted):
+        return {
+            place: {address: "manual" for address in addresses if address in self.gone}
+            for place, addresses in wanted.items()
+        }
 
 
 class Desk:

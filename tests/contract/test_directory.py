@@ -9,6 +9,7 @@ from clarion.domain.segment import Segment
 from clarion.domain.user import Device, UserWrite
 from clarion.domain.workflow import Workflow
 from clarion.ports.control_accounts import ProviderWrite
+from tests import lookups
 
 PORT = "directory"
 T = "acme"
@@ -20,13 +21,13 @@ async def test_users_come_whole_and_only_the_known_ones(house):
         '{"plan":"pro"}', '{"*":{"sms":false}}', (Device("d", "push", "t"),),
     )  # fmt: skip
     await house.control.users.put_many(T, [write, UserWrite('quote"\\\u00fc')])
-    found = house.directory.users(T, ["nobody", 'quote"\\\u00fc', "ana|1"])
+    found = await lookups.users(house.directory, T, ["nobody", 'quote"\\\u00fc', "ana|1"])
     assert found.keys() == {"ana|1", 'quote"\\\u00fc'}
     ana = found["ana|1"]
     for name in ("user_id", "email", "phone", "whatsapp", "chat", "webhook", "locale", "zone", "devices"):
         assert getattr(ana, name) == getattr(write, name), name
     assert ana.attributes == {"plan": "pro"}
-    assert house.directory.users(T, []) == {}
+    assert await lookups.users(house.directory, T, []) == {}
 
 
 @pytest.mark.parametrize("topic", [None, "news"])
@@ -39,7 +40,7 @@ async def test_pages_walk_every_user_once_in_order(house, topic):
             await house.control.users.put_many(tenant, users)
     seen, after, done = [], 0, False
     while not done:
-        rows, after, done, _ = house.directory.page(T, topic, after, 3)
+        rows, after, done, _ = await house.directory.page(T, topic, after, 3)
         assert len(rows) <= 3
         seen += rows
     assert [row[1] for row in seen] == [f"{name}{n}" for name in "ab" for n in range(5)]
@@ -52,11 +53,11 @@ async def test_page_columns_come_in_the_order_asked_for(house):
     await house.control.users.put_many(
         T, [UserWrite("a", email="a@example.com", devices=(device,), attributes='{"n":1}')]
     )
-    ((row,), *_) = house.directory.page(T, None, 0, 9, ["attributes", "devices", "email"])
+    ((row,), *_) = await house.directory.page(T, None, 0, 9, ["attributes", "devices", "email"])
     assert (row[4], row[6]) == ('{"n":1}', "a@example.com")
     assert msgspec.msgpack.decode(row[5], type=list[Device]) == [device]
     with pytest.raises(ValueError, match="ordinal"):
-        house.directory.page(T, None, 0, 9, ["ordinal"])
+        await house.directory.page(T, None, 0, 9, ["ordinal"])
 
 
 async def test_a_changed_definition_is_seen_after_the_revision_check(house):
@@ -64,44 +65,44 @@ async def test_a_changed_definition_is_seen_after_the_revision_check(house):
     await control.categories.put(T, Category("c"))
     await control.tenants.put(T, "Acme")
     house.settle()
-    revision = directory.revision()
-    assert directory.category(T, "c") == Category("c")
-    assert directory.defaults(T) == {}
+    revision = directory.revision(T)
+    assert await lookups.category(directory, T, "c") == Category("c")
+    assert await lookups.defaults(directory, T) == {}
     await control.categories.put(T, Category("c", critical=True))
     await control.tenants.set_defaults(T, {"*": {"sms": False}})
     house.settle()
-    assert directory.revision() != revision
-    assert directory.category(T, "c") == Category("c", critical=True)
-    assert directory.defaults(T) == {"*": {"sms": False}}
+    assert directory.revision(T) != revision
+    assert await lookups.category(directory, T, "c") == Category("c", critical=True)
+    assert await lookups.defaults(directory, T) == {"*": {"sms": False}}
 
 
 async def test_users_change_without_dropping_definitions(house):
     await house.control.users.put_many(T, [UserWrite("a")])
     house.settle()
-    revision = house.directory.revision()
+    revision = house.directory.revision(T)
     await house.control.users.put_many(T, [UserWrite("a", locale="de")])
     house.settle()
-    assert house.directory.users(T, ["a"])["a"].locale == "de"
-    assert house.directory.revision() == revision
+    assert (await lookups.users(house.directory, T, ["a"]))["a"].locale == "de"
+    assert house.directory.revision(T) == revision
 
 
 async def test_something_new_is_found_at_once_because_absence_is_not_cached(house):
-    assert house.directory.template(T, "hello") is None
-    assert not house.directory.topic_exists(T, "news")
+    assert await lookups.template(house.directory, T, "hello") is None
+    assert not (await lookups.topic_exists(house.directory, T, "news"))
     await house.control.templates.put(T, Template("hello", 0, None, {Channel.SMS: {"body": "x"}}))
     await house.control.topics.put(T, "news", "")
-    assert house.directory.template(T, "hello").version == 1
-    assert house.directory.topic_exists(T, "news")
+    assert (await lookups.template(house.directory, T, "hello")).version == 1
+    assert await lookups.topic_exists(house.directory, T, "news")
 
 
 async def test_accounts_come_preferred_first_without_the_disabled(house):
     for name, priority, enabled in (("b", 1, True), ("a", 2, True), ("off", 0, False)):
         write = ProviderWrite(name, Channel.EMAIL, "post_office", priority, enabled, {"n": 1}, {"api_key": name})
         await house.control.providers.put(T, write)
-    accounts = house.directory.accounts(T, "email")
+    accounts = await lookups.accounts(house.directory, T, "email")
     assert [(account.name, account.credentials["api_key"]) for account in accounts] == [("b", "b"), ("a", "a")]
     assert accounts[0].settings == {"n": 1}
-    assert house.directory.accounts(T, "sms") == []
+    assert await lookups.accounts(house.directory, T, "sms") == []
 
 
 def workflow(template: str) -> bytes:
@@ -110,40 +111,40 @@ def workflow(template: str) -> bytes:
 
 async def test_definitions_come_decoded_and_change_after_the_revision_check(house):
     definitions, directory = house.control.definitions, house.directory
-    assert directory.definition(T, Workflow, "welcome") is None
+    assert await lookups.definition(directory, T, Workflow, "welcome") is None
     await definitions.put(T, Workflow.KIND, "welcome", workflow("hello"))
     await definitions.put(T, Workflow.KIND, "bye", workflow("bye"))
-    found = directory.definition(T, Workflow, "welcome")
+    found = await lookups.definition(directory, T, Workflow, "welcome")
     assert (found.key, found.version, found.body.steps[0].template) == ("welcome", 1, "hello")
-    assert [one.key for one in directory.definitions(T, Workflow)] == ["bye", "welcome"]
-    assert directory.definitions("other", Workflow) == directory.definitions(T, Segment) == []
+    assert [one.key for one in await directory.definitions_of(T, Workflow)] == ["bye", "welcome"]
+    assert await directory.definitions_of("other", Workflow) == await directory.definitions_of(T, Segment) == []
     await definitions.put(T, Workflow.KIND, "welcome", workflow("hello-again"))
     house.settle()
-    found = directory.definition(T, Workflow, "welcome")
+    found = await lookups.definition(directory, T, Workflow, "welcome")
     assert (found.version, found.body.steps[0].template) == (2, "hello-again")
-    assert [one.version for one in directory.definitions(T, Workflow)] == [1, 2]
+    assert [one.version for one in await directory.definitions_of(T, Workflow)] == [1, 2]
     await definitions.remove(T, Workflow.KIND, "welcome")
     house.settle()
-    assert directory.definition(T, Workflow, "welcome") is None
-    assert [one.key for one in directory.definitions(T, Workflow)] == ["bye"]
+    assert await lookups.definition(directory, T, Workflow, "welcome") is None
+    assert [one.key for one in await directory.definitions_of(T, Workflow)] == ["bye"]
 
 
 async def test_a_version_asked_for_by_number_stays_even_when_the_definition_is_removed(house):
     await house.control.definitions.put(T, Workflow.KIND, "welcome", workflow("hello"))
     await house.control.definitions.remove(T, Workflow.KIND, "welcome")
-    first = house.directory.definition(T, Workflow, "welcome", 1)
+    first = await lookups.definition(house.directory, T, Workflow, "welcome", 1)
     assert (first.version, first.body.steps[0].template) == (1, "hello")
     house.settle()
-    assert house.directory.definition(T, Workflow, "welcome", 1) is first, "it cannot have changed"
-    assert house.directory.definition(T, Workflow, "welcome", 2) is None
-    assert house.directory.definition("other", Workflow, "welcome", 1) is None
+    assert await lookups.definition(house.directory, T, Workflow, "welcome", 1) is first, "it cannot have changed"
+    assert await lookups.definition(house.directory, T, Workflow, "welcome", 2) is None
+    assert await lookups.definition(house.directory, "other", Workflow, "welcome", 1) is None
 
 
 async def test_a_definition_this_build_cannot_read_does_not_stop_the_others(house, caplog):
     await house.control.definitions.put(T, Workflow.KIND, "odd", b'{"steps":[{"kind":"teleport","name":"x"}]}')
     await house.control.definitions.put(T, Workflow.KIND, "welcome", workflow("hello"))
-    assert [one.key for one in house.directory.definitions(T, Workflow)] == ["welcome"]
-    assert house.directory.definition(T, Workflow, "odd") is None
+    assert [one.key for one in await house.directory.definitions_of(T, Workflow)] == ["welcome"]
+    assert await lookups.definition(house.directory, T, Workflow, "odd") is None
     assert "workflow odd of tenant acme is left out" in caplog.text
 
 
@@ -152,6 +153,6 @@ async def test_an_account_is_found_by_its_name_enabled_or_not(house):
         write = ProviderWrite(name, Channel.EMAIL, "sandbox", 1, enabled, {}, {"api_key": name})
         await house.control.providers.put(T, write)
     for name in ("on", "off"):
-        assert house.directory.account(T, name).credentials == {"api_key": name}
-    assert house.directory.account(T, "none") is None
-    assert house.directory.account("other", "on") is None
+        assert (await house.directory.account(T, name)).credentials == {"api_key": name}
+    assert await house.directory.account(T, "none") is None
+    assert await house.directory.account("other", "on") is None

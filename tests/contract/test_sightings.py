@@ -28,7 +28,7 @@ WAITING = accepted(Lane.HIGH)
 class Nobody:
     """A directory of users who are in no broadcast."""
 
-    def ordinals(self, tenant, user_ids):
+    async def ordinals(self, tenant, user_ids):
         return {}
 
 

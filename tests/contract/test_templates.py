@@ -8,6 +8,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.template import Sample, Source, Translation
+from tests import lookups
 from tests.contract.controls import House
 from tests.contract.engines import SHARED
 
@@ -34,10 +35,10 @@ def built(text="Hi", **more):
     return Template("ignored", 0, None, {Channel.SMS: {"body": text}}, **more)
 
 
-def sent(house, name="hello"):
+async def sent(house, name="hello"):
     """What a stage would send now."""
-    house.directory.revision()
-    template = house.directory.template(T, name)
+    await house.directory.learn()
+    template = await lookups.template(house.directory, T, name)
     return None if template is None else (template.version, template.parts[Channel.SMS]["body"])
 
 
@@ -52,7 +53,11 @@ async def test_a_draft_is_kept_whole_and_sent_to_nobody(house, templates):
     assert (stored.published_ms, stored.published_by, stored.note) == (None, None, "")
     assert (stored.template.key, stored.template.version, stored.template.parts) == ("hello", 1, built("one").parts)
     assert await templates.version(T, "hello") == stored
-    assert (sent(house), await templates.get(T, "hello"), await templates.current(T, "hello")) == (None, None, None)
+    assert (await sent(house), await templates.get(T, "hello"), await templates.current(T, "hello")) == (
+        None,
+        None,
+        None,
+    )
     assert await templates.page(T, "", 9) == [stored]
 
 
@@ -65,10 +70,10 @@ async def test_a_draft_is_replaced_until_it_is_published(house, templates):
     published = await templates.publish(T, "hello", 1, built("two, built again"), "eve", "at last")
     assert (published.current, published.published_ms) == (True, house.clock.wall_ms)
     assert (published.published_by, published.note, published.created_by) == ("eve", "at last", "bob")
-    assert sent(house) == (1, "two, built again")
+    assert await sent(house) == (1, "two, built again")
     third = await save(templates, "three")
     assert (third.version, third.current) == (2, False)
-    assert sent(house) == (1, "two, built again")
+    assert await sent(house) == (1, "two, built again")
     assert (await templates.version(T, "hello", 1)).source == source("two")
 
 
@@ -79,7 +84,7 @@ async def test_going_back_twice_leads_two_versions_back(house, templates):
         before = await templates.previous(T, "hello")
         assert before.version == version
         assert (await templates.publish(T, "hello", version, before.template, "ada", "")).current
-        assert sent(house)[0] == version
+        assert (await sent(house))[0] == version
     assert await templates.previous(T, "hello") is None
     await templates.publish(T, "hello", 3, built("three"), "ada", "")
     assert (await templates.previous(T, "hello")).version == 1
@@ -107,14 +112,14 @@ async def test_numbers_do_not_come_back_after_a_removal(house, templates):
     await save(templates, "one", publish=True)
     await save(templates, "two")
     assert await templates.remove(T, "hello")
-    assert sent(house) is None
+    assert await sent(house) is None
     assert (await templates.versions(T, "hello", 99, 9), await templates.page(T, "", 9)) == ([], [])
     assert not await templates.remove(T, "hello")
     with pytest.raises(NotFound):
         await templates.publish(T, "hello", 1, built(), "ada", "")
     assert (await save(templates, "three", publish=True)).version == 3
     assert await templates.previous(T, "hello") is None
-    assert sent(house) == (3, "three")
+    assert await sent(house) == (3, "three")
 
 
 async def test_only_what_is_still_current_is_rebuilt(house, templates):
@@ -122,7 +127,7 @@ async def test_only_what_is_still_current_is_rebuilt(house, templates):
     await save(templates, "b1", "b", publish=True)
     await save(templates, "b2", "b", publish=True)
     await templates.rebuild(T, {("a", 1): built("A"), ("b", 1): built("late"), ("gone", 1): built("x")})
-    assert (sent(house, "a"), sent(house, "b")) == ((1, "A"), (2, "b2"))
+    assert (await sent(house, "a"), await sent(house, "b")) == ((1, "A"), (2, "b2"))
     stored = await templates.version(T, "b", 1)
     assert stored.template.parts[Channel.SMS]["body"] == "b1"
     assert (await templates.current(T, "a")).source == source("a1")
@@ -131,32 +136,32 @@ async def test_only_what_is_still_current_is_rebuilt(house, templates):
 async def test_a_fixed_version_goes_by_its_own_name_draft_or_not(house, templates):
     await save(templates, "one", publish=True)
     await save(templates, "two")
-    assert (sent(house, "hello@1"), sent(house, "hello@2")) == ((1, "one"), (2, "two"))
-    assert house.directory.template(T, "hello@2").key == "hello@2"
+    assert (await sent(house, "hello@1"), await sent(house, "hello@2")) == ((1, "one"), (2, "two"))
+    assert (await lookups.template(house.directory, T, "hello@2")).key == "hello@2"
     assert (await templates.get(T, "hello@2")).version == 2
     for name in ("hello@3", "hello@0", "hello@", "hello@x", "hello@-1", "other@1", "hello@99999999999999999999"):
-        assert sent(house, name) is None, name
+        assert await sent(house, name) is None, name
         assert await templates.get(T, name) is None, name
     await save(templates, "two, changed")
-    assert sent(house, "hello@2") == (2, "two, changed")
+    assert await sent(house, "hello@2") == (2, "two, changed")
 
 
 async def test_the_same_object_is_read_until_something_of_it_changes(house, templates):
-    def read():
-        house.directory.revision()
-        return house.directory.template(T, "hello")
+    async def read():
+        await house.directory.learn()
+        return await lookups.template(house.directory, T, "hello")
 
     await save(templates, "one", publish=True)
-    first = read()
+    first = await read()
     await house.control.categories.put(T, Category("news"))
     await save(templates, "two")
-    assert read() is first
+    assert await read() is first
     await templates.rebuild(T, {("hello", 1): built("one, again")})
-    assert read().parts[Channel.SMS]["body"] == "one, again"
+    assert (await read()).parts[Channel.SMS]["body"] == "one, again"
     await templates.publish(T, "hello", 2, built("two"), "ada", "")
-    second = read()
+    second = await read()
     await templates.publish(T, "hello", 1, built("one"), "ada", "")
-    assert (second.version, read().version) == (2, 1)
+    assert (second.version, (await read()).version) == (2, 1)
 
 
 @pytest.mark.needs_trait(SHARED)
@@ -166,13 +171,13 @@ async def test_every_change_is_seen_by_another_process_within_a_second(house, te
         for text in ("one", "two"):
             await save(templates, text, publish=True)
             house.settle()
-            assert other.directory.template(T, "hello").parts[Channel.SMS]["body"] == text
+            assert (await lookups.template(other.directory, T, "hello")).parts[Channel.SMS]["body"] == text
         await templates.publish(T, "hello", 1, built("one"), "ada", "")
         house.settle()
-        assert other.directory.template(T, "hello").version == 1
+        assert (await lookups.template(other.directory, T, "hello")).version == 1
         await templates.remove(T, "hello")
         house.settle()
-        assert other.directory.template(T, "hello") is None
+        assert await lookups.template(other.directory, T, "hello") is None
     finally:
         await other.close()
 
@@ -193,7 +198,7 @@ async def test_a_category_has_to_exist_and_stays_while_it_is_used(house, templat
     assert await categories.remove(T, "news")
     with pytest.raises(InvalidField):
         await templates.publish(T, "hello", 1, built(), "ada", "")
-    assert sent(house) == (2, "plain")
+    assert await sent(house) == (2, "plain")
 
 
 async def test_what_was_built_of_another_source_is_not_published(templates):
@@ -214,7 +219,7 @@ async def test_versions_and_templates_are_bounded_and_what_is_refused_leaves_not
         await save(templates, "three", publish=True)
     with pytest.raises(Conflict):
         await save(templates, "one", "second")
-    assert (sent(house), await templates.version(T, "second")) == ((2, "two"), None)
+    assert (await sent(house), await templates.version(T, "second")) == ((2, "two"), None)
     await templates.save("other", "hello", source(), built(), "ada")
     await templates.remove(T, "hello")
     assert (await save(templates, "one", "second")).version == 1
@@ -235,8 +240,8 @@ async def test_another_tenant_sees_and_changes_nothing(house, templates):
     with pytest.raises(NotFound):
         await templates.publish(other, "hello", 1, built("evil"), "eve", "")
     await templates.rebuild(other, {("hello", 1): built("evil")})
-    assert house.directory.template(other, "hello@1") is None
-    assert sent(house) == (1, "one")
+    assert await lookups.template(house.directory, other, "hello@1") is None
+    assert await sent(house) == (1, "one")
 
 
 async def test_large_templates_make_short_pages(templates, bound):
@@ -252,9 +257,9 @@ async def test_large_templates_make_short_pages(templates, bound):
 async def test_a_definition_and_what_becomes_of_it_are_stored_together_or_not_at_all(house, templates, bound):
     await save(templates, "one", publish=True)
     record = await templates.share(T, "layout", "plain", b'{"html":"1"}', {("hello", 1): built("with 1")})
-    assert (record.version, sent(house)) == (1, (1, "with 1"))
+    assert (record.version, await sent(house)) == (1, (1, "with 1"))
     bound("DEFINITIONS_PER_KIND_MAX", 1)
     with pytest.raises(Conflict):
         await templates.share(T, "layout", "other", b'{"html":"2"}', {("hello", 1): built("with 2")})
     assert await house.control.definitions.get(T, "layout", "other") is None
-    assert sent(house) == (1, "with 1")
+    assert await sent(house) == (1, "with 1")

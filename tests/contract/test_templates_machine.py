@@ -12,6 +12,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.content import Template
 from clarion.domain.errors import Conflict, NotFound
 from clarion.domain.template import Source
+from tests import lookups
 from tests.contract.controls import House
 
 PORT = "control"
@@ -125,14 +126,14 @@ class Lives(RuleBasedStateMachine):
         raise AssertionError(f"{error.__name__} is expected")
 
     @invariant()
-    def reads_the_same(self):
-        self.house.directory.revision()
+    async def reads_the_same(self):
+        await self.house.directory.learn()
         for key, life in self.lives.items():
             current = life.currents[-1] if life.currents else None
-            assert self.read(key) == (None if current is None else (current, life.builds[current]))
+            assert await self.read(key) == (None if current is None else (current, life.builds[current]))
             for version in range(1, life.newest + 2):
                 known = (version, life.builds[version]) if version in life.builds else None
-                assert self.read(f"{key}@{version}") == known
+                assert await self.read(f"{key}@{version}") == known
             listed = [
                 (one.version, one.current, one.published_ms is not None)
                 for one in self.done(self.templates.versions(T, key, 99, 99))
@@ -150,8 +151,8 @@ class Lives(RuleBasedStateMachine):
             if life.sources
         ]
 
-    def read(self, name):
-        template = self.house.directory.template(T, name)
+    async def read(self, name):
+        template = await lookups.template(self.house.directory, T, name)
         return None if template is None else (template.version, template.parts[Channel.SMS]["body"])
 
     def teardown(self):

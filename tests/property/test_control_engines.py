@@ -16,6 +16,7 @@ from clarion.domain.errors import ClarionError
 from clarion.domain.segment import Filter
 from clarion.domain.user import Device, UserWrite
 from clarion.ports.control_accounts import ProviderWrite, Suppression
+from tests import lookups
 from tests.contract.controls import House, migrated
 from tests.contract.engines import CONTROLS
 
@@ -152,26 +153,26 @@ async def read(control, tenant):
     ]
 
 
-def look(directory, tenant):
+async def look(directory, tenant):
     """What planning reads. Ordinals are an engine's own, so users are told apart by their order."""
-    found = directory.users(tenant, IDS)
+    found = await lookups.users(directory, tenant, IDS)
     order = {ordinal: place for place, ordinal in enumerate(sorted(user.ordinal for user in found.values()))}
-    pages = [directory.page(tenant, topic, 0, 9, COLUMNS) for topic in (None, *TOPICS)]
-    pages += [directory.page(tenant, topic, 0, 9, (), filter_) for topic in (None, "news") for filter_ in FILTERS]
-    profiles = directory.profiles([user.profile_id for user in found.values()] + [NEVER_MS])
+    pages = [await directory.page(tenant, topic, 0, 9, COLUMNS) for topic in (None, *TOPICS)]
+    pages += [await directory.page(tenant, topic, 0, 9, (), filter_) for topic in (None, "news") for filter_ in FILTERS]
+    profiles = await directory.profiles([user.profile_id for user in found.values()] + [NEVER_MS])
     return [
         {id_: replace(user, ordinal=order[user.ordinal]) for id_, user in found.items()},
         [[(order[row[0]], *row[1:]) for row in page.rows] for page in pages],
         [page.done for page in pages],
         profiles,
-        {id_: order[ordinal] for id_, ordinal in directory.ordinals(tenant, IDS).items()},
-        [directory.suppressed(tenant, channel, ADDRESSES) for channel in ("email", "sms")],
-        [directory.has_suppressions(tenant, channel) for channel in ("email", "sms")],
-        [directory.accounts(tenant, channel) for channel in ("email", "sms")],
-        [directory.account(tenant, key) for key in KEYS],
-        [directory.category(tenant, key) for key in KEYS],
-        [directory.topic_exists(tenant, key) for key in TOPICS],
-        directory.defaults(tenant),
+        {id_: order[ordinal] for id_, ordinal in (await directory.ordinals(tenant, IDS)).items()},
+        [await lookups.suppressed(directory, tenant, channel, ADDRESSES) for channel in ("email", "sms")],
+        [await lookups.has_suppressions(directory, tenant, channel) for channel in ("email", "sms")],
+        [await lookups.accounts(directory, tenant, channel) for channel in ("email", "sms")],
+        [await directory.account(tenant, key) for key in KEYS],
+        [await lookups.category(directory, tenant, key) for key in KEYS],
+        [await lookups.topic_exists(directory, tenant, key) for key in TOPICS],
+        await lookups.defaults(directory, tenant),
     ]
 
 
@@ -190,7 +191,7 @@ def test_every_engine_answers_the_same(houses, steps):
             assert all(other == first for other in others), step
             for house in houses:
                 house.clock.wall_ms += 1
-        first, *others = [(await read(house.control, tenant), look(house.directory, tenant)) for house in houses]
+        first, *others = [(await read(house.control, tenant), await look(house.directory, tenant)) for house in houses]
         for other in others:
             assert other == first
 

@@ -21,6 +21,7 @@ from clarion.journal.topics import OUTCOMES
 from clarion.ports.standings import AccountName
 from clarion.ports.vendor import Token
 from clarion.ports.web import invalid_field
+from tests import lookups
 from tests.contract.controls import POST_OFFICE, House
 from tests.contract.swaps import read, take
 
@@ -95,7 +96,7 @@ async def test_an_account_says_how_it_is_used(house):
     assert {name: shown[name] for name in rules} == rules
     assert await house.say("GET", PATH) == shown
     house.settle()
-    (account,) = house.directory.accounts("acme", "email")
+    (account,) = await lookups.accounts(house.directory, "acme", "email")
     limits = Limits(per_second=14, recipient_interval_ms=6_000)
     assert account.rules == AccountRules(0, limits, Breaker(failure_rate=0.25, window_ms=60_000), "stop")
     again = await house.say("PUT", PATH, MAIL)

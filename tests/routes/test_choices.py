@@ -9,6 +9,7 @@ from clarion.domain.errors import Forbidden, InvalidField, NotFound
 from clarion.domain.limits_deciding import SEEN_EVERY_MS
 from clarion.domain.quiet import QuietHours, QuietWindow
 from clarion.domain.user import Choice
+from tests import lookups
 from tests.contract.controls import House
 
 UNTIL = {"allowed": False, "until": "2026-01-01T00:00:00Z"}
@@ -28,9 +29,9 @@ async def house(engine, empty, tmp_path):
     await house.close()
 
 
-def profile(house, user_id="ana"):
-    user = house.directory.users("acme", [user_id])[user_id]
-    return house.directory.profiles([user.profile_id])[user.profile_id]
+async def profile(house, user_id="ana"):
+    user = (await lookups.users(house.directory, "acme", [user_id]))[user_id]
+    return (await house.directory.profiles([user.profile_id]))[user.profile_id]
 
 
 async def history(house, user_id="ana"):
@@ -46,7 +47,7 @@ async def test_a_choice_with_an_end_is_what_planning_reads_and_the_api_shows(hou
     wanted = {"orders": {"sms": UNTIL, "email": True}, "*": {"*": UNTIL | {"allowed": True}}}
     assert await house.say("PUT", PREFERENCES, wanted) == wanted == await house.say("GET", PREFERENCES)
     assert (await house.say("GET", "/v1/users/ana"))["preferences"] == wanted
-    assert profile(house).preferences == {
+    assert (await profile(house)).preferences == {
         "orders": {"sms": Choice(False, UNTIL_MS), "email": True},
         "*": {"*": Choice(True, UNTIL_MS)},
     }
@@ -72,14 +73,14 @@ async def test_quiet_hours_are_ones_own_until_they_are_removed(house):
         await house.call("GET", QUIET)
     shown = await house.say("PUT", QUIET, NIGHT)
     assert shown == NIGHT == await house.say("GET", QUIET) == (await house.say("GET", "/v1/users/ana"))["quiet_hours"]
-    assert profile(house).quiet_hours == NIGHTS
+    assert (await profile(house)).quiet_hours == NIGHTS
     await house.call("PUT", "/v1/users/ana", {"zone": "Asia/Tokyo"})
-    assert (profile(house).zone, profile(house).quiet_hours is None) == ("Asia/Tokyo", False)
+    assert ((await profile(house)).zone, (await profile(house)).quiet_hours is None) == ("Asia/Tokyo", False)
     never = await house.say("PUT", QUIET, {})
     assert never["windows"] == [] and "push" in never["channels"]
-    assert profile(house).quiet_hours == QuietHours()
+    assert (await profile(house)).quiet_hours == QuietHours()
     assert (await house.call("DELETE", QUIET)).status == 204
-    assert profile(house).quiet_hours is None
+    assert (await profile(house)).quiet_hours is None
     assert (await house.say("GET", "/v1/users/ana"))["quiet_hours"] is None
 
 
@@ -87,8 +88,8 @@ async def test_quiet_hours_come_with_a_user_and_in_bulk(house):
     for line in ({"id": "bo", "quiet_hours": NIGHT}, {"id": "bo", "locale": "de"}):
         assert (await house.import_pieces([json.dumps(line).encode()]))["failed"] == 0
     assert (await house.say("PUT", "/v1/users/cy", {"quiet_hours": NIGHT}))["quiet_hours"] == NIGHT
-    assert profile(house, "bo") == profile(house, "cy")
-    assert profile(house, "bo").quiet_hours == NIGHTS
+    assert await profile(house, "bo") == await profile(house, "cy")
+    assert (await profile(house, "bo")).quiet_hours == NIGHTS
 
 
 async def test_refused_quiet_hours_leave_the_old_ones(house):
@@ -157,7 +158,7 @@ async def test_a_user_chooses_for_themselves_alone(house):
     }
     assert await house.say("PUT", "/v1/me/quiet-hours", NIGHT, user="bo") == NIGHT
     assert await house.say("GET", "/v1/me/quiet-hours", user="bo") == NIGHT
-    assert profile(house).preferences == {} and profile(house).quiet_hours is None
+    assert (await profile(house)).preferences == {} and (await profile(house)).quiet_hours is None
     assert (await house.call("DELETE", "/v1/me/quiet-hours", user="bo")).status == 204
     with pytest.raises(NotFound):
         await house.call("GET", "/v1/me/preferences", user="nobody")
@@ -169,9 +170,11 @@ async def test_a_user_chooses_for_themselves_alone(house):
 async def test_further_contacts_are_shown_and_planned_with_and_replaced_as_a_whole(house):
     shown = await house.say("PUT", "/v1/users/ana", {"contacts": {"email": ["a@example.com", "b@EXAMPLE.com"]}})
     assert shown["contacts"] == {"email": ["a@example.com", "b@example.com"]}
-    assert house.directory.users("acme", ["ana"])["ana"].more_contacts == {"email": ("a@example.com", "b@example.com")}
+    assert (await lookups.users(house.directory, "acme", ["ana"]))["ana"].more_contacts == {
+        "email": ("a@example.com", "b@example.com")
+    }
     assert (await house.say("PUT", "/v1/users/ana", {}))["contacts"] == {}
-    assert house.directory.users("acme", ["ana"])["ana"].more_contacts == {}
+    assert (await lookups.users(house.directory, "acme", ["ana"]))["ana"].more_contacts == {}
 
 
 async def test_when_a_user_was_seen_is_told_or_noticed_once_an_hour(house):

@@ -10,6 +10,7 @@ from clarion.control.auth.tokens import UserTokens
 from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.limits import BULK_BATCH_LINES
 from clarion.ports.web import OPERATOR, PUBLIC, USER
+from tests import lookups
 from tests.contract.controls import House
 
 ANA = {"email": "ana@example.com", "locale": "pt_BR", "zone": "Europe/Rome", "attributes": {"plan": "pro"}}
@@ -87,7 +88,7 @@ async def test_a_tenants_defaults_are_what_planning_reads(house):
     assert await house.say("GET", "/v1/preferences/defaults") == {"*": {"sms": False}}
     assert await refused(house, "PUT", "/v1/preferences/defaults", {"nowhere": {"sms": False}}) == "nowhere"
     house.settle()
-    assert house.directory.defaults("acme") == {"*": {"sms": False}}
+    assert await lookups.defaults(house.directory, "acme") == {"*": {"sms": False}}
 
 
 async def test_devices_are_put_and_removed(house):
@@ -154,7 +155,7 @@ async def test_lists_are_walked_page_by_page(house):
 async def test_a_template_is_compiled_before_it_is_stored(house):
     shown = await house.say("PUT", "/v1/templates/hello", HELLO)
     assert (shown["version"], set(shown["variables"]), shown["channels"]) == (1, {"name", "total"}, HELLO["channels"])
-    assert house.directory.template("acme", "hello").uses_user
+    assert (await lookups.template(house.directory, "acme", "hello")).uses_user
     broken = {"channels": {"email": {"subject": "s", "text": "fine\n{% if x %}"}, "sms": {"body": "{{ x"}}}
     with pytest.raises(InvalidField) as error:
         await house.call("PUT", "/v1/templates/hello", broken)
@@ -185,10 +186,10 @@ async def test_credentials_are_write_only_and_stay_when_left_out(house):
     assert (again["version"], again["priority"], again["credentials_set"]) == (2, 5, ["api_key"])
     answers = [shown, again, await house.say("GET", path), await house.say("GET", "/v1/providers")]
     assert "hunter2" not in repr(answers)
-    assert house.directory.accounts("acme", "email")[0].credentials == {"api_key": "hunter2"}
+    assert (await lookups.accounts(house.directory, "acme", "email"))[0].credentials == {"api_key": "hunter2"}
     await house.call("PUT", path, MAIL | {"enabled": False})
     house.settle()
-    assert house.directory.accounts("acme", "email") == []
+    assert await lookups.accounts(house.directory, "acme", "email") == []
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ async def test_suppressions_are_added_found_and_lifted(house):
 async def test_a_key_shows_its_secret_once(house):
     keys = "/v1/tenants/acme/keys"
     made = await house.say("POST", keys, {"scopes": ["users:read"], "name": "ci"})
-    caller = house.directory.caller(made["key"], house.clock.now_ms())
+    caller = await house.directory.caller(made["key"], house.clock.now_ms())
     assert (caller.tenant, caller.key_id, caller.scopes) == ("acme", made["id"], {"users:read"})
     listed = await house.say("GET", keys)
     assert [key["id"] for key in listed["data"]] == [made["id"]] and made["key"] not in repr(listed)
@@ -281,7 +282,7 @@ async def test_an_import_of_many_batches_is_whole_and_repeating_it_changes_nothi
     for _ in range(2):
         report = await house.import_pieces(pieces)
         assert (report["stored"], report["errors"]) == (count, [])
-    rows = house.directory.page("acme", None, 0, count + 1).rows
+    rows = (await house.directory.page("acme", None, 0, count + 1)).rows
     assert len(rows) == count and len({row[2] for row in rows}) == 1
     assert rows[-1][0] - rows[0][0] == count - 1, "ordinals stay dense over repeated imports"
 

@@ -24,11 +24,11 @@ from tests.contract.journals import PARTITIONS
 class Ordinals:
     """What these endpoints ask a directory for: `user-N` has ordinal N, and nobody is suppressed."""
 
-    def ordinals(self, tenant, user_ids):
+    async def ordinals(self, tenant, user_ids):
         return {user: int(user[5:]) for user in user_ids if tenant == world.TENANT and user.startswith("user-")}
 
-    def suppressed(self, tenant, channel, addresses):
-        return {}
+    async def suppressed(self, wanted):
+        return {place: {} for place in wanted}
 
 
 class Api:

@@ -9,6 +9,7 @@ from clarion.domain.errors import InvalidField
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.quiet import DISTURBING, QuietHours, QuietWindow
 from clarion.domain.route import Route
+from tests import lookups
 
 PLAIN = {
     "critical": False, "lane": "normal", "defaults": {}, "quiet_hours": True, "hold_max": "24h", "caps": [],
@@ -38,7 +39,7 @@ async def test_a_categorys_rules_are_what_planning_reads(house):
     assert {name: shown[name] for name in body} == body and shown["key"] == "news"
     assert await house.say("GET", "/v1/categories/news") == shown
     assert (await house.say("GET", "/v1/categories"))["data"] == [shown]
-    assert house.directory.category("acme", "news").rules == CategoryRules(
+    assert (await lookups.category(house.directory, "acme", "news")).rules == CategoryRules(
         quiet_hours=False, hold_max="3h", over_cap="digest", digest_workflow="roundup",
         caps=(Cap(3, "1d", Channel.PUSH), Cap(1, "1h")),
         route=Route(first=(Channel.PUSH, Route(all=(Channel.SMS, Channel.EMAIL))), until="seen", within="2m"),
@@ -47,7 +48,7 @@ async def test_a_categorys_rules_are_what_planning_reads(house):
 
 async def test_a_category_that_says_nothing_is_as_it_always_was(house):
     assert await house.say("PUT", "/v1/categories/news", {}) == PLAIN | {"key": "news"}
-    assert house.directory.category("acme", "news") == Category("news")
+    assert await lookups.category(house.directory, "acme", "news") == Category("news")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ async def test_a_policy_is_what_planning_reads(house):
     assert shown == await house.say("GET", "/v1/policy")
     assert shown["quiet_hours"] == {"windows": [NIGHT | {"days": [6, 7]}], "channels": ["sms", "push"]}
     house.settle()
-    assert house.directory.definition("acme", Policy, POLICY_KEY).body == Policy(
+    assert (await lookups.definition(house.directory, "acme", Policy, POLICY_KEY)).body == Policy(
         QuietHours((QuietWindow("22:00", "08:00", (6, 7)),), (Channel.SMS, Channel.PUSH)),
         "Asia/Kolkata",
         (Cap(10, "1d"),),

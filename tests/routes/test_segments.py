@@ -5,6 +5,7 @@ import pytest
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits_deciding import AUDIENCE_COUNT_MS_MAX, SEGMENT_SAMPLE_USERS
 from clarion.domain.segment import Filter, Segment
+from tests import lookups
 from tests.contract.controls import House
 from tests.contract.segments import LOOKED_AT, PRO, USERS, T, settle_in
 
@@ -25,7 +26,9 @@ async def test_a_segment_is_stored_shown_listed_used_and_removed(house):
     assert (shown["key"], shown["version"], shown["name"]) == ("pros", 1, "Those who pay")
     assert await house.say("GET", "/v1/segments/pros") == shown
     assert await house.say("GET", "/v1/segments") == {"data": [shown], "next": None}
-    assert house.directory.definition(T, Segment, "pros").body.filter == Filter(attribute="plan", is_="pro")
+    assert (await lookups.definition(house.directory, T, Segment, "pros")).body.filter == Filter(
+        attribute="plan", is_="pro"
+    )
     house.settle()
     changed = await house.say("PUT", "/v1/segments/pros", {"filter": {"not": PRO}})
     assert (changed["version"], changed["filter"], changed.get("name", "")) == (2, {"not": PRO}, "")

@@ -9,6 +9,7 @@ from clarion.control.layouts.rebuilding import Rebuilding
 from clarion.domain.channel import Channel
 from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.template import BRAND_KEY, Brand, Layout
+from tests import lookups
 
 FRAME = "<mjml><mj-body><mj-section><mj-column>{{ content }}</mj-column></mj-section></mj-body></mjml>"
 MAIL = {"channels": {"email": {"subject": "s", "mjml": "<mj-text>Hi {{ name }}</mj-text>"}}, "layout": "house"}
@@ -20,9 +21,9 @@ async def refused(house, method, target, body=None, kind=InvalidField):
     return error.value
 
 
-def html(house, key, tenant="acme"):
+async def html(house, key, tenant="acme"):
     house.settle()
-    return house.directory.template(tenant, key).parts[Channel.EMAIL]["html"]
+    return (await lookups.template(house.directory, tenant, key)).parts[Channel.EMAIL]["html"]
 
 
 async def test_a_layout_is_stored_shown_listed_and_removed(house):
@@ -50,8 +51,8 @@ async def test_a_change_of_layout_is_in_all_current_templates_that_use_it(house)
         "PUT", "/v1/layouts/house", {"mjml": FRAME.replace("{{ content }}", "<mj-text>TOP</mj-text>{{ content }}")}
     )
     for key in ("a", "b"):
-        assert "TOP" in html(house, key) and "Hi {{ name }}" in html(house, key)
-    assert html(house, "c") == "<p>c</p>"
+        assert "TOP" in await html(house, key) and "Hi {{ name }}" in await html(house, key)
+    assert await html(house, "c") == "<p>c</p>"
     assert [(one["key"], one["version"]) for one in (await house.say("GET", "/v1/templates"))["data"]] == [
         ("a", 1), ("b", 1), ("c", 1),
     ]  # fmt: skip
@@ -61,11 +62,11 @@ async def test_a_layout_with_which_a_template_could_not_be_built_is_not_stored(h
     await house.say("PUT", "/v1/layouts/house", {"mjml": FRAME})
     await house.say("PUT", "/v1/templates/good", {**MAIL, "channels": {"email": {"subject": "s", "html": "<p>x</p>"}}})
     await house.say("PUT", "/v1/templates/mail", MAIL)
-    before = html(house, "good"), html(house, "mail")
+    before = await html(house, "good"), await html(house, "mail")
     error = await refused(house, "PUT", "/v1/layouts/house", {"html": "<p>{{ content }}</p>"})
     assert error.code == "template_breaks" and "template mail " in error.detail
     assert (await house.say("GET", "/v1/layouts/house"))["mjml"] == FRAME
-    assert (html(house, "good"), html(house, "mail")) == before
+    assert (await html(house, "good"), await html(house, "mail")) == before
 
 
 async def test_a_change_of_a_partial_goes_through_layouts_and_other_partials(house):
@@ -74,12 +75,12 @@ async def test_a_change_of_a_partial_goes_through_layouts_and_other_partials(hou
     framed = FRAME.replace("{{ content }}", "{{ content }}<mj-text>{% partial outer %}</mj-text>")
     await house.say("PUT", "/v1/layouts/house", {"mjml": framed})
     await house.say("PUT", "/v1/templates/a", MAIL)
-    assert "<b>ONE</b>" in html(house, "a")
+    assert "<b>ONE</b>" in await html(house, "a")
     await house.say("PUT", "/v1/partials/inner", {"source": "TWO"})
-    assert "<b>TWO</b>" in html(house, "a")
+    assert "<b>TWO</b>" in await html(house, "a")
     error = await refused(house, "PUT", "/v1/partials/inner", {"source": "{% partial outer %}"})
     assert error.code == "partial_cycle"
-    assert "<b>TWO</b>" in html(house, "a")
+    assert "<b>TWO</b>" in await html(house, "a")
 
 
 async def test_what_is_published_while_a_layout_changes_gets_it_too(house):
@@ -94,7 +95,7 @@ async def test_what_is_published_while_a_layout_changes_gets_it_too(house):
     rebuilding = Rebuilding(house.control, Slow(template_engines()), Layout.KIND)
     changed = Layout(mjml=FRAME.replace("{{ content }}", "{{ content }}<mj-text>NEW</mj-text>"))
     await rebuilding.change("acme", "house", msgspec.json.encode(changed))
-    assert "NEW" in html(house, "a") and "NEW" in html(house, "late")
+    assert "NEW" in await html(house, "a") and "NEW" in await html(house, "late")
 
 
 async def test_what_is_used_stays(house):
@@ -144,7 +145,7 @@ async def test_a_partial_may_leave_messages_to_whoever_puts_it_in(house):
     source = {"channels": {"sms": {"body": "{% partial p %}!"}}, "locales": {"en": {"messages": {"hi": "Hi"}}}}
     await house.say("PUT", "/v1/templates/t", source)
     house.settle()
-    assert house.directory.template("acme", "t").parts[Channel.SMS]["body"] == "Hi!"
+    assert (await lookups.template(house.directory, "acme", "t")).parts[Channel.SMS]["body"] == "Hi!"
 
 
 async def test_a_brand_is_whole_and_is_read_as_it_was_written(house):
@@ -160,7 +161,7 @@ async def test_a_brand_is_whole_and_is_read_as_it_was_written(house):
     assert await house.say("GET", "/v1/brand") == shown
     assert (await house.say("GET", "/v1/brand", tenant="other"))["name"] == ""
     house.settle()
-    assert house.directory.definition("acme", Brand, BRAND_KEY).body == Brand(**shown)
+    assert (await lookups.definition(house.directory, "acme", Brand, BRAND_KEY)).body == Brand(**shown)
 
 
 @pytest.mark.parametrize(

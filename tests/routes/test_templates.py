@@ -10,6 +10,7 @@ from clarion.control.templates.editing import Editor
 from clarion.domain.channel import Channel
 from clarion.domain.errors import CallerError, Conflict, InvalidField, NotFound
 from clarion.domain.template import Layout, Partial, Source
+from tests import lookups
 
 PATH = "/v1/templates/hello"
 HELLO = {
@@ -43,9 +44,9 @@ async def put(house, body=HELLO, **query):
     return await house.say("PUT", PATH, body, **query)
 
 
-def sent(house):
-    house.directory.revision()
-    template = house.directory.template("acme", "hello")
+async def sent(house):
+    await house.directory.learn()
+    template = await lookups.template(house.directory, "acme", "hello")
     return template and (template.version, template.parts)
 
 
@@ -59,20 +60,20 @@ async def test_a_stored_template_says_what_it_is_and_is_sent(house):
     assert shown["locales"]["pt-BR"]["messages"] == {"greeting": "Oi"}
     assert (shown["variables"], shown["inferred"], shown["warnings"]) == (["order"], True, [])
     assert shown["schema"]["properties"]["order"]["required"] == ["number"]
-    assert sent(house) == (1, {"sms": {"body": "Hi {{ order.number }}"}})
+    assert await sent(house) == (1, {"sms": {"body": "Hi {{ order.number }}"}})
 
 
 async def test_a_draft_is_sent_to_nobody_until_it_is_published(house):
     draft = await put(house, publish="false")
     assert (draft["version"], draft["status"], draft["current"]) == (1, "draft", False)
-    assert (draft["published_at"], draft["published_by"], sent(house)) == (None, None, None)
+    assert (draft["published_at"], draft["published_by"], await sent(house)) == (None, None, None)
     assert await house.say("GET", PATH) == await house.say("GET", PATH, version="draft") == draft
     published = await house.say("POST", f"{PATH}/publish", {"note": "go"})
     assert (published["version"], published["current"], published["note"]) == (1, True, "go")
     with pytest.raises(NotFound):
         await house.call("GET", PATH, version="draft")
     changed = await put(house, HELLO | {"description": "Says it again"}, publish="false")
-    assert (changed["version"], sent(house)[0]) == (2, 1)
+    assert (changed["version"], (await sent(house))[0]) == (2, 1)
     assert (await house.say("GET", PATH))["version"] == 1
     assert await house.say("GET", PATH, version="draft") == changed == await house.say("GET", PATH, version="2")
     assert await house.say("GET", f"{PATH}/versions/2") == changed
@@ -83,7 +84,7 @@ async def test_going_back_is_at_once_and_by_who_asked(house):
         await put(house, {"channels": {"sms": {"body": body}}})
     back = await house.say("POST", f"{PATH}/rollback")
     assert (back["version"], back["status"], back["current"]) == (2, "published", True)
-    assert sent(house) == (2, {"sms": {"body": "two"}})
+    assert await sent(house) == (2, {"sms": {"body": "two"}})
     assert (await house.say("POST", f"{PATH}/rollback", {"note": "further"}))["note"] == "further"
     with pytest.raises(Conflict) as nowhere:
         await house.call("POST", f"{PATH}/rollback")
@@ -91,7 +92,7 @@ async def test_going_back_is_at_once_and_by_who_asked(house):
     assert (await house.say("POST", f"{PATH}/rollback", {"version": 3}))["current"]
     listed = (await house.say("GET", f"{PATH}/versions"))["data"]
     assert [(one["version"], one["current"]) for one in listed] == [(3, True), (2, False), (1, False)]
-    assert sent(house)[0] == 3
+    assert (await sent(house))[0] == 3
 
 
 async def test_a_draft_cannot_be_gone_back_to_and_no_version_but_those_there_are(house):
@@ -111,7 +112,7 @@ async def test_a_draft_cannot_be_gone_back_to_and_no_version_but_those_there_are
             await house.call("GET", target)
     with pytest.raises(NotFound):
         await house.call("GET", f"{PATH}/diff", to="9")
-    assert sent(house)[0] == 1
+    assert (await sent(house))[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -167,16 +168,16 @@ async def test_versions_are_built_again_with_the_layout_of_now(house):
     await definitions.put("acme", Partial.KIND, "toe", msgspec.json.encode(Partial("toe")))
     await definitions.put("acme", Layout.KIND, "frame", msgspec.json.encode(Layout(html=frame.format("old"))))
     await put(house, body)
-    assert "old" in sent(house)[1]["email"]["html"] and "<i>toe</i>" in sent(house)[1]["email"]["html"]
+    assert "old" in (await sent(house))[1]["email"]["html"] and "<i>toe</i>" in (await sent(house))[1]["email"]["html"]
     await put(house, HELLO)
     await definitions.put("acme", Layout.KIND, "frame", msgspec.json.encode(Layout(html=frame.format("new"))))
     await house.call("POST", f"{PATH}/rollback")
-    assert "new" in sent(house)[1]["email"]["html"]
+    assert "new" in (await sent(house))[1]["email"]["html"]
     await put(house, HELLO)
     await definitions.remove("acme", Layout.KIND, "frame")
     with pytest.raises(InvalidField) as gone:
         await house.call("POST", f"{PATH}/rollback", {"version": 1})
-    assert (gone.value.field, sent(house)[0]) == ("layout", 3)
+    assert (gone.value.field, (await sent(house))[0]) == ("layout", 3)
 
 
 async def test_a_layout_changed_while_a_template_is_built_is_in_it(house):
@@ -199,7 +200,7 @@ async def test_a_layout_changed_while_a_template_is_built_is_in_it(house):
     ):
         await house.control.definitions.put("acme", Layout.KIND, "frame", frame("old"))
         await change()
-        assert "new" in sent(house)[1]["email"]["html"]
+        assert "new" in (await sent(house))[1]["email"]["html"]
 
 
 async def test_who_asks_for_more_variables_is_warned(house):
@@ -243,7 +244,7 @@ async def test_what_a_declared_schema_lets_be_missing_and_parts_do_not_is_told_o
 async def test_a_declared_schema_is_shown_and_rules(house):
     shown = await put(house, HELLO | {"variables": SCHEMA, "sample": {"data": {"order": {"number": 1}}}})
     assert (shown["schema"], shown["inferred"], shown["variables"]) == (SCHEMA, False, ["order"])
-    assert house.directory.template("acme", "hello").schema == SCHEMA
+    assert (await lookups.template(house.directory, "acme", "hello")).schema == SCHEMA
 
 
 BAD = {

@@ -30,6 +30,7 @@ from clarion.domain.outcome import (
 from clarion.ops import logging
 from clarion.ops.vault import FileVault
 from clarion.ports.secrets import SealBroken
+from tests import lookups
 from tests.security.house import OPERATOR_KEY
 
 CANARY = "canary-7f3a9c51e2"
@@ -66,7 +67,7 @@ async def test_a_credential_is_nowhere_but_sealed(house, tmp_path, capfd):
     told = [answer.body for answer in said if f"credentials.{CANARY}".encode() not in answer.body]
     assert len(told) == 6
     assert not [body for body in told if CANARY.encode() in body]
-    accounts = house.parts.directory.accounts("acme", "email")
+    accounts = await lookups.accounts(house.parts.directory, "acme", "email")
     assert accounts[0].credentials["password"] == f"pass-{CANARY}"
     assert CANARY not in repr(accounts) + repr(house.parts.vault) + stream.getvalue() + "".join(house.failures)
     assert CANARY not in "".join(capfd.readouterr())

@@ -45,8 +45,8 @@ def dead_tokens_are_the_accounts_fault(monkeypatch):
 
 
 def dead_tokens_are_called_for_ever(monkeypatch):
-    async def suppressed(self, tenant, channel, addresses):
-        return {}
+    async def suppressed(self, wanted):
+        return {place: {} for place in wanted}
 
     monkeypatch.setattr(Accounts, "suppressed", suppressed)
 

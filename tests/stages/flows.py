@@ -5,7 +5,7 @@ sent nothing.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -33,7 +33,7 @@ from clarion.plan.work import Batch, work_of
 from clarion.plan.workflow.fetching import FetchJob
 from clarion.plan.workflow.turn import Turn
 from clarion.plan.workflow.worker import FetchPool
-from clarion.ports.directory import Defined
+from clarion.ports.directory import Defined, DefinitionKey
 from clarion.ports.expressions import Expressions
 from clarion.ports.journal import Append, Cancellation, Commit, Frame, Journal, Lease
 from tests.contract.journals import VirtualClock
@@ -50,29 +50,36 @@ class Shelf:
         self.workflows: dict[str, list[Workflow]] = {}
         self.users_: dict[str, User] = {}
         self.policy = Policy()
-        self.categories: dict[str, Category] = {}
+        self.categories_: dict[str, Category] = {}
         for key, body in workflows.items():
             self.put(key, body)
 
     def put(self, key: str, body: dict[str, Any]) -> None:
         self.workflows.setdefault(key, []).append(msgspec.convert(body, Workflow))
 
-    def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
+    async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
+        return {tenant: self._known(user_ids) for tenant, user_ids in wanted.items()}
+
+    async def definitions(self, keys: Collection[DefinitionKey]) -> dict[DefinitionKey, Defined[Any]]:
+        found = {key: self._definition(*key) for key in keys}
+        return {key: one for key, one in found.items() if one is not None}
+
+    def revision(self, tenant: str) -> int:
+        return 1
+
+    async def categories(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Category]:
+        return {name: self.categories_[name[1]] for name in names if name[1] in self.categories_}
+
+    def _known(self, user_ids: Collection[str]) -> dict[str, User]:
         known = {user_id: User(user_id, 1, 1, zone=ZONE_OF_USERS) for user_id in user_ids if user_id != "gone"}
         return {**known, **{key: user for key, user in self.users_.items() if key in user_ids}}
 
-    def definition(self, tenant: str, kind: Any, key: str, version: int | None = None) -> Defined[Any] | None:
+    def _definition(self, tenant: str, kind: Any, key: str, version: int | None = None) -> Defined[Any] | None:
         if kind is Policy:
             return Defined(key, 1, self.policy)
         versions = self.workflows.get(key, [])
         number = version or len(versions)
         return Defined(key, number, versions[number - 1]) if 0 < number <= len(versions) else None
-
-    def revision(self) -> int:
-        return 1
-
-    def category(self, tenant: str, key: str) -> Category | None:
-        return self.categories.get(key)
 
 
 class Eyes:

@@ -53,7 +53,7 @@ async def test_a_segments_filter_is_that_of_when_the_broadcast_was_accepted(hous
     assert frozen == Audience(segment="romans", filter=msgspec.json.encode(ROME))
     await house.control.definitions.remove(T, Segment.KIND, "romans")
     house.settle()
-    house.directory.revision()
+    await house.directory.learn()
     with pytest.raises(InvalidField) as error:
         await broadcast(house, {"segment": "romans"})
     assert (error.value.field, error.value.code) == ("audience.segment", "unknown_segment")

@@ -75,7 +75,7 @@ async def test_what_satisfies_the_schema_is_taken(house):
 
 async def test_a_fixed_version_is_held_to_its_own_schema(house):
     await house.control.templates.put(T, Template("order", 0, None, {Channel.SMS: {"body": "x"}}))
-    house.directory.revision()
+    await house.directory.learn()
     assert (await admitted(house, {})).template == "order"
     assert await field_of(house, {}, template="order@1") == "data.order"
     assert (await admitted(house, RIGHT, template="order@1")).template == "order@1"
@@ -83,7 +83,7 @@ async def test_a_fixed_version_is_held_to_its_own_schema(house):
 
 async def workflow(house, *steps):
     await house.control.definitions.put(T, Workflow.KIND, "flow", msgspec.json.encode(Workflow(steps=steps)))
-    house.directory.revision()
+    await house.directory.learn()
 
 
 async def test_a_workflow_that_sends_the_data_straight_on_is_held_to_its_template(house):

@@ -20,6 +20,7 @@ from clarion.domain.user import UserWrite
 from clarion.ops.vault import FileVault
 from clarion.ports.control_accounts import ProviderWrite
 from clarion.ports.secrets import SealBroken
+from tests import lookups
 from tests.contract.controls import Clock, House, migrated
 from tests.contract.segments import LOOKED_AT, USERS, settle_in
 
@@ -65,7 +66,7 @@ async def test_credentials_are_unreadable_at_rest_and_bound_to_their_row(house):
         "UPDATE providers SET sealed = (SELECT sealed FROM providers WHERE tenant = 'acme') WHERE tenant = 'other'"
     )
     db.close()
-    assert house.directory.accounts("other", "email") == []
+    assert await lookups.accounts(house.directory, "other", "email") == []
 
 
 async def test_of_a_key_only_a_digest_is_in_the_file(house):
@@ -92,7 +93,7 @@ async def test_profiles_made_before_there_were_quiet_hours_stay_in_use(house):
     db.close()
     later = House(house.data_dir)
     await later.control.users.put_many(T, [UserWrite("bo")])
-    assert len({user.profile_id for user in later.directory.users(T, ["ana", "bo"]).values()}) == 1
+    assert len({user.profile_id for user in (await lookups.users(later.directory, T, ["ana", "bo"])).values()}) == 1
     await later.close()
     assert len({ProfileKey("acme", "", "{}", quiet).digest() for quiet in ("", "{}", "2:{}")}) == 3
 
@@ -100,7 +101,7 @@ async def test_profiles_made_before_there_were_quiet_hours_stay_in_use(house):
 async def test_a_page_without_extra_columns_reads_the_index_alone(house):
     asked = []
     house.directory._db.exec_trace = lambda _cursor, text, values: asked.append((text, values)) or True
-    house.directory.page(T, None, 0, 9)
+    await house.directory.page(T, None, 0, 9)
     ((text, values),) = asked
     plan = house.directory._db.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
     assert "COVERING INDEX users_page (tenant=? AND ordinal>?)" in plan[0][3]
@@ -127,9 +128,9 @@ async def test_a_template_of_a_newer_build_costs_nobody_the_others(house, caplog
         lambda tx: tx.sql("UPDATE template_versions SET built = '[]', builds = builds + 1 WHERE key = 'hello'")
     )
     await templates.put(T, Template("third", 0, None, {Channel.SMS: {"body": "third"}}))
-    directory.revision()
-    assert directory.template(T, "hello") is None
-    assert directory.template(T, "second").parts == {Channel.SMS: {"body": "second"}}
+    await directory.learn()
+    assert await lookups.template(directory, T, "hello") is None
+    assert (await lookups.template(directory, T, "second")).parts == {Channel.SMS: {"body": "second"}}
     assert "template hello of tenant acme is left out" in caplog.text
 
 
@@ -146,7 +147,7 @@ async def test_users_who_take_long_to_look_at_are_looked_at_few_at_a_time(house,
     assert sum(sizes) == USERS + 1  # the last look finds nobody left
     found, after, done, pages = [], 0, False, 0
     while not done:
-        rows, after, done, _ = reader.page(T, None, after, USERS, (), matching)
+        rows, after, done, _ = await reader.page(T, None, after, USERS, (), matching)
         found, pages = found + [row[1] for row in rows], pages + 1
     assert found == [f"u{number}" for number in range(USERS) if number % 2]
     assert pages == USERS // 4 + 1

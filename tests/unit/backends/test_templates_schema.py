@@ -8,6 +8,7 @@ from alembic import command
 
 from clarion.backends.sqlite import migrate
 from clarion.domain.channel import Channel
+from tests import lookups
 from tests.contract.controls import House
 
 PARTS = {
@@ -45,11 +46,11 @@ async def house(tmp_path, monkeypatch):
 
 
 async def test_a_template_is_sent_as_it_was(house):
-    template = house.directory.template("acme", "hello")
+    template = await lookups.template(house.directory, "acme", "hello")
     assert (template.key, template.version, template.category) == ("hello", 7, "news")
     assert (template.variables, template.uses_user, template.schema) == (("name",), True, None)
     assert template.parts == {Channel(name): parts for name, parts in PARTS.items()}
-    assert house.directory.template("other", "hello").parts == {Channel.SMS: {"body": "x"}}
+    assert (await lookups.template(house.directory, "other", "hello")).parts == {Channel.SMS: {"body": "x"}}
 
 
 async def test_it_is_a_published_version_that_work_goes_on_from(house):

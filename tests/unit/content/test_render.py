@@ -1,6 +1,7 @@
 """Contents over a directory of made-up templates: locales, brands, marks, and nothing stale."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from clarion.domain.content import Template
 from clarion.domain.planned import PlannedDelivery
 from clarion.domain.policy import Policy
 from clarion.domain.template import Brand
-from clarion.ports.directory import Defined
+from clarion.ports.directory import Defined, DefinitionKey
 from clarion.ports.drafting import RenderJob
 from clarion.ports.renderer import Engines, RenderError
 
@@ -29,21 +30,21 @@ class Shelf:
 
     def __init__(self) -> None:
         self.read: list[str] = []
-        self.templates: dict[str, Template] = {}
+        self.held: dict[str, Template] = {}
         self.brand: Brand | None = None
         self.policy: Policy | None = None
         self.moves = 0
 
-    def revision(self) -> int:
+    def revision(self, tenant: str) -> int:
         return self.moves
 
-    def template(self, tenant: str, key: str) -> Template | None:
-        self.read.append(key)
-        return self.templates.get(key)
+    async def templates(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Template]:
+        self.read += [key for _, key in names]
+        return {name: self.held[name[1]] for name in names if name[1] in self.held}
 
-    def definition(self, tenant: str, kind: Any, key: str) -> Any:
-        held = self.brand if kind is Brand else self.policy
-        return None if held is None else Defined(key, 1, held)
+    async def definitions(self, keys: Collection[DefinitionKey]) -> dict[DefinitionKey, Defined[Any]]:
+        held = {Brand: self.brand, Policy: self.policy}
+        return {key: Defined(key[2], 1, held[key[1]]) for key in keys if held[key[1]] is not None}
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def said(contents: Contents, channel: Channel = Channel.SMS, locale: str = "", *
 
 def test_the_reader_gets_the_locale_that_suits_best(shelf):
     other = {"pt": {Channel.SMS: {"body": "Oi"}}, "es": {Channel.SMS: {"body": "Hola"}}}
-    shelf.templates["note"] = sms("Hi", locales=other)
+    shelf.held["note"] = sms("Hi", locales=other)
     contents = gathered(shelf)
     assert [said(contents, locale=tag)["body"] for tag in ("pt-BR", "es", "fr", "en-GB", "")] == [
         "Oi", "Hola", "Hi", "Hi", "Hi",
@@ -104,10 +105,10 @@ def test_the_reader_gets_the_locale_that_suits_best(shelf):
 
 def test_a_new_version_is_seen_after_a_refresh_and_never_in_half(shelf):
     first = {Channel.EMAIL: {"subject": "v1", "text": "v1"}}
-    shelf.templates["note"] = Template("note", 1, None, first)
+    shelf.held["note"] = Template("note", 1, None, first)
     contents = gathered(shelf)
     assert said(contents, Channel.EMAIL) == {"subject": "v1", "text": "v1"}
-    shelf.templates["note"] = Template("note", 2, None, {Channel.EMAIL: {"subject": "v2", "text": "v2"}})
+    shelf.held["note"] = Template("note", 2, None, {Channel.EMAIL: {"subject": "v2", "text": "v2"}})
     assert said(contents, Channel.EMAIL) == {"subject": "v1", "text": "v1"}
     shelf.moves += 1
     gather(contents)
@@ -118,7 +119,7 @@ def test_the_same_words_in_another_engine_are_compiled_anew(shelf):
     contents = Contents(shelf, {"liquid": LiquidRenderer(), "handlebars": HandlebarsRenderer()})
     body = "{% if true %}{{ name }}{% endif %}"
     for engine, text in (("handlebars", "{% if true %}Ada{% endif %}"), ("liquid", "Ada")):
-        shelf.templates["note"] = sms(body, engine=engine)
+        shelf.held["note"] = sms(body, engine=engine)
         shelf.moves += 1
         gather(contents)
         assert said(contents, name="Ada") == {"body": text}
@@ -126,7 +127,7 @@ def test_the_same_words_in_another_engine_are_compiled_anew(shelf):
 
 def test_a_brand_shows_in_text_and_html_and_a_change_shows_at_once(shelf):
     parts = {"subject": "{{ brand.name }}", "html": "<b style='color:{{brand.primary_color}}'>{{ brand.name }}</b>"}
-    shelf.templates["note"] = Template("note", 1, None, {Channel.EMAIL: parts})
+    shelf.held["note"] = Template("note", 1, None, {Channel.EMAIL: parts})
     shelf.brand = Brand(name="A & B", primary_color="#123456", sender_name="Team A")
     contents = gathered(shelf)
     assert said(contents, Channel.EMAIL) == {
@@ -141,13 +142,13 @@ def test_a_brand_shows_in_text_and_html_and_a_change_shows_at_once(shelf):
 
 
 def test_a_brand_in_a_condition_is_known_to_the_engine(shelf):
-    shelf.templates["note"] = sms("{% if brand.website_url != '' %}see {{ brand.website_url }}{% endif %}")
+    shelf.held["note"] = sms("{% if brand.website_url != '' %}see {{ brand.website_url }}{% endif %}")
     shelf.brand = Brand(website_url="https://a.example")
     assert said(gathered(shelf))["body"] == "see https://a.example"
 
 
 def test_data_is_data(shelf):
-    shelf.templates["note"] = sms("{{ name }} {{ brand.name }}")
+    shelf.held["note"] = sms("{{ name }} {{ brand.name }}")
     shelf.brand = Brand(name="{{ 7 | times: 7 }}")
     assert said(gathered(shelf), name="{{7*7}} {% assign x = 1 %}")["body"] == (
         "{{7*7}} {% assign x = 1 %} {{ 7 | times: 7 }}"
@@ -156,13 +157,13 @@ def test_data_is_data(shelf):
 
 @pytest.mark.parametrize("breaks", ["\r\n", "\n", "\r", "\u2028", "\x00"])
 def test_data_brings_no_line_into_a_subject(shelf, breaks):
-    shelf.templates["note"] = Template("note", 1, None, {Channel.EMAIL: {"subject": "{{ x }}", "text": "t"}})
+    shelf.held["note"] = Template("note", 1, None, {Channel.EMAIL: {"subject": "{{ x }}", "text": "t"}})
     with pytest.raises(RenderError, match=r"email\.subject"):
         said(gathered(shelf), Channel.EMAIL, x=f"a{breaks}Bcc: everyone@example.com")
 
 
 def test_tests_are_marked(shelf):
-    shelf.templates["note"] = Template("note", 1, None, {Channel.PUSH: {"body": "b"}, Channel.SMS: {"body": "s"}})
+    shelf.held["note"] = Template("note", 1, None, {Channel.PUSH: {"body": "b"}, Channel.SMS: {"body": "s"}})
     contents = gathered(shelf)
     metadata = {"clarion.test": "true"}
     for channel, body in ((Channel.PUSH, "[Test] b"), (Channel.SMS, "[Test] s")):
@@ -171,7 +172,7 @@ def test_tests_are_marked(shelf):
 
 
 def test_long_links_of_an_sms_are_shortened_by_what_is_plugged_in(shelf):
-    shelf.templates["note"] = Template(
+    shelf.held["note"] = Template(
         "note", 1, None, {Channel.SMS: {"body": "See {{ url }}."}, Channel.PUSH: {"body": "See {{ url }}."}}
     )
     asked = []
@@ -191,7 +192,7 @@ def test_what_is_not_there_is_an_error_of_this_notification_only(shelf):
     contents = gathered(shelf)
     with pytest.raises(RenderError, match="no template note"):
         said(contents)
-    shelf.templates["note"] = sms("Hi")
+    shelf.held["note"] = sms("Hi")
     shelf.moves += 1
     gather(contents)
     with pytest.raises(RenderError, match="no push part"):
@@ -219,7 +220,7 @@ def test_a_template_can_link_to_unsubscribe(shelf, engine, otherwise, brand):
     engines = {"liquid": LiquidRenderer(), "handlebars": HandlebarsRenderer()}
     html = '<a href="{{ brand.unsubscribe_url }}">{{ brand.name }}</a>' + otherwise
     parts = {Channel.EMAIL: {"subject": "s", "html": html}}
-    shelf.templates["note"], shelf.brand = Template("note", 1, None, parts, engine=engine), brand
+    shelf.held["note"], shelf.brand = Template("note", 1, None, parts, engine=engine), brand
     contents = gathered(shelf, engines)
     name = brand.name if brand else ""
     for url, after in (("https://notify.example.com/v1/unsubscribe/A-_", "yes"), ("", "")):
@@ -228,7 +229,7 @@ def test_a_template_can_link_to_unsubscribe(shelf, engine, otherwise, brand):
 
 
 def test_rendering_reads_nothing(shelf):
-    shelf.templates["note"] = sms("Hi")
+    shelf.held["note"] = sms("Hi")
     contents = gathered(shelf)
     shelf.read.clear()
     assert (said(contents), said(contents, locale="de")) == ({"body": "Hi"},) * 2
@@ -240,7 +241,7 @@ def test_rendering_reads_nothing(shelf):
     ("tenants", "lacks"), [([], "house of tenant acme"), (["acme"], "template note of tenant acme")]
 )
 def test_rendering_what_was_not_gathered_is_a_fault_of_ours(shelf, tenants, lacks):
-    shelf.templates["note"] = sms("Hi")
+    shelf.held["note"] = sms("Hi")
     contents = Contents(shelf, ENGINES)  # type: ignore[arg-type]
     asyncio.run(contents.gather([] if tenants else [("acme", "note")], tenants))
     with pytest.raises(NotGathered, match=lacks):
@@ -251,9 +252,9 @@ def test_rendering_what_was_not_gathered_is_a_fault_of_ours(shelf, tenants, lack
 
 
 def test_what_one_gathered_is_there_while_another_gathers_what_changed(shelf):
-    shelf.templates |= {"note": sms("old"), "other": sms("Hi")}
+    shelf.held |= {"note": sms("old"), "other": sms("Hi")}
     contents = gathered(shelf)
-    shelf.templates["note"] = sms("new", 2)
+    shelf.held["note"] = sms("new", 2)
     shelf.moves += 1
     gather(contents, "other")
     assert not contents.holds("acme", "note")
@@ -261,7 +262,7 @@ def test_what_one_gathered_is_there_while_another_gathers_what_changed(shelf):
     gather(contents)
     assert contents.holds("acme", "note")
     assert said(contents) == {"body": "new"}
-    del shelf.templates["note"]
+    del shelf.held["note"]
     shelf.moves += 1
     gather(contents)
     with pytest.raises(RenderError, match="no template note"):
@@ -271,7 +272,7 @@ def test_what_one_gathered_is_there_while_another_gathers_what_changed(shelf):
 def test_room_is_made_for_what_is_wanted_now(shelf, monkeypatch):
     monkeypatch.setattr(gathering, "COMPILED_TEMPLATES_MAX", 8)
     keys = [f"t{number}" for number in range(9)]
-    shelf.templates |= dict.fromkeys(keys, sms("Hi"))
+    shelf.held |= dict.fromkeys(keys, sms("Hi"))
     contents = Contents(shelf, ENGINES)  # type: ignore[arg-type]
     gather(contents, *keys[:8])
     gather(contents, keys[0], keys[8])

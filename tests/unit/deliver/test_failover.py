@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -35,8 +36,9 @@ class Shop:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._directory, name)
 
-    def accounts(self, tenant: str, channel: str) -> list[Account]:
-        return self.sms if channel == Channel.SMS else self._directory.accounts(tenant, channel)
+    async def accounts(self, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Account]]:
+        found: dict[tuple[str, str], list[Account]] = await self._directory.accounts(places)
+        return found | {place: self.sms for place in places if place[1] == Channel.SMS}
 
 
 def account(name: str, settings: dict[str, Any], priority: int = 1, version: int = 1, **rules: Any) -> Account:

@@ -127,7 +127,7 @@ class Home:
             self.notes,
         )  # fmt: skip
 
-    def account(self, tenant, name):
+    async def account(self, tenant, name):
         return self.owner if (tenant, name) == ("acme", "mail") else None
 
     async def tell(self, *told, body=b"{}", tenant="acme", provider="mail"):

@@ -3,6 +3,7 @@ costs only itself."""
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from clarion.plan.facts import SendFacts
 from clarion.plan.gather_sends import SendGatherer
 from clarion.plan.outcome import Plan
 from clarion.plan.rules.need import Need
+from clarion.ports.directory import Defined, DefinitionKey
 
 NOW_MS = 1_700_000_000_000
 CAPPED = Category("news", rules=CategoryRules(caps=(Cap(1, "1h"),)))
@@ -33,55 +35,63 @@ class Shelf:
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        self.number = 0
-        self.suppressing: set[str] = set()
+        self.numbers: Counter[str] = Counter()
+        self.suppressed_of: set[str] = set()
         self.broken: set[str] = set()
         self.down = False
 
-    def revision(self) -> int:
-        return self.number
+    def revision(self, tenant: str) -> int:
+        return self.numbers[tenant]
 
-    def template(self, tenant: str, key: str) -> Template:
-        self.calls["template"] += 1
-        if key in self.broken:
-            raise ValueError(key)
-        return Template(key, 1, "news", {Channel.SMS: {}, Channel.EMAIL: {}})
+    async def templates(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Template]:
+        self.calls["templates"] += 1
+        if broken := {key for _, key in names} & self.broken:
+            raise ValueError(broken)
+        return {name: Template(name[1], 1, "news", {Channel.SMS: {}, Channel.EMAIL: {}}) for name in names}
 
-    def category(self, tenant: str, key: str) -> Category:
-        return CAPPED
+    async def categories(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Category]:
+        return dict.fromkeys(names, CAPPED)
 
-    def definition(self, tenant: str, kind: Any, key: str, version: int | None = None) -> None:
-        return None
-
-    def accounts(self, tenant: str, channel: str) -> list[Account]:
-        return [Account(tenant, "main", Channel(channel), "sandbox", 0, {}, {})]
-
-    def defaults(self, tenant: str) -> dict[str, dict[str, bool]]:
+    async def definitions(self, keys: Collection[DefinitionKey]) -> dict[DefinitionKey, Defined[Any]]:
         return {}
 
-    def users(self, tenant: str, user_ids: Any) -> dict[str, User]:
+    async def accounts(self, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Account]]:
+        return {
+            (one, channel): [Account(one, "main", Channel(channel), "sandbox", 0, {}, {})] for one, channel in places
+        }
+
+    async def defaults(self, tenants: Collection[str]) -> dict[str, dict[str, dict[str, bool]]]:
+        return {tenant: {} for tenant in tenants}
+
+    async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
         self.calls["users"] += 1
         if self.down:
             raise StoreUnavailable("down")
-        if self.broken & set(user_ids):
+        if self.broken & {name for names in wanted.values() for name in names}:
             raise ValueError("a damaged row")
-        numbers = {name: int(name[1:]) for name in user_ids}
-        return {name: User(name, 1 + n, 1 + n % 2, phone=f"{name}-phone") for name, n in numbers.items()}
+        return {tenant: {name: user(name) for name in names} for tenant, names in wanted.items()}
 
-    def profiles(self, profile_ids: Any) -> dict[int, Profile]:
+    async def profiles(self, profile_ids: Any) -> dict[int, Profile]:
         self.calls["profiles"] += 1
         return {id_: Profile(id_, "UTC", {}) for id_ in profile_ids}
 
-    def has_suppressions(self, tenant: str, channel: str) -> bool:
-        return tenant in self.suppressing
+    async def suppressing(self, tenants: Collection[str]) -> dict[str, set[str]]:
+        return {tenant: {CHANNELS[-1]} if tenant in self.suppressed_of else set() for tenant in tenants}
 
-    def suppressed(self, tenant: str, channel: str, addresses: Any) -> dict[str, str]:
+    async def suppressed(
+        self, wanted: Mapping[tuple[str, str], Collection[str]]
+    ) -> dict[tuple[str, str], dict[str, str]]:
         self.calls["suppressed"] += 1
-        return {address: "bounced" for address in addresses if "bad" in address}
+        return {place: {one: "bounced" for one in found if "bad" in one} for place, found in wanted.items()}
 
     def caps(self, tenant: str, rule: bytes, blocks: Any) -> dict[int, bytes]:
         self.calls["caps"] += 1
         return {}
+
+
+def user(name: str) -> User:
+    number = int(name[1:])
+    return User(name, 1 + number, 1 + number % 2, phone=f"{name}-phone")
 
 
 @pytest.fixture
@@ -110,22 +120,22 @@ def reasons(planned: Plan | Need) -> list[Reason]:
 
 
 def test_what_was_foreseen_is_enough_and_its_calls_do_not_grow_with_the_batch(shelf):
-    shelf.suppressing = {"acme"}
+    shelf.suppressed_of = {"acme"}
     items = [item(n, f"u{n}", Recipient(contacts={"phone": f"bad-{n}"})) for n in range(200)]
     facts = asyncio.run(gatherer(shelf).gather(items, NOW_MS))
     planned = decide(facts, *items)
     assert Counter(reasons(planned)) == {Reason.NONE: 200, Reason.SUPPRESSED: 200}
-    assert shelf.calls == {"template": 1, "users": 1, "profiles": 1, "suppressed": 1, "caps": 1}
+    assert shelf.calls == {"templates": 1, "users": 1, "profiles": 1, "suppressed": 1, "caps": 1}
 
 
 def test_what_is_known_is_not_read_again_until_a_definition_changes(shelf):
     sends = gatherer(shelf)
     for _ in range(3):
         asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
-    assert shelf.calls == {"template": 1, "users": 3, "profiles": 1, "caps": 1}
-    shelf.number += 1
+    assert shelf.calls == {"templates": 1, "users": 3, "profiles": 1, "caps": 1}
+    shelf.numbers["acme"] += 1
     facts = asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
-    assert shelf.calls["template"] == 2
+    assert shelf.calls["templates"] == 2
     assert reasons(decide(facts, item(1, "u1"))) == [Reason.NONE]
 
 
@@ -141,7 +151,7 @@ def test_what_is_to_be_sent_later_is_gathered_later(shelf):
 
 @pytest.mark.parametrize("suppressing", [set(), {"acme"}])
 def test_one_more_gathering_serves_whatever_was_not_foreseen(shelf, suppressing):
-    shelf.suppressing = suppressing
+    shelf.suppressed_of = suppressing
     sends = gatherer(shelf)
     unforeseen = [
         item(1, "u1"),
@@ -162,7 +172,7 @@ def test_facts_that_were_handed_out_stay_as_they_are_when_definitions_change(she
     sends = gatherer(shelf)
     facts = asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
     before = facts.setting("acme", item(1).request)
-    shelf.number += 1
+    shelf.numbers["acme"] += 1
     asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
     assert facts.setting("acme", item(1).request) is before
     assert facts.gate(before, 2, "", NOW_MS)
@@ -197,10 +207,7 @@ def test_caps_that_were_written_are_known_and_forgotten_ones_are_read_again(shel
     assert reasons(decide(facts, item(2, "u1"))) == [Reason.NONE], "the store knows nothing of what was kept"
 
 
-def test_every_channel_is_asked_before_a_tenant_is_held_to_have_no_suppressions(shelf):
-    class OnlyLast(Shelf):
-        def has_suppressions(self, tenant: str, channel: str) -> bool:
-            return channel == CHANNELS[-1]
-
-    facts = asyncio.run(gatherer(OnlyLast()).gather([item(1, "u1")], NOW_MS))
+def test_one_channel_is_enough_for_a_tenant_to_have_suppressions(shelf):
+    shelf.suppressed_of = {"acme"}
+    facts = asyncio.run(gatherer(shelf).gather([item(1, "u1")], NOW_MS))
     assert facts.suppressions["acme"] is not None

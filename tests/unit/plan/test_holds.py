@@ -1,7 +1,7 @@
 """Quiet hours and caps: what waits is decided again when its time has come, and sent once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
@@ -57,8 +57,13 @@ class Changing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._directory, name)
 
-    def users(self, tenant: str, user_ids: Sequence[str]) -> dict[str, User]:
-        found = self._directory.users(tenant, user_ids) | {k: v for k, v in self.changes.items() if k in user_ids}
+    async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
+        return {
+            tenant: self._now(users, wanted[tenant]) for tenant, users in (await self._directory.users(wanted)).items()
+        }
+
+    def _now(self, users: dict[str, User], user_ids: Collection[str]) -> dict[str, User]:
+        found = users | {k: v for k, v in self.changes.items() if k in user_ids}
         return {user_id: user for user_id, user in found.items() if user is not None}
 
 

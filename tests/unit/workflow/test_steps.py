@@ -27,7 +27,7 @@ def at(flow, text: str) -> None:
 async def test_a_send_is_planned_like_any_notification_to_the_one_recipient(flow_of):
     step = {**SEND, "channels": ["push"], "data": {"name": "data.who + '!'"}, "category": "news"}
     flow = flow_of(w={"steps": [step]})
-    flow.shelf.categories["news"] = Category("news", lane=Lane.BULK)
+    flow.shelf.categories_["news"] = Category("news", lane=Lane.BULK)
     id_ = await flow.trigger("w", "u1", data={"who": "Ann", "more": 1}, metadata={"a": "b"}, ordering_key="o")
     await flow.settle()
     (item,) = flow.sent
