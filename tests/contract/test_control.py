@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from clarion.domain.channel import Channel, Lane
+from clarion.domain.channel import CHANNELS, Channel, Lane
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import Conflict, InvalidField, NotFound
 from clarion.domain.limits import CATEGORIES_PER_TENANT_MAX, DEVICES_PER_USER_MAX
@@ -287,9 +287,34 @@ async def test_no_tenant_sees_or_touches_anything_of_another(house):
         assert not await area.remove(o, key)
         assert await area.get(T, key) is not None
     d = house.directory
-    assert (d.users(o, ["ana"]), d.accounts(o, "email")) == ({}, [])
-    assert d.page(o, None, 0, 9).rows == d.page(o, "news", 0, 9).rows == []
-    assert (d.template(o, "hello"), d.category(o, "c"), d.topic_exists(o, "news")) == (None, None, False)
+    both, email = (T, o), Channel.EMAIL
+    users = await d.users(dict.fromkeys(both, ["ana", "bo"]))
+    assert (users[T].keys(), users[o]) == ({"ana"}, {})
+    accounts = await d.accounts([(tenant, email) for tenant in both])
+    assert ([one.name for one in accounts[T, email]], accounts[o, email]) == (["mail"], [])
+    assert (await d.page(o, None, 0, 9)).rows == (await d.page(o, "news", 0, 9)).rows == []
+    assert (await d.templates([(tenant, "hello") for tenant in both])).keys() == {(T, "hello")}
+    assert (await d.categories([(tenant, "c") for tenant in both])).keys() == {(T, "c")}
+    assert await d.topics([(tenant, "news") for tenant in both]) == {(T, "news")}
+    assert await d.defaults(both) == {T: {}, o: {}}
+
+
+async def test_a_tenant_suppresses_on_the_channels_on_which_it_has_anything_suppressed(house):
+    control, directory = house.control, house.directory
+    await control.suppressions.add(
+        T, [Suppression(Channel.SMS, "1", "manual", 0), Suppression(CHANNELS[-1], "1", "manual", 0)]
+    )
+    await control.suppressions.add("other", [Suppression(Channel.EMAIL, "a@example.com", "manual", 0)])
+    assert await directory.suppressing([T, "other", "none"]) == {
+        T: {"sms", CHANNELS[-1]},
+        "other": {"email"},
+        "none": set(),
+    }
+    asked = {(T, "sms"): ["1", "2"], ("other", "sms"): ["1"], ("other", "email"): ["A@example.com"]}
+    assert await directory.suppressed(asked) == {
+        (T, "sms"): {"1": "manual"}, ("other", "sms"): {}, ("other", "email"): {"A@example.com": "manual"}
+    }  # fmt: skip
+    assert await directory.suppressed({}) == await directory.suppressing([]) == await directory.users({}) == {}
 
 
 async def test_what_is_suppressed_for_good_keeps_its_reason_and_is_lifted_for_it_alone(house):

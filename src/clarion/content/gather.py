@@ -39,9 +39,9 @@ class Contents(Rendering):
     async def gather(self, templates: Collection[tuple[str, str]], tenants: Collection[str]) -> None:
         """Read templates, by (tenant, key), and the houses of tenants, unless they are current. Those of the templates'
         tenants have to be among them."""
-        now = {tenant: self._now(tenant) for tenant in tenants}
+        now = {tenant: self._now(tenant) for tenant in {*tenants, *(tenant for tenant, _ in templates)}}
         lacking = [(tenant, key) for tenant, key in templates if key not in now[tenant].templates]
-        homeless = [tenant for tenant in now if not now[tenant].house]
+        homeless = [tenant for tenant in tenants if not now[tenant].house]
         reading = []
         if lacking:
             reading.append(self._read_templates(lacking, templates, now))

@@ -147,7 +147,7 @@ async def test_users_who_take_long_to_look_at_are_looked_at_few_at_a_time(house,
     assert sum(sizes) == USERS + 1  # the last look finds nobody left
     found, after, done, pages = [], 0, False, 0
     while not done:
-        rows, after, done, _ = await reader.page(T, None, after, USERS, (), matching)
+        rows, after, done, _ = reader.page(T, None, after, USERS, (), matching)
         found, pages = found + [row[1] for row in rows], pages + 1
     assert found == [f"u{number}" for number in range(USERS) if number % 2]
     assert pages == USERS // 4 + 1

@@ -48,7 +48,10 @@ def ok(body=b"%PDF", **headers):
 
 
 def dressing(web=None, links=LINKS):
-    return Dressing(SimpleNamespace(category=lambda tenant, key: CATEGORIES.get((tenant, key))), web, links)
+    async def categories(names):
+        return {name: CATEGORIES[name] for name in names if name in CATEGORIES}
+
+    return Dressing(SimpleNamespace(categories=categories), web, links)
 
 
 async def dressed(web=None, *files, links=LINKS, **changes):

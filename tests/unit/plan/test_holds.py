@@ -82,7 +82,7 @@ def test_what_was_held_ends_however_its_user_has_changed(people, change, reason,
         await world.accept(NIGHT)
         await world.plan()
         (held,) = world.ledger.rows.values() if world.fates() else ()
-        changing.changes["night"] = change(people.users(TENANT, ["night"])["night"])
+        changing.changes["night"] = change((await people.users({TENANT: ["night"]}))[TENANT]["night"])
         await world.pass_time(10 * HOUR_MS)
         assert world.to_send() == sent
         assert len(world.fates()) == max(1, len(sent) + (reason is not Reason.NONE))
