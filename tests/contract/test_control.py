@@ -288,7 +288,7 @@ async def test_no_tenant_sees_or_touches_anything_of_another(house):
         assert await area.get(T, key) is not None
     d = house.directory
     both, email = (T, o), Channel.EMAIL
-    users = await d.users(dict.fromkeys(both, ["ana", "bo"]))
+    users = await d.users({tenant: ["ana", "bo"] for tenant in both})
     assert (users[T].keys(), users[o]) == ({"ana"}, {})
     accounts = await d.accounts([(tenant, email) for tenant in both])
     assert ([one.name for one in accounts[T, email]], accounts[o, email]) == (["mail"], [])
