@@ -23,6 +23,10 @@ CALLERS = {
 }
 
 
+async def identify(secret: str) -> Caller | None:
+    return CALLERS.get(secret)
+
+
 class To(msgspec.Struct, forbid_unknown_fields=True):
     email: str | None = None
 
@@ -54,7 +58,7 @@ class Site:
             Route("POST", "/seen", self.take, "things:write", "For both", body=To, by_user=True),
             Route("POST", "/again", self.take, "things:write", "With or without", body=To, optional=True),
         ]
-        self.app = application(routes, CALLERS.get, self.notes, requests_max=requests_max, on_durability_lost=self.stop)
+        self.app = application(routes, identify, self.notes, requests_max=requests_max, on_durability_lost=self.stop)
 
     async def take(self, called: Call) -> Reply:
         self.calls.append(called)
@@ -235,7 +239,7 @@ def test_requests_beyond_the_bound_are_refused_and_places_come_back():
         site.take = wait  # type: ignore[method-assign]
         app = application(
             [Route("GET", "/wait", wait, PUBLIC, "Wait")],
-            CALLERS.get,
+            identify,
             site.notes,
             requests_max=2,
             on_durability_lost=site.stop,
