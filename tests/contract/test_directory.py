@@ -148,6 +148,16 @@ async def test_a_definition_this_build_cannot_read_does_not_stop_the_others(hous
     assert "workflow odd of tenant acme is left out" in caplog.text
 
 
+async def test_settings_of_an_account_keep_the_order_they_were_given_in(house):
+    settings = {"by_address": {"z": 1, "b": 2, "a*": 3}, "a": 0}
+    await house.control.providers.put(T, ProviderWrite("m", Channel.SMS, "v", 1, True, settings, {}))
+    stored = await house.control.providers.get(T, "m")
+    read = house.directory.account(T, "m")
+    for found in (stored, read):
+        assert list(found.settings) == ["by_address", "a"]
+        assert list(found.settings["by_address"]) == ["z", "b", "a*"], "patterns are tried in this order"
+
+
 async def test_an_account_is_found_by_its_name_enabled_or_not(house):
     for name, enabled in (("on", True), ("off", False)):
         write = ProviderWrite(name, Channel.EMAIL, "sandbox", 1, enabled, {}, {"api_key": name})

@@ -199,7 +199,7 @@ class ControlState:
 
 def copied(value: S) -> S:
     """Return a value as it is after a way through JSON, sharing nothing with what it was."""
-    return msgspec.json.decode(msgspec.json.encode(value, order="sorted"), type=type(value))
+    return msgspec.json.decode(msgspec.json.encode(value), type=type(value))
 
 
 def keys_after(mapping: dict[str, Any], after: str, limit: int) -> list[str]:
