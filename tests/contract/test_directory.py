@@ -152,7 +152,7 @@ async def test_settings_of_an_account_keep_the_order_they_were_given_in(house):
     settings = {"by_address": {"z": 1, "b": 2, "a*": 3}, "a": 0}
     await house.control.providers.put(T, ProviderWrite("m", Channel.SMS, "v", 1, True, settings, {}))
     stored = await house.control.providers.get(T, "m")
-    read = house.directory.account(T, "m")
+    read = await house.directory.account(T, "m")
     for found in (stored, read):
         assert list(found.settings) == ["by_address", "a"]
         assert list(found.settings["by_address"]) == ["z", "b", "a*"], "patterns are tried in this order"
