@@ -211,3 +211,15 @@ def test_one_channel_is_enough_for_a_tenant_to_have_suppressions(shelf):
     shelf.suppressed_of = {"acme"}
     facts = asyncio.run(gatherer(shelf).gather([item(1, "u1")], NOW_MS))
     assert facts.suppressions["acme"] is not None
+
+
+def test_what_one_tenant_changed_costs_only_that_tenant_its_settings_and_verdicts(shelf):
+    sends, items = gatherer(shelf), [item(1, "u1"), item(2, "u1", tenant="other")]
+    before = asyncio.run(sends.gather(items, NOW_MS))
+    mine, theirs = (next(one for key, one in before.settings.items() if key[0] == who) for who in ("acme", "other"))
+    shelf.numbers["acme"] += 1
+    after = asyncio.run(sends.gather(items, NOW_MS))
+    assert not any(one is mine for one in after.settings.values())
+    assert any(one is theirs for one in after.settings.values())
+    assert id(mine) not in after.gates and after.gates[id(theirs)] is before.gates[id(theirs)]
+    assert any(one is mine for one in before.settings.values()) and before.gates[id(mine)], "what was handed out stays"
