@@ -122,7 +122,7 @@ class NoEgress:
 class Unhindered:
     """Accounts that always work and have no limits: breakers, pace and budgets of retries in one."""
 
-    is_due = False
+    is_due = is_urgent = False
 
     async def refresh(self, accounts: Sequence[Account] = ()) -> None:
         """Nothing changes."""

@@ -14,7 +14,7 @@ from clarion.domain.errors import DurabilityError, Overloaded
 from clarion.domain.limits_breakers import PROBE_MS_MAX, RECOVERY_QUIET_MS, STANDING_CLEAN_MS, THROTTLES_TO_PAUSE
 from clarion.domain.limits_resilience import STANDING_CHECK_MS, STANDINGS_MAX
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Refused, Throttled, Transient
-from tests.unit.deliver.at_once import AtOnce
+from tests.unit.deliver.at_once import AtOnce, at_once
 
 WALL_MS = 1_700_000_000_000
 MAIL = Account("acme", "mail", Channel.EMAIL, "smtp", 0, {}, {}, version=1)
@@ -120,6 +120,37 @@ def test_an_account_that_works_costs_the_store_nothing_but_a_look_now_and_then(w
         world.call(world.one, Accepted(), times=10)
     assert world.store.reads <= 2 + 1_000 // STANDING_CHECK_MS
     assert world.store.changes <= asked + 1 + 1_000 // STANDING_CLEAN_MS
+
+
+def test_accounts_that_work_are_told_of_together_and_without_hurry():
+    world = World(1)
+    clerk = Breakers(world.store, world.clock, Lines())
+    accounts = [replace(MAIL, tenant=f"tenant-{number}") for number in range(5)]
+    at_once(clerk.refresh(accounts))
+    world.clock.time_ms += STANDING_CLEAN_MS
+    before = world.store.changes
+    for one in accounts:
+        clerk.report(one, Accepted())
+    assert (clerk.is_due, clerk.is_urgent, world.store.changes) == (True, False, before)
+
+    at_once(clerk.flush())
+    assert (clerk.is_due, world.store.changes) == (False, before + 1)
+
+
+def test_what_closes_an_account_is_urgent_and_takes_along_what_is_not():
+    world = World(1)
+    clerk = Breakers(world.store, world.clock, Lines())
+    at_once(clerk.refresh([MAIL, SAME_NAME]))
+    world.clock.time_ms += STANDING_CLEAN_MS
+    before = world.store.changes
+    clerk.report(SAME_NAME, Accepted())
+    clerk.report(MAIL, Accepted())
+    clerk.report(MAIL, Misconfigured("key revoked"))
+    assert clerk.is_urgent
+
+    at_once(clerk.flush())
+    assert (clerk.is_due, clerk.is_urgent, world.store.changes) == (False, False, before + 1)
+    assert clerk.state(MAIL) == "open"
 
 
 def test_misconfiguration_is_known_at_once_here_and_soon_everywhere(world):

@@ -14,12 +14,13 @@ from clarion.domain.standing import Standing, StandingState, Tally
 
 class Views:
     """The views of all accounts in use. Times are of the clock that never goes back. `due` are those with something to tell
-    now."""
+    now, `calm` those whose calls went well for so long that it is to be told with others' soon."""
 
     def __init__(self) -> None:
         self._views: dict[tuple[str, str], View] = {}
         self._used: set[View] = set()
         self.due: set[View] = set()
+        self.calm: set[View] = set()
 
     def use(self, accounts: Iterable[Account]) -> list[View]:
         """Note that accounts are in use; return those that were never looked up."""
@@ -84,7 +85,7 @@ class Views:
             view.well += 1
             view.throttles = 0
             if now_ms - view.told_ms >= STANDING_CLEAN_MS:
-                self.due.add(view)
+                self.calm.add(view)
             return
         tally = verdict_of(outcome, now_ms)
         view.throttles = view.throttles + 1 if tally.paused_until_ms else 0

@@ -73,7 +73,7 @@ class Accounts:
                     assignment.give(group, group.members)
             else:
                 await self._ask(assignment, groups)
-        if self.is_due:
+        if self.is_urgent:
             await self.flush()
         return assignment.verdicts
 
@@ -108,8 +108,14 @@ class Accounts:
 
     @property
     def is_due(self) -> bool:
-        """Whether what was done, or not used, is to be told to the others now."""
+        """Whether what was done, or not used, is to be told to the others: now if it `is_urgent`, else all
+        accounts together, now and then."""
         return self.breakers.is_due or self._pace.is_due
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether what was done, or not used, may not wait."""
+        return self.breakers.is_urgent or self._pace.is_due
 
     async def flush(self) -> None:
         """Tell the others."""

@@ -83,15 +83,21 @@ class Breakers:
 
     @property
     def is_due(self) -> bool:
-        """Whether something is to be told now, by `flush`."""
+        """Whether something is to be told by `flush`: now if it `is_urgent`, else now and then."""
+        return bool(self._views.due or self._views.calm)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether something may not wait."""
         return bool(self._views.due)
 
     async def flush(self) -> None:
-        """Tell the others what may not wait."""
+        """Tell the others what is due, all accounts together."""
         due: dict[tuple[str, str], View] = {}
-        for view in list(self._views.due):
-            if due.setdefault(view.name, view) is view:
-                self._views.due.discard(view)
+        for views in (self._views.due, self._views.calm):
+            for view in list(views):
+                if due.setdefault(view.name, view) is view:
+                    views.discard(view)
         if due:
             await self._tell(list(due.values()), self._clock.monotonic_ms())
 

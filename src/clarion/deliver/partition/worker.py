@@ -188,12 +188,13 @@ class PartitionConsumer:
             self._put_off(item, why, started_ms, others=others)
         else:
             await self._attempt(item, started_ms)
-        await self._tell()
+        if tools.accounts.is_urgent:
+            await tools.accounts.flush()
         if row.ordering_key is not None:
             self._next_in_order((row.tenant, row.user_id, row.ordering_key))
 
     async def _tell(self) -> None:
-        """Tell other workers what may not wait of the accounts used."""
+        """Tell other workers of the accounts used."""
         if self._t.accounts.is_due:
             await self._t.accounts.flush()
 
@@ -214,7 +215,8 @@ class PartitionConsumer:
         answer = await tools.sender.attempt(tools.channel, row, account, item.lane is Lane.CRITICAL)
         if account is not None:
             tools.accounts.done(account, answer.outcome, started_ms)
-            await self._tell()
+            if tools.accounts.is_urgent:
+                await tools.accounts.flush()
         turn = Turn(
             tools.clock.now_ms(),
             tools.clock.jitter(),
