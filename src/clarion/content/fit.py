@@ -97,7 +97,7 @@ def payload_bytes(parts: Mapping[str, Any]) -> int:
 
 def _push(parts: dict[str, Any], fitted: list[Fitted] | None) -> dict[str, Any]:
     short = sum(len(text) if type(text) is str else PUSH_PAYLOAD_BYTES_MAX for text in parts.values())
-    if short < _SHORT_CHARS:
+    if short < _SHORT_CHARS or payload_bytes(parts) <= PUSH_PAYLOAD_BYTES_MAX:
         return parts
     for name in ("body", "title"):
         if payload_bytes(parts) > PUSH_PAYLOAD_BYTES_MAX and name in parts:
@@ -117,13 +117,19 @@ def _note(fitted: list[Fitted] | None, part: str, unit: Unit, before: int, after
 
 def check_links(parts: Mapping[str, Any]) -> None:
     """Raise `RenderError` when a link of a part would run a script in the app that follows it."""
-    links = [parts.get(name) for name in _LINKS]
+    for name in _LINKS:
+        if name in parts:
+            _check_link(parts[name])
     actions = parts.get("actions")
     if isinstance(actions, list):
-        links += [action.get("url") for action in actions if isinstance(action, dict)]
-    for link in links:
-        if isinstance(link, str) and not link.startswith(_HARMLESS) and _SCRIPT.match(_BLANKS.sub("", link)):
-            raise RenderError("a link may not be a script")
+        for action in actions:
+            if isinstance(action, dict):
+                _check_link(action.get("url"))
+
+
+def _check_link(link: Any) -> None:
+    if isinstance(link, str) and not link.startswith(_HARMLESS) and _SCRIPT.match(_BLANKS.sub("", link)):
+        raise RenderError("a link may not be a script")
 
 
 def _sms(parts: dict[str, Any], _fitted: list[Fitted] | None) -> dict[str, Any]:

@@ -162,11 +162,11 @@ class Sender:
                 return vendor.read(await self._apprise.send(request), message, account, now_ms=self._clock.now_ms())
 
     async def _build(self, vendor: Vendor, message: Message, account: Account, token: str | None) -> Request:
-        build = partial(vendor.build, message, account, now_ms=self._clock.now_ms(), token=token)
-        slow = vendor.TRAITS.slow_credentials
+        now_ms, slow = self._clock.now_ms(), vendor.TRAITS.slow_credentials
         if has_large_files(message) or (slow and any(account.credentials.get(name) for name in slow)):
+            build = partial(vendor.build, message, account, now_ms=now_ms, token=token)
             return await asyncio.get_running_loop().run_in_executor(self._slow, build)
-        return build()
+        return vendor.build(message, account, now_ms=now_ms, token=token)
 
 
 def _of_failure(error: EgressError) -> Outcome:

@@ -102,10 +102,14 @@ def build(message: Message, account: Account, *, now_ms: int, token: str | None)
         android["collapseKey"] = apns["apns-collapse-id"] = collapse
     if apns:
         target["apns"] = {"headers": apns}
-    origin, project = settings.get("base_url", BASE_URL).rstrip("/"), quote(settings["project_id"], safe="")
-    url = f"{origin}/v1/projects/{project}/messages:send"
+    url = _send_url(settings.get("base_url", BASE_URL), settings["project_id"])
     headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
     return HttpRequest("POST", url, headers, msgspec.json.encode({"message": target}))
+
+
+@lru_cache(maxsize=VENDOR_KEYS_MAX)
+def _send_url(base_url: str, project_id: str) -> str:
+    return f"{base_url.rstrip('/')}/v1/projects/{quote(project_id, safe='')}/messages:send"
 
 
 def _data(parts: dict[str, Any], message: Message) -> dict[str, str]:
