@@ -99,9 +99,10 @@ class Pace:
         return bool(self._spare)
 
     async def flush(self) -> None:
-        """Let others have calls that ended here. Whoever asks for an account at this moment tells that anyway."""
+        """Let others have calls that ended here. Of an account that somebody asks for at this moment that stays due: he may
+        have counted before they ended."""
         gauges = [gauge for gauge in self._spare if not self._turn(gauge).locked()]
-        self._spare.clear()
+        self._spare.difference_update(gauges)
         for gauge in gauges:
             await self._turn(gauge).acquire()  # nobody has it: this never waits
         try:
@@ -202,6 +203,7 @@ class Pace:
         finally:
             for one, found in zip(asks, settled, strict=True):
                 one.gauge.end(None if found is None else Answer(found.now, *found.answer))
+                self._note_spare(one.gauge)  # calls may have ended meanwhile
         return [
             self._drawn_alone(one) if found is None else found.answer[0]
             for one, found in zip(asks, settled, strict=True)
