@@ -4,6 +4,8 @@ Rows of deliveries that are still open are kept between batches so that the next
 valid only while this worker is the only one who folds their partitions: `forget` when a lease came, went or was stale.
 """
 
+from itertools import islice
+
 from clarion.domain.delivery_state import TERMINAL
 from clarion.domain.history import Changes, Delivery
 from clarion.domain.limits import RECORD_OPEN_ROWS_MAX
@@ -30,8 +32,9 @@ class OpenRows:
         """Remember the open rows of changes that have been stored."""
         rows = self._rows
         rows.update((id_, row) for id_, row in changes.deliveries.items() if row.state not in TERMINAL)
-        for id_ in list(rows)[: max(0, len(rows) - RECORD_OPEN_ROWS_MAX)]:
-            del rows[id_]
+        if len(rows) > RECORD_OPEN_ROWS_MAX:
+            for id_ in list(islice(rows, len(rows) - RECORD_OPEN_ROWS_MAX)):
+                del rows[id_]
 
     def forget(self) -> None:
         """Forget everything."""

@@ -115,9 +115,9 @@ def told_of(channel: Channel, partition: int, results: Sequence[Result]) -> list
     tell: set[bytes] = set()
     chunks: dict[tuple[bytes, str], list[Result]] = {}
     for result in results:
-        plain = result.next.event is Event.ACCEPTED and result.row.attempt == 1 and not _carries_content(result)
-        if result.row.chunk is not None and plain and not _tells_more(result, result.row.chunk[0], tell):
-            chunks.setdefault((result.row.chunk[0], result.answer.provider), []).append(result)
+        place = result.row.chunk
+        if place is not None and _is_plain(result) and not _tells_more(result, place[0], tell):
+            chunks.setdefault((place[0], result.answer.provider), []).append(result)
         else:
             rows.append(attempt_row(result))
     told: list[Told] = []
@@ -230,8 +230,11 @@ def _tells_more(result: Result, chunk_id: bytes, told: set[bytes]) -> bool:
     return True
 
 
-def _carries_content(result: Result) -> bool:
-    return isinstance(result.answer.outcome, Accepted) and result.answer.outcome.content is not None
+def _is_plain(result: Result) -> bool:
+    """Return whether a state byte says all there is to say: accepted at once, with no content to keep."""
+    outcome = result.answer.outcome
+    carries = isinstance(outcome, Accepted) and outcome.content is not None
+    return result.next.event is Event.ACCEPTED and result.row.attempt == 1 and not carries
 
 
 def _chunk_attempted(chunk_id: bytes, channel: Channel, members: Sequence[Result]) -> ChunkAttemptedFrame:

@@ -13,7 +13,7 @@ from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker_backlog import Backlog
 from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.rules.answer import Answer
-from clarion.deliver.rules.retry import Turn, after, parked
+from clarion.deliver.rules.retry import ACCEPTED, Turn, after, parked
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.errors import UnknownFrame
@@ -217,12 +217,14 @@ class PartitionConsumer:
             tools.accounts.done(account, answer.outcome, started_ms)
             if tools.accounts.is_urgent:
                 await tools.accounts.flush()
+        if isinstance(answer.outcome, Accepted):
+            self._finish(item, Result(row, answer, ACCEPTED, started_ms, tools.clock.now_ms()))
+            return
         turn = Turn(
             tools.clock.now_ms(),
             tools.clock.jitter(),
             answer.provider,
-            others=not isinstance(answer.outcome, Accepted)
-            and tools.accounts.others(item.known, tools.channel, row, answer.provider),
+            others=tools.accounts.others(item.known, tools.channel, row, answer.provider),
             falls_back=item.degrades,
             on_ambiguous=item.known.on_ambiguous(account),
             expires_ms=row.expires_ms,

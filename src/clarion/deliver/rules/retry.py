@@ -1,6 +1,6 @@
 """What follows a turn of a delivery: done, another account, try again at a time, wait, or give up; always with the reason."""
 
-from typing import NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never
 
 import msgspec
 
@@ -63,6 +63,10 @@ class Next(msgspec.Struct, frozen=True):
     trail: Trail | None = None
 
 
+ACCEPTED: Final = Next(Event.ACCEPTED)
+"""What follows an attempt that went well, whatever the circumstances."""
+
+
 def pause_ms(failures: int, policy: Policy, jitter: float) -> int:
     """Return the pause after failed pass number `failures` (from 1): full jitter, uniform between nothing and the pause of
     the schedule.
@@ -77,7 +81,7 @@ def after(outcome: Outcome, been: Trail, policy: Policy, turn: Turn) -> Next:
     been = _begun(been, turn)
     match outcome:
         case Accepted():
-            return Next(Event.ACCEPTED)
+            return ACCEPTED
         case Refused(reason=code):
             return Next(Event.REFUSED, _REFUSALS.get(code, Reason.REFUSED))
         case InvalidRecipient():
