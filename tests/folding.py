@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection, Iterable
 
 from clarion.domain.history import Changes, ChunkState, Delivery
-from clarion.ports.journal import StoredFrame
 from clarion.ports.state import Ledger
+from clarion.ports.streams import StoredFrame
 from clarion.record.columns import Facts, decide
 from clarion.record.frames import decoded, touched
 from clarion.record.gather import OpenRows

@@ -12,7 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from clarion.backends.sqlite.journal import open_journal
-from clarion.ports.journal import Append, CapWrite, Cell, Frame, Journal, Wait, WaitEnd
+from clarion.ports.journal import Append, Journal
+from clarion.ports.journal_cells import CapWrite, Cell, Wait, WaitEnd
+from clarion.ports.streams import Frame
 
 PARTITIONS = 2
 TASKS = 4

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import SqliteJournal, open_journal
-from clarion.ports.journal import Append, Cursor, Frame, Journal, Lease, Timer
+from clarion.ports.journal import Append, Journal
+from clarion.ports.stage_store import Cursor, Lease, Timer
+from clarion.ports.streams import Frame
 
 PARTITIONS = 4
 START_MS = 1_700_000_000_000

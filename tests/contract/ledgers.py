@@ -9,7 +9,7 @@ from clarion.domain.outcome import Accepted, Refused, Transient
 from clarion.journal import events
 from clarion.journal.codec import VERSION, encode
 from clarion.journal.topics import OUTCOMES
-from clarion.ports.journal import StoredFrame
+from clarion.ports.streams import StoredFrame
 from clarion.record.gather import OpenRows
 from tests.folding import fold_stored
 

@@ -3,7 +3,7 @@
 import random
 
 from clarion.domain.delivery_state import Event
-from clarion.ports.journal import StoredFrame
+from clarion.ports.streams import StoredFrame
 from tests.contract import ledgers as world
 
 

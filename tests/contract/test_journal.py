@@ -6,9 +6,7 @@ import pytest
 
 from clarion.domain.errors import DurabilityError
 from clarion.domain.limits import JOURNAL_READ_BYTES_MAX, PARTITIONS_MAX
-from clarion.ports.journal import (
-    Append,
-)
+from clarion.ports.journal import Append
 from tests.contract.journals import (
     BACKENDS,
     PARTITIONS,

@@ -8,17 +8,9 @@ import pytest
 
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits_deciding import CAP_BLOCK_USERS
-from clarion.ports.journal import (
-    Append,
-    CapWrite,
-    Cell,
-    Commit,
-    IdempotencyEntry,
-    Signal,
-    StaleCaps,
-    Wait,
-    WaitEnd,
-)
+from clarion.ports.journal import Append
+from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
+from clarion.ports.stage_store import Commit, IdempotencyEntry, StaleCaps
 from tests.contract.journals import START_MS, cursor, frame, frames, held, payloads, timer
 
 PORT = "journal"

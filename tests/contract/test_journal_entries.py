@@ -4,15 +4,8 @@ import pytest
 
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits_deciding import HOLD_MS_MAX
-from clarion.ports.journal import (
-    Append,
-    Cancellation,
-    CursorMove,
-    IdempotencyEntry,
-    Lease,
-    StaleCursor,
-    StaleKey,
-)
+from clarion.ports.journal import Append
+from clarion.ports.stage_store import Cancellation, CursorMove, IdempotencyEntry, Lease, StaleCursor, StaleKey
 from tests.contract.journals import (
     START_MS,
     cursor,

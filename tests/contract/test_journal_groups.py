@@ -7,8 +7,8 @@ import pytest
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits import INTENT_ENTRIES_PER_READ_MAX, LEASE_TTL_MS_MAX
 from clarion.domain.limits_deciding import HOLD_MS_MAX
-from clarion.ports.journal import (
-    Append,
+from clarion.ports.journal import Append
+from clarion.ports.stage_store import (
     Cancellation,
     Commit,
     CursorMove,

@@ -15,26 +15,22 @@ from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import SqliteJournal, open_journal
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits_deciding import HOLD_MS_MAX
-from clarion.ports.journal import (
-    Append,
+from clarion.ports.journal import Append
+from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
+from clarion.ports.stage_store import (
     Cancellation,
-    CapWrite,
-    Cell,
     Commit,
     CursorMove,
-    Frame,
     IdempotencyEntry,
     IntentEntry,
     IntentWrite,
     Lease,
-    Signal,
     StaleCaps,
     StaleCursor,
     StaleKey,
     Timer,
-    Wait,
-    WaitEnd,
 )
+from clarion.ports.streams import Frame
 from tests.contract.journals import START_MS, VirtualClock, cursor
 
 TOPICS = ("accepted.bulk", "accepted.high", "outcomes")

@@ -13,7 +13,7 @@ from clarion.backends.sqlite.connection import connect, fetch_all
 from clarion.deliver.partition.legacy import Legacy
 from clarion.domain.planned import PlannedDelivery
 from clarion.journal.intents import decode_intents
-from clarion.ports.journal import Position
+from clarion.ports.stage_store import Position
 from tests.contract import old_journal as old
 from tests.contract.journals import sqlite
 

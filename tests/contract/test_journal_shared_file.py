@@ -6,17 +6,9 @@ import pytest
 
 from clarion.backends.sqlite.journal import SqliteJournal, open_journal
 from clarion.domain.errors import StaleLease
-from clarion.ports.journal import (
-    Append,
-    CapWrite,
-    Cell,
-    Commit,
-    IdempotencyEntry,
-    Signal,
-    StaleCaps,
-    StaleKey,
-    Wait,
-)
+from clarion.ports.journal import Append
+from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait
+from clarion.ports.stage_store import Commit, IdempotencyEntry, StaleCaps, StaleKey
 from tests.contract.journals import PARTITIONS, START_MS, TTL_MS, frame, frames, held, offsets, sqlite, timer
 
 

@@ -13,7 +13,8 @@ from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.topics import GROUP_RECORD, OUTCOMES
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
-from clarion.ports.journal import Append, Frame
+from clarion.ports.journal import Append
+from clarion.ports.streams import Frame
 from clarion.record.worker import RecordWorker
 from tests.contract import ledgers as world
 from tests.contract.crash_writer import MachineClock

@@ -24,7 +24,8 @@ from clarion.journal.schedules import Latest, latest_cell, latest_of, occurrence
 from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
-from clarion.ports.journal import Append, Cursor, Journal
+from clarion.ports.journal import Append, Journal
+from clarion.ports.stage_store import Cursor
 from tests.contract.controls import PARTITIONS, House
 from tests.stages.world import Ledger, NoEgress, Notes
 

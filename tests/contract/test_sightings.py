@@ -13,7 +13,9 @@ from clarion.journal import events
 from clarion.journal.codec import decode, encode
 from clarion.journal.signals import seen_key
 from clarion.journal.topics import OUTCOMES, accepted
-from clarion.ports.journal import Append, Frame, Wait
+from clarion.ports.journal import Append
+from clarion.ports.journal_cells import Wait
+from clarion.ports.streams import Frame
 from clarion.ports.web import Call, Caller
 from clarion.realtime import routes as inbox_routes
 from clarion.realtime import routes_seen

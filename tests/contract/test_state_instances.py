@@ -6,8 +6,8 @@ from clarion.domain import ids
 from clarion.domain.history import Instance
 from clarion.journal.codec import encode
 from clarion.journal.events import PlannedFrame, ProgressFrame, Recipient, Request
-from clarion.ports.journal import StoredFrame
 from clarion.ports.state import Advance
+from clarion.ports.streams import StoredFrame
 from clarion.ports.web import Call, Caller
 from clarion.record.routes import routes
 from tests.contract.states import State

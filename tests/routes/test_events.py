@@ -23,7 +23,8 @@ from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import AcceptedFrame, SignalFrame
 from clarion.journal.signals import event_key
-from clarion.ports.journal import Append, Wait
+from clarion.ports.journal import Append
+from clarion.ports.journal_cells import Wait
 from clarion.ports.web import Call, Caller
 from tests.contract.controls import House
 from tests.stages.world import Notes

@@ -12,7 +12,9 @@ from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
 from clarion.journal import events
 from clarion.journal.codec import decode, encode
 from clarion.journal.topics import OUTCOMES, accepted
-from clarion.ports.journal import Append, Cursor, Frame
+from clarion.ports.journal import Append
+from clarion.ports.stage_store import Cursor
+from clarion.ports.streams import Frame
 from clarion.ports.web import Call, Caller
 from clarion.realtime import routes as inbox_routes
 from clarion.realtime import routes_seen

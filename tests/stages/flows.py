@@ -35,7 +35,9 @@ from clarion.plan.workflow.turn import Turn
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.directory import Defined, DefinitionKey
 from clarion.ports.expressions import Expressions
-from clarion.ports.journal import Append, Cancellation, Commit, Frame, Journal, Lease
+from clarion.ports.journal import Append, Journal
+from clarion.ports.stage_store import Cancellation, Commit, Lease
+from clarion.ports.streams import Frame
 from tests.contract.journals import VirtualClock
 from tests.stages.world import TENANT, Notes
 

@@ -41,7 +41,8 @@ from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite, Suppression
 from clarion.ports.directory import Directory
-from clarion.ports.journal import Append, Frame
+from clarion.ports.journal import Append
+from clarion.ports.streams import Frame
 from clarion.ports.vendor import Traits
 from clarion.providers.sandbox import sandbox
 from clarion.record.gather import OpenRows

@@ -13,7 +13,9 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import CancelledFrame, Request
 from clarion.journal.signals import cancel_key, signal
-from clarion.ports.journal import Append, Cancellation, Frame, Wait, WaitEnd
+from clarion.ports.journal_cells import Wait, WaitEnd
+from clarion.ports.stage_store import Admission, Cancellation, PlanState, StageResult
+from clarion.ports.streams import Frame
 
 
 class Subject(NamedTuple):
@@ -35,26 +37,29 @@ def key_wait(tenant: str, notification_id: bytes, accepted_ms: int, request: Req
     return Wait(tenant, key, notification_id, topics.accepted(Lane.CRITICAL), partition, expires_ms)
 
 
-def cancellation(tenant: str, subjects: Iterable[Subject], now_ms: int) -> Append:
+def cancellation(tenant: str, subjects: Iterable[Subject], now_ms: int) -> StageResult:
     """Return what cancels subjects: the deliver stage reads it before every send, the record stage shows it."""
     partitions: dict[int, list[bytes]] = defaultdict(list)
     for subject_id, partition in subjects:
         partitions[partition].append(subject_id)
-    return Append(
+    cancellations = [
+        Cancellation(tenant, subject_id, now_ms) for members in partitions.values() for subject_id in members
+    ]
+    return StageResult(
         frames=[_frame(tenant, partition, members, now_ms) for partition, members in partitions.items()],
-        cancellations=[
-            Cancellation(tenant, subject_id, now_ms) for members in partitions.values() for subject_id in members
-        ],
+        admission=Admission(cancellations=cancellations),
     )
 
 
-def cancellation_by_key(tenant: str, key: bytes, waits: Sequence[Wait], now_ms: int) -> Append:
+def cancellation_by_key(tenant: str, key: bytes, waits: Sequence[Wait], now_ms: int) -> StageResult:
     """Return what cancels the notifications that wait under a key, lets the key go and wakes planning."""
     subjects = [Subject(wait.subject, wait.partition) for wait in waits]
     return msgspec.structs.replace(
         cancellation(tenant, subjects, now_ms),
-        ended_waits=[WaitEnd(tenant, key, wait.subject) for wait in waits],
-        signals=[signal(tenant, key, now_ms, {"notification_ids": [wait.subject for wait in waits]})],
+        plan_state=PlanState(
+            ended_waits=[WaitEnd(tenant, key, wait.subject) for wait in waits],
+            signals=[signal(tenant, key, now_ms, {"notification_ids": [wait.subject for wait in waits]})],
+        ),
     )
 
 

@@ -10,8 +10,8 @@ from clarion.domain.workflow import Workflow
 from clarion.journal.events import Request
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Defined, DefinitionKey, Directory
-from clarion.ports.journal import IdempotencyEntry, Journal
 from clarion.ports.metering import together
+from clarion.ports.stage_store import IdempotencyEntry, StageStore
 
 
 async def gather_definitions(directory: Directory, tenant: str, wants: Wants) -> Definitions:
@@ -39,15 +39,11 @@ async def gather_unknown_users(directory: Directory, tenant: str, requests: Sequ
 
 
 async def gather_answers(
-    journal: Journal, clock: Clock, tenant: str, keys: Collection[str]
+    store: StageStore, clock: Clock, tenant: str, keys: Collection[str]
 ) -> dict[str, IdempotencyEntry]:
     """Return what is remembered of idempotency keys."""
-    now_ms = clock.now_ms()
-    found: dict[str, IdempotencyEntry] = {}
-    for key in keys:
-        if (entry := journal.idempotency(tenant, key, now_ms)) is not None:
-            found[key] = entry
-    return found
+    found = await store.remembered([(tenant, key) for key in keys], clock.now_ms()) if keys else {}
+    return {key: entry for (_, key), entry in found.items()}
 
 
 async def _add(directory: Directory, tenant: str, wants: Wants, found: Definitions) -> None:

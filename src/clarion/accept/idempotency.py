@@ -5,7 +5,7 @@ import hmac
 from clarion.accept.submissions import Key
 from clarion.domain.errors import Conflict, KeyReused
 from clarion.domain.limits import IDEMPOTENCY_TTL_MS
-from clarion.ports.journal import IdempotencyEntry
+from clarion.ports.stage_store import IdempotencyEntry
 
 RUNNING_RETRY_AFTER_S = 1
 

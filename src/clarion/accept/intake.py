@@ -18,11 +18,11 @@ from clarion.accept.submissions import Batch, Key, Marked
 from clarion.accept.worker import told_of
 from clarion.journal.events import Request
 from clarion.ports.expressions import Expressions
-from clarion.ports.journal import IdempotencyEntry, StaleKey
+from clarion.ports.stage_store import IdempotencyEntry, StaleKey
 from clarion.ports.web import Caller
 
 Remember = Callable[[msgspec.Struct], list[IdempotencyEntry]]
-"""Returns what has to be stored, in the append of the request, for an answer to be given again."""
+"""Returns what has to be stored, in the commit of the request, for an answer to be given again."""
 
 
 class _Way(NamedTuple):
@@ -33,7 +33,7 @@ class _Way(NamedTuple):
 
 
 class Intake:
-    """Takes requests. Whatever it raises is a `CallerError`, or what the journal raises, and then nothing was stored."""
+    """Takes requests. Whatever it raises is a `CallerError`, or what the store raises, and then nothing was stored."""
 
     def __init__(self, door: Door, expressions: Expressions) -> None:
         self._door = door

@@ -16,7 +16,7 @@ from clarion.accept.submissions import Batch, Item, Key
 from clarion.accept.worker import Taken, told_of
 from clarion.domain.errors import CallerError, QuotaExceeded
 from clarion.journal.events import Request
-from clarion.ports.journal import IdempotencyEntry, StaleKey
+from clarion.ports.stage_store import IdempotencyEntry, StaleKey
 from clarion.ports.web import Caller
 
 

@@ -13,7 +13,8 @@ from clarion.domain import ids
 from clarion.domain.errors import Overloaded
 from clarion.domain.segment import Filter
 from clarion.journal.events import Audience
-from clarion.ports.journal import Append, Cursor, IdempotencyEntry
+from clarion.ports.stage_store import Admission, Cursor, IdempotencyEntry, StageResult
+from clarion.ports.stage_store import Broadcasts as Begun
 from clarion.ports.web import Caller
 
 _PACK: Final = msgspec.msgpack.Encoder()
@@ -37,11 +38,12 @@ class Broadcasts:
         quota = await door.quotas.charge(caller, 1)
         now_ms = door.clock.now_ms()
         entropy = door.clock.entropy(ids.ENTROPY_BYTES)
-        partition = entropy[0] % door.journal.partitions
+        partition = entropy[0] % door.store.partitions
         id_ = ids.notification_id(now_ms, partition, entropy)
         cursor = Cursor(id_, caller.tenant, partition, "running", 0, 0, 0, 0, now_ms, now_ms, _PACK.encode(job))
         told = BroadcastOut(ids.write(ids.BROADCAST_PREFIX, id_), "running")
-        await door.journal.append(Append(cursors=[cursor], idempotency=remember(told)))
+        begun = StageResult(broadcasts=Begun([cursor]), admission=Admission(remember(told)))
+        await door.store.commit(begun)
         return Acceptance(told, quota=quota)
 
     async def _check_size(self, caller: Caller, audience: Audience) -> None:

@@ -18,8 +18,8 @@ from clarion.journal.events import Request
 from clarion.ports.audiences import Audiences
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
-from clarion.ports.journal import IdempotencyEntry, Journal
 from clarion.ports.schemas import Schemas
+from clarion.ports.stage_store import IdempotencyEntry, StageStore
 
 _WAITING: Final = (topics.GROUP_PLAN, *(topics.group_deliver(channel) for channel in CHANNELS))
 """Groups whose backlog grows with what is accepted."""
@@ -30,7 +30,7 @@ class Door:
 
     def __init__(
         self,
-        journal: Journal,
+        store: StageStore,
         directory: Directory,
         schemas: Schemas,
         writer: AcceptWriter,
@@ -40,7 +40,7 @@ class Door:
         *,
         backlog_max: int,
     ) -> None:
-        self.journal = journal
+        self.store = store
         self.directory = directory
         self._schemas = schemas
         self.writer = writer
@@ -56,7 +56,7 @@ class Door:
         now_ms = self.clock.monotonic_ms()
         if now_ms - self._checked_ms >= BACKLOG_CHECK_MS:
             self._checked_ms = now_ms
-            self._backlog = sum([self.journal.backlog(group) for group in _WAITING])
+            self._backlog = sum((await self.store.backlog_of(_WAITING)).values())
         if self._backlog >= self._backlog_max:
             raise Overloaded(f"{self._backlog} events wait to be planned or sent; try again", retry_after_s=1)
 
@@ -75,11 +75,11 @@ class Door:
 
     async def remembered(self, tenant: str, keys: Collection[str]) -> dict[str, IdempotencyEntry]:
         """Return what is remembered of idempotency keys."""
-        return await gather_answers(self.journal, self.clock, tenant, keys)
+        return await gather_answers(self.store, self.clock, tenant, keys)
 
     def stamp(self, tenant: str, request: Request) -> Taken:
         """Give a checked request its id and place on the journal."""
         now_ms = self.clock.now_ms()
-        partition = ids.partition_for(tenant, owner_of(request), self.journal.partitions)
+        partition = ids.partition_for(tenant, owner_of(request), self.store.partitions)
         id_ = ids.notification_id(now_ms, partition, self.clock.entropy(ids.ENTROPY_BYTES))
         return Taken(id_, tenant, now_ms, Lane(request.lane), partition, request)

@@ -26,7 +26,8 @@ from clarion.domain.limits_deciding import EVENT_WORK_MS_MAX
 from clarion.journal.signals import event_key, signal
 from clarion.ports.clock import Clock
 from clarion.ports.expressions import ExpressionError, Expressions
-from clarion.ports.journal import IdempotencyEntry, Signal
+from clarion.ports.journal_cells import Signal
+from clarion.ports.stage_store import IdempotencyEntry
 from clarion.ports.web import Caller
 
 _JSON: Final = msgspec.json.Encoder()

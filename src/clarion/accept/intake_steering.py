@@ -9,7 +9,8 @@ from clarion.domain.errors import Conflict, NotFound
 from clarion.domain.limits_deciding import CANCELLATIONS_PER_APPEND_MAX, CANCELLATIONS_PER_CALL_MAX
 from clarion.journal.signals import cancel_key
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Cursor, Journal
+from clarion.ports.journal_cells import Wait
+from clarion.ports.stage_store import Cursor, StageStore
 
 Known = Callable[[str, bytes], Awaitable[bool]]
 """Tells whether a tenant has a notification."""
@@ -25,8 +26,8 @@ class Cancelled(NamedTuple):
 class Steering:
     """Acts on what was accepted, for the tenant it belongs to."""
 
-    def __init__(self, journal: Journal, clock: Clock, known: Known) -> None:
-        self._journal = journal
+    def __init__(self, store: StageStore, clock: Clock, known: Known) -> None:
+        self._store = store
         self._clock = clock
         self._known = known
 
@@ -41,12 +42,16 @@ class Steering:
         """Cancel the notifications that carry a cancellation key, so many at a time."""
         key = cancel_key(text)
         cancelled = 0
-        while waits := self._journal.waits(tenant, key, CANCELLATIONS_PER_APPEND_MAX):
+        while waits := await self._waiting(tenant, key):
             if cancelled >= CANCELLATIONS_PER_CALL_MAX:
                 break
-            await self._journal.append(cancellation_by_key(tenant, key, waits, self._clock.now_ms()))
+            await self._store.commit(cancellation_by_key(tenant, key, waits, self._clock.now_ms()))
             cancelled += len(waits)
         return Cancelled(cancelled, bool(waits))
+
+    async def _waiting(self, tenant: str, key: bytes) -> list[Wait]:
+        place = tenant, key
+        return (await self._store.waits_of([place], CANCELLATIONS_PER_APPEND_MAX)).get(place, [])
 
     async def pause(self, tenant: str, text: str) -> str:
         """Stop a broadcast's planning and return its status. Raises `NotFound`, and `Conflict` when it has ended."""
@@ -65,17 +70,17 @@ class Steering:
 
     async def _steer(self, cursor: Cursor, status: str, allowed_from: tuple[str, ...]) -> str:
         now_ms = self._clock.now_ms()
-        if not await self._journal.set_cursor_status(cursor.cursor_id, status, allowed_from, now_ms):
-            now = self._journal.cursor(cursor.cursor_id) or cursor
+        if not await self._store.set_cursor_status(cursor.cursor_id, status, allowed_from, now_ms):
+            now = (await self._store.cursors_by_id([cursor.cursor_id])).get(cursor.cursor_id, cursor)
             raise Conflict(f"broadcast is {now.status}", code="broadcast_state")
         return status
 
     async def _cancel(self, tenant: str, subject: Subject) -> None:
-        await self._journal.append(cancellation(tenant, [subject], self._clock.now_ms()))
+        await self._store.commit(cancellation(tenant, [subject], self._clock.now_ms()))
 
     async def _cursor(self, tenant: str, text: str) -> Cursor:
         id_ = ids.read(ids.BROADCAST_PREFIX, text)
-        cursor = self._journal.cursor(id_) if id_ else None
+        cursor = (await self._store.cursors_by_id([id_])).get(id_) if id_ else None
         if cursor is None or cursor.tenant != tenant:
             raise NotFound(f"unknown broadcast {text!r}", field="id")
         return cursor

@@ -1,4 +1,4 @@
-"""Group commit at the door: requests that arrive together share frames and one durable append."""
+"""Group commit at the door: requests that arrive together share frames and one durable commit."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,9 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, Request
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Append, Frame, IdempotencyEntry, Journal, Signal, StaleKey
+from clarion.ports.journal_cells import Signal
+from clarion.ports.stage_store import Admission, IdempotencyEntry, PlanState, StageResult, StageStore, StaleKey
+from clarion.ports.streams import Frame
 from clarion.ports.telemetry import Telemetry
 
 
@@ -59,10 +61,10 @@ class _Bundle(NamedTuple):
 
 
 class AcceptWriter:
-    """Collects what is taken and appends it: at once when idle, at most every `linger_ms` under load."""
+    """Collects what is taken and commits it: at once when idle, at most every `linger_ms` under load."""
 
-    def __init__(self, journal: Journal, clock: Clock, telemetry: Telemetry, *, linger_ms: int) -> None:
-        self._journal = journal
+    def __init__(self, store: StageStore, clock: Clock, telemetry: Telemetry, *, linger_ms: int) -> None:
+        self._store = store
         self._clock = clock
         self._telemetry = telemetry
         self._linger_ms = linger_ms
@@ -76,7 +78,7 @@ class AcceptWriter:
         entries: Sequence[IdempotencyEntry] = (),
         signals: Sequence[Signal] = (),
     ) -> None:
-        """Return when everything given is durable, together or not at all. Raises what the journal raises; `StaleKey` names
+        """Return when everything given is durable, together or not at all. Raises what the store raises; `StaleKey` names
         those of the caller's own keys that another process has answered meanwhile."""
         if not (items or entries or signals):
             return
@@ -97,7 +99,7 @@ class AcceptWriter:
         self._last_ms = self._clock.monotonic_ms()
         bundles, self._bundles = self._bundles, []
         try:
-            stale = await self._store(bundles)
+            stale = await self._stored(bundles)
         except Exception as error:  # noqa: BLE001 - every waiter gets the error, whatever it is
             for bundle in bundles:
                 if not bundle.stored.done():
@@ -107,13 +109,13 @@ class AcceptWriter:
             if not bundle.stored.done():
                 bundle.stored.set_result(stale & bundle.keys() if stale else stale)
 
-    async def _store(self, bundles: list[_Bundle]) -> frozenset[tuple[str, str]]:
-        """Append what has no key that is answered already, and return the keys that are."""
+    async def _stored(self, bundles: list[_Bundle]) -> frozenset[tuple[str, str]]:
+        """Commit what has no key that is answered already, and return the keys that are."""
         stale: frozenset[tuple[str, str]] = frozenset()
         while bundles:
-            batch = _append(bundles)
+            batch = _result(bundles)
             try:
-                await self._journal.append(batch)
+                await self._store.commit(batch)
             except StaleKey as refused:
                 stale |= refused.keys
                 # Each refusal names a key of one of them, so this ends.
@@ -125,14 +127,16 @@ class AcceptWriter:
         return stale
 
 
-def _append(bundles: Sequence[_Bundle]) -> Append:
+def _result(bundles: Sequence[_Bundle]) -> StageResult:
     items = [item for bundle in bundles for item in bundle.items]
     waits = (key_wait(item.tenant, item.notification_id, item.accepted_ms, item.request) for item in items)
-    return Append(
+    return StageResult(
         frames=_frames(items),
-        idempotency=[entry for bundle in bundles for entry in bundle.entries],
-        signals=[signal for bundle in bundles for signal in bundle.signals],
-        waits=[wait for wait in waits if wait is not None],
+        admission=Admission([entry for bundle in bundles for entry in bundle.entries]),
+        plan_state=PlanState(
+            signals=[signal for bundle in bundles for signal in bundle.signals],
+            waits=[wait for wait in waits if wait is not None],
+        ),
     )
 
 

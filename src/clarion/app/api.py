@@ -124,15 +124,15 @@ class _Server(uvicorn.Server):
 
 async def _gauge(parts: Parts) -> None:
     while True:
-        for group in topics.GROUP_TOPICS:
-            parts.telemetry.metrics.backlog(group, parts.journal.backlog(group))
+        for group, events in (await parts.store.backlog_of(topics.GROUP_TOPICS)).items():
+            parts.telemetry.metrics.backlog(group, events)
         await asyncio.sleep(BACKLOG_GAUGE_S)
 
 
 async def _repair(parts: Parts) -> None:
     while True:
         try:
-            await repair_timers(parts.control, parts.journal, parts.clock.now_ms())
+            await repair_timers(parts.control, parts.store, parts.clock.now_ms())
         except Exception as error:  # noqa: BLE001 - whatever it is, requests are answered and the next round may go better
             parts.telemetry.log("error", "schedules_unrepaired", error=repr(error))
         await asyncio.sleep(SCHEDULE_REPAIR_MS / 1000)
@@ -141,10 +141,10 @@ async def _repair(parts: Parts) -> None:
 def _intake(parts: Shared) -> Intake:
     api = parts.config.api
     door = Door(
-        parts.journal,
+        parts.store,
         parts.directory,
         parts.schemas,
-        AcceptWriter(parts.journal, parts.clock, parts.telemetry, linger_ms=api.linger_ms),
+        AcceptWriter(parts.store, parts.clock, parts.telemetry, linger_ms=api.linger_ms),
         parts.clock,
         QuotaGate(parts.quotas, parts.directory, parts.clock, parts.telemetry),
         parts.control.audiences,
@@ -155,17 +155,16 @@ def _intake(parts: Shared) -> Intake:
 
 def _knowing(parts: Shared) -> Known:
     async def known(tenant: str, id_: bytes) -> bool:
-        return (
-            await parts.state.notification(tenant, id_) is not None
-            or find_accepted(parts.journal, id_, tenant) is not None
-        )
+        if await parts.state.notification(tenant, id_) is not None:
+            return True
+        return await find_accepted(parts.streams, parts.store, id_, tenant) is not None
 
     return known
 
 
 def routes(parts: Shared) -> list[Route]:
     """Return the endpoints of all stages and of the control plane."""
-    intake, steering = _intake(parts), Steering(parts.journal, parts.clock, _knowing(parts))
+    intake, steering = _intake(parts), Steering(parts.store, parts.clock, _knowing(parts))
     traits = {key: vendor.TRAITS for key, vendor in parts.vendors.items()}
     return [
         *accept_routes.routes(intake, steering),
@@ -173,14 +172,14 @@ def routes(parts: Shared) -> list[Route]:
         *routes_test_send.routes(intake, parts.control.templates),
         *routes_events.routes(intake),
         *plan_routes.routes(
-            ExplanationGatherer(parts.journal, parts.directory, parts.state, parts.contents()),
+            ExplanationGatherer(parts.store, parts.directory, parts.state, parts.contents()),
             intake.check,
             NotificationIn,
             parts.clock,
         ),
-        *record_routes.routes(parts.state, parts.journal, parts.directory, parts.clock),
-        *realtime_routes.routes(parts.state, parts.directory, parts.clock, parts.control.users.touch, parts.journal),
-        *routes_seen.routes(parts.state, parts.journal, parts.clock),
+        *record_routes.routes(parts.state, parts.streams, parts.store, parts.directory, parts.clock),
+        *realtime_routes.routes(parts.state, parts.directory, parts.clock, parts.control.users.touch, parts.store),
+        *routes_seen.routes(parts.state, parts.streams, parts.store, parts.clock),
         *unsubscribe_routes.routes(parts.control, parts.unsubscribing, parts.clock),
         *_receipts(parts),
         *control_routes.routes(
@@ -190,11 +189,11 @@ def routes(parts: Shared) -> list[Route]:
             parts.schemas,
             traits,
             parts.clock,
-            parts.journal,
+            parts.store,
             parts.expressions,
             Verifier(parts.vendors, parts.directory, parts.http, parts.smtp, parts.clock),
         ),
-        *standing_routes.routes(parts.control.providers, parts.standings, parts.state, parts.journal, parts.clock),
+        *standing_routes.routes(parts.control.providers, parts.standings, parts.state, parts.store, parts.clock),
     ]
 
 
@@ -204,7 +203,7 @@ def _receipts(parts: Shared) -> list[Route]:
         parts.vendors,
         parts.state,
         parts.control.suppressions,
-        parts.journal,
+        parts.store,
         parts.http(),
         parts.clock,
         parts.telemetry,
@@ -217,7 +216,7 @@ def _ops(parts: Parts) -> list[Route]:
         return Reply({"status": "ok"})
 
     async def readyz(_call: Call) -> Reply:
-        backlog = parts.journal.backlog(topics.GROUP_PLAN)
+        (backlog,) = (await parts.store.backlog_of([topics.GROUP_PLAN])).values()
         report = health.report(
             [health.disk(parts.config.data_dir), health.backlog(backlog, parts.config.api.max_backlog_events)]
         )

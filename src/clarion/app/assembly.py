@@ -35,8 +35,9 @@ BROADCAST_BACKLOG_MAX: Final = 200_000
 def plan_worker(parts: Shared, leases: LeasedPartitions, fetches: FetchPool) -> PlanWorker:
     """Return what plans notifications, workflows and occurrences of schedules."""
     return PlanWorker(
-        parts.journal,
-        step_gatherer(parts.journal, parts.directory, parts.expressions, parts.state, parts.state),
+        parts.streams,
+        parts.store,
+        step_gatherer(parts.store, parts.directory, parts.expressions, parts.state, parts.state),
         parts.expressions,
         fetches,
         leases,
@@ -49,15 +50,13 @@ def plan_worker(parts: Shared, leases: LeasedPartitions, fetches: FetchPool) -> 
 
 def fetch_pool(parts: Shared) -> FetchPool:
     """Return what makes the calls of fetch steps."""
-    return FetchPool(parts.journal, parts.http(), parts.clock, parts.telemetry)
+    return FetchPool(parts.store, parts.http(), parts.clock, parts.telemetry)
 
 
 def broadcast_worker(parts: Shared, leases: LeasedPartitions) -> BroadcastWorker:
     """Return what plans broadcasts page by page."""
-    pages = PageGatherer(parts.journal, parts.directory, parts.contents(), PAGE_USERS)
-    return BroadcastWorker(
-        parts.journal, pages, leases, parts.clock, parts.telemetry, backlog_max=BROADCAST_BACKLOG_MAX
-    )
+    pages = PageGatherer(parts.store, parts.directory, parts.contents(), PAGE_USERS)
+    return BroadcastWorker(parts.store, pages, leases, parts.clock, parts.telemetry, backlog_max=BROADCAST_BACKLOG_MAX)
 
 
 def sender(parts: Shared, kind: type[S]) -> S:
@@ -96,7 +95,8 @@ def channel_pool(
     concurrency = getattr(parts.config.deliver.concurrency, channel.value)
     supplies = Supplies(
         channel=channel,
-        journal=parts.journal,
+        streams=parts.streams,
+        store=parts.store,
         sender=sends,
         states=parts.state,
         suppressions=parts.control.suppressions,
@@ -115,5 +115,11 @@ def channel_pool(
 def record_worker(parts: Shared, leases: LeasedPartitions) -> RecordWorker:
     """Return what folds outcomes into history."""
     return RecordWorker(
-        parts.journal, parts.state, leases, parts.clock, parts.telemetry, linger_ms=parts.config.record.linger_ms
+        parts.streams,
+        parts.store,
+        parts.state,
+        leases,
+        parts.clock,
+        parts.telemetry,
+        linger_ms=parts.config.record.linger_ms,
     )

@@ -33,4 +33,4 @@ async def _run(config: Config) -> None:
 def timers(parts: Shared) -> TimerWorker:
     """Return what fires the timers of an installation."""
     retention_ms = parts.config.journal.retention_hours * HOUR_MS
-    return TimerWorker(parts.journal, parts.clock, parts.telemetry, retention_ms=retention_ms)
+    return TimerWorker(parts.streams, parts.store, parts.clock, parts.telemetry, retention_ms=retention_ms)

@@ -20,17 +20,19 @@ from clarion.backends.sqlite.state import SqliteState
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.directory import Directory
-from clarion.ports.journal import Journal
 from clarion.ports.quotas import Quotas
 from clarion.ports.secrets import Vault
+from clarion.ports.stage_store import StageStore
 from clarion.ports.standings import Standings
+from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 
 
 class Stores(NamedTuple):
-    """Everything that is kept, behind its ports."""
+    """Everything that is kept, behind its ports. One engine may be both the streams and the stage store."""
 
-    journal: Journal
+    streams: Streams
+    store: StageStore
     control: Control
     directory: Directory
     state: SqliteState | MemoryState
@@ -39,7 +41,7 @@ class Stores(NamedTuple):
 
     async def close(self) -> None:
         """Close what holds files, writers first."""
-        await self.journal.close()
+        await self.store.close()
         await self.control.close()
         self.directory.close()
         self.state.close()
@@ -53,9 +55,11 @@ Opening = Callable[[Config, Clock, Vault, Telemetry], Stores]
 
 def in_files(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry) -> Stores:
     """Open the stores in `data_dir`, shared by all processes of this machine."""
+    journal = SqliteJournal(config.data_dir, clock, config.partition_count)
     control = SqliteControl(config.data_dir, vault, clock)
     return Stores(
-        SqliteJournal(config.data_dir, clock, config.partition_count),
+        journal,
+        journal,
         control,
         SqliteDirectory(config.data_dir, vault, clock, control.changes),
         SqliteState(config.data_dir, clock, telemetry),
@@ -66,9 +70,10 @@ def in_files(config: Config, clock: Clock, vault: Vault, telemetry: Telemetry) -
 
 def in_memory(config: Config, clock: Clock, vault: Vault, _telemetry: Telemetry) -> Stores:
     """Make empty stores that end with this process."""
-    control = ControlState()
+    journal, control = MemoryJournal(clock, config.partition_count), ControlState()
     return Stores(
-        MemoryJournal(clock, config.partition_count),
+        journal,
+        journal,
         MemoryControl(control, vault, clock),
         MemoryDirectory(control, vault, clock),
         MemoryState(),

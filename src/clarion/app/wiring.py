@@ -55,7 +55,7 @@ class Shared:
         self.vault = FileVault.load(config.data_dir, config.master_key or None)
         self.unsubscribing = SealedLinks(self.vault, config.public_url)
         self.stores = opening(config, clock, self.vault, telemetry)
-        self.journal, self.control, self.directory, self.state, self.quotas, self.standings = self.stores
+        self.streams, self.store, self.control, self.directory, self.state, self.quotas, self.standings = self.stores
         self.engines = template_engines()
         self.drafting = self._drafting()
         self.links = shortener(config.content.shorten_links, telemetry)

@@ -53,8 +53,8 @@ async def _work(config: Config, index: int, stages: Collection[str]) -> None:
 async def work(parts: Parts, index: int, stages: Collection[str], stop: asyncio.Event) -> None:
     """Run stages until `stop` is set, then finish what was started."""
     start = this_start(f"worker-{index}", os.environ, parts.clock)
-    parts.telemetry.log("info", "worker_started", stages=list(stages), partitions=parts.journal.partitions)
-    if start.ended and (freed := await parts.journal.vacate(start.ended)):
+    parts.telemetry.log("info", "worker_started", stages=list(stages), partitions=parts.store.partitions)
+    if start.ended and (freed := await parts.store.vacate(start.ended)):
         parts.telemetry.log("info", "leases_freed", number=freed)
     # The record stage stops last, so that it folds what the others finish with.
     recorded = asyncio.Event()
@@ -75,7 +75,7 @@ async def work(parts: Parts, index: int, stages: Collection[str], stop: asyncio.
 def _leases(parts: Parts, group: str, index: int, start: Start) -> LeasedPartitions:
     count = parts.config.worker_count
     return LeasedPartitions(
-        parts.journal, group, start.owner, parts.clock, index=index, count=count, ttl_ms=parts.config.lease.ttl_ms
+        parts.store, group, start.owner, parts.clock, index=index, count=count, ttl_ms=parts.config.lease.ttl_ms
     )
 
 
@@ -101,7 +101,7 @@ def _plan(parts: Parts, index: int, start: Start, stop: asyncio.Event) -> list[C
 
 def _deliver(parts: Parts, index: int, start: Start, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
     sends, used = sender(parts, Sender), accounts(parts, f"worker-{index}")
-    cancelled = Cancelled(parts.journal, parts.clock)
+    cancelled = Cancelled(parts.store, parts.clock)
     jobs: list[Coroutine[Any, Any, None]] = []
     for channel in CHANNELS:
         leases = _leases(parts, topics.group_deliver(channel), index, start)

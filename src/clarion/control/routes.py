@@ -23,9 +23,9 @@ from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.drafting import Drafting
 from clarion.ports.expressions import Expressions
-from clarion.ports.journal import Journal
 from clarion.ports.schemas import Schemas
 from clarion.ports.secrets import Vault
+from clarion.ports.stage_store import StageStore
 from clarion.ports.web import Route
 
 
@@ -36,7 +36,7 @@ def routes(
     schemas: Schemas,
     vendors: providers.Vendors,
     clock: Clock,
-    journal: Journal,
+    store: StageStore,
     expressions: Expressions,
     verifier: Verifier | None = None,
 ) -> list[Route]:
@@ -49,7 +49,7 @@ def routes(
         *auth.routes(control.users, UserTokens(vault), clock),
         *topics.routes(control.topics),
         *segments.routes(control, clock),
-        *schedules.routes(control, schemas, journal, clock),
+        *schedules.routes(control, schemas, store, clock),
         *event_rules.routes(control, expressions),
         *workflows.routes(control, expressions),
         *categories.routes(control.categories, control.definitions),

@@ -11,7 +11,7 @@ from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.worker_queue import SPARE_SHARE, SendQueue
 from clarion.domain.errors import StaleLease, UnknownFrame
 from clarion.journal.consumer import LeasedPartitions
-from clarion.ports.journal import Lease
+from clarion.ports.stage_store import Lease
 
 LEASE_CHECK_S = 0.05
 

@@ -13,8 +13,9 @@ from clarion.journal.codec import encode
 from clarion.journal.events import ReceiptFrame
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.control_accounts import Suppression
-from clarion.ports.journal import Append, Frame, IdempotencyEntry
 from clarion.ports.receipts import Inbound, Receipt, Suppress
+from clarion.ports.stage_store import Admission, IdempotencyEntry, StageResult
+from clarion.ports.streams import Frame
 
 Pair: TypeAlias = tuple[Receipt, Match]
 
@@ -45,10 +46,10 @@ class Changed(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What is stored: `append` and what it changes, and what the words of people do, in order, each before it is remembered
+    """What is stored: `stored` and what it changes, and what the words of people do, in order, each before it is remembered
     in `said`. `receipts` counts (kind, whether it was matched), `words` are told in order."""
 
-    append: Append
+    stored: StageResult
     changed: Changed
     by_words: list[Changed]
     said: list[IdempotencyEntry]
@@ -67,7 +68,7 @@ def decide(account: Account, told: Sequence[Receipt | Inbound], facts: Facts, di
     wanted = [(one.suppress, moment_ms(one.at_ms, 1, now_ms)) for one in receipts if one.suppress is not None]
     asked = [word for word in words if word.word in ("stop", "start")]
     return Result(
-        Append(frames=list(_frames(account, pairs, facts.partitions, now_ms)), idempotency=once),
+        StageResult(frames=list(_frames(account, pairs, facts.partitions, now_ms)), admission=Admission(once)),
         _changed(account, wanted, now_ms),
         [_changed(account, [_asked(word, now_ms)], now_ms) for word in asked],
         [_entry(account, word.event_id, b"", now_ms + WORD_ONCE_MS) for word in asked],

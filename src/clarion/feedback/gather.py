@@ -14,17 +14,17 @@ from clarion.domain.limits_feedback import (
 from clarion.feedback.deciding import Facts, once_key
 from clarion.feedback.matching import Found, Lookups, Match, Members, early, lookups, match, members_of
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Journal
 from clarion.ports.receipts import Inbound, Receipt
+from clarion.ports.stage_store import StageStore
 from clarion.ports.told import ToldHistory
 
 
 class Gatherer:
     """Looks up deliveries and what was told before. Chunks looked at lately are kept."""
 
-    def __init__(self, state: ToldHistory, journal: Journal, clock: Clock) -> None:
+    def __init__(self, state: ToldHistory, store: StageStore, clock: Clock) -> None:
         self._state = state
-        self._journal = journal
+        self._store = store
         self._clock = clock
         self._chunks: OrderedDict[tuple[str, bytes], Members] = OrderedDict()
         self._waiters = 0
@@ -35,15 +35,12 @@ class Gatherer:
         receipts = [one for one in told if isinstance(one, Receipt)]
         words = [one for one in told if isinstance(one, Inbound)]
         said = await self._said(account, words)
-        return Facts(await self._patient_matches(account, receipts), said, self._journal.partitions)
+        return Facts(await self._patient_matches(account, receipts), said, self._store.partitions)
 
     async def _said(self, account: Account, words: Sequence[Inbound]) -> frozenset[str]:
-        now_ms = self._clock.now_ms()
-        said: set[str] = set()
-        for word in words:
-            if self._journal.idempotency(account.tenant, once_key(account, word.event_id), now_ms) is not None:
-                said.add(word.event_id)
-        return frozenset(said)
+        keys = {(account.tenant, once_key(account, word.event_id)): word.event_id for word in words}
+        said = await self._store.remembered(keys, self._clock.now_ms()) if keys else {}
+        return frozenset(keys[key] for key in said)
 
     async def _patient_matches(self, account: Account, receipts: Sequence[Receipt]) -> list[Match | None]:
         now_ms = self._clock.now_ms()
@@ -64,7 +61,7 @@ class Gatherer:
         return found
 
     async def _matches(self, account: Account, receipts: Sequence[Receipt], now_ms: int) -> list[Match | None]:
-        partitions = self._journal.partitions
+        partitions = self._store.partitions
         found = await self._look_up(account, lookups(account, receipts, now_ms, partitions))
         return [match(receipt, found, now_ms, partitions) for receipt in receipts]
 

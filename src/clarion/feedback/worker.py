@@ -21,7 +21,6 @@ from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import Suppressions
 from clarion.ports.directory import Directory
 from clarion.ports.egress import HttpEgress
-from clarion.ports.journal import Append, Journal, StaleKey
 from clarion.ports.receipts import (
     Forged,
     Handshake,
@@ -32,6 +31,7 @@ from clarion.ports.receipts import (
     ReceiptVendor,
     Unreadable,
 )
+from clarion.ports.stage_store import Admission, StageResult, StageStore, StaleKey
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.told import ToldHistory
 from clarion.ports.vendor import Vendor
@@ -51,7 +51,7 @@ class Feedback:
         vendors: Mapping[tuple[Channel, str], Vendor],
         state: ToldHistory,
         suppressions: Suppressions,
-        journal: Journal,
+        store: StageStore,
         http: HttpEgress,
         clock: Clock,
         telemetry: Telemetry,
@@ -59,10 +59,10 @@ class Feedback:
         self._directory = directory
         self._vendors = vendors
         self._suppressions = suppressions
-        self._journal = journal
+        self._store = store
         self._clock = clock
         self._telemetry = telemetry
-        self._gatherer = Gatherer(state, journal, clock)
+        self._gatherer = Gatherer(state, store, clock)
         self._keys = Keys(http, clock)
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._warned: dict[tuple[str, str, str], int] = {}
@@ -89,7 +89,7 @@ class Feedback:
             case list() as told:
                 digest = blake2b(call.body, digest_size=16).digest()
                 for start in range(0, len(told), _STEP_MAX):
-                    await self._store(account, told[start : start + _STEP_MAX], digest)
+                    await self._step(account, told[start : start + _STEP_MAX], digest)
         return ""
 
     async def _read(self, vendor: ReceiptVendor, account: Account, call: ReceiptCall) -> _Read:
@@ -102,7 +102,7 @@ class Feedback:
                 return Forged("the key it names is none")
             keys[told.url] = await self._keys.get(told.url)
 
-    async def _store(self, account: Account, told: Sequence[Receipt | Inbound], digest: bytes) -> None:
+    async def _step(self, account: Account, told: Sequence[Receipt | Inbound], digest: bytes) -> None:
         fresh = [one for one in told if self._name(account, one) not in self._seen]
         facts = await self._gatherer.gather(account, fresh)
         result = decide(account, fresh, facts, digest, self._clock.now_ms())
@@ -113,17 +113,17 @@ class Feedback:
     async def _commit(self, account: Account, result: Result) -> None:
         """Store frames first, then what they change. A word is remembered when it has been heeded: what was cut off in
         between is told again."""
-        append = result.append
-        if append.frames or append.idempotency:
+        stored = result.stored
+        if stored.frames or stored.admission.idempotency:
             try:
-                await self._journal.append(append)
+                await self._store.commit(stored)
             except StaleKey:
                 self._warn(account, "receipt_refused", "its token was used for another body")
                 raise Unauthorized(_REFUSAL) from None
         for changed in (result.changed, *result.by_words):
             await self._change(account, changed)
         if result.said:
-            await self._journal.append(Append(idempotency=result.said))
+            await self._store.commit(StageResult(admission=Admission(result.said)))
 
     async def _change(self, account: Account, changed: Changed) -> None:
         for reason in changed.unreadable:

@@ -12,7 +12,7 @@ from typing import Final
 from clarion.domain.errors import Overloaded
 from clarion.domain.limits import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Journal, Lease
+from clarion.ports.stage_store import Lease, StageStore
 
 _OFFER_MS: Final = 3 * LEASE_STEP_MS
 
@@ -20,13 +20,13 @@ _OFFER_MS: Final = 3 * LEASE_STEP_MS
 class LeasedPartitions:
     """The leases one worker holds for one group.
 
-    `held` leaves out a lease whose time ran out here, even before the journal says so: a process that slept past its
+    `held` leaves out a lease whose time ran out here, even before the store says so: a process that slept past its
     lease stops by itself. A lease taken again has a new fence, so compare leases, not partitions.
     """
 
     def __init__(
         self,
-        journal: Journal,
+        store: StageStore,
         group: str,
         owner: str,
         clock: Clock,
@@ -35,7 +35,7 @@ class LeasedPartitions:
         count: int = 1,
         ttl_ms: int = LEASE_TTL_MS_DEFAULT,
     ) -> None:
-        self._journal = journal
+        self._store = store
         self._group = group
         self._owner = owner
         self._clock = clock
@@ -43,10 +43,10 @@ class LeasedPartitions:
         self._leases: dict[int, Lease] = {}
         self._until_ms: dict[int, int] = {}
         self._return_ms: dict[int, int] = {}
-        self._preferred = [p for p in range(journal.partitions) if p % count == index % count]
+        self._preferred = [p for p in range(store.partitions) if p % count == index % count]
         # A foreign partition is first asked for when its own worker has had the time to start.
         first_ask_ms = clock.monotonic_ms() + ttl_ms
-        self._ask_ms = {p: first_ask_ms for p in range(journal.partitions) if p not in self._preferred}
+        self._ask_ms = {p: first_ask_ms for p in range(store.partitions) if p not in self._preferred}
 
     def held(self) -> dict[int, Lease]:
         """Return the leases that are good now, by partition."""
@@ -54,7 +54,7 @@ class LeasedPartitions:
         return {p: lease for p, lease in self._leases.items() if self._until_ms[p] > now_ms}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Keep leases until `stop` is set, then give them back. Raises what the journal raises, but for `Overloaded`: that
+        """Keep leases until `stop` is set, then give them back. Raises what the store raises, but for `Overloaded`: that
         is tried again at the next step, and a lease that runs out meanwhile is not `held` any more."""
         try:
             while not stop.is_set():
@@ -81,13 +81,13 @@ class LeasedPartitions:
         if not self._leases:
             return
         until_ms = self._clock.monotonic_ms() + self._ttl_ms
-        kept = await self._journal.renew(list(self._leases.values()), self._ttl_ms)
+        kept = await self._store.renew(list(self._leases.values()), self._ttl_ms)
         self._leases = {lease.partition: lease for lease in kept}
         self._until_ms = dict.fromkeys(self._leases, until_ms)
 
     async def _ask(self, partition: int) -> None:
         asked_ms = self._clock.monotonic_ms()
-        lease = await self._journal.acquire(self._group, partition, self._owner, self._ttl_ms)
+        lease = await self._store.acquire(self._group, partition, self._owner, self._ttl_ms)
         if lease is not None:
             self._leases[partition] = lease
             self._until_ms[partition] = asked_ms + self._ttl_ms
@@ -103,4 +103,4 @@ class LeasedPartitions:
     async def _release(self, partitions: list[int]) -> None:
         leases = [self._leases.pop(p) for p in partitions]
         if leases:
-            await self._journal.release(leases)
+            await self._store.release(leases)

@@ -1,22 +1,22 @@
-"""Appending work that is done already: when the journal has no room, waiting beats dropping."""
+"""Storing work that is done already: when the store has no room, waiting beats dropping."""
 
 import asyncio
 
 from clarion.domain.errors import Overloaded
-from clarion.ports.journal import Append, Journal
+from clarion.ports.stage_store import StageResult, StageStore
 from clarion.ports.telemetry import Telemetry
 
 PAUSE_S = 1.0
 
 
-async def append(journal: Journal, batch: Append, telemetry: Telemetry) -> list[int]:
-    """Append as `Journal.append` does, but try again while the journal has no room (full disk, file locked).
+async def commit(store: StageStore, result: StageResult, telemetry: Telemetry) -> list[int]:
+    """Commit as `StageStore.commit` does, but try again while the store has no room (full disk, file locked).
 
     Raises `StaleLease`, `StaleCursor` or `DurabilityError`.
     """
     while True:
         try:
-            return await journal.append(batch)
+            return await store.commit(result)
         except Overloaded as full:
             telemetry.log("warning", "journal_has_no_room", detail=full.detail)
             await asyncio.sleep(PAUSE_S)

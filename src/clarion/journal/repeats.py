@@ -6,7 +6,7 @@ the highest sequence taken so far came before.
 
 from collections.abc import Iterable, Mapping
 
-from clarion.ports.journal import StoredFrame
+from clarion.ports.streams import StoredFrame
 
 
 def taken(frame: StoredFrame, numbers: Mapping[str, int]) -> Mapping[str, int] | None:

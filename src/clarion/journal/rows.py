@@ -8,7 +8,7 @@ from clarion.domain.outcome import Outcome
 from clarion.domain.planned import PlannedDelivery
 from clarion.journal.codec import encode
 from clarion.journal.events import AttemptedFrame, DeliverFrame
-from clarion.ports.journal import Frame
+from clarion.ports.streams import Frame
 
 
 class AttemptRow(NamedTuple):

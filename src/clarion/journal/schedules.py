@@ -10,7 +10,8 @@ from clarion.domain.channel import Lane
 from clarion.journal.codec import encode
 from clarion.journal.events import OccurrenceFrame
 from clarion.journal.topics import accepted
-from clarion.ports.journal import Cell, Journal, Timer
+from clarion.ports.journal_cells import Cell
+from clarion.ports.stage_store import StageStore, Timer
 
 _TIMER_ID_BYTES: Final = 16
 _CELL_BYTES: Final = 16
@@ -58,10 +59,10 @@ def latest_in(value: bytes | None) -> Latest | None:
     return None if value is None else _LATEST.decode(value)
 
 
-def latest_of(journal: Journal, tenant: str, key: str, partition: int) -> Latest | None:
+async def latest_of(store: StageStore, tenant: str, key: str, partition: int) -> Latest | None:
     """Return what became of a schedule's latest occurrence."""
-    cell = latest_key(tenant, key)
-    return latest_in(journal.cells(partition, [cell]).get(cell))
+    place = partition, latest_key(tenant, key)
+    return latest_in((await store.cells_of([place])).get(place))
 
 
 def latest_cell(tenant: str, key: str, latest: Latest | None, partition: int) -> Cell:

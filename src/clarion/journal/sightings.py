@@ -1,4 +1,4 @@
-"""Sightings on the journal: what a user saw is told to the record stage and to whoever waits for it, in one append."""
+"""Sightings on the journal: what a user saw is told to the record stage and to whoever waits for it, in one commit."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -8,11 +8,12 @@ from clarion.journal.codec import encode
 from clarion.journal.events import SeenFrame
 from clarion.journal.signals import seen_key, signal
 from clarion.journal.topics import OUTCOMES
-from clarion.ports.journal import Append, Frame
+from clarion.ports.stage_store import PlanState, StageResult
+from clarion.ports.streams import Frame
 
 
-def seen(tenant: str, user_id: str, notification_ids: Iterable[bytes], at_ms: int) -> Append:
-    """Return the append that tells that a user saw notifications (or broadcasts) at `at_ms`, Unix milliseconds."""
+def seen(tenant: str, user_id: str, notification_ids: Iterable[bytes], at_ms: int) -> StageResult:
+    """Return what is stored to tell that a user saw notifications (or broadcasts) at `at_ms`, Unix milliseconds."""
     by_partition: dict[int, list[bytes]] = defaultdict(list)
     for id_ in dict.fromkeys(notification_ids):
         by_partition[partition_of(id_)].append(id_)
@@ -21,7 +22,8 @@ def seen(tenant: str, user_id: str, notification_ids: Iterable[bytes], at_ms: in
         for partition, members in by_partition.items()
     ]
     keys = [seen_key(id_, user_id) for members in by_partition.values() for id_ in members]
-    return Append(frames=frames, signals=[signal(tenant, key, at_ms, {}) for key in keys])
+    signals = [signal(tenant, key, at_ms, {}) for key in keys]
+    return StageResult(frames=frames, plan_state=PlanState(signals=signals))
 
 
 def _told(tenant: str, user_id: str, ids: list[bytes], at_ms: int) -> SeenFrame:

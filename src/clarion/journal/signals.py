@@ -4,7 +4,7 @@ from typing import Any
 
 from clarion.journal.codec import encode
 from clarion.journal.events import SignalFrame
-from clarion.ports.journal import Signal
+from clarion.ports.journal_cells import Signal
 
 
 def seen_key(notification_id: bytes, user_id: str) -> bytes:

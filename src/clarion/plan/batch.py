@@ -20,7 +20,7 @@ from clarion.plan.rules.routing import Routed
 from clarion.plan.rules.setting import Planned, Setting
 from clarion.plan.settings import setting_key
 from clarion.plan.told import Told
-from clarion.ports.journal import Timer
+from clarion.ports.stage_store import Timer
 
 
 def decide_batch(

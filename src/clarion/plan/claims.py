@@ -8,7 +8,7 @@ from clarion.domain.limits_deciding import CAP_BLOCK_USERS
 from clarion.plan.rules.caps import free_at, taken
 from clarion.plan.rules.need import Lacking, Need
 from clarion.plan.rules.setting import CapRule
-from clarion.ports.journal import CapWrite
+from clarion.ports.journal_cells import CapWrite
 
 Blocks = dict[int, memoryview]
 """Blocks of cap times (`I`, a place for each of `CAP_BLOCK_USERS` users) by their number."""

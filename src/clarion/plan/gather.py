@@ -14,8 +14,9 @@ from clarion.plan.wait_facts import STARTS
 from clarion.plan.work import Work
 from clarion.ports.directory import Directory
 from clarion.ports.expressions import Expressions
-from clarion.ports.journal import CapWrite, Journal
+from clarion.ports.journal_cells import CapWrite
 from clarion.ports.sightings import Sightings
+from clarion.ports.stage_store import StageStore
 from clarion.ports.state import DeliveryStates
 
 
@@ -62,8 +63,8 @@ class StepGatherer:
 
 
 def step_gatherer(
-    journal: Journal, directory: Directory, expressions: Expressions, states: DeliveryStates, sightings: Sightings
+    store: StageStore, directory: Directory, expressions: Expressions, states: DeliveryStates, sightings: Sightings
 ) -> StepGatherer:
     """Return what gathers for the steps of a process."""
-    waits = WaitGatherer(journal, directory, states, sightings, expressions)
-    return StepGatherer(waits, SendGatherer(journal, directory))
+    waits = WaitGatherer(store, directory, states, sightings, expressions)
+    return StepGatherer(waits, SendGatherer(store, directory))

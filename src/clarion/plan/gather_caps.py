@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from clarion.domain.limits_deciding import CAP_BLOCK_USERS, CAP_BLOCKS_MAX
 from clarion.plan.claims import Blocks
-from clarion.ports.journal import CapWrite, Journal
+from clarion.ports.journal_cells import CapWrite
+from clarion.ports.stage_store import StageStore
 
 _TIME_BYTES = 4
 CapKey = tuple[str, bytes]
@@ -18,8 +19,8 @@ CapKey = tuple[str, bytes]
 class CapTimes:
     """The cap times of one process."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, store: StageStore) -> None:
+        self._store = store
         self._blocks: dict[CapKey, Blocks] = {}
 
     def trim(self) -> None:
@@ -34,15 +35,16 @@ class CapTimes:
     async def load(self, wanted: Mapping[CapKey, Iterable[int]]) -> dict[CapKey, Blocks]:
         """Return the blocks of caps; those with these numbers are among them."""
         found: dict[CapKey, Blocks] = {}
-        for (tenant, rule), numbers in wanted.items():
-            blocks = found[tenant, rule] = self._blocks.setdefault((tenant, rule), {})
-            missing = set(numbers) - blocks.keys()
-            if not missing:
-                continue
-            read = self._journal.caps(tenant, rule, sorted(missing))
-            for number in missing:
-                block = bytearray(read.get(number) or CAP_BLOCK_USERS * _TIME_BYTES)
-                blocks[number] = memoryview(block).cast("I")
+        missing: dict[CapKey, list[int]] = {}
+        for cap, numbers in wanted.items():
+            found[cap] = self._blocks.setdefault(cap, {})
+            if lacking := set(numbers) - found[cap].keys():
+                missing[cap] = sorted(lacking)
+        read = await self._store.caps_of(missing) if missing else {}
+        for cap, lacking_numbers in missing.items():
+            for number in lacking_numbers:
+                block = bytearray(read.get((*cap, number)) or CAP_BLOCK_USERS * _TIME_BYTES)
+                found[cap][number] = memoryview(block).cast("I")
         return found
 
     def keep(self, writes: Iterable[CapWrite]) -> None:

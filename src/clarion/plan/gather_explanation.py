@@ -10,16 +10,16 @@ from clarion.plan.retelling import Then
 from clarion.plan.rules.need import Need
 from clarion.ports.directory import Directory
 from clarion.ports.history import History
-from clarion.ports.journal import Journal
+from clarion.ports.stage_store import StageStore
 
 
 class ExplanationGatherer:
     """Reads for one process; `contents` renders from what was gathered."""
 
-    def __init__(self, journal: Journal, directory: Directory, history: History, contents: Contents) -> None:
+    def __init__(self, store: StageStore, directory: Directory, history: History, contents: Contents) -> None:
         self._directory = directory
         self._history = history
-        self._sends = SendGatherer(journal, directory)
+        self._sends = SendGatherer(store, directory)
         self.contents = contents
 
     async def would(self, tenant: str, request: Request, now_ms: int) -> tuple[Question, SendFacts]:

@@ -9,10 +9,13 @@ from clarion.journal.codec import decode
 from clarion.journal.events import Event
 from clarion.journal.repeats import taken
 from clarion.plan.work import PLANNED
-from clarion.ports.journal import Commit, Journal, Lease, Position, StoredFrame
+from clarion.ports.stage_store import Commit, Lease, Position, StageStore
+from clarion.ports.streams import Place, StoredFrame, Streams
 from clarion.ports.telemetry import Telemetry
 
 _START: Final = Position(0)
+_TOPICS: Final = {lane: topics.accepted(lane) for lane in LANES}
+"""The most urgent first."""
 
 
 class Frames(NamedTuple):
@@ -30,8 +33,9 @@ class Frames(NamedTuple):
 class FrameReader:
     """Reads for one process and remembers how far it has come in each partition."""
 
-    def __init__(self, journal: Journal, telemetry: Telemetry, batch_events: int) -> None:
-        self._journal = journal
+    def __init__(self, streams: Streams, store: StageStore, telemetry: Telemetry, batch_events: int) -> None:
+        self._streams = streams
+        self._store = store
         self._telemetry = telemetry
         self._batch_events = batch_events
         self._positions: dict[int, tuple[int, dict[str, Position]]] = {}
@@ -42,10 +46,12 @@ class FrameReader:
         one that the carrier repeats."""
         positions = await self._position(partition, lease)
         frames = Frames([], {}, 0)
-        for lane in LANES:
-            topic = topics.accepted(lane)
+        found = await self._streams.read_many(
+            [Place(topic, partition, positions.get(topic, _START).offset) for topic in _TOPICS.values()]
+        )
+        for (lane, topic), waiting in zip(_TOPICS.items(), found, strict=True):
             position = positions.get(topic, _START)
-            for stored in self._journal.read(topic, partition, position.offset):
+            for stored in waiting:
                 numbers = taken(stored, position.numbers)
                 try:
                     event = None if numbers is None else self._decoded(stored)
@@ -67,13 +73,13 @@ class FrameReader:
         self._positions[partition][1].update(frames.read)
 
     def forget(self, partition: int) -> None:
-        """Ask the journal again how far a partition is: others plan it."""
+        """Ask the store again how far a partition is: others plan it."""
         self._positions.pop(partition, None)
 
     async def _position(self, partition: int, lease: Lease) -> dict[str, Position]:
         fence, positions = self._positions.get(partition, (0, {}))
         if fence != lease.fence:
-            positions = self._journal.committed(topics.GROUP_PLAN, partition)
+            positions = (await self._store.positions(topics.GROUP_PLAN, [partition]))[partition]
             self._positions[partition] = (lease.fence, positions)
         return positions
 

@@ -23,8 +23,9 @@ from clarion.plan.rules.need import Need
 from clarion.plan.rules.setting import Setting
 from clarion.plan.settings import SettingKey, setting_key
 from clarion.ports.directory import Directory
-from clarion.ports.journal import CapWrite, Journal
+from clarion.ports.journal_cells import CapWrite
 from clarion.ports.metering import together
+from clarion.ports.stage_store import StageStore
 
 
 class _Wanted:
@@ -47,10 +48,10 @@ _Read = Coroutine[Any, Any, None]
 class SendGatherer:
     """Reads facts for one process and keeps what is likely to be asked for again."""
 
-    def __init__(self, journal: Journal, directory: Directory) -> None:
-        self._journal = journal
+    def __init__(self, store: StageStore, directory: Directory) -> None:
+        self._store = store
         self._directory = directory
-        self._caps = CapTimes(journal)
+        self._caps = CapTimes(store)
         self._known = KnownSettings(directory)
 
     def forget_caps(self) -> None:
@@ -239,9 +240,10 @@ class SendGatherer:
         return {place: found[place[:2]].get(place[2]) for place in asked}
 
     async def _broadcasts(self, facts: SendFacts, wanted: Iterable[Any]) -> None:
-        for broadcast in wanted:
-            cursor = self._journal.cursor(broadcast)
-            facts.cancelled[broadcast] = cursor is not None and cursor.status == "cancelled"
+        asked = set(wanted)
+        found = await self._store.cursors_by_id(asked) if asked else {}
+        for broadcast in asked:
+            facts.cancelled[broadcast] = broadcast in found and found[broadcast].status == "cancelled"
 
 
 def _want(sends: _Sends, item: Accepted) -> None:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
+from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
 from clarion.domain.limits_deciding import CANCELLED_KEPT_MAX, SIGNAL_WAITS_MAX
 from clarion.plan.columns import Accepted
 from clarion.plan.foresight import foresee, starting
@@ -29,9 +30,9 @@ from clarion.plan.work import Work
 from clarion.plan.workflow.turn import LOOKED_CELL
 from clarion.ports.directory import Directory
 from clarion.ports.expressions import Expressions
-from clarion.ports.journal import Journal
 from clarion.ports.metering import together
 from clarion.ports.sightings import Sightings
+from clarion.ports.stage_store import StageStore
 from clarion.ports.state import DeliveryStates
 
 _PAGE: Final = 500
@@ -46,13 +47,13 @@ class WaitGatherer:
 
     def __init__(
         self,
-        journal: Journal,
+        store: StageStore,
         directory: Directory,
         states: DeliveryStates,
         sightings: Sightings,
         expressions: Expressions,
     ) -> None:
-        self._journal = journal
+        self._store = store
         self._directory = directory
         self._states = states
         self._sightings = sightings
@@ -76,10 +77,11 @@ class WaitGatherer:
 
     async def gather(self, work: Work, partition: int, now_ms: int) -> Ahead:
         """Return what a batch of a partition will look at, and stand-ins of what its workflows and routes will send."""
-        await self._learn()
+        looked = (partition, LOOKED_CELL)
+        found, _ = await together(self._store.cells_of([looked]), self._learn())
         cancelled = frozenset(id_ for id_ in starting(work) if id_ in self._cancelled) if self._cancelled else _NONE
-        facts = WaitFacts(partition, self._journal.partitions, {}, cancelled)
-        facts = await self.more(facts, Need({CELLS: (LOOKED_CELL,)}))
+        known = {CELLS: {LOOKED_CELL: found.get(looked)}}
+        facts = WaitFacts(partition, self._store.partitions, known, cancelled)
         return await self.look_ahead(work, facts.with_news(await self._since(facts)), now_ms)
 
     async def look_ahead(self, work: Work, facts: WaitFacts, now_ms: int) -> Ahead:
@@ -119,11 +121,11 @@ class WaitGatherer:
 
     async def _learn(self) -> None:
         """Learn what was cancelled lately; the oldest are forgotten beyond `CANCELLED_KEPT_MAX`."""
-        while True:
-            self._sequence, subjects = self._journal.cancelled_since(self._sequence)
+        more = True
+        while more:
+            self._sequence, subjects = await self._store.cancellations_after(self._sequence)
             self._cancelled.update(dict.fromkeys(subjects))
-            if not subjects:
-                break
+            more = len(subjects) == CANCELLATIONS_PER_READ_MAX
         while len(self._cancelled) > CANCELLED_KEPT_MAX:
             del self._cancelled[next(iter(self._cancelled))]
 
@@ -132,20 +134,21 @@ class WaitGatherer:
         looked = int.from_bytes(facts.cell(LOOKED_CELL) or b"", "big")
         if looked >= self._sequence:
             return None
-        sequence, subjects = self._journal.cancelled_since(looked)
+        sequence, subjects = await self._store.cancellations_after(looked)
         return CancelledNews(sequence, tuple(subjects))
 
     async def _cells(self, partition: int, keys: _Keys) -> _Found:
-        found = self._journal.cells(partition, list(keys))
-        return {key: found.get(key) for key in keys}
+        found = await self._store.cells_of([(partition, key) for key in keys])
+        return {key: found.get((partition, key)) for key in keys}
 
     async def _cells_under(self, partition: int, prefixes: _Keys) -> _Found:
-        return {prefix: await self._all_under(partition, prefix) for prefix in prefixes}
+        found = await together(*(self._all_under(partition, prefix) for prefix in prefixes))
+        return dict(zip(prefixes, found, strict=True))
 
     async def _all_under(self, partition: int, prefix: bytes) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
         after = b""
-        while page := self._journal.cells_under(partition, prefix, _PAGE, after):
+        while page := await self._store.cells_page(partition, prefix, _PAGE, after):
             found.update(page)
             after = page[-1][0]
             if len(page) < _PAGE:
@@ -153,10 +156,8 @@ class WaitGatherer:
         return found
 
     async def _waits(self, _partition: int, signals: _Keys) -> _Found:
-        return {
-            (tenant, key): [wait.subject for wait in self._journal.waits(tenant, key, SIGNAL_WAITS_MAX)]
-            for tenant, key in signals
-        }
+        found = await self._store.waits_of(signals, SIGNAL_WAITS_MAX)
+        return {signal: [wait.subject for wait in found.get(signal, ())] for signal in signals}
 
     async def _definitions(self, _partition: int, keys: _Keys) -> _Found:
         return await _apart(self._read_definitions, keys)
@@ -187,8 +188,8 @@ class WaitGatherer:
         return {id_: found[id_][0] if id_ in found else None for id_ in delivery_ids}
 
     async def _broadcasts(self, _partition: int, broadcasts: _Keys) -> _Found:
-        cursors = {broadcast: self._journal.cursor(broadcast) for broadcast in broadcasts}
-        return {broadcast: cursor and cursor.status for broadcast, cursor in cursors.items()}
+        found = await self._store.cursors_by_id(broadcasts)
+        return {broadcast: found[broadcast].status if broadcast in found else None for broadcast in broadcasts}
 
     async def _categories(self, _partition: int, keys: _Keys) -> _Found:
         return await _apart(self._read_categories, keys)

@@ -20,7 +20,8 @@ from clarion.plan.rules.decide import addresses_of
 from clarion.plan.rules.routing import Fallback, Place, Routed, able
 from clarion.plan.rules.setting import Planned, Setting
 from clarion.plan.told import Told
-from clarion.ports.journal import Frame, Timer
+from clarion.ports.stage_store import Timer
+from clarion.ports.streams import Frame
 
 
 class Decided(NamedTuple):

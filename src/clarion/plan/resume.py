@@ -23,7 +23,8 @@ from clarion.plan.rules.need import Lacking, Need
 from clarion.plan.rules.routing import Place
 from clarion.plan.rules.setting import Planned
 from clarion.plan.wait_facts import CELLS, SIGHTINGS, STATES, WaitFacts
-from clarion.ports.journal import Cell, Timer
+from clarion.ports.journal_cells import Cell
+from clarion.ports.stage_store import Timer
 
 FAILED: Final = "failed"
 UNMET: Final = "unmet"

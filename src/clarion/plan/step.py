@@ -1,4 +1,4 @@
-"""One step of planning: whatever a batch of frames asks for becomes one atomic append.
+"""One step of planning: whatever a batch of frames asks for becomes one atomic commit.
 
 `decide` is a function of the batch, of facts that were gathered for it and of the time. What it lacks it names, all at once,
 and is asked again from the start.
@@ -24,7 +24,9 @@ from clarion.plan.work import Work
 from clarion.plan.workflow.fetching import FetchJob
 from clarion.plan.workflow.turn import Turn
 from clarion.ports.expressions import Expressions
-from clarion.ports.journal import Append, CapWrite, Cell, Commit, Cursor, Frame, Lease, Timer, Wait, WaitEnd
+from clarion.ports.journal_cells import CapWrite, Cell, Wait, WaitEnd
+from clarion.ports.stage_store import Broadcasts, Commit, Cursor, Lease, PlanState, Progress, StageResult, Timer
+from clarion.ports.streams import Frame
 
 ROUNDS_MAX: Final = 64
 """How often what was planned may ask for more in the same step: a digest sends at once, a route goes on at once."""
@@ -51,18 +53,15 @@ class StepResult(NamedTuple):
     fetches: list[FetchJob]
     notes: Notes
 
-    def append(self, lease: Lease, commits: Sequence[Commit]) -> Append:
-        """Return the append that makes the step durable."""
-        return Append(
+    def stored(self, lease: Lease, commits: Sequence[Commit]) -> StageResult:
+        """Return what is committed to make the step durable."""
+        return StageResult(
+            lease=lease,
             frames=self.frames,
             timers=self.timers,
-            commits=commits,
-            cursors=self.cursors,
-            lease=lease,
-            cells=self.cells,
-            waits=self.waits,
-            ended_waits=self.ended_waits,
-            caps=self.caps,
+            progress=Progress(commits),
+            plan_state=PlanState(self.cells, self.caps, self.waits, self.ended_waits),
+            broadcasts=Broadcasts(self.cursors),
         )
 
     def changes(self) -> bool:

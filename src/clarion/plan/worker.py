@@ -5,7 +5,7 @@ import asyncio
 from clarion.domain.errors import StaleLease, UnknownFrame
 from clarion.journal import topics
 from clarion.journal.consumer import LeasedPartitions
-from clarion.journal.patience import append
+from clarion.journal.patience import commit
 from clarion.plan.gather import StepGatherer
 from clarion.plan.gather_frames import FrameReader, Frames
 from clarion.plan.notes import Notes
@@ -15,7 +15,8 @@ from clarion.plan.work import Work, work_of
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.clock import Clock
 from clarion.ports.expressions import Expressions
-from clarion.ports.journal import Append, Journal, Lease, StaleCaps
+from clarion.ports.stage_store import Lease, StageResult, StageStore, StaleCaps
+from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 
 IDLE_WAIT_MS = 500
@@ -28,7 +29,8 @@ class PlanWorker:
 
     def __init__(
         self,
-        journal: Journal,
+        streams: Streams,
+        store: StageStore,
         gatherer: StepGatherer,
         expressions: Expressions,
         fetches: FetchPool,
@@ -39,14 +41,15 @@ class PlanWorker:
         batch_events: int,
         linger_ms: int,
     ) -> None:
-        self._journal = journal
+        self._streams = streams
+        self._store = store
         self._gatherer = gatherer
         self._expressions = expressions
         self._fetches = fetches
         self._leases = leases
         self._clock = clock
         self._telemetry = telemetry
-        self._frames = FrameReader(journal, telemetry, batch_events)
+        self._frames = FrameReader(streams, store, telemetry, batch_events)
         self._batch_events = batch_events
         self._linger_ms = linger_ms
         self._stopped: dict[int, int] = {}
@@ -54,7 +57,7 @@ class PlanWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Plan until `stop` is set; a step under way is finished."""
-        watch = self._journal.watch(topics.GROUP_TOPICS[topics.GROUP_PLAN])
+        watch = self._streams.watch(topics.GROUP_TOPICS[topics.GROUP_PLAN])
         while not stop.is_set():
             planned = 0
             cancelled = await self._gatherer.news()
@@ -82,7 +85,7 @@ class PlanWorker:
             if not frames.read and not result.changes():
                 return 0
             try:
-                await append(self._journal, batch, self._telemetry)
+                await commit(self._store, batch, self._telemetry)
             except StaleCaps:
                 self._gatherer.forget_caps()
                 continue
@@ -104,9 +107,9 @@ class PlanWorker:
             self._telemetry.log("error", "plan_stopped", partition=partition, detail=str(unknown))
             return None
 
-    async def _planned(self, partition: int, lease: Lease, frames: Frames, now_ms: int) -> tuple[StepResult, Append]:
+    async def _planned(self, partition: int, lease: Lease, frames: Frames, now_ms: int) -> tuple[StepResult, StageResult]:
         result = await self._decided(work_of(frames.batch, now_ms), partition, now_ms)
-        return result, result.append(lease, frames.commits(lease))
+        return result, result.stored(lease, frames.commits(lease))
 
     async def _decided(self, work: Work, partition: int, now_ms: int) -> StepResult:
         """Gather and decide; gather more and decide again for as long as anything is lacking."""

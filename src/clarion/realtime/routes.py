@@ -15,8 +15,8 @@ from clarion.journal.sightings import seen
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.inbox import Horizon, Inbox, Mark
-from clarion.ports.journal import Journal
 from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page
+from clarion.ports.stage_store import StageStore
 from clarion.ports.times import shown
 from clarion.ports.web import USER, Call, Handler, Query, Reply, Route
 from clarion.realtime.gather import Reader
@@ -56,9 +56,9 @@ class InboxCounts(msgspec.Struct, frozen=True):
     more: bool
 
 
-def routes(inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, journal: Journal) -> list[Route]:
-    """Return the endpoints of the inbox; `touch` is told of whoever reads theirs, the journal of what they saw."""
-    handlers = _Inbox(inbox, directory, clock, touch, journal)
+def routes(inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, store: StageStore) -> list[Route]:
+    """Return the endpoints of the inbox; `touch` is told of whoever reads theirs, the store of what they saw."""
+    handlers = _Inbox(inbox, directory, clock, touch, store)
     queries = (Query("show", f"One of {', '.join(_SHOWN)}; {_ACTIVE} by default"), *PAGE_QUERIES)
     return [
         Route(
@@ -76,9 +76,9 @@ def routes(inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, journ
 
 
 class _Inbox:
-    def __init__(self, inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, journal: Journal) -> None:
+    def __init__(self, inbox: Inbox, directory: Directory, clock: Clock, touch: Touch, store: StageStore) -> None:
         self._inbox = inbox
-        self._journal = journal
+        self._store = store
         self._directory = directory
         self._clock = clock
         self._touch = touch
@@ -133,10 +133,10 @@ class _Inbox:
         return mark
 
     async def _tell(self, call: Call, items: list[bytes], now_ms: int) -> None:
-        """Tell the journal what was seen, before the mark is stored: a call that was cut off is made again."""
+        """Store what was seen, before the mark is stored: a call that was cut off is made again."""
         if items:
             told = seen(call.caller.tenant, _user(call), map(ids.notification_of, items), now_ms)
-            await self._journal.append(told)
+            await self._store.commit(told)
 
     async def _reader(self, call: Call) -> Reader:
         tenant, user_id = call.caller.tenant, _user(call)

@@ -12,7 +12,8 @@ from clarion.journal.find import find_accepted
 from clarion.journal.sightings import seen
 from clarion.ports.clock import Clock
 from clarion.ports.history import History
-from clarion.ports.journal import Journal
+from clarion.ports.stage_store import StageStore
+from clarion.ports.streams import Streams
 from clarion.ports.web import Call, Reply, Route
 
 _REQUEST = msgspec.msgpack.Decoder(Request)
@@ -24,9 +25,9 @@ class SeenIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user_id: Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_CHARS_MAX)]
 
 
-def routes(history: History, journal: Journal, clock: Clock) -> list[Route]:
+def routes(history: History, streams: Streams, store: StageStore, clock: Clock) -> list[Route]:
     """Return the endpoint."""
-    handlers = _Sightings(history, journal, clock)
+    handlers = _Sightings(history, streams, store, clock)
     return [
         Route(
             "POST", "/v1/notifications/{id}/seen", handlers.seen, "notifications:write",
@@ -37,9 +38,10 @@ def routes(history: History, journal: Journal, clock: Clock) -> list[Route]:
 
 
 class _Sightings:
-    def __init__(self, history: History, journal: Journal, clock: Clock) -> None:
+    def __init__(self, history: History, streams: Streams, store: StageStore, clock: Clock) -> None:
         self._history = history
-        self._journal = journal
+        self._streams = streams
+        self._store = store
         self._clock = clock
 
     async def seen(self, call: Call) -> Reply:
@@ -53,14 +55,14 @@ class _Sightings:
         if not meant:
             raise InvalidField(f"{user_id!r} is not a recipient of this notification", field="user_id")
         # Told even when it was seen before: a workflow may have sent another message since.
-        await self._journal.append(seen(tenant, user_id, [id_], self._clock.now_ms()))
+        await self._store.commit(seen(tenant, user_id, [id_], self._clock.now_ms()))
         return Reply(status=204)
 
     async def _request(self, tenant: str, id_: bytes) -> Request | None:
         row = await self._history.notification(tenant, id_)
         if row is not None:
             return _REQUEST.decode(row.request)
-        found = find_accepted(self._journal, id_, tenant)
+        found = await find_accepted(self._streams, self._store, id_, tenant)
         return None if found is None else found[0].requests[found[1]]
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from clarion.domain.errors import CorruptFrame, UnknownFrame
 from clarion.journal import codec, events
-from clarion.ports.journal import StoredFrame
+from clarion.ports.streams import StoredFrame
 
 
 class Damage(NamedTuple):

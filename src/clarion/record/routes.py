@@ -14,8 +14,9 @@ from clarion.journal.find import find_accepted
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.history import History, Window
-from clarion.ports.journal import Journal
 from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page, time_of
+from clarion.ports.stage_store import StageStore
+from clarion.ports.streams import Streams
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.record.dead_letters.routes import dead_letter_routes
@@ -46,9 +47,9 @@ _LIST_QUERIES: Final = (
 )
 
 
-def routes(state: History, journal: Journal, directory: Directory, clock: Clock) -> list[Route]:
+def routes(state: History, streams: Streams, store: StageStore, directory: Directory, clock: Clock) -> list[Route]:
     """Return all endpoints that read history, and the replay of dead letters."""
-    handlers = _Notifications(state, journal)
+    handlers = _Notifications(state, streams, store)
     return [
         Route(
             "GET", "/v1/notifications/{id}", handlers.get, READ, "What became of a notification",
@@ -59,23 +60,24 @@ def routes(state: History, journal: Journal, directory: Directory, clock: Clock)
             "Notifications, newest first; a page of a filtered list may hold fewer items than asked for",
             queries=_LIST_QUERIES, tag="notifications",
         ),
-        *broadcast_routes(state, journal, directory),
-        *dead_letter_routes(state, journal, directory, clock),
+        *broadcast_routes(state, store, directory),
+        *dead_letter_routes(state, store, directory, clock),
         *watch_routes(state, clock),
     ]  # fmt: skip
 
 
 class _Notifications:
-    def __init__(self, state: History, journal: Journal) -> None:
+    def __init__(self, state: History, streams: Streams, store: StageStore) -> None:
         self._state = state
-        self._journal = journal
+        self._streams = streams
+        self._store = store
 
     async def get(self, call: Call) -> Reply:
         tenant, text = call.caller.tenant, call.path["id"]
         id_ = ids.read(ids.NOTIFICATION_PREFIX, text)
         row = None if id_ is None else await self._state.notification(tenant, id_)
         if id_ is None or row is None:
-            found = None if id_ is None else find_accepted(self._journal, id_, tenant)
+            found = None if id_ is None else await find_accepted(self._streams, self._store, id_, tenant)
             if found is None:
                 raise NotFound(f"unknown notification {text!r}", field="id")
             return Reply(_accepted_out(*found))

@@ -16,8 +16,8 @@ from clarion.domain.limits import BROADCAST_CHUNKS_PER_PAGE_MAX
 from clarion.journal.events import BroadcastJob
 from clarion.ports.directory import Directory
 from clarion.ports.history import History
-from clarion.ports.journal import Journal
 from clarion.ports.pages import PAGE_QUERIES, cursor_of, limit_of, page
+from clarion.ports.stage_store import StageStore
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.record.shapes import delivery_out, reason_name
@@ -56,9 +56,9 @@ class BroadcastProgress(msgspec.Struct, frozen=True):
     channels: dict[str, ChannelCounts]
 
 
-def broadcast_routes(state: History, journal: Journal, directory: Directory) -> list[Route]:
+def broadcast_routes(state: History, store: StageStore, directory: Directory) -> list[Route]:
     """Return the endpoints that read broadcasts."""
-    handlers = _Broadcasts(state, journal, directory)
+    handlers = _Broadcasts(state, store, directory)
     scope = "notifications:read"
     return [
         Route(
@@ -78,15 +78,15 @@ def broadcast_routes(state: History, journal: Journal, directory: Directory) -> 
 
 
 class _Broadcasts:
-    def __init__(self, state: History, journal: Journal, directory: Directory) -> None:
+    def __init__(self, state: History, store: StageStore, directory: Directory) -> None:
         self._state = state
-        self._journal = journal
+        self._store = store
         self._directory = directory
 
     async def get(self, call: Call) -> Reply:
         tenant, text = call.caller.tenant, call.path["id"]
         id_ = ids.read(ids.BROADCAST_PREFIX, text)
-        cursor = None if id_ is None else self._journal.cursor(id_)
+        cursor = None if id_ is None else (await self._store.cursors_by_id([id_])).get(id_)
         if id_ is None or cursor is None or cursor.tenant != tenant:
             raise NotFound(f"unknown broadcast {text!r}", field="id")
         states: dict[str, int] = defaultdict(int)
@@ -122,7 +122,7 @@ class _Broadcasts:
     async def deliveries(self, call: Call) -> Reply:
         tenant, text, limit = call.caller.tenant, call.path["id"], limit_of(call.query)
         id_ = ids.read(ids.BROADCAST_PREFIX, text)
-        cursor = None if id_ is None else self._journal.cursor(id_)
+        cursor = None if id_ is None else (await self._store.cursors_by_id([id_])).get(id_)
         if id_ is None or cursor is None or cursor.tenant != tenant:
             raise NotFound(f"unknown broadcast {text!r}", field="id")
         wanted, ordinal = call.query.get("state"), None

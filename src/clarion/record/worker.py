@@ -16,17 +16,18 @@ from clarion.domain.errors import StaleLease
 from clarion.domain.history import Changes
 from clarion.domain.limits import CAPTURE_AGE_MS_MAX, CAPTURES_PER_TENANT_MAX, RECORD_BATCH_EVENTS_MAX, RECORD_COMMIT_MS
 from clarion.journal.consumer import LeasedPartitions
-from clarion.journal.patience import append
+from clarion.journal.patience import commit
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Append, Commit, Journal, Lease, StoredFrame
+from clarion.ports.stage_store import Commit, Lease, Progress, StageResult, StageStore
 from clarion.ports.state import Advance, Ledger
+from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 from clarion.record.columns import decide
 from clarion.record.frames import Decoded, decoded, touched
 from clarion.record.gather import OpenRows, gather
+from clarion.record.worker_frames import Batch, FramesAhead
 
-Batch = list[tuple[Lease, list[StoredFrame]]]
 T = TypeVar("T")
 
 _PRUNE_MS: Final = 60_000
@@ -40,7 +41,8 @@ class RecordWorker:
 
     def __init__(
         self,
-        journal: Journal,
+        streams: Streams,
+        store: StageStore,
         state: Ledger,
         leases: LeasedPartitions,
         clock: Clock,
@@ -48,7 +50,9 @@ class RecordWorker:
         *,
         linger_ms: int,
     ) -> None:
-        self._journal = journal
+        self._streams = streams
+        self._store = store
+        self._frames = FramesAhead(streams)
         self._state = state
         self._rows = OpenRows()
         self._leases = leases
@@ -65,7 +69,7 @@ class RecordWorker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; the batch under way is finished and committed. Raises `DurabilityError`."""
         release = asyncio.Event()
-        watch = self._journal.watch([OUTCOMES])
+        watch = self._streams.watch([OUTCOMES])
         await self._leases.step()
         leasing = asyncio.create_task(self._leases.run(release))
         try:
@@ -98,6 +102,7 @@ class RecordWorker:
         except StaleLease as stale:
             self._telemetry.log("warning", "record_lease_lost", detail=str(stale))
             self._offsets.clear()
+            self._frames.forget()
             self._rows.forget()
             await asyncio.sleep(_STALE_PAUSE_S)
         return True
@@ -157,22 +162,12 @@ class RecordWorker:
         self._stopped.intersection_update(leases)
 
     async def _read(self, leases: Sequence[Lease]) -> Batch:
-        batch: Batch = []
-        room = RECORD_BATCH_EVENTS_MAX
+        reading = [lease for lease in leases if lease not in self._stopped]
         self._turn += 1  # another partition comes first each time, so that none starves behind a busy one
-        for i in range(len(leases)):
-            lease = leases[(i + self._turn) % len(leases)]
-            if room <= 0 or lease in self._stopped:
-                continue
-            taken = []
-            for frame in self._journal.read(OUTCOMES, lease.partition, self._offsets[lease]):
-                taken.append(frame)
-                room -= frame.count
-                if room <= 0:
-                    break
-            if taken:
-                batch.append((lease, taken))
-        return batch
+        first = self._turn % len(reading) if reading else 0
+        return await self._frames.read(
+            {lease: self._offsets[lease] for lease in (*reading[first:], *reading[:first])}, RECORD_BATCH_EVENTS_MAX
+        )
 
     async def _housekeep(self, leases: Collection[Lease]) -> None:
         now_ms = self._clock.monotonic_ms()
@@ -192,7 +187,8 @@ class RecordWorker:
 
     async def _mirror_one(self, lease: Lease, offset: int) -> None:
         with suppress(StaleLease):  # whoever holds it now folds on from the same position and commits it
-            await append(self._journal, Append(commits=[Commit(lease, OUTCOMES, offset)]), self._telemetry)
+            done = StageResult(progress=Progress([Commit(lease, OUTCOMES, offset)]))
+            await commit(self._store, done, self._telemetry)
             self._committed[lease] = offset
 
 

@@ -1,29 +1,30 @@
 """Broadcasts into the inbox are sent by planning them; this reads from the journal what planning said."""
 
+from itertools import chain
+
 from clarion.domain.channel import Channel
 from clarion.journal.codec import decode
 from clarion.journal.events import ChunkFrame, ChunkReleasedFrame
 from clarion.journal.topics import OUTCOMES
-from clarion.ports.journal import Journal
+from clarion.ports.streams import Place, Streams
 from clarion.testing.sending import Sent
 
 
 class InappChunks:
     """Tells `sent` of the in-app chunks that were planned or released since the last look."""
 
-    def __init__(self, journal: Journal, sent: Sent) -> None:
-        self._journal = journal
+    def __init__(self, streams: Streams, sent: Sent) -> None:
+        self._streams = streams
         self._sent = sent
-        self._offsets = dict.fromkeys(range(journal.partitions), 0)
+        self._offsets = dict.fromkeys(range(streams.partitions), 0)
         self._chunks: dict[bytes, ChunkFrame] = {}
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Read what is new."""
-        for partition in self._offsets:
-            while frames := self._journal.read(OUTCOMES, partition, self._offsets[partition]):
-                self._offsets[partition] = frames[-1].offset
-                for frame in frames:
-                    self._take(decode(frame.payload))
+        while any(found := await self._streams.read_many([Place(OUTCOMES, *at) for at in self._offsets.items()])):
+            for frame in chain.from_iterable(found):
+                self._offsets[frame.partition] = frame.offset
+                self._take(decode(frame.payload))
 
     def _take(self, event: object) -> None:
         if isinstance(event, ChunkFrame) and event.channel == Channel.INAPP:

@@ -38,12 +38,12 @@ class Running:
     async def __aenter__(self) -> "Running":
         parts, stop = self._parts, self._stop
         recorder = record_worker(parts, self._leases(topics.GROUP_RECORD))
-        timers = TimerWorker(parts.journal, parts.clock, parts.telemetry, retention_ms=_RETENTION_MS)
+        timers = TimerWorker(parts.streams, parts.store, parts.clock, parts.telemetry, retention_ms=_RETENTION_MS)
         jobs: list[Coroutine[Any, Any, None]] = [recorder.run(self._recorded), timers.run(stop)]
         leases = self._leases(topics.GROUP_PLAN)
         jobs += [leases.run(stop), plan_worker(parts, leases, fetch_pool(parts)).run(stop)]
         sends, used = sender(parts, Sender), accounts(parts, _OWNER)
-        cancelled = Cancelled(parts.journal, parts.clock)
+        cancelled = Cancelled(parts.store, parts.clock)
         for channel in self._channels:
             leases = self._leases(topics.group_deliver(channel))
             pool = channel_pool(parts, leases, sends, used, cancelled, channel, _OWNER)
@@ -73,4 +73,4 @@ class Running:
                 raise RuntimeError("a stage ended by itself")
 
     def _leases(self, group: str) -> LeasedPartitions:
-        return LeasedPartitions(self._parts.journal, group, _OWNER, self._parts.clock)
+        return LeasedPartitions(self._parts.store, group, _OWNER, self._parts.clock)

@@ -1,7 +1,7 @@
 """Runs the stages of one installation, turn by turn, and moves its clock from one thing due to the next."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -44,7 +44,7 @@ class Turns:
     def __init__(self, parts: Installation, clock: SetClock, sent: Sent) -> None:
         self._parts = parts
         self._clock = clock
-        self._journal = parts.journal
+        self._store = parts.store
         self._leases: dict[str, LeasedPartitions] = {}
         self._fetches = fetch_pool(parts)
         self._planner = plan_worker(parts, self._leased(topics.GROUP_PLAN), self._fetches)
@@ -53,8 +53,8 @@ class Turns:
         self._sender = sender(parts, WatchedSender)
         self._sender.sent = sent
         self._accounts = accounts(parts, _OWNER)
-        self._cancelled = Cancelled(parts.journal, clock)
-        self._inapp = InappChunks(parts.journal, sent)
+        self._cancelled = Cancelled(parts.store, clock)
+        self._inapp = InappChunks(parts.streams, sent)
         self._pools: dict[Channel, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
         self._cancelled_seen = 0
@@ -72,9 +72,9 @@ class Turns:
     async def run_until(self, end_ms: int) -> None:
         """Settle at every instant at which something falls due, up to and including the last one."""
         await self.settle()
-        while (due_ms := self._next_due_ms()) is not None and due_ms <= end_ms:
+        while (due_ms := await self._next_due_ms()) is not None and due_ms <= end_ms:
             self._clock.set(due_ms)
-            while await self._journal.fire(self._clock.now_ms(), TIMERS_A_TURN):
+            while await self._store.fire(self._clock.now_ms(), TIMERS_A_TURN):
                 await self.settle()
             await self.settle()
             await self._trim()
@@ -95,28 +95,28 @@ class Turns:
         worked |= await self._deliver()
         while await self._recorder.step(None):
             worked = True
-        self._inapp.look()
+        await self._inapp.look()
         return worked
 
     async def _plan(self) -> bool:
         before = self._cancelled_seen
-        self._cancelled_seen, _ = self._journal.cancelled_since(before)
+        self._cancelled_seen, _ = await self._store.cancellations_after(before)
         cancelled = self._cancelled_seen != before
         held = self._leases[topics.GROUP_PLAN].held().items()
         planned = [await self._planner.step(partition, lease, cancelled) for partition, lease in held]
         return any(planned) or cancelled
 
     async def _deliver(self) -> bool:
-        waiting = [channel for channel in CHANNELS if self._waiting(channel)]
+        waiting = await self._waiting(CHANNELS)
         for channel in waiting:
             if channel not in self._pools:
                 self._pools[channel] = asyncio.create_task(await self._deliverer(channel))
         async with asyncio.timeout(DELIVERY_WAIT_S):
-            for channel in waiting:
-                while self._waiting(channel):
+            while sending := await self._waiting(waiting):
+                for channel in sending:
                     if self._pools[channel].done():
                         self._pools[channel].result()
-                    await asyncio.sleep(DELIVERY_CHECK_S)
+                await asyncio.sleep(DELIVERY_CHECK_S)
         return bool(waiting)
 
     async def _deliverer(self, channel: Channel) -> Coroutine[Any, Any, None]:
@@ -125,16 +125,17 @@ class Turns:
         parts, used = self._parts, self._accounts
         return channel_pool(parts, leases, self._sender, used, self._cancelled, channel, _OWNER).run(self._stop)
 
-    def _waiting(self, channel: Channel) -> bool:
-        return self._journal.backlog(topics.group_deliver(channel)) > 0
+    async def _waiting(self, channels: Sequence[Channel]) -> list[Channel]:
+        groups = {topics.group_deliver(channel): channel for channel in channels}
+        backlogs = await self._store.backlog_of(groups) if groups else {}
+        return [groups[group] for group, events in backlogs.items() if events]
 
-    def _next_due_ms(self) -> int | None:
+    async def _next_due_ms(self) -> int | None:
         """Return when the next timer fires or the next broadcast begins."""
-        begins = (
-            _JOB.decode(cursor.payload).request.send_at_ms or 0 for cursor in self._journal.cursors(None, "running")
-        )
+        running = await self._store.cursors_in(range(self._store.partitions), "running")
+        begins = (_JOB.decode(cursor.payload).request.send_at_ms or 0 for cursor in running)
         later = [due_ms for due_ms in begins if due_ms > self._clock.now_ms()]
-        timer_ms = self._journal.next_due_ms()
+        timer_ms = await self._store.next_due()
         return min(later if timer_ms is None else [timer_ms, *later], default=None)
 
     async def _trim(self) -> None:
@@ -142,9 +143,9 @@ class Turns:
         now_ms = self._clock.now_ms()
         if now_ms - self._trimmed_ms >= TRIM_MS:
             self._trimmed_ms = now_ms
-            await self._journal.trim(now_ms - self._parts.config.journal.retention_hours * TRIM_MS)
+            await self._store.trim(now_ms - self._parts.config.journal.retention_hours * TRIM_MS)
 
     def _leased(self, group: str) -> LeasedPartitions:
-        leases = LeasedPartitions(self._journal, group, _OWNER, self._clock, ttl_ms=LEASE_TTL_MS_MAX)
+        leases = LeasedPartitions(self._store, group, _OWNER, self._clock, ttl_ms=LEASE_TTL_MS_MAX)
         self._leases[group] = leases
         return leases

@@ -7,7 +7,8 @@ earlier timer.
 import asyncio
 
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Journal
+from clarion.ports.stage_store import StageStore
+from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 from clarion.wait.rules.pause import pause_until
 
@@ -19,8 +20,11 @@ TRIM_EVERY_MS = 60_000
 class TimerWorker:
     """Puts due timers back on the journal and trims what is old; any number of these may run side by side."""
 
-    def __init__(self, journal: Journal, clock: Clock, telemetry: Telemetry, *, retention_ms: int) -> None:
-        self._journal = journal
+    def __init__(
+        self, streams: Streams, store: StageStore, clock: Clock, telemetry: Telemetry, *, retention_ms: int
+    ) -> None:
+        self._streams = streams
+        self._store = store
         self._clock = clock
         self._telemetry = telemetry
         self._retention_ms = retention_ms
@@ -28,24 +32,20 @@ class TimerWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fire timers until `stop` is set."""
-        watch = self._journal.watch()
+        watch = self._streams.watch()
         while not stop.is_set():
             await self._trim()
-            pause_ms = pause_until(await self._next_due_ms(), self._clock.now_ms())
+            pause_ms = pause_until(await self._store.next_due(), self._clock.now_ms())
             if pause_ms > 0:
                 await watch.wait(max(pause_ms, WAIT_MS_MIN))
                 continue
-            self._telemetry.count("timers", await self._journal.fire(self._clock.now_ms(), FIRE_BATCH))
-
-    async def _next_due_ms(self) -> int | None:
-        """Look when something will be due: that costs a read, firing a commit."""
-        return self._journal.next_due_ms()
+            self._telemetry.count("timers", await self._store.fire(self._clock.now_ms(), FIRE_BATCH))
 
     async def _trim(self) -> None:
         now_ms = self._clock.monotonic_ms()
         if now_ms - self._trimmed_ms < TRIM_EVERY_MS:
             return
         self._trimmed_ms = now_ms
-        trimmed = await self._journal.trim(self._clock.now_ms() - self._retention_ms)
+        trimmed = await self._store.trim(self._clock.now_ms() - self._retention_ms)
         if trimmed:
             self._telemetry.log("info", "journal_trimmed", frames=trimmed)

@@ -17,7 +17,8 @@ from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField, KeyReused, NotFound
 from clarion.domain.workflow import Send, Workflow
 from clarion.ports.directory import Defined
-from clarion.ports.journal import Append, IdempotencyEntry
+from clarion.ports.journal import Append
+from clarion.ports.stage_store import IdempotencyEntry
 from clarion.ports.web import Caller
 from tests.stages.virtual import START_MS, run
 from tests.stages.world import TENANT

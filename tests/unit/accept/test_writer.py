@@ -12,7 +12,8 @@ from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import Recipient, Request
-from clarion.ports.journal import Append, IdempotencyEntry
+from clarion.ports.journal import Append
+from clarion.ports.stage_store import IdempotencyEntry
 from tests.stages.virtual import LoopClock, run, until
 from tests.stages.world import Notes
 

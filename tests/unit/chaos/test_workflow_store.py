@@ -11,7 +11,8 @@ from clarion.domain import ids
 from clarion.domain.history import INSTANCE_ENDINGS, Changes, Progress
 from clarion.ops.clock import SystemClock
 from clarion.plan.workflow.instance import INSTANCE_CELL
-from clarion.ports.journal import Append, Cell
+from clarion.ports.journal import Append
+from clarion.ports.journal_cells import Cell
 from tests.contract.journals import BACKENDS, VirtualClock
 
 NOTIFICATION = ids.notification_id(1_000, 0, bytes(range(9)))

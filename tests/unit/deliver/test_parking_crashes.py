@@ -30,8 +30,10 @@ from clarion.domain.trail import Trail
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AttemptedFrame, ChunkFrame, IntentFrame
-from clarion.ports.journal import Append, Cancellation, Frame
+from clarion.ports.journal import Append
+from clarion.ports.stage_store import Cancellation
 from clarion.ports.standings import AccountName
+from clarion.ports.streams import Frame
 from clarion.wait.worker import TimerWorker
 from tests.contract.swaps import take
 from tests.stages.holder import Holder

@@ -12,7 +12,8 @@ from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import DeliverFrame
 from clarion.journal.rows import deliver_rows
-from clarion.ports.journal import Append, Cancellation
+from clarion.ports.journal import Append
+from clarion.ports.stage_store import Cancellation
 from tests.stages.holder import Holder
 from tests.stages.virtual import run, until
 from tests.stages.world import GROUP, TENANT, World, address

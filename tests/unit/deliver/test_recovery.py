@@ -13,7 +13,9 @@ from clarion.domain.limits import LOST_STARTS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import IntentFrame
-from clarion.ports.journal import Append, Frame, IntentEntry, IntentWrite, StoredFrame
+from clarion.ports.journal import Append
+from clarion.ports.stage_store import IntentEntry, IntentWrite
+from clarion.ports.streams import Frame, StoredFrame
 from tests.stages.holder import Holder, attempted
 from tests.stages.virtual import run, until
 from tests.stages.world import GROUP, WatchedSandbox, World, address

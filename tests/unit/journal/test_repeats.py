@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.journal.repeats import fresh, taken
-from clarion.ports.journal import StoredFrame
+from clarion.ports.streams import StoredFrame
 
 
 def frame(offset: int, producer: str, sequence: int) -> StoredFrame:

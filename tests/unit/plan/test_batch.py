@@ -11,7 +11,8 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, DeliverFrame, PlannedFrame, Recipient, Request
 from clarion.journal.rows import deliver_rows
-from clarion.ports.journal import Append, Frame
+from clarion.ports.journal import Append
+from clarion.ports.streams import Frame
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, World
 

@@ -18,7 +18,8 @@ from clarion.plan.broadcast import worker as broadcast_worker
 from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.pages import plan_page
 from clarion.plan.broadcast.worker import BroadcastWorker
-from clarion.ports.journal import Append, Cursor
+from clarion.ports.journal import Append
+from clarion.ports.stage_store import Cursor
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, World
 

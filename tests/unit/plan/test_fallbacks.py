@@ -6,7 +6,8 @@ from clarion.domain.delivery_state import State
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import ReceiptFrame, Recipient
-from clarion.ports.journal import Append, Frame
+from clarion.ports.journal import Append
+from clarion.ports.streams import Frame
 from tests.stages.virtual import run, until
 from tests.unit.plan.deciding import HOUR_MS, PUSH, SMS, Story
 

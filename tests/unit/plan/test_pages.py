@@ -18,7 +18,7 @@ from clarion.plan.broadcast.pages import Page, plan_page
 from clarion.plan.rules.chunks import Code
 from clarion.plan.rules.need import Lacking
 from clarion.plan.rules.setting import CapRule, Setting
-from clarion.ports.journal import Cursor
+from clarion.ports.stage_store import Cursor
 from tests.stages.world import TENANT
 
 NOW_MS = 1_700_000_000_000

@@ -25,7 +25,9 @@ from clarion.plan.wait_facts import CELLS, DEFINITIONS, TOPICS, CancelledNews, U
 from clarion.plan.work import work_of
 from clarion.plan.workflow.instance import INSTANCE_CELL, instance_id
 from clarion.ports.directory import Defined
-from clarion.ports.journal import Append, Cancellation, Frame
+from clarion.ports.journal import Append
+from clarion.ports.stage_store import Cancellation
+from clarion.ports.streams import Frame
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, World
 

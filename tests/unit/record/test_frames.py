@@ -1,7 +1,7 @@
 """What frames of `outcomes` say before they are folded, and the decision over values alone."""
 
 from clarion.domain.delivery_state import State
-from clarion.ports.journal import StoredFrame
+from clarion.ports.streams import StoredFrame
 from clarion.record.columns import Facts, decide
 from clarion.record.frames import Keys, decoded, touched
 from tests.contract import ledgers as world

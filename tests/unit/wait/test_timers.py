@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.backends.memory.journal import MemoryJournal
-from clarion.ports.journal import Append, Frame, Timer
+from clarion.ports.journal import Append
+from clarion.ports.stage_store import Timer
+from clarion.ports.streams import Frame
 from clarion.wait.rules.pause import PAUSE_MS_MAX
 from clarion.wait.worker import TRIM_EVERY_MS, TimerWorker
 from tests.stages.virtual import START_MS, LoopClock, run, until

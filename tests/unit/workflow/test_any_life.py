@@ -15,7 +15,8 @@ from clarion.domain.errors import EgressError, Sent
 from clarion.domain.message import HttpResponse
 from clarion.domain.workflow import Workflow
 from clarion.journal import topics
-from clarion.ports.journal import Append, Frame
+from clarion.ports.journal import Append
+from clarion.ports.streams import Frame
 from tests.contract.journals import PARTITIONS, VirtualClock
 from tests.property.test_workflow_rules import workflows
 from tests.stages.flows import ENDINGS, Flow, Shelf, advances, unlucky

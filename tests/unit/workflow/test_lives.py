@@ -8,7 +8,9 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AdvanceFrame
 from clarion.journal.signals import cancel_key, signal
-from clarion.ports.journal import Append, Frame, Wait
+from clarion.ports.journal import Append
+from clarion.ports.journal_cells import Wait
+from clarion.ports.streams import Frame
 from tests.stages.flows import TENANT, advances, unlucky
 from tests.unit.workflow.test_digests import digesting, digests
 from tests.unit.workflow.test_steps import HOUR_MS, MINUTE_MS, SEND

@@ -40,8 +40,9 @@ from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite
-from clarion.ports.journal import Append, Cursor, Frame
 from clarion.ports.metering import Meter
+from clarion.ports.stage_store import Broadcasts, Cursor, StageResult
+from clarion.ports.streams import Frame
 
 TENANT: Final = "bench"
 USERS: Final = 1_000_000
@@ -209,20 +210,21 @@ async def _accept(parts: Parts, users: int, singles: int) -> None:
         made = [ids.notification_id(now_ms, 0, number.to_bytes(_ENTROPY, "big")) for number in numbers]
         frame = AcceptedFrame(made, [TENANT] * len(made), [now_ms] * len(made), asked)
         stored = Frame(topics.accepted(Lane.NORMAL), 0, len(made), encode(frame, len(made)))
-        await parts.journal.append(Append(frames=[stored]))
+        await parts.store.commit(StageResult(frames=[stored]))
 
 
 async def _plan_singles(parts: Parts, counts: _Counts) -> float:
     """Return the CPU seconds of the process while it plans everything that was accepted."""
-    gatherer = step_gatherer(parts.journal, parts.directory, parts.expressions, parts.state, parts.state)
+    gatherer = step_gatherer(parts.store, parts.directory, parts.expressions, parts.state, parts.state)
     leases = _leases(parts, topics.GROUP_PLAN)
     await leases.step()
     plan = parts.config.plan
     worker = PlanWorker(
-        parts.journal,
+        parts.streams,
+        parts.store,
         gatherer,
         parts.expressions,
-        FetchPool(parts.journal, parts.http(), parts.clock, counts),
+        FetchPool(parts.store, parts.http(), parts.clock, counts),
         leases,
         parts.clock,
         counts,
@@ -243,11 +245,11 @@ async def _plan_broadcast(parts: Parts, counts: _Counts) -> float:
     request = Request([], people.TEMPLATE, _CATEGORY, None, Lane.BULK, dict(people.data(0)))
     job = msgspec.msgpack.encode(BroadcastJob(Audience(), request))
     cursor = Cursor(id_, TENANT, 0, "running", 0, 0, 0, 0, now_ms, now_ms, job)
-    await parts.journal.append(Append(cursors=[cursor]))
+    await parts.store.commit(StageResult(broadcasts=Broadcasts([cursor])))
     leases = _leases(parts, topics.GROUP_BROADCAST)
     await leases.step()
-    pages = PageGatherer(parts.journal, parts.directory, parts.contents(), PAGE_USERS)
-    worker = BroadcastWorker(parts.journal, pages, leases, parts.clock, counts, backlog_max=BACKLOG_MAX)
+    pages = PageGatherer(parts.store, parts.directory, parts.contents(), PAGE_USERS)
+    worker = BroadcastWorker(parts.store, pages, leases, parts.clock, counts, backlog_max=BACKLOG_MAX)
     began_s = time.process_time()
     while await worker.turn():
         pass
@@ -255,4 +257,4 @@ async def _plan_broadcast(parts: Parts, counts: _Counts) -> float:
 
 
 def _leases(parts: Parts, group: str) -> LeasedPartitions:
-    return LeasedPartitions(parts.journal, group, "bench", parts.clock, ttl_ms=LEASE_TTL_MS_MAX)
+    return LeasedPartitions(parts.store, group, "bench", parts.clock, ttl_ms=LEASE_TTL_MS_MAX)

@@ -6,7 +6,9 @@ from clarion.backends.memory.stage_store import MemoryStageStore
 from clarion.backends.memory.streams import MemoryStreams
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, PARTITIONS_MAX
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Append, Cursor, IdempotencyEntry, JournalTraits, Position, Wait
+from clarion.ports.journal import Append, JournalTraits
+from clarion.ports.journal_cells import Wait
+from clarion.ports.stage_store import Cursor, IdempotencyEntry, Position
 
 
 class MemoryJournal(MemoryStreams, MemoryStageStore):

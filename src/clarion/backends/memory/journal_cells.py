@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from struct import pack
 
 from clarion.domain.limits_deciding import CAP_BLOCK_USERS
-from clarion.ports.journal import Append, CapWrite, Signal, StaleCaps, Wait
+from clarion.ports.journal import Append
+from clarion.ports.journal_cells import CapWrite, Signal, Wait
+from clarion.ports.stage_store import StaleCaps
 
 CapBlocks = dict[tuple[str, bytes, int], list[int]]
 

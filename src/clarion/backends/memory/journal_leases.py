@@ -7,7 +7,7 @@ import msgspec
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits import LEASE_TTL_MS_MAX
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Lease
+from clarion.ports.stage_store import Lease
 
 
 class _Holding(msgspec.Struct):

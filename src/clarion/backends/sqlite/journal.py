@@ -19,15 +19,10 @@ from clarion.backends.sqlite.streams import SqliteStreams
 from clarion.domain.limits import PARTITIONS_MAX
 from clarion.journal.watch import Growth
 from clarion.ports.clock import Clock
-from clarion.ports.journal import (
-    Append,
-    Cursor,
-    IdempotencyEntry,
-    JournalTraits,
-    Position,
-    StoredFrame,
-    Wait,
-)
+from clarion.ports.journal import Append, JournalTraits
+from clarion.ports.journal_cells import Wait
+from clarion.ports.stage_store import Cursor, IdempotencyEntry, Position
+from clarion.ports.streams import StoredFrame
 
 _WRITER_CACHE_KIB: Final = 16_384
 _STATUS: Final = """UPDATE cursors SET status = ?, updated_ms = ?

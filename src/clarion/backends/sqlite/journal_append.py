@@ -12,7 +12,10 @@ from clarion.backends.sqlite.connection import fetch_all, fetch_one
 from clarion.backends.sqlite.journal_intents import write_intents
 from clarion.backends.sqlite.journal_streams import Stream, find, frame_id
 from clarion.journal.topics import URGENCIES, urgency
-from clarion.ports.journal import Append, Commit, CursorMove, Frame, IdempotencyEntry, Signal, StaleCursor, StaleKey
+from clarion.ports.journal import Append
+from clarion.ports.journal_cells import Signal
+from clarion.ports.stage_store import Commit, CursorMove, IdempotencyEntry, StaleCursor, StaleKey
+from clarion.ports.streams import Frame
 
 _FRAME = "INSERT INTO frames (frame_id, appended_ms, count, total, payload) VALUES (?, ?, ?, ?, ?)"
 _COMMIT = """INSERT INTO commits ("group", partition, topic, "offset", numbers) VALUES (?, ?, ?, ?, ?)

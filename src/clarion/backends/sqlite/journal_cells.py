@@ -12,7 +12,8 @@ import msgspec
 
 from clarion.backends.sqlite.connection import fetch_all
 from clarion.domain.limits_deciding import CAP_BLOCK_USERS
-from clarion.ports.journal import CapWrite, Cell, Signal, StaleCaps, Wait, WaitEnd
+from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
+from clarion.ports.stage_store import StaleCaps
 
 _PUT_CELL: Final = """INSERT INTO cells (partition, key, value) VALUES (?, ?, ?)
     ON CONFLICT DO UPDATE SET value = excluded.value"""

@@ -6,7 +6,7 @@ import apsw
 
 from clarion.backends.sqlite.connection import fetch_all
 from clarion.domain.limits import INTENT_ENTRIES_PER_READ_MAX
-from clarion.ports.journal import IntentEntry, IntentWrite
+from clarion.ports.stage_store import IntentEntry, IntentWrite
 
 _PUT: Final = """INSERT INTO intents ("group", partition, number, payload) VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET payload = excluded.payload"""

@@ -13,7 +13,7 @@ import apsw
 from clarion.backends.sqlite.connection import fetch_one
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits import LEASE_TTL_MS_MAX
-from clarion.ports.journal import Lease
+from clarion.ports.stage_store import Lease
 
 _SELECT = 'SELECT owner, fence, expires_monotonic_ms FROM leases WHERE "group" = ? AND partition = ?'
 _UPSERT = """INSERT INTO leases ("group", partition, owner, fence, expires_monotonic_ms) VALUES (?, ?, ?, ?, ?)

@@ -13,7 +13,9 @@ from clarion.backends.sqlite.journal_intents import read_intents
 from clarion.backends.sqlite.journal_streams import OFFSET_BITS, find, first_since, frame_id, offset_of
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX
 from clarion.journal.topics import GROUP_TOPICS, URGENCIES
-from clarion.ports.journal import Cursor, IdempotencyEntry, IntentEntry, Position, StoredFrame, Wait
+from clarion.ports.journal_cells import Wait
+from clarion.ports.stage_store import Cursor, IdempotencyEntry, IntentEntry, Position
+from clarion.ports.streams import StoredFrame
 
 _FRAMES: Final = """SELECT frame_id, count, appended_ms, payload FROM frames
     WHERE frame_id > ? AND frame_id < ? ORDER BY frame_id LIMIT ?"""

@@ -15,7 +15,7 @@ import apsw
 from clarion.backends.sqlite.courtesy import Courtesy
 from clarion.domain.errors import ClarionError, DurabilityError, Overloaded
 from clarion.domain.limits import JOURNAL_QUEUE_JOBS_MAX
-from clarion.ports.journal import StaleCaps, StaleCursor, StaleKey
+from clarion.ports.stage_store import StaleCaps, StaleCursor, StaleKey
 
 Tx = TypeVar("Tx")
 T = TypeVar("T")

@@ -16,8 +16,9 @@ from clarion.journal.events import StandingFrame
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import ProviderRecord, Providers
-from clarion.ports.journal import Append, Frame, Journal
+from clarion.ports.stage_store import StageResult, StageStore
 from clarion.ports.standings import AccountName, Standings
+from clarion.ports.streams import Frame
 from clarion.ports.times import shown
 from clarion.ports.told import ToldHistory
 from clarion.ports.versioned import settle
@@ -56,12 +57,12 @@ class StandingView(msgspec.Struct, frozen=True):
 
 class _Handlers:
     def __init__(
-        self, providers: Providers, standings: Standings, told: ToldHistory, journal: Journal, clock: Clock
+        self, providers: Providers, standings: Standings, told: ToldHistory, store: StageStore, clock: Clock
     ) -> None:
         self._providers = providers
         self._standings = standings
         self._told = told
-        self._journal = journal
+        self._store = store
         self._clock = clock
 
     async def get(self, call: Call) -> Reply:
@@ -81,7 +82,8 @@ class _Handlers:
 
         _, before = await settle(self._standings, [AccountName(tenant, provider.name)], close, self._clock)
         if before != "closed":
-            await self._journal.append(Append(frames=[_frame(tenant, provider, before, call.caller.key_id, now_ms)]))
+            told = _frame(tenant, provider, before, call.caller.key_id, now_ms)
+            await self._store.commit(StageResult(frames=[told]))
         return Reply(status=204)
 
     async def _provider(self, call: Call) -> ProviderRecord:
@@ -125,10 +127,10 @@ def _frame(tenant: str, provider: ProviderRecord, before: str, key_id: str, now_
 
 
 def routes(
-    providers: Providers, standings: Standings, told: ToldHistory, journal: Journal, clock: Clock
+    providers: Providers, standings: Standings, told: ToldHistory, store: StageStore, clock: Clock
 ) -> list[Route]:
     """Return the endpoints of standings."""
-    do, tag = _Handlers(providers, standings, told, journal, clock), "providers"
+    do, tag = _Handlers(providers, standings, told, store, clock), "providers"
     return [
         Route("GET", "/v1/providers/{name}/standing", do.get, "providers:read", "How a provider account stands",
               reply=StandingView, tag=tag),

@@ -21,8 +21,8 @@ from clarion.journal.schedules import latest_of, schedule_partition
 from clarion.ports.clock import Clock
 from clarion.ports.control import Control
 from clarion.ports.control_definitions import DefinitionRecord
-from clarion.ports.journal import Append, Journal
 from clarion.ports.schemas import Schemas
+from clarion.ports.stage_store import StageResult, StageStore
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Reply, Route
 
@@ -77,11 +77,11 @@ class ScheduleView(Schedule, frozen=True, kw_only=True):
 
 
 class _Handlers(Reading):
-    def __init__(self, control: Control, schemas: Schemas, journal: Journal, clock: Clock) -> None:
+    def __init__(self, control: Control, schemas: Schemas, store: StageStore, clock: Clock) -> None:
         super().__init__(control.definitions, Schedule.KIND, "schedule")
         self._control = control
         self._schemas = schemas
-        self._journal = journal
+        self._stages = store
         self._clock = clock
 
     async def put(self, call: Call) -> Reply:
@@ -99,7 +99,7 @@ class _Handlers(Reading):
 
     async def get(self, call: Call) -> Reply:
         tenant = call.caller.tenant
-        return Reply(self._whole(tenant, await self.record(tenant, call.path["key"])))
+        return Reply(await self._whole(tenant, await self.record(tenant, call.path["key"])))
 
     async def pause(self, call: Call) -> Reply:
         return await self._switch(call, enabled=False)
@@ -123,24 +123,24 @@ class _Handlers(Reading):
 
     async def _store(self, tenant: str, name: str, body: bytes) -> dict[str, Any]:
         record = await self._control.definitions.put(tenant, Schedule.KIND, name, body)
-        timer = next_timer(tenant, record, self._journal.partitions, self._clock.now_ms())
+        timer = next_timer(tenant, record, self._stages.partitions, self._clock.now_ms())
         if timer is not None:
-            await self._journal.append(Append(timers=[timer]))
-        return self._whole(tenant, record)
+            await self._stages.commit(StageResult(timers=[timer]))
+        return await self._whole(tenant, record)
 
-    def _whole(self, tenant: str, record: DefinitionRecord) -> dict[str, Any]:
+    async def _whole(self, tenant: str, record: DefinitionRecord) -> dict[str, Any]:
         schedule = _SCHEDULE.decode(record.body)
         next_ms = next_after(schedule, self._clock.now_ms()) if schedule.enabled else None
-        latest = latest_of(
-            self._journal, tenant, record.key, schedule_partition(tenant, record.key, self._journal.partitions)
+        latest = await latest_of(
+            self._stages, tenant, record.key, schedule_partition(tenant, record.key, self._stages.partitions)
         )
         told = latest and LatestView(shown(latest.due_ms), shown(latest.at_ms), latest.result, latest.subject or None)
         return {**view(record), "enabled": schedule.enabled, "next_at": shown(next_ms), "latest": told}
 
 
-def routes(control: Control, schemas: Schemas, journal: Journal, clock: Clock) -> list[Route]:
+def routes(control: Control, schemas: Schemas, store: StageStore, clock: Clock) -> list[Route]:
     """Return the endpoints of this area."""
-    do = _Handlers(control, schemas, journal, clock)
+    do = _Handlers(control, schemas, store, clock)
     read, write, tag, one = "notifications:read", "notifications:write", "schedules", "/v1/schedules/{key}"
     return [
         Route("POST", "/v1/schedules/preview", do.preview, read, "See when a rule comes round next",

@@ -15,7 +15,7 @@ from clarion.domain.schedule import Schedule
 from clarion.journal.schedules import occurrence_timer, schedule_partition
 from clarion.ports.control import Control
 from clarion.ports.control_definitions import DefinitionRecord
-from clarion.ports.journal import Append, Journal, Timer
+from clarion.ports.stage_store import StageResult, StageStore, Timer
 
 _SCHEDULE = msgspec.json.Decoder(Schedule)
 
@@ -30,16 +30,16 @@ def next_timer(tenant: str, record: DefinitionRecord, partitions: int, now_ms: i
     return occurrence_timer(tenant, record.key, record.version, due_ms, partition)
 
 
-async def repair_timers(control: Control, journal: Journal, now_ms: int) -> int:
-    """Set the timer of every schedule of every tenant and return how many there are. Raises what the journal raises."""
+async def repair_timers(control: Control, store: StageStore, now_ms: int) -> int:
+    """Set the timer of every schedule of every tenant and return how many there are. Raises what the store raises."""
     count = 0
     async for tenant in _tenants(control):
         after = ""
         while page := await control.definitions.page(tenant, Schedule.KIND, after, PAGE_ITEMS_MAX):
             after = page[-1].key
-            timers = [timer for record in page if (timer := _timer(tenant, record, journal.partitions, now_ms))]
+            timers = [timer for record in page if (timer := _timer(tenant, record, store.partitions, now_ms))]
             count += len(timers)
-            await journal.append(Append(timers=timers))
+            await store.commit(StageResult(timers=timers))
     return count
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from clarion.domain import ids
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Journal
+from clarion.ports.stage_store import StageStore
 
 CANCELLED_CHECK_MS: Final = 50
 """How old the knowledge of cancellations may be when a delivery that waited for a sender is sent."""
@@ -17,8 +17,8 @@ class Cancelled:
     """Ids of the notifications and broadcasts that were cancelled, as one process knows them. Those who ask while somebody
     reads share the next read."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
-        self._journal = journal
+    def __init__(self, store: StageStore, clock: Clock) -> None:
+        self._store = store
         self._clock = clock
         self._ids: set[bytes] = set()
         self._sequence = 0
@@ -55,7 +55,7 @@ class Cancelled:
         began_ms = self._clock.monotonic_ms()
         more = True
         while more:  # one read is bounded, and a process that starts begins at the first cancellation
-            self._sequence, found = self._journal.cancelled_since(self._sequence)
+            self._sequence, found = await self._store.cancellations_after(self._sequence)
             self._ids.update(found)
             more = len(found) == CANCELLATIONS_PER_READ_MAX
         self._known, self._known_ms = self._begun, began_ms

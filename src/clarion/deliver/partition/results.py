@@ -18,7 +18,8 @@ from clarion.journal.codec import encode
 from clarion.journal.events import ChunkAttemptedFrame, IntentFrame, StandingFrame
 from clarion.journal.rows import AttemptRow, attempted_frame, encode_delivery
 from clarion.ports.control_accounts import Suppression
-from clarion.ports.journal import Frame, Timer
+from clarion.ports.stage_store import Timer
+from clarion.ports.streams import Frame
 
 _TURNS_TOLD_APART: Final = 1 << 16
 """A delivery has one timer at a time, so it does no harm when numbers of its turns come round."""

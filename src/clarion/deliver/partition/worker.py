@@ -20,8 +20,8 @@ from clarion.domain.errors import UnknownFrame
 from clarion.domain.outcome import Accepted, Throttled
 from clarion.domain.trail import Trail
 from clarion.journal import topics
-from clarion.journal.patience import append
-from clarion.ports.journal import Append, Lease
+from clarion.journal.patience import commit
+from clarion.ports.stage_store import Lease, Progress, StageResult
 
 IDLE_WAIT_MS = 500
 STOP_CHECK_S = 0.1
@@ -70,7 +70,7 @@ class PartitionConsumer:
             self._unreadable = error  # what was started before it is finished all the same
 
     async def _read_frames(self, stop: asyncio.Event) -> None:
-        watch = self._t.journal.watch(topics.GROUP_TOPICS[self._lease.group], self._lease.partition)
+        watch = self._t.streams.watch(topics.GROUP_TOPICS[self._lease.group], self._lease.partition)
         await self._backlog.recover()
         while not stop.is_set():
             room = {lane: self._t.window - self._under_way[lane] for lane in LANES}
@@ -96,7 +96,7 @@ class PartitionConsumer:
         try:
             batch = self._intents(known, going, sifted.lost, now_ms)
             if batch.frames:
-                await append(tools.journal, batch, tools.telemetry)
+                await commit(tools.store, batch, tools.telemetry)
                 # Asked after the intent is durable: whoever cancelled before that is obeyed.
                 await tools.cancelled.learn()
         except BaseException:
@@ -124,7 +124,7 @@ class PartitionConsumer:
                     item.row.fallback is not None and (item.row.tenant, item.row.category) in facts.degrading
                 )
 
-    def _intents(self, known: Known, going: list[Work], lost: list[Result], now_ms: int) -> Append:
+    def _intents(self, known: Known, going: list[Work], lost: list[Result], now_ms: int) -> StageResult:
         """Return what is stored of what dead workers lost, and of what is about to be sent."""
         tools, partition = self._t, self._lease.partition
         with tools.telemetry.cpu("deliver"):
@@ -135,7 +135,9 @@ class PartitionConsumer:
                 *intents_of(tools.channel, partition, tools.worker, self._lease.fence, now_ms, rows, told),
             ]
             kept = self._backlog.intended(one.event for one in outcomes)
-            return Append(frames=[one.frame for one in outcomes], intents=kept, lease=self._lease)
+            return StageResult(
+                lease=self._lease, frames=[one.frame for one in outcomes], progress=Progress(intents=kept)
+            )
 
     async def _assigned(self, known: Known, work: list[Work], now_ms: int) -> list[Work]:
         """Give deliveries their accounts and return those that have one; what none can take now is put off."""
@@ -268,14 +270,13 @@ class PartitionConsumer:
             done = step_result(tools.channel, partition, lanes, [result for _, result in finished])
             standings = standing_frames(partition, tools.accounts.breakers.changes())
             commits, kept = self._backlog.settled(one.event for one in done.told)
-            batch = Append(
+            batch = StageResult(
+                lease=self._lease,
                 frames=[*(one.frame for one in done.told), *standings, *done.fallbacks],
                 timers=done.timers,
-                commits=commits,
-                intents=kept,
-                lease=self._lease,
+                progress=Progress(commits, kept),
             )
-        await append(tools.journal, batch, tools.telemetry)
+        await commit(tools.store, batch, tools.telemetry)
         self._under_way.subtract(item.lane for item, _ in finished)
         self._room.set()
         # Repeated after a crash, it changes nothing. What somebody said STOP to keeps that reason, or START could not lift it.

@@ -17,7 +17,8 @@ from clarion.journal.codec import decode
 from clarion.journal.events import Event
 from clarion.journal.intents import decode_intents, encode_intents
 from clarion.journal.repeats import taken
-from clarion.ports.journal import Commit, IntentEntry, IntentWrite, Lease, Position, StoredFrame
+from clarion.ports.stage_store import Commit, IntentEntry, IntentWrite, Lease, Position
+from clarion.ports.streams import Place, StoredFrame
 
 FRAMES_AHEAD_MAX: Final = 32
 """Frames of a lane that one read brings."""
@@ -33,20 +34,25 @@ class Backlog:
     def __init__(self, tools: Supplies, lease: Lease) -> None:
         self._t = tools
         self._lease = lease
-        self._journal = tools.journal
         self._topics = {lane: topics.deliver(tools.channel, lane) for lane in LANES}
-        committed = self._journal.committed(lease.group, lease.partition)
-        self._windows = {topic: Window(_done(committed.get(topic))) for topic in self._topics.values()}
+        self._windows: dict[str, Window] = {}
         self._ahead: dict[str, deque[StoredFrame]] = {topic: deque() for topic in self._topics.values()}
-        self._inherited = {topic: self._journal.head(topic, lease.partition) for topic in self._topics.values()}
+        self._inherited: dict[str, int] = {}
         self._next_entry = 1
         self._first_entry = 1
         self.legacy: Legacy | None = None
 
     async def recover(self) -> None:
-        """Learn what became of the frames left uncommitted."""
-        place = self._lease.group, self._lease.partition
-        entries = await self._journal.open_intents(*place)
+        """Learn where the group stands and what became of the frames left uncommitted. Nothing is taken before."""
+        store, (group, partition) = self._t.store, (self._lease.group, self._lease.partition)
+        positions, heads, entries = await asyncio.gather(
+            store.positions(group, [partition]),
+            self._t.streams.heads_of([(topic, partition) for topic in self._topics.values()]),
+            store.open_intents(group, partition),
+        )
+        for topic in self._topics.values():
+            self._windows[topic] = Window(_done(positions[partition].get(topic)))
+            self._inherited[topic] = heads[topic, partition]
         if not entries:
             return
         self._first_entry = entries[0].number
@@ -57,7 +63,7 @@ class Backlog:
                     legacy.learn(decode_intents(entry.payload))
             self._next_entry = entries[-1].number + 1
             await asyncio.sleep(0)
-            entries = await self._journal.open_intents(*place, after=entries[-1].number)
+            entries = await store.open_intents(group, partition, entries[-1].number)
         self.legacy = legacy
 
     async def take(self, room: Mapping[Lane, int]) -> list[Work]:
@@ -75,11 +81,16 @@ class Backlog:
 
     async def _read_ahead(self, room: Mapping[Lane, int]) -> None:
         """Have frames of each lane in memory, as many as there is room for, by one read at most."""
+        places: list[Place] = []
         for lane, topic in self._topics.items():
             ahead = self._ahead[topic]
             if sum(frame.count for frame in ahead) < room[lane]:
                 after = ahead[-1].offset if ahead else self._windows[topic].read
-                ahead += self._journal.read(topic, self._lease.partition, after, FRAMES_AHEAD_MAX)
+                places.append(Place(topic, self._lease.partition, after))
+        if places:
+            found = await self._t.streams.read_many(places, FRAMES_AHEAD_MAX)
+            for place, frames in zip(places, found, strict=True):
+                self._ahead[place.topic] += frames
 
     def _rows(self, lane: Lane, topic: str, room: int, mark: int, *, started: bool) -> list[Work]:
         """Return the deliveries of the next frames of a lane. A frame of another build ends them; it is raised once there is

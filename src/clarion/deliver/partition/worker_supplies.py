@@ -9,8 +9,9 @@ from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import Channel
 from clarion.ports.clock import Clock
 from clarion.ports.control_accounts import Suppressions
-from clarion.ports.journal import Journal
+from clarion.ports.stage_store import StageStore
 from clarion.ports.state import DeliveryStates
+from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 
 
@@ -20,7 +21,8 @@ class Supplies:
     unrecorded."""
 
     channel: Channel
-    journal: Journal
+    streams: Streams
+    store: StageStore
     sender: Sender
     states: DeliveryStates
     suppressions: Suppressions

@@ -14,7 +14,8 @@ from clarion.plan.broadcast.addresses import user_of
 from clarion.plan.broadcast.facts import PageFacts
 from clarion.plan.broadcast.inapp import Readers, shown
 from clarion.plan.rules.chunks import Columns, Place
-from clarion.ports.journal import Cursor, Frame, Timer
+from clarion.ports.stage_store import Cursor, Timer
+from clarion.ports.streams import Frame
 
 _PLANNED = int(State.PLANNED)
 _VERDICTS = {State.SKIPPED: "skip", State.HELD: "hold", State.MERGED: "merge"}

@@ -21,7 +21,8 @@ from clarion.plan.rules.localtime import at_local_time
 from clarion.plan.rules.setting import Setting
 from clarion.plan.settings import setting_key
 from clarion.ports.directory import Directory
-from clarion.ports.journal import CapWrite, Cursor, Journal
+from clarion.ports.journal_cells import CapWrite
+from clarion.ports.stage_store import Cursor, StageStore
 
 _FILTER = msgspec.json.Decoder(Filter)
 
@@ -29,11 +30,11 @@ _FILTER = msgspec.json.Decoder(Filter)
 class PageGatherer:
     """Reads the facts of pages for one process. `contents` renders from what was gathered."""
 
-    def __init__(self, journal: Journal, directory: Directory, contents: Contents, page_users: int) -> None:
+    def __init__(self, store: StageStore, directory: Directory, contents: Contents, page_users: int) -> None:
         self._directory = directory
         self._known = KnownSettings(directory)
         self._codes = ProfileCodes(self._known)
-        self._caps = CapTimes(journal)
+        self._caps = CapTimes(store)
         self._page_users = page_users
         self.contents = contents
 

@@ -18,7 +18,9 @@ from clarion.plan.claims import Claims
 from clarion.plan.rules.chunks import Code, Columns, Place, Row, addressed_columns, code_of, left_over, shared_columns
 from clarion.plan.rules.decide import over_cap
 from clarion.plan.rules.localtime import local_due_ms, too_late
-from clarion.ports.journal import CapWrite, Cursor, Frame, Timer
+from clarion.ports.journal_cells import CapWrite
+from clarion.ports.stage_store import Cursor, Timer
+from clarion.ports.streams import Frame
 
 _MERGED = int(State.MERGED)
 

@@ -21,7 +21,8 @@ from clarion.plan.rules.decide import Person
 from clarion.plan.rules.need import Lacking, Need
 from clarion.plan.rules.setting import Planned
 from clarion.plan.settings import setting_key
-from clarion.ports.journal import Frame, Timer
+from clarion.ports.stage_store import Timer
+from clarion.ports.streams import Frame
 
 _HELD = int(State.HELD)
 _PLANNED = int(State.PLANNED)

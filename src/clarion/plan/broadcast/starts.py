@@ -11,7 +11,8 @@ from clarion.domain.limits import FRAME_RECORDS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, Recipient, Request
-from clarion.ports.journal import Cursor, Frame
+from clarion.ports.stage_store import Cursor
+from clarion.ports.streams import Frame
 
 
 def starts(

@@ -1,4 +1,4 @@
-"""The broadcast loop: one page a turn, tenants in turn, the cursor moved in the same append as the page's chunks."""
+"""The broadcast loop: one page a turn, tenants in turn, the cursor moved in the same commit as the page's chunks."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,13 +9,23 @@ import msgspec
 from clarion.domain.errors import StaleLease
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import BroadcastJob
-from clarion.journal.patience import append
+from clarion.journal.patience import commit
 from clarion.journal.topics import group_deliver
 from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.pages import Page, plan_page
 from clarion.plan.rules.fairness import DeficitRoundRobin
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Append, Cursor, CursorMove, Journal, Lease, StaleCaps, StaleCursor
+from clarion.ports.stage_store import (
+    Broadcasts,
+    Cursor,
+    CursorMove,
+    Lease,
+    PlanState,
+    StageResult,
+    StageStore,
+    StaleCaps,
+    StaleCursor,
+)
 from clarion.ports.telemetry import Telemetry
 
 IDLE_WAIT_S = 0.1
@@ -35,7 +45,7 @@ class BroadcastWorker:
 
     def __init__(
         self,
-        journal: Journal,
+        store: StageStore,
         pages: PageGatherer,
         leases: LeasedPartitions,
         clock: Clock,
@@ -43,7 +53,7 @@ class BroadcastWorker:
         *,
         backlog_max: int,
     ) -> None:
-        self._journal = journal
+        self._store = store
         self._pages = pages
         self._leases = leases
         self._clock = clock
@@ -67,9 +77,15 @@ class BroadcastWorker:
         move = CursorMove(
             lease, cursor.cursor_id, cursor.position, page.position, page.planned, page.skipped, page.users, page.done
         )
-        batch = Append(frames=page.frames, timers=page.timers, caps=page.caps, moves=[move], lease=lease)
+        planned = StageResult(
+            lease=lease,
+            frames=page.frames,
+            timers=page.timers,
+            plan_state=PlanState(caps=page.caps),
+            broadcasts=Broadcasts(moves=[move]),
+        )
         try:
-            await append(self._journal, batch, self._telemetry)
+            await commit(self._store, planned, self._telemetry)
         except StaleCaps:
             self._pages.forget_caps()  # the page is planned again, from caps as they are now
             return True
@@ -91,7 +107,7 @@ class BroadcastWorker:
         if lease is None:
             return None
         facts = await self._pages.gather(cursor, job, now_ms)
-        page = plan_page(facts, cursor, job, self._pages.contents, self._journal.partitions, now_ms)
+        page = plan_page(facts, cursor, job, self._pages.contents, self._store.partitions, now_ms)
         return lease, cursor, page
 
     def _count(self, tenant: str, page: Page) -> None:
@@ -102,17 +118,18 @@ class BroadcastWorker:
     async def _running(self, now_ms: int) -> dict[str, _Running]:
         """Return the oldest running broadcast of each tenant whose time has come."""
         oldest: dict[str, _Running] = {}
-        for partition in self._leases.held():
-            for cursor in self._journal.cursors(partition, "running"):
-                if cursor.tenant not in oldest:
-                    job = _JOB.decode(cursor.payload)
-                    if (job.request.send_at_ms or 0) <= now_ms:
-                        oldest[cursor.tenant] = _Running(cursor, job)
+        held = self._leases.held()
+        for cursor in await self._store.cursors_in(held, "running") if held else ():
+            if cursor.tenant not in oldest:
+                job = _JOB.decode(cursor.payload)
+                if (job.request.send_at_ms or 0) <= now_ms:
+                    oldest[cursor.tenant] = _Running(cursor, job)
         return oldest
 
     async def _able(self, running: Mapping[str, _Running]) -> set[str]:
         """Return the tenants whose broadcast has no channel on which as much waits as planning may be ahead of sending."""
         channels = await self._pages.channels({tenant: job for tenant, (_, job) in running.items()})
-        asked = {channel for wanted in channels.values() for channel in wanted}
-        full = {channel for channel in asked if self._journal.backlog(group_deliver(channel)) > self._backlog_max}
+        groups = {group_deliver(channel): channel for wanted in channels.values() for channel in wanted}
+        backlogs = await self._store.backlog_of(groups) if groups else {}
+        full = {groups[group] for group, events in backlogs.items() if events > self._backlog_max}
         return {tenant for tenant, wanted in channels.items() if full.isdisjoint(wanted)}

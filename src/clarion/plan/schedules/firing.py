@@ -40,7 +40,9 @@ from clarion.plan.rules.occurrence import (
     wall_clock_ms,
 )
 from clarion.plan.wait_facts import CATEGORIES, CELLS, DEFINITIONS, PEOPLE, TEMPLATES, TOPICS, WaitFacts
-from clarion.ports.journal import Cell, Cursor, Frame, Timer
+from clarion.ports.journal_cells import Cell
+from clarion.ports.stage_store import Cursor, Timer
+from clarion.ports.streams import Frame
 
 STARTED: Final = "started"
 _PACK: Final = msgspec.msgpack.Encoder()

@@ -1,7 +1,7 @@
 """Cells of one partition as a step of planning sees them: what it wrote itself, over what is stored."""
 
 from clarion.plan.wait_facts import WaitFacts
-from clarion.ports.journal import Cell
+from clarion.ports.journal_cells import Cell
 
 
 class Cells:

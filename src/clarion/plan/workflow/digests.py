@@ -11,7 +11,7 @@ from clarion.plan.rules.workflow.digest import Digest, full, joined, opened
 from clarion.plan.rules.workflow.state import Join
 from clarion.plan.workflow.cells import Cells
 from clarion.plan.workflow.instance import AdvanceRow, Instance, advance_timer, owner_of
-from clarion.ports.journal import Timer
+from clarion.ports.stage_store import Timer
 
 DIGEST_CELL: Final = b"d"
 _KEY_BYTES: Final = 1 + 16

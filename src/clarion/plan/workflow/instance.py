@@ -18,7 +18,8 @@ from clarion.journal.codec import encode
 from clarion.journal.events import AdvanceFrame, Recipient, Request
 from clarion.plan.columns import Accepted
 from clarion.plan.rules.workflow.state import State
-from clarion.ports.journal import Frame, Timer
+from clarion.ports.stage_store import Timer
+from clarion.ports.streams import Frame
 
 INSTANCE_CELL: Final = b"i"
 NOBODY: Final = bytes(ids.DELIVERY_ID_BYTES)

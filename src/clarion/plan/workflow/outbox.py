@@ -16,7 +16,8 @@ from clarion.plan.rules.workflow.state import Call, Deliver, State, Waiting
 from clarion.plan.wait_facts import WaitFacts
 from clarion.plan.workflow.fetching import FetchJob, request_of
 from clarion.plan.workflow.instance import AdvanceRow, Instance, advance_timer
-from clarion.ports.journal import Timer, Wait, WaitEnd
+from clarion.ports.journal_cells import Wait, WaitEnd
+from clarion.ports.stage_store import Timer
 
 _WAIT_GRACE_MS: Final = 24 * 3600 * 1000
 """How long a wait outlives its time-out, should timers be late."""

@@ -9,7 +9,7 @@ from clarion.journal.codec import encode
 from clarion.journal.events import ProgressFrame
 from clarion.plan.rules.workflow.state import Told
 from clarion.plan.workflow.instance import Instance
-from clarion.ports.journal import Frame
+from clarion.ports.streams import Frame
 
 
 class Progress:

@@ -35,7 +35,9 @@ from clarion.plan.workflow.instance import (
 from clarion.plan.workflow.mover import Mover
 from clarion.plan.workflow.outbox import of_subject
 from clarion.ports.expressions import Expressions
-from clarion.ports.journal import Cell, Frame, Timer, Wait, WaitEnd
+from clarion.ports.journal_cells import Cell, Wait, WaitEnd
+from clarion.ports.stage_store import Timer
+from clarion.ports.streams import Frame
 
 CANCEL_KEY: Final = b"c"
 """How keys of `signals.cancel_key` begin."""

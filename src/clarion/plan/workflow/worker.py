@@ -7,13 +7,13 @@ import msgspec
 
 from clarion.domain.errors import DurabilityError, EgressError
 from clarion.domain.limits_deciding import FETCHES_UNDER_WAY_MAX, FETCHES_WAITING_MAX
-from clarion.journal.patience import append
+from clarion.journal.patience import commit
 from clarion.plan.rules.workflow.state import Answered
 from clarion.plan.workflow.fetching import FetchJob, answer_of
 from clarion.plan.workflow.instance import AdvanceRow, advance_frames
 from clarion.ports.clock import Clock
 from clarion.ports.egress import HttpEgress
-from clarion.ports.journal import Append, Journal
+from clarion.ports.stage_store import StageResult, StageStore
 from clarion.ports.telemetry import Telemetry
 
 
@@ -21,8 +21,8 @@ class FetchPool:
     """Runs up to `FETCHES_UNDER_WAY_MAX` calls at a time. A call that is lost with this process is made again when the
     instance's own timer says that its answer stayed out."""
 
-    def __init__(self, journal: Journal, egress: HttpEgress, clock: Clock, telemetry: Telemetry) -> None:
-        self._journal = journal
+    def __init__(self, store: StageStore, egress: HttpEgress, clock: Clock, telemetry: Telemetry) -> None:
+        self._store = store
         self._egress = egress
         self._clock = clock
         self._telemetry = telemetry
@@ -61,7 +61,8 @@ class FetchPool:
             job.instance_id, job.tenant, "fetched", job.seq, self._clock.now_ms(), msgspec.msgpack.encode(answer)
         )
         try:
-            await append(self._journal, Append(frames=advance_frames(job.lane, job.partition, [row])), self._telemetry)
+            answered = StageResult(frames=advance_frames(job.lane, job.partition, [row]))
+            await commit(self._store, answered, self._telemetry)
         except DurabilityError as error:
             # The journal fails for everyone now, and the process stops over it elsewhere.
             self._telemetry.log("error", "fetch_answer_lost", detail=str(error))

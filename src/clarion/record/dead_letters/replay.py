@@ -1,4 +1,4 @@
-"""One page of a replay: judged by how things stand now, and put back on the journal in one append."""
+"""One page of a replay: judged by how things stand now, and put back on the journal in one commit."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -14,7 +14,8 @@ from clarion.journal.codec import encode
 from clarion.journal.events import ReplayedFrame
 from clarion.journal.rows import cut_frames, encode_delivery
 from clarion.journal.topics import OUTCOMES, deliver
-from clarion.ports.journal import Append, Frame, Timer
+from clarion.ports.stage_store import StageResult, Timer
+from clarion.ports.streams import Frame
 from clarion.record.dead_letters.shapes import ReplayPreview
 from clarion.record.dead_letters.verdicts import Edit, Letter, Pace, Status, edited, refusal
 from clarion.record.shapes import reason_name
@@ -74,7 +75,9 @@ class Replays:
                 refusals[id_] = why
         return Judged(letters, facts.deliveries, refusals)
 
-    def append(self, judged: Judged, lanes: Mapping[bytes, Lane], claimed: Collection[bytes], now_ms: int) -> Append:
+    def again(
+        self, judged: Judged, lanes: Mapping[bytes, Lane], claimed: Collection[bytes], now_ms: int
+    ) -> StageResult:
         """Return what replays the claimed letters: what is due goes on the journal, what is not becomes a timer. `lanes` are
         those of their notifications."""
         rows: dict[tuple[str, int], list[PlannedDelivery]] = defaultdict(list)
@@ -100,7 +103,7 @@ class Replays:
             for frame in cut_frames(topic, partition, found, FRAME_RECORDS_MAX)
         ]
         frames += [self._told(partition, entries, now_ms) for partition, entries in told.items()]
-        return Append(frames=frames, timers=timers)
+        return StageResult(frames=frames, timers=timers)
 
     def _again(self, letter: Letter, row: PlannedDelivery, delivery: Delivery | None, due_ms: int) -> PlannedDelivery:
         """Return the delivery of a new round: its attempts go on being counted, and its age begins anew."""

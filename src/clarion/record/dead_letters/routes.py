@@ -21,8 +21,8 @@ from clarion.domain.limits_resilience import (
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
 from clarion.ports.history import History, Window
-from clarion.ports.journal import Journal
 from clarion.ports.pages import PAGE_QUERIES, Page, cursor_of, cursor_text, limit_of, page
+from clarion.ports.stage_store import StageStore
 from clarion.ports.times import shown
 from clarion.ports.web import Call, Query, Reply, Route
 from clarion.record.dead_letters.editing import edit_of
@@ -63,9 +63,9 @@ _QUERIES: Final = (
 )
 
 
-def dead_letter_routes(state: History, journal: Journal, directory: Directory, clock: Clock) -> list[Route]:
+def dead_letter_routes(state: History, store: StageStore, directory: Directory, clock: Clock) -> list[Route]:
     """Return the endpoints of dead letters."""
-    handlers = _DeadLetters(state, journal, directory, clock)
+    handlers = _DeadLetters(state, store, directory, clock)
     return [
         Route(
             "GET", "/v1/dead-letters", handlers.listed, _READ,
@@ -94,9 +94,9 @@ class _Asked(NamedTuple):
 
 
 class _DeadLetters:
-    def __init__(self, state: History, journal: Journal, directory: Directory, clock: Clock) -> None:
+    def __init__(self, state: History, store: StageStore, directory: Directory, clock: Clock) -> None:
         self._state = state
-        self._journal = journal
+        self._store = store
         self._directory = directory
         self._clock = clock
 
@@ -122,7 +122,7 @@ class _DeadLetters:
         tenant, asked = call.caller.tenant, self._asked(body)
         edit = edit_of(body.edit, await self._channel(tenant, body), await self._template(tenant, body))
         pace = Pace(asked.start_ms, body.rate_per_s)
-        replays = Replays(self._journal.partitions, tenant, edit, pace, call.caller.key_id)
+        replays = Replays(self._store.partitions, tenant, edit, pace, call.caller.key_id)
         if asked.only is None:
             return await self._by_ids(tenant, asked.ids, replays, edit, dry_run=body.dry_run)
         default = REPLAY_LETTERS_MAX if body.dry_run else BATCH_ITEMS_MAX
@@ -224,7 +224,7 @@ class _DeadLetters:
     async def _apply(self, tenant: str, judged: Judged, replays: Replays) -> dict[str, str]:
         """Put letters back on the journal, each at most once, and return what became of every letter.
 
-        The claim is durable before the append. A process that dies in between leaves letters that can be replayed again
+        The claim is durable before the commit. A process that dies in between leaves letters that can be replayed again
         a minute later; the deliver stage drops what has been sent by then.
         """
         now_ms = self._clock.now_ms()
@@ -232,8 +232,8 @@ class _DeadLetters:
         claimed = await self._state.claim_replays(tenant, wanted, now_ms) if wanted else set()
         if claimed:
             lanes = await gather_lanes(self._state, tenant, judged.open())
-            append = await asyncio.to_thread(replays.append, judged, lanes, claimed, now_ms)
-            await self._journal.append(append)
+            again = await asyncio.to_thread(replays.again, judged, lanes, claimed, now_ms)
+            await self._store.commit(again)
             await self._state.settle_replays(tenant, list(claimed), now_ms)
         return {delivery_text(letter.stored.delivery_id): _status(letter, judged, claimed) for letter in judged.letters}
 
