@@ -12,8 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from clarion.backends.sqlite.journal import open_journal
-from clarion.ports.journal import Append, Journal
+from clarion.ports.journal import Journal
 from clarion.ports.journal_cells import CapWrite, Cell, Wait, WaitEnd
+from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.streams import Frame
 
 PARTITIONS = 2
@@ -41,16 +42,18 @@ def payload(name: str, task: int, number: int) -> bytes:
     return f"{name}/{task}/{number}/".encode() * (1 + number % 7 * 300)
 
 
-def step(journal: Journal, blobs: list[bytes], task: int) -> Append:
+def step(journal: Journal, blobs: list[bytes], task: int) -> StageResult:
     """Return an append that counts one up in a cell and in a cap of the task's own, beside a frame per partition."""
     key = b"%d" % task
     before = int(journal.cells(0, [key]).get(key, b"0"))
-    return Append(
+    return StageResult(
         frames=[Frame("t", p, 1, blob) for p, blob in enumerate(blobs)],
-        cells=[Cell(0, key, b"%d" % (before + 1))],
-        caps=[CapWrite("acme", b"rule", task, ((task, before, before + 1),))],
-        waits=[Wait("acme", key, b"%d" % before, "t", 0, 2**62)],
-        ended_waits=[WaitEnd("acme", key, b"%d" % (before - 1))],
+        plan_state=PlanState(
+            cells=[Cell(0, key, b"%d" % (before + 1))],
+            caps=[CapWrite("acme", b"rule", task, ((task, before, before + 1),))],
+            waits=[Wait("acme", key, b"%d" % before, "t", 0, 2**62)],
+            ended_waits=[WaitEnd("acme", key, b"%d" % (before - 1))],
+        ),
     )
 
 
@@ -60,7 +63,7 @@ async def main(data_dir: Path, name: str) -> None:
     async def append(task: int) -> None:
         for number in range(1_000_000):
             blobs = [payload(name, task, number + 1_000_000 * p) for p in range(PARTITIONS)]
-            offsets = await journal.append(step(journal, blobs, task))
+            offsets = await journal.commit(step(journal, blobs, task))
             lines = [f"{p} {offsets[p]} {sha256(blobs[p]).hexdigest()}\n" for p in range(PARTITIONS)]
             os.write(sys.stdout.fileno(), "".join(lines).encode())
 

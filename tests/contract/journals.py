@@ -5,8 +5,8 @@ from pathlib import Path
 
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import SqliteJournal, open_journal
-from clarion.ports.journal import Append, Journal
-from clarion.ports.stage_store import Cursor, Lease, Timer
+from clarion.ports.journal import Journal
+from clarion.ports.stage_store import Cursor, Lease, StageResult, Timer
 from clarion.ports.streams import Frame
 
 PARTITIONS = 4
@@ -53,8 +53,8 @@ def frame(topic: str = "t", partition: int = 0, payload: bytes = b"x", count: in
     return Frame(topic, partition, count, payload)
 
 
-def frames(*payloads: bytes, topic: str = "t", partition: int = 0) -> Append:
-    return Append(frames=[frame(topic, partition, payload) for payload in payloads])
+def frames(*payloads: bytes, topic: str = "t", partition: int = 0) -> StageResult:
+    return StageResult(frames=[frame(topic, partition, payload) for payload in payloads])
 
 
 def timer(name: bytes, due_ms: int, topic: str = "t", partition: int = 0) -> Timer:

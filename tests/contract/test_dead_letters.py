@@ -59,7 +59,7 @@ class Desk:
         self.journal = MemoryJournal(clock, PARTITIONS)
         self.directory = Directory()
         self.read_to = {}
-        found = record_routes.routes(self.state, self.journal, self.directory, clock)
+        found = record_routes.routes(self.state, self.journal, self.journal, self.directory, clock)
         self.routes = {(route.method, route.path): route for route in found}
 
     async def ask(self, verb, path, *, query=None, body=None, tenant=world.TENANT, **parts):
@@ -327,7 +327,7 @@ async def test_what_was_replayed_before_the_journal_was_full_is_told(desk, monke
     monkeypatch.setattr("clarion.record.dead_letters.routes.REPLAY_PAGE_LETTERS", 2)
     for person in range(4):
         await desk.kill(person)
-    append, calls = desk.journal.append, []
+    append, calls = desk.journal.commit, []
 
     async def full(batch):
         calls.append(batch)
@@ -335,10 +335,10 @@ async def test_what_was_replayed_before_the_journal_was_full_is_told(desk, monke
             raise Overloaded("the journal is full")
         return await append(batch)
 
-    monkeypatch.setattr(desk.journal, "append", full)
+    monkeypatch.setattr(desk.journal, "commit", full)
     told = await desk.replay(filter={})
     assert (told["counts"], bool(told["next"])) == ({"replayed": 2}, True)
-    monkeypatch.setattr(desk.journal, "append", append)
+    monkeypatch.setattr(desk.journal, "commit", append)
     desk.clock.wall_ms += 60_000
     assert (await desk.replay(filter={}, after=told["next"]))["counts"] == {"replayed": 2}
     with pytest.raises(InvalidField):
@@ -362,15 +362,15 @@ async def test_two_who_ask_at_once_replay_each_letter_once(desk):
 
 async def test_a_claim_without_an_append_can_be_made_again_a_minute_later(desk, monkeypatch):
     await desk.kill(0)
-    append = desk.journal.append
+    append = desk.journal.commit
 
     async def dies(batch):
         raise Overloaded("the journal is full")
 
-    monkeypatch.setattr(desk.journal, "append", dies)
+    monkeypatch.setattr(desk.journal, "commit", dies)
     with pytest.raises(Overloaded):
         await desk.replay(filter={})
-    monkeypatch.setattr(desk.journal, "append", append)
+    monkeypatch.setattr(desk.journal, "commit", append)
     assert await desk.statuses(filter={}) == {who(0): "already_replayed"}
     desk.clock.wall_ms += 60_000
     assert await desk.statuses(filter={}) == {who(0): "replayed"}

@@ -8,9 +8,17 @@ import pytest
 
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits_deciding import CAP_BLOCK_USERS
-from clarion.ports.journal import Append
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
-from clarion.ports.stage_store import Commit, IdempotencyEntry, StaleCaps
+from clarion.ports.stage_store import (
+    Admission,
+    Broadcasts,
+    Commit,
+    IdempotencyEntry,
+    PlanState,
+    Progress,
+    StageResult,
+    StaleCaps,
+)
 from tests.contract.journals import START_MS, cursor, frame, frames, held, payloads, timer
 
 PORT = "journal"
@@ -29,8 +37,8 @@ def wait(
     return Wait(tenant, key, subject, topic, partition, START_MS + ttl_ms)
 
 
-def cap(block: int, *changes: tuple[int, int, int], tenant: str = "acme", rule: bytes = RULE) -> Append:
-    return Append(caps=[CapWrite(tenant, rule, block, changes)])
+def cap(block: int, *changes: tuple[int, int, int], tenant: str = "acme", rule: bytes = RULE) -> StageResult:
+    return StageResult(plan_state=PlanState(caps=[CapWrite(tenant, rule, block, changes)]))
 
 
 def times(journal, block: int = 0, tenant: str = "acme", rule: bytes = RULE) -> dict[int, int]:
@@ -39,26 +47,32 @@ def times(journal, block: int = 0, tenant: str = "acme", rule: bytes = RULE) -> 
     return {slot: at_s for slot, at_s in enumerate(unpack(f"<{CAP_BLOCK_USERS}I", block_bytes)) if at_s}
 
 
-async def planned(journal) -> Append:
+async def planned(journal) -> StageResult:
     """Return an append with a part of every kind that planning uses, under a fresh lease."""
     lease = await held(journal, "plan", 1)
-    return Append(
+    return StageResult(
         frames=[frame("deliver.push.high", 1)],
-        commits=[Commit(lease, "accepted.high", 7)],
         timers=[timer(b"t", START_MS)],
         lease=lease,
-        cells=[Cell(1, b"a", b"new"), Cell(1, b"b", None)],
-        waits=[wait(b"new")],
-        ended_waits=[WaitEnd("acme", b"old", b"s")],
-        signals=[Signal("acme", b"old", b"signal")],
-        caps=[CapWrite("acme", RULE, 0, ((0, 5, 6),))],
+        progress=Progress(commits=[Commit(lease, "accepted.high", 7)]),
+        plan_state=PlanState(
+            cells=[Cell(1, b"a", b"new"), Cell(1, b"b", None)],
+            waits=[wait(b"new")],
+            ended_waits=[WaitEnd("acme", b"old", b"s")],
+            signals=[Signal("acme", b"old", b"signal")],
+            caps=[CapWrite("acme", RULE, 0, ((0, 5, 6),))],
+        ),
     )
 
 
 async def before_planning(journal) -> None:
     """Store what `planned` finds."""
     old = [Cell(1, b"b", b"old")]
-    await journal.append(Append(cells=old, waits=[wait(b"old")], caps=[CapWrite("acme", RULE, 0, ((0, 0, 5),))]))
+    await journal.commit(
+        StageResult(
+            plan_state=PlanState(cells=old, waits=[wait(b"old")], caps=[CapWrite("acme", RULE, 0, ((0, 0, 5),))])
+        )
+    )
 
 
 def seen(journal) -> list[object]:
@@ -77,7 +91,7 @@ def seen(journal) -> list[object]:
 class TestOneStep:
     async def test_all_parts_of_an_append_are_stored(self, journal):
         await before_planning(journal)
-        assert await journal.append(await planned(journal)) == [1]
+        assert await journal.commit(await planned(journal)) == [1]
         assert (journal.head("deliver.push.high", 1), journal.next_due_ms()) == (1, START_MS)
         assert journal.committed("plan", 1)["accepted.high"].offset == 7
         assert journal.cells(1, [b"a", b"b"]) == {b"a": b"new"}
@@ -91,16 +105,20 @@ class TestOneStep:
         if refusal == "lease":
             await held(journal, "plan", 1)
         elif refusal == "caps":
-            await journal.append(cap(0, (0, 5, 5), (1, 0, 9)))
+            await journal.commit(cap(0, (0, 5, 5), (1, 0, 9)))
             changes = [CapWrite("acme", RULE, 3, ((0, 0, 1),)), CapWrite("acme", RULE, 0, ((1, 0, 8),))]
-            batch = msgspec.structs.replace(batch, caps=changes)
+            batch = msgspec.structs.replace(batch, plan_state=msgspec.structs.replace(batch.plan_state, caps=changes))
         else:
-            await journal.append(Append(idempotency=[IdempotencyEntry("acme", "k", b"h", b"other", START_MS + 1)]))
+            await journal.commit(
+                StageResult(
+                    admission=Admission(idempotency=[IdempotencyEntry("acme", "k", b"h", b"other", START_MS + 1)])
+                )
+            )
             mine = IdempotencyEntry("acme", "k", b"h", b"mine", START_MS + 1)
-            batch = msgspec.structs.replace(batch, idempotency=[mine])
+            batch = msgspec.structs.replace(batch, admission=Admission(idempotency=[mine]))
         found = seen(journal)
         first, refused, last = await asyncio.gather(
-            *map(journal.append, [frames(b"1"), batch, frames(b"2")]), return_exceptions=True
+            *map(journal.commit, [frames(b"1"), batch, frames(b"2")]), return_exceptions=True
         )
         assert (first, last, type(refused).__name__) == (
             [1],
@@ -113,20 +131,34 @@ class TestOneStep:
 
 class TestCells:
     async def test_the_newest_value_counts_and_none_removes(self, journal):
-        await journal.append(Append(cells=[Cell(0, b"a", b"1"), Cell(0, b"b", b""), Cell(1, b"a", b"other partition")]))
+        await journal.commit(
+            StageResult(
+                plan_state=PlanState(cells=[Cell(0, b"a", b"1"), Cell(0, b"b", b""), Cell(1, b"a", b"other partition")])
+            )
+        )
         assert journal.cells(0, [b"b", b"a", b"c"]) == {b"a": b"1", b"b": b""}
-        await journal.append(Append(cells=[Cell(0, b"a", b"2"), Cell(0, b"b", None), Cell(0, b"c", None)]))
+        await journal.commit(
+            StageResult(plan_state=PlanState(cells=[Cell(0, b"a", b"2"), Cell(0, b"b", None), Cell(0, b"c", None)]))
+        )
         assert journal.cells(0, [b"a", b"b", b"c"]) == {b"a": b"2"}
         assert (journal.cells(1, [b"a"]), journal.cells(0, [])) == ({b"a": b"other partition"}, {})
 
     async def test_of_several_in_one_append_the_last_counts(self, journal):
-        await journal.append(Append(cells=[Cell(0, b"a", b"1"), Cell(0, b"a", None), Cell(0, b"b", None)]))
-        await journal.append(Append(cells=[Cell(0, b"b", None), Cell(0, b"b", b"1"), Cell(0, b"b", b"2")]))
+        await journal.commit(
+            StageResult(plan_state=PlanState(cells=[Cell(0, b"a", b"1"), Cell(0, b"a", None), Cell(0, b"b", None)]))
+        )
+        await journal.commit(
+            StageResult(plan_state=PlanState(cells=[Cell(0, b"b", None), Cell(0, b"b", b"1"), Cell(0, b"b", b"2")]))
+        )
         assert journal.cells(0, [b"a", b"b"]) == {b"b": b"2"}
 
     async def test_those_under_a_prefix_come_in_order_a_page_at_a_time(self, journal):
         keys = [b"d\xff", b"e", b"e\x00", b"e\xff", b"e\xff\xff", b"f", b"\xff", b"\xff\xff"]
-        await journal.append(Append(cells=[Cell(2, key, b"v" + key) for key in reversed(keys)] + [Cell(3, b"ea", b"")]))
+        await journal.commit(
+            StageResult(
+                plan_state=PlanState(cells=[Cell(2, key, b"v" + key) for key in reversed(keys)] + [Cell(3, b"ea", b"")])
+            )
+        )
         assert journal.cells_under(2, b"e", 10) == [(key, b"v" + key) for key in keys[1:5]]
         assert [key for key, _ in journal.cells_under(2, b"e", 2, after=b"e")] == keys[2:4]
         assert [key for key, _ in journal.cells_under(2, b"", 10)] == keys
@@ -135,8 +167,14 @@ class TestCells:
 
     async def test_trimming_takes_no_cell_and_no_cap(self, journal, clock):
         lease = await held(journal)
-        await journal.append(Append([frame()], [Commit(lease, "t", 1)], cells=[Cell(0, b"a", b"1")]))
-        await journal.append(cap(0, (1, 0, 5)))
+        await journal.commit(
+            StageResult(
+                frames=[frame()],
+                progress=Progress([Commit(lease, "t", 1)]),
+                plan_state=PlanState(cells=[Cell(0, b"a", b"1")]),
+            )
+        )
+        await journal.commit(cap(0, (1, 0, 5)))
         clock.pass_ms(1_000_000_000)
         assert await journal.trim(clock.now_ms()) == 1
         assert (journal.cells(0, [b"a"]), times(journal)) == ({b"a": b"1"}, {1: 5})
@@ -145,41 +183,53 @@ class TestCells:
 class TestWaits:
     async def test_who_waits_is_told_by_tenant_and_key_until_the_wait_ends_or_expires(self, journal, clock):
         mine, late = wait(subject=b"1"), wait(subject=b"2", ttl_ms=200)
-        await journal.append(Append(waits=[late, mine, wait(b"other key"), wait(tenant="other")]))
+        await journal.commit(
+            StageResult(plan_state=PlanState(waits=[late, mine, wait(b"other key"), wait(tenant="other")]))
+        )
         assert (journal.waits("acme", b"k"), journal.waits("acme", b"k", limit=1)) == ([mine, late], [mine])
         clock.pass_ms(100)
         assert journal.waits("acme", b"k") == [late]
-        await journal.append(Append(ended_waits=[WaitEnd("acme", b"k", b"2"), WaitEnd("acme", b"k", b"gone already")]))
+        await journal.commit(
+            StageResult(
+                plan_state=PlanState(ended_waits=[WaitEnd("acme", b"k", b"2"), WaitEnd("acme", b"k", b"gone already")])
+            )
+        )
         assert journal.waits("acme", b"k") == []
         assert journal.waits("other", b"k") == []
 
     async def test_the_same_wait_again_replaces_it(self, journal):
         moved = wait(topic="accepted.bulk", partition=2, ttl_ms=500)
-        await journal.append(Append(waits=[wait()]))
-        await journal.append(Append(waits=[moved]))
+        await journal.commit(StageResult(plan_state=PlanState(waits=[wait()])))
+        await journal.commit(StageResult(plan_state=PlanState(waits=[moved])))
         assert journal.waits("acme", b"k") == [moved]
 
     async def test_a_wait_ended_and_set_in_one_append_is_set(self, journal):
-        await journal.append(Append(waits=[wait()]))
-        await journal.append(Append(waits=[wait(ttl_ms=300)], ended_waits=[WaitEnd("acme", b"k", b"s")]))
+        await journal.commit(StageResult(plan_state=PlanState(waits=[wait()])))
+        await journal.commit(
+            StageResult(plan_state=PlanState(waits=[wait(ttl_ms=300)], ended_waits=[WaitEnd("acme", b"k", b"s")]))
+        )
         assert journal.waits("acme", b"k") == [wait(ttl_ms=300)]
 
     async def test_a_signal_reaches_each_stream_once(self, journal, clock):
-        await journal.append(
-            Append(
-                waits=[
-                    *(wait(subject=b"%d" % n) for n in range(3)),
-                    wait(subject=b"p", partition=2),
-                    wait(subject=b"t", topic="accepted.bulk"),
-                    wait(b"other", partition=3),
-                    wait(partition=3, tenant="other"),
-                    wait(subject=b"expired", partition=3, ttl_ms=10),
-                ]
+        await journal.commit(
+            StageResult(
+                plan_state=PlanState(
+                    waits=[
+                        *(wait(subject=b"%d" % n) for n in range(3)),
+                        wait(subject=b"p", partition=2),
+                        wait(subject=b"t", topic="accepted.bulk"),
+                        wait(b"other", partition=3),
+                        wait(partition=3, tenant="other"),
+                        wait(subject=b"expired", partition=3, ttl_ms=10),
+                    ]
+                )
             )
         )
         clock.pass_ms(10)
         mine = [frame("accepted.high", 1, b"mine")]
-        assert await journal.append(Append(mine, signals=[Signal("acme", b"k", b"now")])) == [1]
+        assert await journal.commit(
+            StageResult(frames=mine, plan_state=PlanState(signals=[Signal("acme", b"k", b"now")]))
+        ) == [1]
         assert payloads(journal, "accepted.high", 1) == [b"mine", b"now"]
         assert payloads(journal, "accepted.high", 2) == payloads(journal, "accepted.bulk", 1) == [b"now"]
         assert journal.head("accepted.high", 3) == 0
@@ -187,27 +237,31 @@ class TestWaits:
         assert [stored.count for stored in journal.read("accepted.high", 2, 0)] == [1]
 
     async def test_a_signal_nobody_waits_for_is_no_error(self, journal):
-        assert await journal.append(Append(signals=[Signal("acme", b"k", b"now")])) == []
+        assert await journal.commit(StageResult(plan_state=PlanState(signals=[Signal("acme", b"k", b"now")]))) == []
 
     async def test_a_signal_goes_to_those_who_waited_before_its_append(self, journal):
-        await journal.append(Append(waits=[wait()]))
-        await journal.append(
-            Append(
-                waits=[wait(subject=b"new", partition=2)],
-                ended_waits=[WaitEnd("acme", b"k", b"s")],
-                signals=[Signal("acme", b"k", b"now")],
+        await journal.commit(StageResult(plan_state=PlanState(waits=[wait()])))
+        await journal.commit(
+            StageResult(
+                plan_state=PlanState(
+                    waits=[wait(subject=b"new", partition=2)],
+                    ended_waits=[WaitEnd("acme", b"k", b"s")],
+                    signals=[Signal("acme", b"k", b"now")],
+                )
             )
         )
         assert (payloads(journal, "accepted.high", 1), journal.head("accepted.high", 2)) == ([b"now"], 0)
 
     async def test_signals_wake_who_watches_the_stream(self, journal):
-        await journal.append(Append(waits=[wait()]))
+        await journal.commit(StageResult(plan_state=PlanState(waits=[wait()])))
         watch = journal.watch(["accepted.high"], 1)
-        await journal.append(Append(signals=[Signal("acme", b"k", b"now")]))
+        await journal.commit(StageResult(plan_state=PlanState(signals=[Signal("acme", b"k", b"now")])))
         assert await watch.wait(10_000)
 
     async def test_expired_waits_are_trimmed(self, journal, clock):
-        await journal.append(Append(waits=[wait(subject=b"%d" % n, ttl_ms=n) for n in range(500)]))
+        await journal.commit(
+            StageResult(plan_state=PlanState(waits=[wait(subject=b"%d" % n, ttl_ms=n) for n in range(500)]))
+        )
         clock.pass_ms(400)
         await journal.trim(0)
         clock.wall_ms = START_MS - 1  # the clock goes back, but what was deleted stays so
@@ -216,14 +270,16 @@ class TestWaits:
 
 class TestCaps:
     async def test_times_are_kept_per_tenant_rule_and_block(self, journal):
-        await journal.append(
-            Append(
-                caps=[
-                    CapWrite("acme", RULE, 0, ((0, 0, 1), (63, 0, 2**32 - 1))),
-                    CapWrite("acme", RULE, 7, ((5, 0, 3),)),
-                    CapWrite("acme", b"other rule", 0, ((0, 0, 4),)),
-                    CapWrite("other", RULE, 0, ((0, 0, 5),)),
-                ]
+        await journal.commit(
+            StageResult(
+                plan_state=PlanState(
+                    caps=[
+                        CapWrite("acme", RULE, 0, ((0, 0, 1), (63, 0, 2**32 - 1))),
+                        CapWrite("acme", RULE, 7, ((5, 0, 3),)),
+                        CapWrite("acme", b"other rule", 0, ((0, 0, 4),)),
+                        CapWrite("other", RULE, 0, ((0, 0, 5),)),
+                    ]
+                )
             )
         )
         assert (times(journal), times(journal, 7)) == ({0: 1, 63: 2**32 - 1}, {5: 3})
@@ -233,34 +289,43 @@ class TestCaps:
         assert journal.caps("acme", RULE, []) == {}
 
     async def test_a_time_changed_since_it_was_read_refuses_the_append(self, journal):
-        await journal.append(cap(0, (3, 0, 10), (4, 0, 20)))
+        await journal.commit(cap(0, (3, 0, 10), (4, 0, 20)))
         with pytest.raises(StaleCaps):
-            await journal.append(cap(0, (3, 10, 11), (4, 0, 21)))
+            await journal.commit(cap(0, (3, 10, 11), (4, 0, 21)))
         with pytest.raises(StaleCaps):
-            await journal.append(cap(1, (0, 5, 6)))
+            await journal.commit(cap(1, (0, 5, 6)))
         assert (times(journal), times(journal, 1)) == ({3: 10, 4: 20}, {})
-        await journal.append(cap(0, (3, 10, 11), (4, 20, 0)))
+        await journal.commit(cap(0, (3, 10, 11), (4, 20, 0)))
         assert times(journal) == {3: 11}
 
     async def test_neighbours_in_a_block_do_not_disturb_each_other(self, journal):
-        await asyncio.gather(*(journal.append(cap(0, (slot, 0, slot + 1))) for slot in range(CAP_BLOCK_USERS)))
+        await asyncio.gather(*(journal.commit(cap(0, (slot, 0, slot + 1))) for slot in range(CAP_BLOCK_USERS)))
         assert times(journal) == {slot: slot + 1 for slot in range(CAP_BLOCK_USERS)}
 
     async def test_a_block_may_be_written_twice_in_one_append(self, journal):
         twice = [CapWrite("acme", RULE, 0, ((0, 0, 1),)), CapWrite("acme", RULE, 0, ((0, 1, 2), (1, 0, 3)))]
-        await journal.append(Append(caps=twice))
+        await journal.commit(StageResult(plan_state=PlanState(caps=twice)))
         assert times(journal) == {0: 2, 1: 3}
 
     async def test_many_blocks_go_in_one_append(self, journal):
         blocks = range(500)
-        await journal.append(Append(caps=[CapWrite("acme", RULE, block, ((1, 0, block + 1),)) for block in blocks]))
+        await journal.commit(
+            StageResult(
+                plan_state=PlanState(caps=[CapWrite("acme", RULE, block, ((1, 0, block + 1),)) for block in blocks])
+            )
+        )
         assert set(journal.caps("acme", RULE, blocks)) == set(blocks)
         assert times(journal, 499) == {1: 500}
 
     async def test_a_stale_lease_writes_no_cap(self, journal):
         stale, _ = await held(journal), await held(journal)
         with pytest.raises(StaleLease):
-            await journal.append(Append(lease=stale, caps=cap(0, (0, 0, 1)).caps, cells=[Cell(0, b"a", b"1")]))
+            await journal.commit(
+                StageResult(
+                    lease=stale,
+                    plan_state=PlanState(caps=cap(0, (0, 0, 1)).plan_state.caps, cells=[Cell(0, b"a", b"1")]),
+                )
+            )
         assert (times(journal), journal.cells(0, [b"a"])) == ({}, {})
 
     @pytest.mark.parametrize("change", [(64, 0, 1), (-1, 0, 1), (0, -1, 1), (0, 0, 2**32), (0, 2**32, 1), (0, 0, -1)])
@@ -272,8 +337,8 @@ class TestCaps:
 class TestUrgency:
     async def test_of_due_timers_the_most_urgent_lane_goes_first_then_the_time(self, journal):
         lanes = ["t", "accepted.bulk", "deliver.push.high", "accepted.normal", "accepted.critical", "accepted.high"]
-        await journal.append(Append(timers=[timer(b"%d" % n, 10 * n, topic) for n, topic in enumerate(lanes)]))
-        await journal.append(Append(timers=[timer(b"late", 1_000, "accepted.critical")]))
+        await journal.commit(StageResult(timers=[timer(b"%d" % n, 10 * n, topic) for n, topic in enumerate(lanes)]))
+        await journal.commit(StageResult(timers=[timer(b"late", 1_000, "accepted.critical")]))
         order = []
         while fired := await journal.fire(100, 1):
             assert fired == 1
@@ -283,7 +348,7 @@ class TestUrgency:
 
     async def test_one_call_goes_on_with_the_next_lane(self, journal):
         topics = ["accepted.bulk"] * 3 + ["accepted.critical"] * 3
-        await journal.append(Append(timers=[timer(b"%d" % n, n, topic) for n, topic in enumerate(topics)]))
+        await journal.commit(StageResult(timers=[timer(b"%d" % n, n, topic) for n, topic in enumerate(topics)]))
         assert [await journal.fire(100, 5) for _ in range(3)] == [5, 1, 0]
         assert payloads(journal, "accepted.bulk") == [b"timer 0", b"timer 1", b"timer 2"]
         assert payloads(journal, "accepted.critical") == [b"timer 3", b"timer 4", b"timer 5"]
@@ -291,5 +356,7 @@ class TestUrgency:
     async def test_the_next_one_due_is_found_in_any_lane(self, journal):
         assert journal.next_due_ms() is None
         for due_ms, topic in ((50, "accepted.critical"), (40, "accepted.bulk"), (30, "t")):
-            await journal.append(Append(timers=[timer(topic.encode(), due_ms, topic)], cursors=[cursor()]))
+            await journal.commit(
+                StageResult(timers=[timer(topic.encode(), due_ms, topic)], broadcasts=Broadcasts(cursors=[cursor()]))
+            )
             assert journal.next_due_ms() == due_ms

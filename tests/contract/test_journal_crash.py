@@ -79,7 +79,7 @@ async def test_a_payload_changed_on_disk_is_not_decoded(tmp_path, clock, seed):
     event = CancelledFrame(["acme"] * 50, [chance.randbytes(16) for _ in range(50)], [1] * 50)
     whole = encode(event, 50)
     journal = sqlite(tmp_path, clock)
-    await journal.append(frames(whole))
+    await journal.commit(frames(whole))
     await journal.close()
 
     path = path_of(tmp_path, "journal")

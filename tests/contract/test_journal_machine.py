@@ -15,9 +15,9 @@ from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import SqliteJournal, open_journal
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits_deciding import HOLD_MS_MAX
-from clarion.ports.journal import Append
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
 from clarion.ports.stage_store import (
+    Broadcasts,
     Cancellation,
     Commit,
     CursorMove,
@@ -25,6 +25,9 @@ from clarion.ports.stage_store import (
     IntentEntry,
     IntentWrite,
     Lease,
+    PlanState,
+    Progress,
+    StageResult,
     StaleCaps,
     StaleCursor,
     StaleKey,
@@ -106,7 +109,7 @@ class TwoJournals(RuleBasedStateMachine):
     def hold_something(self) -> None:
         for group in GROUPS:
             self.both("acquire", group, 0, "one", TTL_MS)
-        self.both("append", Append(cursors=[cursor(b"a")]))
+        self.both("commit", StageResult(broadcasts=Broadcasts(cursors=[cursor(b"a")])))
 
     @rule(ms=st.integers(1, 60))
     def pass_time(self, ms: int) -> None:
@@ -134,15 +137,15 @@ class TwoJournals(RuleBasedStateMachine):
 
     @rule(new=frames)
     def append_frames(self, new: list[Frame]) -> None:
-        self.both("append", Append(frames=new))
+        self.both("commit", StageResult(frames=new))
 
-    @rule(batch=st.builds(Append, frames, commits, timers, st.lists(keys, max_size=2), cancellations, cursors))
-    def append_and_commit(self, batch: Append) -> None:
-        self.both("append", batch)
+    @rule(batch=st.builds(StageResult, frames, commits, timers, st.lists(keys, max_size=2), cancellations, cursors))
+    def append_and_commit(self, batch: StageResult) -> None:
+        self.both("commit", batch)
 
     @rule(new=frames, lease=leases, added=timers, steps=moves)
     def append_under_a_lease(self, new: list[Frame], lease: Lease, added: list[Timer], steps: list[CursorMove]) -> None:
-        self.both("append", Append(frames=new, timers=added, moves=steps, lease=lease))
+        self.both("commit", StageResult(frames=new, timers=added, lease=lease, broadcasts=Broadcasts(moves=steps)))
 
     @rule(
         new=frames,
@@ -166,16 +169,12 @@ class TwoJournals(RuleBasedStateMachine):
         opened: list[IntentWrite],
     ) -> None:
         self.both(
-            "append",
-            Append(
-                new,
+            "commit",
+            StageResult(
+                frames=new,
                 lease=lease,
-                cells=kept,
-                waits=begun,
-                ended_waits=over,
-                signals=told,
-                caps=taken,
-                intents=opened,
+                plan_state=PlanState(cells=kept, waits=begun, ended_waits=over, signals=told, caps=taken),
+                progress=Progress(intents=opened),
             ),
         )
 

@@ -6,9 +6,17 @@ import pytest
 
 from clarion.backends.sqlite.journal import SqliteJournal, open_journal
 from clarion.domain.errors import StaleLease
-from clarion.ports.journal import Append
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait
-from clarion.ports.stage_store import Commit, IdempotencyEntry, StaleCaps, StaleKey
+from clarion.ports.stage_store import (
+    Admission,
+    Commit,
+    IdempotencyEntry,
+    PlanState,
+    Progress,
+    StageResult,
+    StaleCaps,
+    StaleKey,
+)
 from tests.contract.journals import PARTITIONS, START_MS, TTL_MS, frame, frames, held, offsets, sqlite, timer
 
 
@@ -22,9 +30,9 @@ async def pair(tmp_path, clock):
 
 async def test_each_sees_what_the_other_appended_at_once(pair):
     one, two = pair
-    await one.append(frames(b"1"))
-    await two.append(frames(b"2"))
-    await one.append(frames(b"3"))
+    await one.commit(frames(b"1"))
+    await two.commit(frames(b"2"))
+    await one.commit(frames(b"3"))
     assert one.read("t", 0, 0) == two.read("t", 0, 0)
     assert [stored.payload for stored in two.read("t", 0, 0)] == [b"1", b"2", b"3"]
 
@@ -34,7 +42,7 @@ async def test_each_is_woken_by_the_other(pair):
     watches = [two.watch() for _ in range(20)]
     waits = asyncio.gather(*(watch.wait(10_000) for watch in watches))
     await asyncio.sleep(0)
-    await one.append(frames(b"1"))
+    await one.commit(frames(b"1"))
     assert await waits == [True] * 20
 
 
@@ -43,13 +51,13 @@ async def test_an_append_of_the_other_between_read_and_wait_is_not_missed(pair):
     watch = two.watch()
     for n in range(50):
         assert len(two.read("t", 0, n)) == 0
-        await one.append(frames(b"x"))
+        await one.commit(frames(b"x"))
         while not two.read("t", 0, n):
             assert await watch.wait(10_000)
 
 
 async def test_concurrent_appends_of_both_leave_no_gap(pair):
-    batches = [pair[n % 2].append(Append(frames=[frame(), frame("u")])) for n in range(200)]
+    batches = [pair[n % 2].commit(StageResult(frames=[frame(), frame("u")])) for n in range(200)]
     acknowledged = await asyncio.gather(*batches)
     assert sorted(offset for offset, _ in acknowledged) == list(range(1, 201))
     assert [f.offset for f in pair[0].read("u", 0, 0, 1_000)] == list(range(1, 201))
@@ -57,7 +65,7 @@ async def test_concurrent_appends_of_both_leave_no_gap(pair):
 
 async def test_a_timer_fires_once_however_many_fire(pair):
     timers = [timer(b"%d" % n, n % 7, partition=n % PARTITIONS) for n in range(300)]
-    await pair[0].append(Append(timers=timers))
+    await pair[0].commit(StageResult(timers=timers))
     fired = await asyncio.gather(*(pair[n % 2].fire(100, 20) for n in range(40)))
     assert sum(fired) == 300
     found = [f.payload for p in range(PARTITIONS) for f in pair[1].read("t", p, 0, 1_000)]
@@ -66,8 +74,11 @@ async def test_a_timer_fires_once_however_many_fire(pair):
 
 async def test_of_those_who_take_the_last_room_of_a_cap_one_gets_it(pair):
     write = CapWrite("acme", b"rule", 5, ((7, 0, 100),))
-    batches = [Append([frame()], caps=[write], cells=[Cell(0, b"n", b"%d" % n)]) for n in range(20)]
-    told = await asyncio.gather(*(pair[n % 2].append(batch) for n, batch in enumerate(batches)), return_exceptions=True)
+    batches = [
+        StageResult(frames=[frame()], plan_state=PlanState(caps=[write], cells=[Cell(0, b"n", b"%d" % n)]))
+        for n in range(20)
+    ]
+    told = await asyncio.gather(*(pair[n % 2].commit(batch) for n, batch in enumerate(batches)), return_exceptions=True)
     assert sum(isinstance(answer, StaleCaps) for answer in told) == 19
     (won,) = (n for n, answer in enumerate(told) if answer == [1])
     assert (offsets(pair[0]), pair[1].cells(0, [b"n"])) == ([1], {b"n": b"%d" % won})
@@ -80,7 +91,9 @@ async def test_who_reads_again_after_a_refusal_loses_no_count(pair):
             block = journal.caps("acme", b"rule", [0]).get(0, bytes(4))
             read_s = int.from_bytes(block[:4], "little")
             try:
-                await journal.append(Append(caps=[CapWrite("acme", b"rule", 0, ((0, read_s, read_s + 1),))]))
+                await journal.commit(
+                    StageResult(plan_state=PlanState(caps=[CapWrite("acme", b"rule", 0, ((0, read_s, read_s + 1),))]))
+                )
             except StaleCaps:
                 refused += 1
             else:
@@ -94,7 +107,10 @@ async def test_who_reads_again_after_a_refusal_loses_no_count(pair):
 async def test_of_those_who_answer_a_key_one_is_stored(pair):
     entries = [IdempotencyEntry("acme", "key", b"hash", b"%d" % n, START_MS + 1) for n in range(20)]
     told = await asyncio.gather(
-        *(pair[n % 2].append(Append([frame()], idempotency=[entry])) for n, entry in enumerate(entries)),
+        *(
+            pair[n % 2].commit(StageResult(frames=[frame()], admission=Admission(idempotency=[entry])))
+            for n, entry in enumerate(entries)
+        ),
         return_exceptions=True,
     )
     assert sum(isinstance(answer, StaleKey) for answer in told) == 19
@@ -104,9 +120,9 @@ async def test_of_those_who_answer_a_key_one_is_stored(pair):
 
 async def test_a_signal_of_one_process_reaches_who_waits_in_the_other(pair):
     one, two = pair
-    await one.append(Append(waits=[Wait("acme", b"k", b"s", "t", 2, START_MS + 1)]))
+    await one.commit(StageResult(plan_state=PlanState(waits=[Wait("acme", b"k", b"s", "t", 2, START_MS + 1)])))
     watch = one.watch(["t"], 2)
-    await two.append(Append(signals=[Signal("acme", b"k", b"now")]))
+    await two.commit(StageResult(plan_state=PlanState(signals=[Signal("acme", b"k", b"now")])))
     assert await watch.wait(10_000)
     assert [stored.payload for stored in one.read("t", 2, 0)] == [b"now"]
 
@@ -118,8 +134,8 @@ async def test_a_lease_taken_over_in_one_process_is_stale_in_the_other(pair, clo
     clock.pass_ms(TTL_MS)
     heir = await held(two, owner="two")
     with pytest.raises(StaleLease):
-        await one.append(Append(frames=[frame()], commits=[Commit(zombie, "t", 1)]))
-    assert await two.append(Append(frames=[frame()], commits=[Commit(heir, "t", 1)])) == [1]
+        await one.commit(StageResult(frames=[frame()], progress=Progress(commits=[Commit(zombie, "t", 1)])))
+    assert await two.commit(StageResult(frames=[frame()], progress=Progress(commits=[Commit(heir, "t", 1)]))) == [1]
 
 
 async def test_of_many_who_reach_for_a_lease_one_gets_it(pair):
@@ -138,7 +154,9 @@ async def test_a_lease_from_before_a_reboot_is_free(pair, clock):
 async def test_trimming_under_a_reader_disturbs_nobody(pair, clock):
     one, two = pair
     lease = await held(one)
-    await one.append(Append(frames=[frame() for _ in range(400)], commits=[Commit(lease, "t", 300)]))
+    await one.commit(
+        StageResult(frames=[frame() for _ in range(400)], progress=Progress(commits=[Commit(lease, "t", 300)]))
+    )
     clock.pass_ms(1)
     assert sum(await asyncio.gather(one.trim(clock.now_ms()), two.trim(clock.now_ms()))) == 300
     assert [f.offset for f in two.since("t", 0, START_MS, 1_000)] == list(range(301, 401))
@@ -147,11 +165,15 @@ async def test_trimming_under_a_reader_disturbs_nobody(pair, clock):
 async def test_everything_is_there_after_reopening(tmp_path, clock):
     first = sqlite(tmp_path, clock)
     lease = await held(first)
-    await first.append(Append(frames=[frame(), frame()], commits=[Commit(lease, "t", 1)], timers=[timer(b"1", 5)]))
+    await first.commit(
+        StageResult(
+            frames=[frame(), frame()], timers=[timer(b"1", 5)], progress=Progress(commits=[Commit(lease, "t", 1)])
+        )
+    )
     await first.close()
     second = sqlite(tmp_path, clock)
     assert (offsets(second), second.next_due_ms(), second.committed("g", 0)["t"].offset) == ([1, 2], 5, 1)
-    assert await second.append(Append(frames=[frame()], lease=lease)) == [3]
+    assert await second.commit(StageResult(frames=[frame()], lease=lease)) == [3]
     await second.close()
 
 
@@ -164,7 +186,7 @@ async def test_the_first_start_fixes_the_number_of_partitions(tmp_path, clock):
 
 async def test_appends_under_way_are_finished_by_close(tmp_path, clock):
     journal: SqliteJournal = sqlite(tmp_path, clock)
-    appends = [asyncio.ensure_future(journal.append(frames(b"%d" % n))) for n in range(50)]
+    appends = [asyncio.ensure_future(journal.commit(frames(b"%d" % n))) for n in range(50)]
     await asyncio.sleep(0)
     await journal.close()
     assert await asyncio.gather(*appends) == [[n] for n in range(1, 51)]

@@ -13,7 +13,7 @@ from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.topics import GROUP_RECORD, OUTCOMES
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
-from clarion.ports.journal import Append
+from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from clarion.record.worker import RecordWorker
 from tests.contract import ledgers as world
@@ -40,11 +40,11 @@ def state(tmp_path, machine):
 
 def worker(journal, state, machine, owner="worker-0") -> tuple[RecordWorker, LeasedPartitions]:
     leases = LeasedPartitions(journal, GROUP_RECORD, owner, machine)
-    return RecordWorker(journal, state, leases, machine, ProcessTelemetry(Metrics()), linger_ms=50), leases
+    return RecordWorker(journal, journal, state, leases, machine, ProcessTelemetry(Metrics()), linger_ms=50), leases
 
 
 async def put(journal, *events, partition: int = 0) -> None:
-    await journal.append(Append(frames=[Frame(OUTCOMES, partition, 1, encode(event, 1)) for event in events]))
+    await journal.commit(StageResult(frames=[Frame(OUTCOMES, partition, 1, encode(event, 1)) for event in events]))
 
 
 async def test_it_folds_commits_and_stops_when_told(journal, state, machine):
@@ -91,7 +91,7 @@ async def test_a_holder_whose_fence_is_stale_folds_nothing_twice(journal, state,
 async def test_a_damaged_frame_is_skipped_and_told(journal, state, machine, capsys):
     good = encode(world.planned(0), 1)
     frames = [Frame(OUTCOMES, 0, 1, good[:-1] + b"?"), Frame(OUTCOMES, 0, 1, good)]
-    await journal.append(Append(frames=frames))
+    await journal.commit(StageResult(frames=frames))
     record, leases = worker(journal, state, machine)
     await leases.step()
     with ThreadPoolExecutor(1) as thread:
@@ -104,7 +104,7 @@ async def test_a_damaged_frame_is_skipped_and_told(journal, state, machine, caps
 async def test_a_frame_of_a_newer_build_stops_its_partition_and_no_other(journal, state, machine, capsys):
     newer = world.of_newer_build(encode(world.planned(1), 1))
     frames = [Frame(OUTCOMES, 0, 1, encode(world.planned(0), 1)), Frame(OUTCOMES, 0, 1, newer)]
-    await journal.append(Append(frames=frames))
+    await journal.commit(StageResult(frames=frames))
     record, leases = worker(journal, state, machine)
     await leases.step()
     with ThreadPoolExecutor(1) as thread:

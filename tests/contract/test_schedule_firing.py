@@ -24,8 +24,8 @@ from clarion.journal.schedules import Latest, latest_cell, latest_of, occurrence
 from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
-from clarion.ports.journal import Append, Journal
-from clarion.ports.stage_store import Cursor
+from clarion.ports.journal import Journal
+from clarion.ports.stage_store import Cursor, PlanState, StageResult
 from tests.contract.controls import PARTITIONS, House
 from tests.stages.world import Ledger, NoEgress, Notes
 
@@ -65,12 +65,12 @@ class Works:
     async def fire(self) -> int:
         return await self.journal.fire(self.now_ms, 1_000)
 
-    async def plan(self) -> list[Append]:
+    async def plan(self) -> list[StageResult]:
         """Plan whatever there is in all partitions, with a worker that was just started; return its appends."""
-        made: list[Append] = []
-        append = self.journal.append
+        made: list[StageResult] = []
+        append = self.journal.commit
 
-        async def noted(batch: Append) -> list[int]:
+        async def noted(batch: StageResult) -> list[int]:
             made.append(batch)
             return await append(batch)
 
@@ -79,6 +79,7 @@ class Works:
         leases = LeasedPartitions(self.journal, topics.GROUP_PLAN, "planner", self.house.clock)
         fetches = FetchPool(self.journal, NoEgress(), self.house.clock, self.notes)
         worker = PlanWorker(
+            self.journal,
             self.journal,
             gatherer,
             expressions,
@@ -89,31 +90,31 @@ class Works:
             batch_events=100,
             linger_ms=1,
         )
-        self.journal.append = noted
+        self.journal.commit = noted
         try:
             for partition in range(PARTITIONS):
                 lease = await self.journal.acquire(topics.GROUP_PLAN, partition, "planner", 60_000)
                 while await worker.step(partition, lease):
                     pass
         finally:
-            self.journal.append = append
+            self.journal.commit = append
         return made
 
-    async def die_planning(self) -> Append:
+    async def die_planning(self) -> StageResult:
         """Plan and die at the first append; return what it would have been."""
-        append, made = self.journal.append, []
+        append, made = self.journal.commit, []
 
-        async def die(batch: Append) -> list[int]:
+        async def die(batch: StageResult) -> list[int]:
             made.append(batch)
             raise SystemExit
 
-        self.journal.append = die
+        self.journal.commit = die
         try:
             await self.plan()
         except SystemExit:
             return made[0]
         finally:
-            self.journal.append = append
+            self.journal.commit = append
         raise AssertionError("nothing was planned")
 
     def sent(self) -> list[AcceptedFrame]:
@@ -264,7 +265,7 @@ async def test_who_dies_before_the_append_leaves_it_to_the_next_who_makes_the_sa
         lost = await works.die_planning()
         assert (works.sent(), works.journal.cursors(), await works.latest()) == ([], [], None)
     done = (await works.plan())[0]
-    for part in ("frames", "timers", "cursors", "cells"):
+    for part in ("frames", "timers", "broadcasts", "plan_state"):
         assert getattr(lost, part) == getattr(done, part)
     assert len(works.sent()) + len(works.journal.cursors()) == 1
     assert await works.plan() == []
@@ -293,7 +294,9 @@ async def test_what_a_clock_did_that_was_years_ahead_stops_nothing(works):
     await works.put()
     partition = schedule_partition("acme", "daily", PARTITIONS)
     ahead = Latest(FIRST_MS + 1_000 * DAY_MS, FIRST_MS + 1_000 * DAY_MS, "started")
-    await works.journal.append(Append(cells=[latest_cell("acme", "daily", ahead, partition)]))
+    await works.journal.commit(
+        StageResult(plan_state=PlanState(cells=[latest_cell("acme", "daily", ahead, partition)]))
+    )
     await works.run_until("2023-11-15T09:00:00Z")
     assert works.due() == [FIRST_MS]
 
@@ -374,10 +377,10 @@ async def test_removed_nothing_is_kept_of_it(works):
     await works.put()
     await works.run_until("2023-11-15T10:00:00Z")
     partition = schedule_partition("acme", "daily", PARTITIONS)
-    assert latest_of(works.journal, "acme", "daily", partition) is not None
+    assert await latest_of(works.journal, "acme", "daily", partition) is not None
     await works.house.call("DELETE", "/v1/schedules/daily")
     await works.run_until("2023-11-16T10:00:00Z")
-    assert latest_of(works.journal, "acme", "daily", partition) is None
+    assert await latest_of(works.journal, "acme", "daily", partition) is None
     assert len(works.sent()) == 1
 
 
@@ -409,7 +412,7 @@ async def test_a_schedule_of_a_newer_build_stops_no_other(works):
     odd = await works.house.control.definitions.put("acme", Schedule.KIND, "odd", body)
     partition = schedule_partition("acme", "odd", PARTITIONS)
     timer = occurrence_timer("acme", "odd", odd.version, FIRST_MS, partition)
-    await works.journal.append(Append(timers=[timer]))
+    await works.journal.commit(StageResult(timers=[timer]))
     await works.put()
     assert await repair_timers(works.house.control, works.journal, works.now_ms) == 1
     await works.run_until("2023-11-15T09:00:00Z")

@@ -13,8 +13,8 @@ from clarion.journal import events
 from clarion.journal.codec import decode, encode
 from clarion.journal.signals import seen_key
 from clarion.journal.topics import OUTCOMES, accepted
-from clarion.ports.journal import Append
 from clarion.ports.journal_cells import Wait
+from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.streams import Frame
 from clarion.ports.web import Call, Caller
 from clarion.realtime import routes as inbox_routes
@@ -46,8 +46,8 @@ class Place:
 
         found = [
             *inbox_routes.routes(self.state, Nobody(), clock, touch, self.journal),
-            *routes_seen.routes(self.state, self.journal, clock),
-            *record_routes.routes(self.state, self.journal, Nobody(), clock),
+            *routes_seen.routes(self.state, self.journal, self.journal, clock),
+            *record_routes.routes(self.state, self.journal, self.journal, Nobody(), clock),
         ]
         self._routes = {(route.method, route.path): route for route in found}
         self._folded = 0
@@ -72,7 +72,9 @@ class Place:
     async def wait_for(self, number):
         """Wait for the sighting of a notification by its user."""
         key = seen_key(world.NOTIFICATIONS[number], f"user-{number}")
-        await self.journal.append(Append(waits=[Wait(world.TENANT, key, b"instance", WAITING, 2, 1 << 50)]))
+        await self.journal.commit(
+            StageResult(plan_state=PlanState(waits=[Wait(world.TENANT, key, b"instance", WAITING, 2, 1 << 50)]))
+        )
 
     def heard(self):
         return [decode(frame.payload) for frame in self.journal.read(WAITING, 2, 0)]
@@ -117,7 +119,7 @@ async def test_what_was_just_accepted_can_be_seen(place):
     id_ = ids.notification_id(world.AT_MS + 9, 1, b"n" * 9)
     request = events.Request([events.Recipient("ria")], "hello", None, None, "high", {})
     frame = events.AcceptedFrame([id_], [world.TENANT], [world.AT_MS], [request])
-    await place.journal.append(Append(frames=[Frame(accepted(Lane.HIGH), 1, 1, encode(frame, 1))]))
+    await place.journal.commit(StageResult(frames=[Frame(accepted(Lane.HIGH), 1, 1, encode(frame, 1))]))
     await place.call("POST", SEEN, id=ids.write(ids.NOTIFICATION_PREFIX, id_), user="ria")
     assert await place.told() == [(id_, "ria")]
     assert await place.state.seen_ms(world.TENANT, id_, ["ria"])

@@ -56,7 +56,7 @@ def fold(state):
 
 async def shown(fold: Fold, journal, tenant: str = TENANT):
     (route,) = [
-        one for one in routes(fold.state, journal, None, None)  # type: ignore[arg-type]
+        one for one in routes(fold.state, journal, journal, None, None)  # type: ignore[arg-type]
         if (one.method, one.path) == ("GET", "/v1/notifications/{id}")
     ]  # fmt: skip
     caller = Caller(tenant, "key", frozenset({"*"}))

@@ -23,8 +23,8 @@ from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import AcceptedFrame, SignalFrame
 from clarion.journal.signals import event_key
-from clarion.ports.journal import Append
 from clarion.ports.journal_cells import Wait
+from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.web import Call, Caller
 from tests.contract.controls import House
 from tests.stages.world import Notes
@@ -48,9 +48,9 @@ class Listener(MemoryJournal):
         super().__init__(clock, PARTITIONS)
         self.appends = []
 
-    async def append(self, batch):
+    async def commit(self, batch):
         self.appends.append(batch)
-        return await super().append(batch)
+        return await super().commit(batch)
 
     def events(self, kind):
         """Every event of a kind on the lanes of accepted requests."""
@@ -329,7 +329,7 @@ async def test_rules_that_take_too_long_are_refused_rather_than_waited_for(desk,
 )
 async def test_whoever_waits_for_an_event_about_a_user_is_told_with_its_data(desk, about, data, told):
     wait = Wait("acme", event_key("paid", "ria"), b"instance", topics.accepted(LANES[0]), 1, 1 << 50)
-    await desk.journal.append(Append(waits=[wait]))
+    await desk.journal.commit(StageResult(plan_state=PlanState(waits=[wait])))
     await desk.happened({**data, "amount": 3}, "paid", **({} if about is None else {"user_id": about}))
     assert [(frame.keys, frame.data) for frame in desk.journal.events(SignalFrame)] == (
         [([event_key("paid", "ria")], [{**data, "amount": 3}])] if told else []

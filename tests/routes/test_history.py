@@ -12,8 +12,7 @@ from clarion.domain.errors import Forbidden, InvalidField, NotFound, Overloaded
 from clarion.journal import events
 from clarion.journal.codec import decode, encode
 from clarion.journal.topics import OUTCOMES, accepted
-from clarion.ports.journal import Append
-from clarion.ports.stage_store import Cursor
+from clarion.ports.stage_store import Broadcasts, Cursor, StageResult
 from clarion.ports.streams import Frame
 from clarion.ports.web import Call, Caller
 from clarion.realtime import routes as inbox_routes
@@ -40,9 +39,9 @@ class Api:
         directory = Ordinals()
         self.seen = []
         found = [
-            *record_routes.routes(state, journal, directory, clock),
+            *record_routes.routes(state, journal, journal, directory, clock),
             *inbox_routes.routes(state, directory, clock, self.touch, journal),
-            *routes_seen.routes(state, journal, clock),
+            *routes_seen.routes(state, journal, journal, clock),
         ]
         self._routes = {(route.method, route.path): route for route in found}
 
@@ -122,7 +121,7 @@ async def test_a_skip_says_why(api, state):
 async def test_what_was_just_accepted_is_found_in_the_journal(api, journal):
     request = events.Request([events.Recipient("user-0")], "hello", None, None, "high", {"a": 1})
     frame = events.AcceptedFrame([world.NOTIFICATIONS[0]], [world.TENANT], [world.AT_MS], [request])
-    await journal.append(Append(frames=[Frame(accepted(Lane.HIGH), 0, 1, encode(frame, 1))]))
+    await journal.commit(StageResult(frames=[Frame(accepted(Lane.HIGH), 0, 1, encode(frame, 1))]))
     found = await api("GET", "/v1/notifications/{id}", id=text(0))
     assert (found["status"], found["deliveries"], found["template"]) == ("accepted", [], "hello")
     with pytest.raises(NotFound):
@@ -134,7 +133,7 @@ async def test_what_was_just_accepted_is_found_in_the_journal(api, journal):
 async def test_a_notification_of_a_workflow_says_so_before_and_after_it_is_planned(api, state, journal):
     request = events.Request([events.Recipient("user-0")], "", None, None, "high", {}, workflow="onboarding")
     frame = events.AcceptedFrame([world.NOTIFICATIONS[0]], [world.TENANT], [world.AT_MS], [request])
-    await journal.append(Append(frames=[Frame(accepted(Lane.HIGH), 0, 1, encode(frame, 1))]))
+    await journal.commit(StageResult(frames=[Frame(accepted(Lane.HIGH), 0, 1, encode(frame, 1))]))
     before = await api("GET", "/v1/notifications/{id}", id=text(0))
     planned = world.planned(0)
     await fold(state, msgspec.structs.replace(planned, requests=[request]))
@@ -210,7 +209,7 @@ async def test_a_broadcast_tells_its_progress_and_its_deliveries(api, state, jou
     request = events.Request([], "hello", "news", None, "bulk", {})
     job = msgspec.msgpack.encode(events.BroadcastJob(events.Audience("fans"), request))
     cursor = Cursor(world.BROADCAST, world.TENANT, 0, "done", 99, 4, 1, 5, world.AT_MS, world.AT_MS, job)
-    await journal.append(Append(cursors=[cursor]))
+    await journal.commit(StageResult(broadcasts=Broadcasts(cursors=[cursor])))
     await fold(
         state,
         world.chunk(bytes([1, 1, 15, 1, 1])),

@@ -13,7 +13,7 @@ from clarion.domain.schedule import Schedule
 from clarion.journal.codec import decode
 from clarion.journal.events import OccurrenceFrame
 from clarion.journal.schedules import schedule_partition
-from clarion.ports.journal import Append
+from clarion.ports.stage_store import StageResult
 from tests.contract.controls import PARTITIONS, House
 
 DAY_MS = 24 * 3600 * 1000
@@ -195,15 +195,15 @@ async def test_a_schedule_whose_timer_was_never_set_gets_it_when_repaired(house)
 
 
 async def test_one_whose_timer_could_not_be_set_is_put_again(house):
-    append = house.journal.append
+    append = house.journal.commit
 
-    async def die(_: Append):
+    async def die(_: StageResult):
         raise SystemExit
 
-    house.journal.append = die
+    house.journal.commit = die
     with pytest.raises(SystemExit):
         await house.call("PUT", "/v1/schedules/digest", DIGEST)
-    house.journal.append = append
+    house.journal.commit = append
     assert house.journal.next_due_ms() is None
     assert (await house.say("PUT", "/v1/schedules/digest", DIGEST))["version"] == 1
     assert house.journal.next_due_ms() == at_ms(FIRST_AT)

@@ -12,7 +12,7 @@ from clarion.journal.consumer import LeasedPartitions
 from tests.stages.world import World
 
 TTL_MS = 1_500
-WRITES = frozenset({"append", "acquire", "renew", "release"})
+WRITES = frozenset({"commit", "acquire", "renew", "release"})
 
 
 class Wire:

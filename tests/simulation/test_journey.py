@@ -38,7 +38,9 @@ class Journey:
 
     async def run(self) -> None:
         stop = asyncio.Event()
-        timers = TimerWorker(self.world.journal, self.world.clock, self.world.notes, retention_ms=10**9)
+        timers = TimerWorker(
+            self.world.journal, self.world.journal, self.world.clock, self.world.notes, retention_ms=10**9
+        )
         waiting = asyncio.create_task(timers.run(stop))
         workers = [self.start(0), self.start(1)]
         feeding = asyncio.create_task(self.feed())

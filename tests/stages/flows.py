@@ -35,8 +35,8 @@ from clarion.plan.workflow.turn import Turn
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.directory import Defined, DefinitionKey
 from clarion.ports.expressions import Expressions
-from clarion.ports.journal import Append, Journal
-from clarion.ports.stage_store import Cancellation, Commit, Lease
+from clarion.ports.journal import Journal
+from clarion.ports.stage_store import Admission, Cancellation, Commit, Lease, PlanState, Progress, StageResult
 from clarion.ports.streams import Frame
 from tests.contract.journals import VirtualClock
 from tests.stages.world import TENANT, Notes
@@ -156,7 +156,7 @@ class Flow:
         values.setdefault("workflow_version", len(self.shelf.workflows.get(workflow, [])))
         asked = Request(to=recipients, lane=lane, workflow=workflow, **values)
         payload = encode(AcceptedFrame([id_], [TENANT], [self.clock.now_ms()], [asked]), 1)
-        await self.journal.append(Append(frames=[Frame(topics.accepted(lane), partition, 1, payload)]))
+        await self.journal.commit(StageResult(frames=[Frame(topics.accepted(lane), partition, 1, payload)]))
         return id_
 
     async def see(self, notification_id: bytes, user_id: str) -> None:
@@ -171,7 +171,7 @@ class Flow:
     async def cancel(self, notification_id: bytes) -> None:
         """Somebody takes a notification back."""
         gone = Cancellation(TENANT, notification_id, self.clock.now_ms())
-        await self.journal.append(Append(cancellations=[gone]))
+        await self.journal.commit(StageResult(admission=Admission(cancellations=[gone])))
 
     async def settle(self) -> None:
         """Plan until nothing is left to plan."""
@@ -209,11 +209,8 @@ class Flow:
             self.died += 1
             self.reborn()
             return True
-        await self.journal.append(
-            Append(
-                frames=turn.frames, timers=turn.timers, commits=commits, lease=lease, cells=turn.cells,
-                waits=turn.waits, ended_waits=turn.ended_waits,
-            )
+        await self.journal.commit(
+            StageResult(frames=turn.frames, timers=turn.timers, lease=lease, progress=Progress(commits=commits), plan_state=PlanState(cells=turn.cells, waits=turn.waits, ended_waits=turn.ended_waits))
         )  # fmt: skip
         for level, event, fields in told.lines:
             self.notes.log(level, event, **fields)
@@ -268,7 +265,9 @@ class Flow:
         return [key for p in range(self.journal.partitions) for key, _ in self.journal.cells_under(p, b"", 10_000)]
 
     async def _signal(self, key: bytes, data: dict[str, Any]) -> None:
-        await self.journal.append(Append(signals=[signal(TENANT, key, self.clock.now_ms(), data)]))
+        await self.journal.commit(
+            StageResult(plan_state=PlanState(signals=[signal(TENANT, key, self.clock.now_ms(), data)]))
+        )
 
     async def _lease(self, partition: int) -> Lease:
         lease = await self.journal.acquire(topics.GROUP_PLAN, partition, "planner", 60_000)

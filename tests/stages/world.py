@@ -41,7 +41,7 @@ from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite, Suppression
 from clarion.ports.directory import Directory
-from clarion.ports.journal import Append
+from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from clarion.ports.vendor import Traits
 from clarion.providers.sandbox import sandbox
@@ -254,10 +254,11 @@ class World:
         contents = Contents(self.directory, {"liquid": LiquidRenderer()})
         sender = Sender(self.directory, vendors, contents, egress, egress, self.clock, self.notes)  # type: ignore[arg-type]
         values: dict[str, Any] = {"policy": POLICY, "worker": "worker-0", "window": 64, "linger_ms": 5, **other}
-        values.setdefault("journal", self.journal)
+        journal = values.pop("journal", self.journal)
+        values |= {"streams": journal, "store": journal}
         free = Unhindered()
         values.setdefault("accounts", Accounts(self.directory, vendors, free, free, free, self.clock))  # type: ignore[arg-type]
-        values.setdefault("cancelled", Cancelled(values["journal"], self.clock))
+        values.setdefault("cancelled", Cancelled(journal, self.clock))
         return Supplies(
             channel=channel,
             sender=sender,
@@ -289,7 +290,7 @@ class World:
         partition = self._accepted % self.journal.partitions
         id_ = ids.notification_id(self.clock.now_ms(), partition, self._accepted.to_bytes(ids.ENTROPY_BYTES, "big"))
         frame = AcceptedFrame([id_], [TENANT], [self.clock.now_ms()], [Request(to=recipients, lane=lane, **values)])
-        await self.journal.append(Append(frames=[Frame(topics.accepted(lane), partition, 1, encode(frame, 1))]))
+        await self.journal.commit(StageResult(frames=[Frame(topics.accepted(lane), partition, 1, encode(frame, 1))]))
         return id_
 
     async def plan(self) -> int:
@@ -310,7 +311,7 @@ class World:
         gatherer = step_gatherer(journal, self.directory, expressions, self.ledger, self.ledger)
         fetches = FetchPool(journal, NoEgress(), self.clock, self.notes)  # type: ignore[arg-type]
         values = {"batch_events": 100, "linger_ms": 1, **bounds}
-        return PlanWorker(journal, gatherer, expressions, fetches, leases, self.clock, self.notes, **values)
+        return PlanWorker(journal, journal, gatherer, expressions, fetches, leases, self.clock, self.notes, **values)
 
     def states(self) -> dict[str, State]:
         """Fold, then return the state of every delivery by its address."""

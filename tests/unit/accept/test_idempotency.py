@@ -13,7 +13,7 @@ from clarion.accept.submissions import Key, digest_of
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.errors import Conflict, InvalidField, KeyReused
 from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX, IDEMPOTENCY_TTL_MS
-from clarion.ports.journal import Append
+from clarion.ports.stage_store import Admission, StageResult
 from tests.contract.journals import VirtualClock
 
 places = st.tuples(st.sampled_from(["acme", "other"]), st.sampled_from(["k1", "k2"]))
@@ -62,7 +62,7 @@ class Doorkeeper(RuleBasedStateMachine):
             self.number += 1
             answer, now_ms = b"answer %d" % self.number, self.clock.now_ms()
             entries = [entry(place[0], Key(place[1], digest_of(body)), answer, now_ms)]
-            asyncio.run(self.journal.append(Append(idempotency=entries)))
+            asyncio.run(self.journal.commit(StageResult(admission=Admission(idempotency=entries))))
             self.answered[place] = (body, answer, now_ms + IDEMPOTENCY_TTL_MS)
         self.once.end(*place)
 

@@ -17,8 +17,8 @@ from clarion.domain.content import Template
 from clarion.domain.errors import InvalidField, KeyReused, NotFound
 from clarion.domain.workflow import Send, Workflow
 from clarion.ports.directory import Defined
-from clarion.ports.journal import Append
-from clarion.ports.stage_store import IdempotencyEntry
+from clarion.ports.stage_store import Admission as Remembered
+from clarion.ports.stage_store import IdempotencyEntry, StageResult
 from clarion.ports.web import Caller
 from tests.stages.virtual import START_MS, run
 from tests.stages.world import TENANT
@@ -86,7 +86,7 @@ def test_an_answer_that_the_build_before_remembered_is_given_again_as_it_was(dir
     async def story(entrance: Entrance) -> None:
         digest = digest_of(msgspec.json.encode(body))
         entry = IdempotencyEntry(TENANT, "k", digest, told, START_MS + 1_000_000)
-        await entrance.world.journal.append(Append(idempotency=[entry]))
+        await entrance.world.journal.commit(StageResult(admission=Remembered(idempotency=[entry])))
         reply = await entrance.post(path, body, key="k")
         assert (reply.raw, reply.status, reply.headers) == (told, 202, {"Idempotency-Replayed": "true"})
         assert list(entrance.stored()) == []
@@ -99,7 +99,7 @@ def test_an_item_of_a_batch_that_the_build_before_took_is_told_again(directory):
         item = {**GOOD, "idempotency_key": "k"}
         told = b'{"status":"accepted","id":"ntf_1","accepted_at":"2026-11-21T00:00:00Z"}'
         entry = IdempotencyEntry(TENANT, "k", digest_of(msgspec.json.encode(item)), told, START_MS + 1_000_000)
-        await entrance.world.journal.append(Append(idempotency=[entry]))
+        await entrance.world.journal.commit(StageResult(admission=Remembered(idempotency=[entry])))
         (result,) = (await entrance.say(BATCH, {"notifications": [item]}))["results"]
         assert result == {**msgspec.json.decode(told), "replayed": True}
         assert (await entrance.say(ONE, item))["id"] == "ntf_1"

@@ -9,7 +9,7 @@ import pytest
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.errors import KeyReused
 from clarion.domain.ids import NOTIFICATION_PREFIX, read
-from clarion.ports.journal import Append
+from clarion.ports.stage_store import StageResult
 from tests.stages.virtual import run
 from tests.stages.world import World
 from tests.unit.accept.entrance import BATCH, BLAST, GOOD, ONE, Entrance
@@ -18,9 +18,9 @@ from tests.unit.accept.entrance import BATCH, BLAST, GOOD, ONE, Entrance
 class SlowJournal(MemoryJournal):
     """Both doors have looked up a key before either has stored its answer."""
 
-    async def append(self, batch: Append) -> list[int]:
+    async def commit(self, batch: StageResult) -> list[int]:
         await asyncio.sleep(0.005)
-        return await super().append(batch)
+        return await super().commit(batch)
 
 
 def two_doors(directory: Any) -> tuple[Entrance, Entrance]:

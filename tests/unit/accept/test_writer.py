@@ -12,8 +12,7 @@ from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import Recipient, Request
-from clarion.ports.journal import Append
-from clarion.ports.stage_store import IdempotencyEntry
+from clarion.ports.stage_store import Admission, IdempotencyEntry, StageResult
 from tests.stages.virtual import LoopClock, run, until
 from tests.stages.world import Notes
 
@@ -25,15 +24,15 @@ class SlowJournal(MemoryJournal):
 
     def __init__(self) -> None:
         super().__init__(LoopClock(), 2)
-        self.appends: list[Append] = []
+        self.appends: list[StageResult] = []
         self.fails = False
 
-    async def append(self, batch: Append) -> list[int]:
+    async def commit(self, batch: StageResult) -> list[int]:
         self.appends.append(batch)
         await asyncio.sleep(0.005)
         if self.fails:
             raise DurabilityError("the disk is gone")
-        return await super().append(batch)
+        return await super().commit(batch)
 
 
 def taken(number: int, lane: Lane = Lane.NORMAL, size: int = 1) -> Taken:
@@ -131,7 +130,7 @@ def test_a_key_answered_elsewhere_is_told_to_its_owner_alone():
     async def story() -> None:
         journal = SlowJournal()
         door = writer(journal)
-        await journal.append(Append(idempotency=[answer("a"), answer("b")]))
+        await journal.commit(StageResult(admission=Admission(idempotency=[answer("a"), answer("b")])))
         journal.appends.clear()
         told = await asyncio.gather(
             door.take([taken(0)], [answer("c", b"mine")]),

@@ -11,8 +11,8 @@ from clarion.domain import ids
 from clarion.domain.history import INSTANCE_ENDINGS, Changes, Progress
 from clarion.ops.clock import SystemClock
 from clarion.plan.workflow.instance import INSTANCE_CELL
-from clarion.ports.journal import Append
 from clarion.ports.journal_cells import Cell
+from clarion.ports.stage_store import PlanState, StageResult
 from tests.contract.journals import BACKENDS, VirtualClock
 
 NOTIFICATION = ids.notification_id(1_000, 0, bytes(range(9)))
@@ -53,6 +53,6 @@ async def test_open_instances_are_read_from_the_real_journal(tmp_path: Path) -> 
     upgrade(tmp_path, "journal")
     journal = BACKENDS["sqlite"](tmp_path, VirtualClock())
     cells = [Cell(0, INSTANCE_CELL + RUNS[0], b"x"), Cell(0, INSTANCE_CELL + RUNS[1], b"x"), Cell(0, b"c", b"y")]
-    await journal.append(Append(cells=cells))
+    await journal.commit(StageResult(plan_state=PlanState(cells=cells)))
     await journal.close()
     assert open_cells(tmp_path / "journal.db") == {NOTIFICATION.hex(): 2}

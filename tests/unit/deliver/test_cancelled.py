@@ -19,7 +19,7 @@ class Store:
         self.ids: list[bytes] = []
         self.reads = 0
 
-    def cancelled_since(self, sequence: int) -> tuple[int, list[bytes]]:
+    async def cancellations_after(self, sequence: int) -> tuple[int, list[bytes]]:
         self.reads += 1
         found = self.ids[sequence : sequence + CANCELLATIONS_PER_READ_MAX]
         return sequence + len(found), found

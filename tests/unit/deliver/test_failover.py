@@ -63,7 +63,7 @@ class Running:
         vendors = {(each, "sandbox"): world.vendor for each in CHANNELS}
         used = Accounts(self.shop, vendors, breakers, free, Budgets(), world.clock)  # type: ignore[arg-type]
         self._stop = asyncio.Event()
-        timers = TimerWorker(world.journal, world.clock, world.notes, retention_ms=10**9)
+        timers = TimerWorker(world.journal, world.journal, world.clock, world.notes, retention_ms=10**9)
         self._waiting = asyncio.create_task(timers.run(self._stop))
         self._pool = await world.pool(accounts=used, policy=Policy((1_000, 2_000, 4_000, 8_000), 3_600_000))
         return world

@@ -16,7 +16,7 @@ async def deliver(world: World, *to: str, **request: object) -> None:
     id_ = await world.accept(*to, **request)
     await world.plan()
     stop = asyncio.Event()
-    timers = TimerWorker(world.journal, world.clock, world.notes, retention_ms=10**9)
+    timers = TimerWorker(world.journal, world.journal, world.clock, world.notes, retention_ms=10**9)
     waiting = asyncio.create_task(timers.run(stop))
     pool = await world.pool()
     await until(lambda: len(world.states()) == len(to) and all(s >= State.SENT for s in world.states().values()))

@@ -30,8 +30,7 @@ from clarion.domain.trail import Trail
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AttemptedFrame, ChunkFrame, IntentFrame
-from clarion.ports.journal import Append
-from clarion.ports.stage_store import Cancellation
+from clarion.ports.stage_store import Admission, Cancellation, StageResult
 from clarion.ports.standings import AccountName
 from clarion.ports.streams import Frame
 from clarion.wait.worker import TimerWorker
@@ -82,7 +81,9 @@ class Fleet:
         return await self.world.journal.fire(1 << 60, 1_000)
 
     async def cancel(self, id_: bytes) -> None:
-        await self.world.journal.append(Append(cancellations=[Cancellation(TENANT, id_, self.world.clock.now_ms())]))
+        await self.world.journal.commit(
+            StageResult(admission=Admission(cancellations=[Cancellation(TENANT, id_, self.world.clock.now_ms())]))
+        )
 
     def turns(self) -> Counter[tuple[str, int, str]]:
         found: Counter[tuple[str, int, str]] = Counter()
@@ -106,11 +107,11 @@ class Refusing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
 
-    async def append(self, batch: Append) -> Any:
+    async def commit(self, batch: StageResult) -> Any:
         if not batch.timers:
-            return await self._journal.append(batch)
+            return await self._journal.commit(batch)
         if self._stored:
-            await self._journal.append(batch)
+            await self._journal.commit(batch)
         self.cut.set()
         return await asyncio.Event().wait()
 
@@ -301,7 +302,7 @@ def test_more_accounts_than_are_asked_end_a_pass_all_the_same(directory):
         await world.accept(A)
         await world.plan()
         stop = asyncio.Event()
-        timers = TimerWorker(world.journal, world.clock, world.notes, retention_ms=10**9)
+        timers = TimerWorker(world.journal, world.journal, world.clock, world.notes, retention_ms=10**9)
         firing = asyncio.create_task(timers.run(stop))
         holder = await fleet.holder(policy=Policy((1_000_000,), 10**8))
         await asyncio.sleep(60)
@@ -386,7 +387,7 @@ def test_broadcasts_wait_for_an_outage_to_end_and_go_once(directory):
             states=bytes([State.PLANNED]) * count, reasons=bytes(count), addresses=to, users=[],
         )  # fmt: skip
         topic = topics.deliver(Channel.SMS, Lane.BULK)
-        await world.journal.append(Append(frames=[Frame(topic, 0, count, encode(chunk, count))]))
+        await world.journal.commit(StageResult(frames=[Frame(topic, 0, count, encode(chunk, count))]))
         await fleet.down("only")
         first = await fleet.holder()
         await first.settled()
@@ -423,7 +424,9 @@ def test_workers_dying_at_random_in_an_outage(directory, seed):
     async def story() -> None:
         world = fleet.world
         stop = asyncio.Event()
-        timers = asyncio.create_task(TimerWorker(world.journal, world.clock, world.notes, retention_ms=10**9).run(stop))
+        timers = asyncio.create_task(
+            TimerWorker(world.journal, world.journal, world.clock, world.notes, retention_ms=10**9).run(stop)
+        )
         waiting = [address("a", number) for number in range(count)]
         while waiting or not settled(world, count):
             for _ in range(min(len(waiting), random.randrange(5))):
@@ -464,7 +467,7 @@ def test_a_code_is_tried_to_the_end_of_its_life_and_not_beyond(directory, back_s
     async def story() -> None:
         world = fleet.world
         stop = asyncio.Event()
-        timers = TimerWorker(world.journal, world.clock, world.notes, retention_ms=10**9)
+        timers = TimerWorker(world.journal, world.journal, world.clock, world.notes, retention_ms=10**9)
         firing = asyncio.create_task(timers.run(stop))
         for number in range(20):
             await world.accept(address("a", number), lane=Lane.HIGH, expires_ms=world.clock.now_ms() + 60_000)
@@ -491,7 +494,7 @@ def test_a_wall_clock_that_jumps_loses_nothing(directory, jump_ms):
     async def story() -> None:
         world = fleet.world
         stop = asyncio.Event()
-        timers = TimerWorker(world.journal, world.clock, world.notes, retention_ms=10**9)
+        timers = TimerWorker(world.journal, world.journal, world.clock, world.notes, retention_ms=10**9)
         firing = asyncio.create_task(timers.run(stop))
         await world.accept(A, B)
         await world.plan()

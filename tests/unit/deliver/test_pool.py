@@ -12,16 +12,17 @@ from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import DeliverFrame
 from clarion.journal.rows import deliver_rows
-from clarion.ports.journal import Append
-from clarion.ports.stage_store import Cancellation
+from clarion.ports.stage_store import Admission, Cancellation, StageResult
 from tests.stages.holder import Holder
 from tests.stages.virtual import run, until
 from tests.stages.world import GROUP, TENANT, World, address
 
 
 async def cancel(world: World, *subjects: bytes) -> None:
-    await world.journal.append(
-        Append(cancellations=[Cancellation(TENANT, one, world.clock.now_ms()) for one in subjects])
+    await world.journal.commit(
+        StageResult(
+            admission=Admission(cancellations=[Cancellation(TENANT, one, world.clock.now_ms()) for one in subjects])
+        )
     )
 
 

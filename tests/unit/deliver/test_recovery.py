@@ -13,8 +13,7 @@ from clarion.domain.limits import LOST_STARTS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import IntentFrame
-from clarion.ports.journal import Append
-from clarion.ports.stage_store import IntentEntry, IntentWrite
+from clarion.ports.stage_store import IntentEntry, IntentWrite, Progress, StageResult
 from clarion.ports.streams import Frame, StoredFrame
 from tests.stages.holder import Holder, attempted
 from tests.stages.virtual import run, until
@@ -181,7 +180,7 @@ def test_a_zombie_stores_nothing(directory):
 def test_a_damaged_frame_is_left_out_and_told_of(directory):
     async def story(world: World) -> None:
         topic = topics.deliver(Channel.SMS, Lane.NORMAL)
-        await world.journal.append(Append(frames=[Frame(topic, 0, 1, b"CF\x01 damaged frame")]))
+        await world.journal.commit(StageResult(frames=[Frame(topic, 0, 1, b"CF\x01 damaged frame")]))
         await world.accept(A)
         await world.plan()
         await (holder := await Holder(world).start()).settled()
@@ -225,9 +224,9 @@ def of_another_build(payload: bytes, at: int) -> bytes:
     return bytes(head) + crc32(body, crc32(head)).to_bytes(4, "big") + body
 
 
-def foreign(topic: str, partition: int, at: int = 3) -> Append:
+def foreign(topic: str, partition: int, at: int = 3) -> StageResult:
     payload = of_another_build(encode(IntentFrame("w", 1, 0, "sms", None, 0, [], []), 0), at)
-    return Append(frames=[Frame(topic, partition, 1, payload)])
+    return StageResult(frames=[Frame(topic, partition, 1, payload)])
 
 
 @pytest.mark.parametrize("at", [2, 3], ids=["version", "kind"])
@@ -236,7 +235,7 @@ def test_a_frame_of_another_build_is_not_skipped_and_what_stands_before_it_is_fi
         topic = topics.deliver(Channel.SMS, Lane.NORMAL)
         await world.accept(A)
         await world.plan()
-        await world.journal.append(foreign(topic, 0, at))
+        await world.journal.commit(foreign(topic, 0, at))
         await world.accept(B)
         await world.plan()
         holder = await Holder(world).start()
@@ -257,7 +256,7 @@ def test_open_intents_of_another_build_stop_recovery(directory):
         await world.plan()
         lease = await world.journal.acquire(GROUP, 0, "another build", 100)
         entries = [IntentEntry(1, b"\x91\xa3odd")]
-        await world.journal.append(Append(intents=[IntentWrite(lease, entries)]))
+        await world.journal.commit(StageResult(progress=Progress(intents=[IntentWrite(lease, entries)])))
         await world.journal.release([lease])
         holder = await Holder(world).start()
         await asyncio.wait([holder.task])
@@ -269,7 +268,7 @@ def test_open_intents_of_another_build_stop_recovery(directory):
 
 def test_only_the_partition_of_such_a_frame_stops_and_says_so_once(directory):
     async def story(world: World) -> None:
-        await world.journal.append(foreign(topics.deliver(Channel.SMS, Lane.NORMAL), 1))
+        await world.journal.commit(foreign(topics.deliver(Channel.SMS, Lane.NORMAL), 1))
         await world.accept(A)
         await world.accept(B)
         await world.plan()

@@ -62,9 +62,9 @@ def test_a_call_becomes_frames_by_partition_and_suppressions_in_their_order():
     ]
     matches = [Match(DELIVERY, None, True), Match(MEMBER, (CHUNK, 1), True, "bo", "bo@example.com"), None, None]
     result = decide(SES, told, Facts(matches, frozenset(), PARTITIONS), b"digest", NOW_MS)
-    frames = {frame.partition: decode(frame.payload) for frame in result.append.frames}
+    frames = {frame.partition: decode(frame.payload) for frame in result.stored.frames}
     assert [frames[3].delivery_ids, frames[2].user_ids] == [[DELIVERY], ["bo"]]
-    assert [(entry.body_hash, entry.answer) for entry in result.append.idempotency] == [(b"digest", b"")]
+    assert [(entry.body_hash, entry.answer) for entry in result.stored.admission.idempotency] == [(b"digest", b"")]
     assert result.changed == Changed(
         [Lift("ada@example.com", "unsubscribed", NOW_MS)],
         [Suppression(Channel.EMAIL, "bo@example.com", "hard_bounce", NOW_MS, None)],
@@ -79,4 +79,4 @@ def test_words_count_once_and_only_asking_ones_change_anything():
     assert result.words == ["stop", "start", "help"]
     assert [(len(one.learned), len(one.lifted)) for one in result.by_words] == [(1, 0), (0, 1)]
     assert [entry.expires_ms for entry in result.said] == [NOW_MS + WORD_ONCE_MS] * 2
-    assert not result.append.frames
+    assert not result.stored.frames

@@ -25,9 +25,9 @@ def routes() -> list[Route]:
         *routes_broadcasts.routes(absent, absent),
         *routes_events.routes(absent),
         *routes_test_send.routes(absent, absent),
-        *record_routes.routes(absent, absent, absent, absent),
+        *record_routes.routes(absent, absent, absent, absent, absent),
         *realtime_routes.routes(absent, absent, absent, absent, absent),
-        *routes_seen.routes(absent, absent, absent),
+        *routes_seen.routes(absent, absent, absent, absent),
         *feedback_routes.routes(absent, ""),
         *control_routes.routes(Anything(), absent, absent, absent, {}, absent, absent, absent),
     ]

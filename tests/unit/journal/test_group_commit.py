@@ -21,17 +21,17 @@ from tests.contract.journals import VirtualClock, frames
 
 async def main():
     journal = open_journal(Path(sys.argv[1]), VirtualClock(), 1)
-    await journal.append(frames(b"kept"))
+    await journal.commit(frames(b"kept"))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
     for size in (200_000, 1):
         try:
-            await journal.append(frames(b"x" * size))
+            await journal.commit(frames(b"x" * size))
         except DurabilityError:
             print("refused")
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     try:
-        await journal.append(frames(b"after the disk came back"))
+        await journal.commit(frames(b"after the disk came back"))
     except DurabilityError:
         print("still refused")
     print([frame.payload for frame in journal.read("t", 0, 0)])

@@ -11,7 +11,7 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, DeliverFrame, PlannedFrame, Recipient, Request
 from clarion.journal.rows import deliver_rows
-from clarion.ports.journal import Append
+from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, World
@@ -71,7 +71,7 @@ def test_a_replay_yields_the_same_deliveries(directory):
         request = Request([Recipient(f"u{n}") for n in range(10)], "hello", None, CHANNELS, Lane.NORMAL, {})
         id_ = ids.notification_id(0, 0, bytes(ids.ENTROPY_BYTES))
         frame = AcceptedFrame([id_], [TENANT], [0], [request])
-        await world.journal.append(Append(frames=[Frame(topics.accepted(Lane.NORMAL), 0, 1, encode(frame, 1))]))
+        await world.journal.commit(StageResult(frames=[Frame(topics.accepted(Lane.NORMAL), 0, 1, encode(frame, 1))]))
         await world.plan()
 
     told = []
@@ -131,7 +131,7 @@ def test_a_clock_that_goes_back_before_planning_only_waits_again(directory):
 def test_a_damaged_frame_does_not_stop_those_behind_it(directory):
     async def story(world: World) -> None:
         topic = topics.accepted(Lane.NORMAL)
-        await world.journal.append(Append(frames=[Frame(topic, 0, 1, b"CF\x01 damaged frame")]))
+        await world.journal.commit(StageResult(frames=[Frame(topic, 0, 1, b"CF\x01 damaged frame")]))
         await world.accept("accepted-1")
         await world.plan()
         assert len(asked(world)) == 1

@@ -18,8 +18,7 @@ from clarion.plan.broadcast import worker as broadcast_worker
 from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.pages import plan_page
 from clarion.plan.broadcast.worker import BroadcastWorker
-from clarion.ports.journal import Append
-from clarion.ports.stage_store import Cursor
+from clarion.ports.stage_store import Broadcasts, Cursor, StageResult
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, World
 
@@ -44,7 +43,7 @@ async def begin(
     now_ms = world.clock.now_ms()
     id_ = ids.notification_id(now_ms, 0, number.to_bytes(ids.ENTROPY_BYTES, "big"))
     cursor = Cursor(id_, tenant, 0, "running", 0, 0, 0, 0, now_ms, now_ms, msgspec.msgpack.encode(job))
-    await world.journal.append(Append(cursors=[cursor]))
+    await world.journal.commit(StageResult(broadcasts=Broadcasts(cursors=[cursor])))
     return id_
 
 

@@ -6,7 +6,7 @@ from clarion.domain.delivery_state import State
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import ReceiptFrame, Recipient
-from clarion.ports.journal import Append
+from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from tests.stages.virtual import run, until
 from tests.unit.plan.deciding import HOUR_MS, PUSH, SMS, Story
@@ -151,7 +151,7 @@ async def told(world: Story, kind: str) -> None:
     (row,) = [row for row in world.ledger.rows.values() if row.channel == PUSH]
     now_ms = world.clock.now_ms()
     frame = ReceiptFrame(PUSH, "p", "v", [row.id], [row.tenant], [None], [kind], [now_ms], [""], [""], [""])
-    await world.journal.append(Append(frames=[Frame(topics.OUTCOMES, row.id[6], 1, encode(frame, 1))]))
+    await world.journal.commit(StageResult(frames=[Frame(topics.OUTCOMES, row.id[6], 1, encode(frame, 1))]))
     world.ledger.fold()
 
 

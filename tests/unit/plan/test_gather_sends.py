@@ -84,7 +84,7 @@ class Shelf:
         self.calls["suppressed"] += 1
         return {place: {one: "bounced" for one in found if "bad" in one} for place, found in wanted.items()}
 
-    def caps(self, tenant: str, rule: bytes, blocks: Any) -> dict[int, bytes]:
+    async def caps_of(self, blocks: Any) -> dict[tuple[str, bytes, int], bytes]:
         self.calls["caps"] += 1
         return {}
 

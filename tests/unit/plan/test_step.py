@@ -25,8 +25,7 @@ from clarion.plan.wait_facts import CELLS, DEFINITIONS, TOPICS, CancelledNews, U
 from clarion.plan.work import work_of
 from clarion.plan.workflow.instance import INSTANCE_CELL, instance_id
 from clarion.ports.directory import Defined
-from clarion.ports.journal import Append
-from clarion.ports.stage_store import Cancellation
+from clarion.ports.stage_store import Admission, Cancellation, StageResult
 from clarion.ports.streams import Frame
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, World
@@ -127,7 +126,7 @@ def test_a_frame_nobody_here_reads_stops_its_partition_and_no_other(directory: A
         world = World(directory, partitions=2)
         first = await world.accept("accepted-1")
         strange = Frame(topics.accepted(Lane.NORMAL), ids.partition_of(first), 1, UNKNOWN[what]())
-        await world.journal.append(Append(frames=[strange]))
+        await world.journal.commit(StageResult(frames=[strange]))
         for number in range(2, 6):
             await world.accept(f"accepted-{number}")
         worker = world.planner(batch_events=1)
@@ -149,7 +148,9 @@ def test_partitions_without_frames_hear_of_cancellations_that_others_saw_first(d
         world = World(directory, partitions=2)
         gatherer = step_gatherer(world.journal, directory, EXPRESSIONS, world.ledger, world.ledger)
         assert not await gatherer.news()
-        await world.journal.append(Append(cancellations=[Cancellation(TENANT, b"c" * 16, NOW_MS)]))
+        await world.journal.commit(
+            StageResult(admission=Admission(cancellations=[Cancellation(TENANT, b"c" * 16, NOW_MS)]))
+        )
         facts = await gatherer.gather(work_of([], NOW_MS), 0, NOW_MS)
         assert facts.waits.news == CancelledNews(1, (b"c" * 16,))
         assert [await gatherer.news() for _ in range(2)] == [True, False]

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.backends.memory.journal import MemoryJournal
-from clarion.ports.journal import Append
-from clarion.ports.stage_store import Timer
+from clarion.ports.stage_store import StageResult, Timer
 from clarion.ports.streams import Frame
 from clarion.wait.rules.pause import PAUSE_MS_MAX
 from clarion.wait.worker import TRIM_EVERY_MS, TimerWorker
@@ -42,7 +41,10 @@ class Scheduler:
         self._stop = asyncio.Event()
 
     async def __aenter__(self) -> "Scheduler":
-        workers = [TimerWorker(self.journal, self.clock, Notes(), retention_ms=1_000) for _ in range(self._workers)]
+        workers = [
+            TimerWorker(self.journal, self.journal, self.clock, Notes(), retention_ms=1_000)
+            for _ in range(self._workers)
+        ]
         self._tasks = [asyncio.create_task(worker.run(self._stop)) for worker in workers]
         return self
 
@@ -52,7 +54,7 @@ class Scheduler:
 
     async def set(self, *due_ms: int) -> None:
         timers = [Timer(b"%d" % n, START_MS + due, "t", 0, b"%d" % n) for n, due in enumerate(due_ms)]
-        await self.journal.append(Append(timers=timers))
+        await self.journal.commit(StageResult(timers=timers))
 
     def fired(self) -> dict[int, int]:
         """Return when each timer's frame came back, milliseconds after the start."""
@@ -79,7 +81,7 @@ def test_an_earlier_timer_set_meanwhile_is_not_slept_over():
         async with Scheduler() as scheduler:
             await scheduler.set(PAUSE_MS_MAX)
             await asyncio.sleep(0.1)
-            await scheduler.journal.append(Append(timers=[Timer(b"early", START_MS + 200, "t", 0, b"7")]))
+            await scheduler.journal.commit(StageResult(timers=[Timer(b"early", START_MS + 200, "t", 0, b"7")]))
             await until(lambda: len(scheduler.fired()) == 2)
             assert scheduler.fired()[7] <= 220
 
@@ -101,7 +103,7 @@ def test_idle_costs_no_commit_and_appends_of_others_wake_without_one():
     async def story() -> None:
         async with Scheduler() as scheduler:
             for _ in range(50):
-                await scheduler.journal.append(Append(frames=[Frame("other", 0, 1, b"x")]))
+                await scheduler.journal.commit(StageResult(frames=[Frame("other", 0, 1, b"x")]))
                 await asyncio.sleep(0.1)
             assert scheduler.journal.asked["fire"] == 0
 

@@ -15,7 +15,7 @@ from clarion.domain.errors import EgressError, Sent
 from clarion.domain.message import HttpResponse
 from clarion.domain.workflow import Workflow
 from clarion.journal import topics
-from clarion.ports.journal import Append
+from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from tests.contract.journals import PARTITIONS, VirtualClock
 from tests.property.test_workflow_rules import workflows
@@ -76,7 +76,7 @@ class Life:
         moved = [one for one in old if advances(one.payload)]
         if moved:
             one = moved[how % len(moved)]
-            await journal.append(Append(frames=[Frame(one.topic, one.partition, one.count, one.payload)]))
+            await journal.commit(StageResult(frames=[Frame(one.topic, one.partition, one.count, one.payload)]))
 
 
 def _refused() -> HttpResponse:

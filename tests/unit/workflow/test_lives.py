@@ -8,8 +8,8 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AdvanceFrame
 from clarion.journal.signals import cancel_key, signal
-from clarion.ports.journal import Append
 from clarion.ports.journal_cells import Wait
+from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.streams import Frame
 from tests.stages.flows import TENANT, advances, unlucky
 from tests.unit.workflow.test_digests import digesting, digests
@@ -52,8 +52,8 @@ async def test_a_cancellation_key_ends_the_instances_of_its_notification(flow_of
     await flow.settle()
     key = cancel_key("order-7")
     wait = Wait(TENANT, key, id_, topics.accepted(Lane.CRITICAL), id_[6], flow.clock.now_ms() + HOUR_MS)
-    await flow.journal.append(Append(waits=[wait]))
-    await flow.journal.append(Append(signals=[signal(TENANT, key, 0, {})]))
+    await flow.journal.commit(StageResult(plan_state=PlanState(waits=[wait])))
+    await flow.journal.commit(StageResult(plan_state=PlanState(signals=[signal(TENANT, key, 0, {})])))
     await flow.settle()
     assert flow.endings() == {"cancelled": 1}
 
@@ -111,7 +111,7 @@ async def test_causes_that_come_again_or_too_late_change_nothing(flow_of):
     ]  # fmt: skip
     again = [Frame(one.topic, one.partition, one.count, one.payload) for one in moved if advances(one.payload)]
     assert again
-    await flow.journal.append(Append(frames=again))
+    await flow.journal.commit(StageResult(frames=again))
     await flow.pass_ms(3 * HOUR_MS)
     assert flow.endings() == {"completed": 1} and len(flow.sent) == 1
 
@@ -128,7 +128,7 @@ async def test_a_bug_costs_one_instance_not_the_partition(flow_of, monkeypatch):
 async def test_a_frame_of_a_newer_build_is_told_and_passed_over(flow_of):
     flow = flow_of(w=DELAYED)
     frame = AdvanceFrame([bytes(24)], [TENANT], ["dance"], [0], [0], [b""])
-    await flow.journal.append(Append(frames=[Frame(topics.accepted(Lane.NORMAL), 0, 1, encode(frame, 1))]))
+    await flow.journal.commit(StageResult(frames=[Frame(topics.accepted(Lane.NORMAL), 0, 1, encode(frame, 1))]))
     await flow.settle()
     assert flow.notes.lines == ["unknown_cause"]
 
