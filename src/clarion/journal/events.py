@@ -233,7 +233,7 @@ class ResumeFrame(_Columns, tag=11):
 
 class SignalFrame(_Columns, tag=12):
     """Something instances may wait for has happened, on `accepted.<lane>` of each partition where one waits. `keys` are
-    those of `ports.journal.Wait`, `data` what came with it."""
+    those of `ports.journal_cells.Wait`, `data` what came with it."""
 
     tenants: list[str]
     keys: list[bytes]

@@ -65,7 +65,7 @@ class Growth:
 
 
 class GrowthWatch:
-    """One consumer's view of a `Growth`; implements `ports.journal.Watch`."""
+    """One consumer's view of a `Growth`; implements `ports.streams.Watch`."""
 
     def __init__(self, growth: Growth, streams: frozenset[Stream] | None) -> None:
         self._growth = growth

@@ -11,7 +11,8 @@ from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import AttemptedFrame
 from clarion.journal.repeats import fresh
-from clarion.ports.journal import Append, Frame
+from clarion.ports.stage_store import StageResult
+from clarion.ports.streams import Frame
 from tests.stages.holder import Holder
 from tests.stages.virtual import run
 from tests.stages.world import GROUP, World, address
@@ -49,7 +50,7 @@ def test_each_frame_is_delivered_once(directory):
     async def story(world: World) -> None:
         holder = await Holder(world).start()
         for frame in planned_frames:
-            await world.journal.append(Append(frames=[frame]))
+            await world.journal.commit(StageResult(frames=[frame]))
             await holder.settled()
         assert holder.submitted == TO
         position = world.journal.committed(GROUP, 0)[TOPIC]
@@ -68,7 +69,7 @@ def test_a_successor_takes_no_frame_for_new_that_was_done(directory, window):
     """The first holder dies with its second delivery unfinished; what it did before must not come again."""
 
     async def story(world: World) -> None:
-        await world.journal.append(Append(frames=planned_frames))
+        await world.journal.commit(StageResult(frames=planned_frames))
         first = await Holder(world, passes=lambda row: row.address != TO[1], window=window).start()
         await first.settled()
         await first.crash()
