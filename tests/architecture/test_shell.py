@@ -74,7 +74,7 @@ def test_a_shell_name_among_rules_is_no_shell():
 @pytest.mark.parametrize(
     "source",
     [
-        "from clarion.ports.journal import Cell, Frame, Timer\n",
+        "from clarion.ports.stage_store import Commit, Timer\n",
         "from clarion.ports.renderer import Renderer\n",
         "from clarion.journal.codec import encode\n",
         "import msgspec\n",

@@ -12,10 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from clarion.backends.sqlite.journal import open_journal
-from clarion.ports.journal import Journal
 from clarion.ports.journal_cells import CapWrite, Cell, Wait, WaitEnd
 from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.streams import Frame
+from tests.contract.journals import Journal
+from tests.look import Look
 
 PARTITIONS = 2
 TASKS = 4
@@ -42,10 +43,10 @@ def payload(name: str, task: int, number: int) -> bytes:
     return f"{name}/{task}/{number}/".encode() * (1 + number % 7 * 300)
 
 
-def step(journal: Journal, blobs: list[bytes], task: int) -> StageResult:
+async def step(journal: Journal, blobs: list[bytes], task: int) -> StageResult:
     """Return an append that counts one up in a cell and in a cap of the task's own, beside a frame per partition."""
     key = b"%d" % task
-    before = int(journal.cells(0, [key]).get(key, b"0"))
+    before = int((await Look(journal).cells(0, [key])).get(key, b"0"))
     return StageResult(
         frames=[Frame("t", p, 1, blob) for p, blob in enumerate(blobs)],
         plan_state=PlanState(
@@ -63,7 +64,7 @@ async def main(data_dir: Path, name: str) -> None:
     async def append(task: int) -> None:
         for number in range(1_000_000):
             blobs = [payload(name, task, number + 1_000_000 * p) for p in range(PARTITIONS)]
-            offsets = await journal.commit(step(journal, blobs, task))
+            offsets = await journal.commit(await step(journal, blobs, task))
             lines = [f"{p} {offsets[p]} {sha256(blobs[p]).hexdigest()}\n" for p in range(PARTITIONS)]
             os.write(sys.stdout.fileno(), "".join(lines).encode())
 

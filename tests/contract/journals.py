@@ -5,9 +5,12 @@ from pathlib import Path
 
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import SqliteJournal, open_journal
-from clarion.ports.journal import Journal
 from clarion.ports.stage_store import Cursor, Lease, StageResult, Timer
 from clarion.ports.streams import Frame
+from tests.look import Look
+
+Journal = MemoryJournal | SqliteJournal
+"""An engine that is both streams and stage store."""
 
 PARTITIONS = 4
 START_MS = 1_700_000_000_000
@@ -72,12 +75,12 @@ async def held(journal: Journal, group: str = "g", partition: int = 0, owner: st
     return lease
 
 
-def offsets(journal: Journal, topic: str = "t", partition: int = 0) -> list[int]:
-    return [stored.offset for stored in journal.read(topic, partition, 0)]
+async def offsets(journal: Journal, topic: str = "t", partition: int = 0) -> list[int]:
+    return [stored.offset for stored in await Look(journal).read(topic, partition, 0)]
 
 
-def payloads(journal: Journal, topic: str = "t", partition: int = 0) -> list[bytes]:
-    return [stored.payload for stored in journal.read(topic, partition, 0)]
+async def payloads(journal: Journal, topic: str = "t", partition: int = 0) -> list[bytes]:
+    return [stored.payload for stored in await Look(journal).read(topic, partition, 0)]
 
 
 def repeating(_data_dir: Path, clock: VirtualClock) -> Journal:

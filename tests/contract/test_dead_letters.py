@@ -25,6 +25,7 @@ from clarion.ports.web import Call, Caller
 from clarion.record import routes as record_routes
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS
+from tests.look import Glance
 
 HELLO = Template("hello", 1, None, {Channel.PUSH: {"body": "{{ data.n }}"}}, variables=("n",))
 MAIL = Template("mail", 1, None, {Channel.EMAIL: {"subject": "s", "text": "t"}})
@@ -94,7 +95,7 @@ class Desk:
     async def told(self):
         """Fold what replays left on the topic of outcomes."""
         for partition in range(PARTITIONS):
-            found = self.journal.read(OUTCOMES, partition, self.read_to.get(partition, 0))
+            found = Glance(self.journal).read(OUTCOMES, partition, self.read_to.get(partition, 0))
             for frame in found:
                 self.read_to[partition] = frame.offset
                 await self.fold(decode(frame.payload))
@@ -104,7 +105,7 @@ class Desk:
         found = [
             row
             for partition in range(PARTITIONS)
-            for frame in self.journal.read("deliver.push.high", partition, 0)
+            for frame in Glance(self.journal).read("deliver.push.high", partition, 0)
             for row in deliver_rows(decode(frame.payload))
         ]
         return {name(row.delivery_id): row for row in found}
@@ -298,7 +299,7 @@ async def test_a_pace_spreads_replays_by_timers_over_several_calls(desk):
     assert await desk.list(replayed="false") == []
     for second_half in range(1, 4):
         due_ms = start_ms + second_half * 500
-        assert desk.journal.next_due_ms() == due_ms
+        assert Glance(desk.journal).next_due_ms() == due_ms
         desk.clock.wall_ms = due_ms
         assert await desk.journal.fire(due_ms, 10) == 1
     assert {row.trail.since_ms for row in desk.again().values()} == {start_ms + n * 500 for n in range(4)}
@@ -354,7 +355,7 @@ async def test_two_who_ask_at_once_replay_each_letter_once(desk):
     rows = [
         row
         for partition in range(PARTITIONS)
-        for frame in desk.journal.read("deliver.push.high", partition, 0)
+        for frame in Glance(desk.journal).read("deliver.push.high", partition, 0)
         for row in deliver_rows(decode(frame.payload))
     ]
     assert len(rows) == 4

@@ -16,6 +16,7 @@ from clarion.journal.rows import deliver_rows
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS, VirtualClock
 from tests.contract.test_dead_letters import Desk, who
+from tests.look import Glance
 
 pytestmark = pytest.mark.slow
 PEOPLE = range(world.SINGLES)
@@ -90,7 +91,7 @@ class Model:
     async def _take(self):
         """Read what is to be delivered, as the worker does."""
         for partition in range(PARTITIONS):
-            for frame in self.desk.journal.read("deliver.push.high", partition, self.read_to[partition]):
+            for frame in Glance(self.desk.journal).read("deliver.push.high", partition, self.read_to[partition]):
                 self.read_to[partition] = frame.offset
                 for row in deliver_rows(decode(frame.payload)):
                     id_ = who(world.SINGLE_IDS.index(row.delivery_id))

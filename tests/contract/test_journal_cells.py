@@ -20,6 +20,7 @@ from clarion.ports.stage_store import (
     StaleCaps,
 )
 from tests.contract.journals import START_MS, cursor, frame, frames, held, payloads, timer
+from tests.look import Look
 
 PORT = "journal"
 RULE = b"rule"
@@ -41,9 +42,9 @@ def cap(block: int, *changes: tuple[int, int, int], tenant: str = "acme", rule: 
     return StageResult(plan_state=PlanState(caps=[CapWrite(tenant, rule, block, changes)]))
 
 
-def times(journal, block: int = 0, tenant: str = "acme", rule: bytes = RULE) -> dict[int, int]:
+async def times(journal, block: int = 0, tenant: str = "acme", rule: bytes = RULE) -> dict[int, int]:
     """Return slots of a block that hold a time."""
-    block_bytes = journal.caps(tenant, rule, [block]).get(block, bytes(4 * CAP_BLOCK_USERS))
+    block_bytes = (await Look(journal).caps(tenant, rule, [block])).get(block, bytes(4 * CAP_BLOCK_USERS))
     return {slot: at_s for slot, at_s in enumerate(unpack(f"<{CAP_BLOCK_USERS}I", block_bytes)) if at_s}
 
 
@@ -75,16 +76,16 @@ async def before_planning(journal) -> None:
     )
 
 
-def seen(journal) -> list[object]:
+async def seen(journal) -> list[object]:
     """Return everything that `planned` changes."""
     return [
-        journal.head("deliver.push.high", 1),
-        journal.committed("plan", 1),
-        journal.next_due_ms(),
-        journal.cells(1, [b"a", b"b"]),
-        [journal.waits("acme", b"new"), journal.waits("acme", b"old")],
-        payloads(journal, "accepted.high", 1),
-        times(journal),
+        await Look(journal).head("deliver.push.high", 1),
+        await Look(journal).committed("plan", 1),
+        await Look(journal).next_due_ms(),
+        await Look(journal).cells(1, [b"a", b"b"]),
+        [await Look(journal).waits("acme", b"new"), await Look(journal).waits("acme", b"old")],
+        await payloads(journal, "accepted.high", 1),
+        await times(journal),
     ]
 
 
@@ -92,11 +93,14 @@ class TestOneStep:
     async def test_all_parts_of_an_append_are_stored(self, journal):
         await before_planning(journal)
         assert await journal.commit(await planned(journal)) == [1]
-        assert (journal.head("deliver.push.high", 1), journal.next_due_ms()) == (1, START_MS)
-        assert journal.committed("plan", 1)["accepted.high"].offset == 7
-        assert journal.cells(1, [b"a", b"b"]) == {b"a": b"new"}
-        assert (journal.waits("acme", b"new"), journal.waits("acme", b"old")) == ([wait(b"new")], [])
-        assert (payloads(journal, "accepted.high", 1), times(journal)) == ([b"signal"], {0: 6})
+        assert (await Look(journal).head("deliver.push.high", 1), await Look(journal).next_due_ms()) == (1, START_MS)
+        assert (await Look(journal).committed("plan", 1))["accepted.high"].offset == 7
+        assert await Look(journal).cells(1, [b"a", b"b"]) == {b"a": b"new"}
+        assert (await Look(journal).waits("acme", b"new"), await Look(journal).waits("acme", b"old")) == (
+            [wait(b"new")],
+            [],
+        )
+        assert (await payloads(journal, "accepted.high", 1), await times(journal)) == ([b"signal"], {0: 6})
 
     @pytest.mark.parametrize("refusal", ["lease", "caps", "key"])
     async def test_a_refused_append_stores_nothing_of_any_part_and_spares_its_neighbours(self, journal, refusal):
@@ -116,7 +120,7 @@ class TestOneStep:
             )
             mine = IdempotencyEntry("acme", "k", b"h", b"mine", START_MS + 1)
             batch = msgspec.structs.replace(batch, admission=Admission(idempotency=[mine]))
-        found = seen(journal)
+        found = await seen(journal)
         first, refused, last = await asyncio.gather(
             *map(journal.commit, [frames(b"1"), batch, frames(b"2")]), return_exceptions=True
         )
@@ -125,8 +129,8 @@ class TestOneStep:
             [2],
             {"lease": "StaleLease", "caps": "StaleCaps", "key": "StaleKey"}[refusal],
         )
-        assert seen(journal) == found
-        assert times(journal, 3) == {}
+        assert await seen(journal) == found
+        assert await times(journal, 3) == {}
 
 
 class TestCells:
@@ -136,12 +140,15 @@ class TestCells:
                 plan_state=PlanState(cells=[Cell(0, b"a", b"1"), Cell(0, b"b", b""), Cell(1, b"a", b"other partition")])
             )
         )
-        assert journal.cells(0, [b"b", b"a", b"c"]) == {b"a": b"1", b"b": b""}
+        assert await Look(journal).cells(0, [b"b", b"a", b"c"]) == {b"a": b"1", b"b": b""}
         await journal.commit(
             StageResult(plan_state=PlanState(cells=[Cell(0, b"a", b"2"), Cell(0, b"b", None), Cell(0, b"c", None)]))
         )
-        assert journal.cells(0, [b"a", b"b", b"c"]) == {b"a": b"2"}
-        assert (journal.cells(1, [b"a"]), journal.cells(0, [])) == ({b"a": b"other partition"}, {})
+        assert await Look(journal).cells(0, [b"a", b"b", b"c"]) == {b"a": b"2"}
+        assert (await Look(journal).cells(1, [b"a"]), await Look(journal).cells(0, [])) == (
+            {b"a": b"other partition"},
+            {},
+        )
 
     async def test_of_several_in_one_append_the_last_counts(self, journal):
         await journal.commit(
@@ -150,7 +157,7 @@ class TestCells:
         await journal.commit(
             StageResult(plan_state=PlanState(cells=[Cell(0, b"b", None), Cell(0, b"b", b"1"), Cell(0, b"b", b"2")]))
         )
-        assert journal.cells(0, [b"a", b"b"]) == {b"b": b"2"}
+        assert await Look(journal).cells(0, [b"a", b"b"]) == {b"b": b"2"}
 
     async def test_those_under_a_prefix_come_in_order_a_page_at_a_time(self, journal):
         keys = [b"d\xff", b"e", b"e\x00", b"e\xff", b"e\xff\xff", b"f", b"\xff", b"\xff\xff"]
@@ -159,11 +166,14 @@ class TestCells:
                 plan_state=PlanState(cells=[Cell(2, key, b"v" + key) for key in reversed(keys)] + [Cell(3, b"ea", b"")])
             )
         )
-        assert journal.cells_under(2, b"e", 10) == [(key, b"v" + key) for key in keys[1:5]]
-        assert [key for key, _ in journal.cells_under(2, b"e", 2, after=b"e")] == keys[2:4]
-        assert [key for key, _ in journal.cells_under(2, b"", 10)] == keys
-        assert [key for key, _ in journal.cells_under(2, b"\xff", 10)] == keys[6:]
-        assert (journal.cells_under(2, b"g", 10), journal.cells_under(2, b"e", 10, after=b"f")) == ([], [])
+        assert await Look(journal).cells_under(2, b"e", 10) == [(key, b"v" + key) for key in keys[1:5]]
+        assert [key for key, _ in await Look(journal).cells_under(2, b"e", 2, after=b"e")] == keys[2:4]
+        assert [key for key, _ in await Look(journal).cells_under(2, b"", 10)] == keys
+        assert [key for key, _ in await Look(journal).cells_under(2, b"\xff", 10)] == keys[6:]
+        assert (
+            await Look(journal).cells_under(2, b"g", 10),
+            await Look(journal).cells_under(2, b"e", 10, after=b"f"),
+        ) == ([], [])
 
     async def test_trimming_takes_no_cell_and_no_cap(self, journal, clock):
         lease = await held(journal)
@@ -177,7 +187,7 @@ class TestCells:
         await journal.commit(cap(0, (1, 0, 5)))
         clock.pass_ms(1_000_000_000)
         assert await journal.trim(clock.now_ms()) == 1
-        assert (journal.cells(0, [b"a"]), times(journal)) == ({b"a": b"1"}, {1: 5})
+        assert (await Look(journal).cells(0, [b"a"]), await times(journal)) == ({b"a": b"1"}, {1: 5})
 
 
 class TestWaits:
@@ -186,29 +196,32 @@ class TestWaits:
         await journal.commit(
             StageResult(plan_state=PlanState(waits=[late, mine, wait(b"other key"), wait(tenant="other")]))
         )
-        assert (journal.waits("acme", b"k"), journal.waits("acme", b"k", limit=1)) == ([mine, late], [mine])
+        assert (await Look(journal).waits("acme", b"k"), await Look(journal).waits("acme", b"k", limit=1)) == (
+            [mine, late],
+            [mine],
+        )
         clock.pass_ms(100)
-        assert journal.waits("acme", b"k") == [late]
+        assert await Look(journal).waits("acme", b"k") == [late]
         await journal.commit(
             StageResult(
                 plan_state=PlanState(ended_waits=[WaitEnd("acme", b"k", b"2"), WaitEnd("acme", b"k", b"gone already")])
             )
         )
-        assert journal.waits("acme", b"k") == []
-        assert journal.waits("other", b"k") == []
+        assert await Look(journal).waits("acme", b"k") == []
+        assert await Look(journal).waits("other", b"k") == []
 
     async def test_the_same_wait_again_replaces_it(self, journal):
         moved = wait(topic="accepted.bulk", partition=2, ttl_ms=500)
         await journal.commit(StageResult(plan_state=PlanState(waits=[wait()])))
         await journal.commit(StageResult(plan_state=PlanState(waits=[moved])))
-        assert journal.waits("acme", b"k") == [moved]
+        assert await Look(journal).waits("acme", b"k") == [moved]
 
     async def test_a_wait_ended_and_set_in_one_append_is_set(self, journal):
         await journal.commit(StageResult(plan_state=PlanState(waits=[wait()])))
         await journal.commit(
             StageResult(plan_state=PlanState(waits=[wait(ttl_ms=300)], ended_waits=[WaitEnd("acme", b"k", b"s")]))
         )
-        assert journal.waits("acme", b"k") == [wait(ttl_ms=300)]
+        assert await Look(journal).waits("acme", b"k") == [wait(ttl_ms=300)]
 
     async def test_a_signal_reaches_each_stream_once(self, journal, clock):
         await journal.commit(
@@ -230,11 +243,11 @@ class TestWaits:
         assert await journal.commit(
             StageResult(frames=mine, plan_state=PlanState(signals=[Signal("acme", b"k", b"now")]))
         ) == [1]
-        assert payloads(journal, "accepted.high", 1) == [b"mine", b"now"]
-        assert payloads(journal, "accepted.high", 2) == payloads(journal, "accepted.bulk", 1) == [b"now"]
-        assert journal.head("accepted.high", 3) == 0
-        assert len(journal.waits("acme", b"k")) == 5
-        assert [stored.count for stored in journal.read("accepted.high", 2, 0)] == [1]
+        assert await payloads(journal, "accepted.high", 1) == [b"mine", b"now"]
+        assert await payloads(journal, "accepted.high", 2) == await payloads(journal, "accepted.bulk", 1) == [b"now"]
+        assert await Look(journal).head("accepted.high", 3) == 0
+        assert len(await Look(journal).waits("acme", b"k")) == 5
+        assert [stored.count for stored in await Look(journal).read("accepted.high", 2, 0)] == [1]
 
     async def test_a_signal_nobody_waits_for_is_no_error(self, journal):
         assert await journal.commit(StageResult(plan_state=PlanState(signals=[Signal("acme", b"k", b"now")]))) == []
@@ -250,7 +263,10 @@ class TestWaits:
                 )
             )
         )
-        assert (payloads(journal, "accepted.high", 1), journal.head("accepted.high", 2)) == ([b"now"], 0)
+        assert (await payloads(journal, "accepted.high", 1), await Look(journal).head("accepted.high", 2)) == (
+            [b"now"],
+            0,
+        )
 
     async def test_signals_wake_who_watches_the_stream(self, journal):
         await journal.commit(StageResult(plan_state=PlanState(waits=[wait()])))
@@ -265,7 +281,7 @@ class TestWaits:
         clock.pass_ms(400)
         await journal.trim(0)
         clock.wall_ms = START_MS - 1  # the clock goes back, but what was deleted stays so
-        assert len(journal.waits("acme", b"k")) == 99
+        assert len(await Look(journal).waits("acme", b"k")) == 99
 
 
 class TestCaps:
@@ -282,11 +298,11 @@ class TestCaps:
                 )
             )
         )
-        assert (times(journal), times(journal, 7)) == ({0: 1, 63: 2**32 - 1}, {5: 3})
-        assert (times(journal, rule=b"other rule"), times(journal, tenant="other")) == ({0: 4}, {0: 5})
-        found = journal.caps("acme", RULE, [0, 1, 7])
+        assert (await times(journal), await times(journal, 7)) == ({0: 1, 63: 2**32 - 1}, {5: 3})
+        assert (await times(journal, rule=b"other rule"), await times(journal, tenant="other")) == ({0: 4}, {0: 5})
+        found = await Look(journal).caps("acme", RULE, [0, 1, 7])
         assert {block: len(data) for block, data in found.items()} == {0: 256, 7: 256}
-        assert journal.caps("acme", RULE, []) == {}
+        assert await Look(journal).caps("acme", RULE, []) == {}
 
     async def test_a_time_changed_since_it_was_read_refuses_the_append(self, journal):
         await journal.commit(cap(0, (3, 0, 10), (4, 0, 20)))
@@ -294,18 +310,18 @@ class TestCaps:
             await journal.commit(cap(0, (3, 10, 11), (4, 0, 21)))
         with pytest.raises(StaleCaps):
             await journal.commit(cap(1, (0, 5, 6)))
-        assert (times(journal), times(journal, 1)) == ({3: 10, 4: 20}, {})
+        assert (await times(journal), await times(journal, 1)) == ({3: 10, 4: 20}, {})
         await journal.commit(cap(0, (3, 10, 11), (4, 20, 0)))
-        assert times(journal) == {3: 11}
+        assert await times(journal) == {3: 11}
 
     async def test_neighbours_in_a_block_do_not_disturb_each_other(self, journal):
         await asyncio.gather(*(journal.commit(cap(0, (slot, 0, slot + 1))) for slot in range(CAP_BLOCK_USERS)))
-        assert times(journal) == {slot: slot + 1 for slot in range(CAP_BLOCK_USERS)}
+        assert await times(journal) == {slot: slot + 1 for slot in range(CAP_BLOCK_USERS)}
 
     async def test_a_block_may_be_written_twice_in_one_append(self, journal):
         twice = [CapWrite("acme", RULE, 0, ((0, 0, 1),)), CapWrite("acme", RULE, 0, ((0, 1, 2), (1, 0, 3)))]
         await journal.commit(StageResult(plan_state=PlanState(caps=twice)))
-        assert times(journal) == {0: 2, 1: 3}
+        assert await times(journal) == {0: 2, 1: 3}
 
     async def test_many_blocks_go_in_one_append(self, journal):
         blocks = range(500)
@@ -314,8 +330,8 @@ class TestCaps:
                 plan_state=PlanState(caps=[CapWrite("acme", RULE, block, ((1, 0, block + 1),)) for block in blocks])
             )
         )
-        assert set(journal.caps("acme", RULE, blocks)) == set(blocks)
-        assert times(journal, 499) == {1: 500}
+        assert set(await Look(journal).caps("acme", RULE, blocks)) == set(blocks)
+        assert await times(journal, 499) == {1: 500}
 
     async def test_a_stale_lease_writes_no_cap(self, journal):
         stale, _ = await held(journal), await held(journal)
@@ -326,7 +342,7 @@ class TestCaps:
                     plan_state=PlanState(caps=cap(0, (0, 0, 1)).plan_state.caps, cells=[Cell(0, b"a", b"1")]),
                 )
             )
-        assert (times(journal), journal.cells(0, [b"a"])) == ({}, {})
+        assert (await times(journal), await Look(journal).cells(0, [b"a"])) == ({}, {})
 
     @pytest.mark.parametrize("change", [(64, 0, 1), (-1, 0, 1), (0, -1, 1), (0, 0, 2**32), (0, 2**32, 1), (0, 0, -1)])
     def test_what_no_block_can_hold_is_no_change(self, change):
@@ -342,21 +358,21 @@ class TestUrgency:
         order = []
         while fired := await journal.fire(100, 1):
             assert fired == 1
-            order += [lane for lane in lanes if journal.head(lane, 0) and lane not in order]
+            order += [lane for lane in lanes if await Look(journal).head(lane, 0) and lane not in order]
         assert order == [lanes[4], lanes[2], lanes[5], lanes[3], lanes[1], lanes[0]]
-        assert journal.next_due_ms() == 1_000
+        assert await Look(journal).next_due_ms() == 1_000
 
     async def test_one_call_goes_on_with_the_next_lane(self, journal):
         topics = ["accepted.bulk"] * 3 + ["accepted.critical"] * 3
         await journal.commit(StageResult(timers=[timer(b"%d" % n, n, topic) for n, topic in enumerate(topics)]))
         assert [await journal.fire(100, 5) for _ in range(3)] == [5, 1, 0]
-        assert payloads(journal, "accepted.bulk") == [b"timer 0", b"timer 1", b"timer 2"]
-        assert payloads(journal, "accepted.critical") == [b"timer 3", b"timer 4", b"timer 5"]
+        assert await payloads(journal, "accepted.bulk") == [b"timer 0", b"timer 1", b"timer 2"]
+        assert await payloads(journal, "accepted.critical") == [b"timer 3", b"timer 4", b"timer 5"]
 
     async def test_the_next_one_due_is_found_in_any_lane(self, journal):
-        assert journal.next_due_ms() is None
+        assert await Look(journal).next_due_ms() is None
         for due_ms, topic in ((50, "accepted.critical"), (40, "accepted.bulk"), (30, "t")):
             await journal.commit(
                 StageResult(timers=[timer(topic.encode(), due_ms, topic)], broadcasts=Broadcasts(cursors=[cursor()]))
             )
-            assert journal.next_due_ms() == due_ms
+            assert await Look(journal).next_due_ms() == due_ms

@@ -18,6 +18,7 @@ from clarion.journal.codec import decode, encode
 from clarion.journal.events import CancelledFrame
 from tests.contract.crash_writer import PARTITIONS, TASKS
 from tests.contract.journals import frames, sqlite
+from tests.look import Look
 
 KILLS = 15
 LINES_BEFORE_KILL_MAX = 120
@@ -39,13 +40,13 @@ def run_until_killed(data_dir: Path, name: str, lines: int) -> list[tuple[int, i
     return [(int(partition), int(offset), digest) for partition, offset, digest in map(str.split, whole)]
 
 
-def counted(journal, task: int) -> int:
+async def counted(journal, task: int) -> int:
     """Return how many appends of a task are stored, as its cell, its cap and its wait say, which have to agree."""
     key = b"%d" % task
-    count = int(journal.cells(0, [key]).get(key, b"0"))
-    block = journal.caps("acme", b"rule", [task]).get(task, bytes(4 * CAP_BLOCK_USERS))
+    count = int((await Look(journal).cells(0, [key])).get(key, b"0"))
+    block = (await Look(journal).caps("acme", b"rule", [task])).get(task, bytes(4 * CAP_BLOCK_USERS))
     assert unpack_from("<I", block, 4 * task) == (count,)
-    assert [int(wait.subject) for wait in journal.waits("acme", key)] == ([count - 1] if count else [])
+    assert [int(wait.subject) for wait in await Look(journal).waits("acme", key)] == ([count - 1] if count else [])
     return count
 
 
@@ -60,8 +61,8 @@ async def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path, clock):
             assert (partition, offset) not in acknowledged, "one offset was given twice"
             acknowledged[partition, offset] = digest
         journal = sqlite(tmp_path, clock)
-        stored = {(p, f.offset): f for p in range(PARTITIONS) for f in journal.read("t", p, 0, 1_000_000)}
-        counts = [counted(journal, task) for task in range(TASKS)]
+        stored = {(p, f.offset): f for p in range(PARTITIONS) for f in await Look(journal).read("t", p, 0, 1_000_000)}
+        counts = [await counted(journal, task) for task in range(TASKS)]
         await journal.close()
         assert {key: sha256(stored[key].payload).hexdigest() for key in acknowledged} == acknowledged
         for partition in range(PARTITIONS):
@@ -89,7 +90,7 @@ async def test_a_payload_changed_on_disk_is_not_decoded(tmp_path, clock, seed):
     path.write_bytes(image)
 
     journal = sqlite(tmp_path, clock)
-    (stored,) = journal.read("t", 0, 0)
+    (stored,) = await Look(journal).read("t", 0, 0)
     await journal.close()
     assert stored.payload != whole
     with pytest.raises(CorruptFrame):

@@ -33,6 +33,7 @@ from tests.contract.journals import (
     payloads,
     timer,
 )
+from tests.look import Look
 
 PORT = "journal"
 
@@ -131,12 +132,12 @@ class TestLeases:
         )
         assert (before, after) == ([1], [2])
         assert isinstance(result, StaleLease)
-        assert payloads(journal) == [b"before", b"after"]
-        assert journal.committed("g", 0) == {}
-        assert journal.next_due_ms() is None
-        assert journal.idempotency("acme", "key", START_MS) is None
-        assert journal.cancelled_since(0) == (0, [])
-        assert journal.cursors() == [cursor()]
+        assert await payloads(journal) == [b"before", b"after"]
+        assert await Look(journal).committed("g", 0) == {}
+        assert await Look(journal).next_due_ms() is None
+        assert await Look(journal).idempotency("acme", "key", START_MS) is None
+        assert await Look(journal).cancelled_since(0) == (0, [])
+        assert await Look(journal).cursors() == [cursor()]
 
 
 class TestCommits:
@@ -150,17 +151,17 @@ class TestCommits:
                 )
             )
         )
-        assert journal.committed("g", 0) == {"t": Position(2, {"one": 7, "two": 9}), "u": Position(0)}
-        assert journal.committed("g", 1) == {"t": Position(1)}
-        assert journal.committed("nobody", 0) == {}
+        assert await Look(journal).committed("g", 0) == {"t": Position(2, {"one": 7, "two": 9}), "u": Position(0)}
+        assert await Look(journal).committed("g", 1) == {"t": Position(1)}
+        assert await Look(journal).committed("nobody", 0) == {}
 
     async def test_a_commit_never_goes_back(self, journal):
         lease = await held(journal)
         await journal.commit(StageResult(progress=Progress(commits=[Commit(lease, "t", 5, {"one": 1})])))
         await journal.commit(StageResult(progress=Progress(commits=[Commit(lease, "t", 4, {"one": 2})])))
-        assert journal.committed("g", 0) == {"t": Position(5, {"one": 1})}
+        assert await Look(journal).committed("g", 0) == {"t": Position(5, {"one": 1})}
         await journal.commit(StageResult(progress=Progress(commits=[Commit(lease, "t", 5, {"one": 3})])))
-        assert journal.committed("g", 0) == {"t": Position(5, {"one": 3})}
+        assert await Look(journal).committed("g", 0) == {"t": Position(5, {"one": 3})}
 
     async def test_backlog_counts_events_above_the_commits_of_the_groups_topics(self, journal):
         for count in (10, 20, 30):
@@ -168,17 +169,21 @@ class TestCommits:
                 StageResult(frames=[frame("accepted.normal", 1, count=count), frame("outcomes", 1, count=1)])
             )
         await journal.commit(StageResult(frames=[frame("accepted.bulk", 3, count=5)]))
-        assert (journal.backlog("plan"), journal.backlog("record"), journal.backlog("g")) == (65, 3, 0)
+        assert (
+            await Look(journal).backlog("plan"),
+            await Look(journal).backlog("record"),
+            await Look(journal).backlog("g"),
+        ) == (65, 3, 0)
         lease = await held(journal, "plan", 1)
         await journal.commit(StageResult(progress=Progress(commits=[Commit(lease, "accepted.normal", 2)])))
-        assert journal.backlog("plan") == 35
+        assert await Look(journal).backlog("plan") == 35
 
     async def test_a_group_without_topics_of_its_own_waits_for_what_it_committed_to(self, journal):
         lease = await held(journal)
         await journal.commit(
             StageResult(frames=[frame(count=4), frame(count=6)], progress=Progress(commits=[Commit(lease, "t", 1)]))
         )
-        assert journal.backlog("g") == 6
+        assert await Look(journal).backlog("g") == 6
 
 
 def entries(*numbers: int) -> list[IntentEntry]:
@@ -237,12 +242,12 @@ class TestTrim:
         await journal.commit(frames(b"nobody reads this", topic="u"))
         await journal.commit(StageResult(progress=Progress(commits=[Commit(fast, "t", 6), Commit(slow, "t", 2)])))
         assert await journal.trim(clock.now_ms() + 1) == 2
-        assert payloads(journal) == [b"2", b"3", b"4", b"5"]
+        assert await payloads(journal) == [b"2", b"3", b"4", b"5"]
         await journal.commit(StageResult(progress=Progress(commits=[Commit(slow, "t", 6)])))
         assert await journal.trim(START_MS + 40) == 2
-        assert payloads(journal) == [b"4", b"5"]
-        assert [stored.offset for stored in journal.since("t", 0, 0)] == [5, 6]
-        assert payloads(journal, "u") == [b"nobody reads this"]
+        assert await payloads(journal) == [b"4", b"5"]
+        assert [stored.offset for stored in await Look(journal).since("t", 0, 0)] == [5, 6]
+        assert await payloads(journal, "u") == [b"nobody reads this"]
 
     async def test_offsets_go_on_where_they_were_when_all_is_gone(self, journal, clock):
         lease = await held(journal)
@@ -250,9 +255,13 @@ class TestTrim:
             StageResult(frames=[frame(count=5)] * 3, progress=Progress(commits=[Commit(lease, "t", 3)]))
         )
         assert await journal.trim(clock.now_ms() + 1) == 3
-        assert (journal.head("t", 0), journal.read("t", 0, 0), journal.backlog("g")) == (3, [], 0)
+        assert (
+            await Look(journal).head("t", 0),
+            await Look(journal).read("t", 0, 0),
+            await Look(journal).backlog("g"),
+        ) == (3, [], 0)
         assert await journal.commit(StageResult(frames=[frame(count=7)])) == [4]
-        assert (offsets(journal), journal.backlog("g")) == ([4], 7)
+        assert (await offsets(journal), await Look(journal).backlog("g")) == ([4], 7)
         assert await journal.trim(0) == 0
 
     async def test_many_frames_of_many_streams_go_in_one_call(self, journal, clock):
@@ -261,7 +270,7 @@ class TestTrim:
             batch = [frame(partition=lease.partition) for _ in range(150)]
             await journal.commit(StageResult(frames=batch, progress=Progress(commits=[Commit(lease, "t", 149)])))
         assert await journal.trim(clock.now_ms() + 1) == PARTITIONS * 149
-        assert [offsets(journal, partition=p) for p in range(PARTITIONS)] == [[150]] * PARTITIONS
+        assert [await offsets(journal, partition=p) for p in range(PARTITIONS)] == [[150]] * PARTITIONS
 
     async def test_expired_keys_and_old_cancellations_go_too(self, journal, clock):
         entries = [IdempotencyEntry("acme", str(n), b"", b"", START_MS + n) for n in range(4)]
@@ -269,5 +278,10 @@ class TestTrim:
         await journal.commit(StageResult(admission=Admission(idempotency=entries, cancellations=cancelled)))
         clock.pass_ms(2)
         assert await journal.trim(START_MS + 1 + HOLD_MS_MAX) == 0
-        assert [journal.idempotency("acme", str(n), 0) is None for n in range(4)] == [True, True, True, False]
-        assert journal.cancelled_since(0)[1] == [b"1", b"2", b"3"]
+        assert [await Look(journal).idempotency("acme", str(n), 0) is None for n in range(4)] == [
+            True,
+            True,
+            True,
+            False,
+        ]
+        assert (await Look(journal).cancelled_since(0))[1] == [b"1", b"2", b"3"]

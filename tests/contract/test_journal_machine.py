@@ -35,6 +35,7 @@ from clarion.ports.stage_store import (
 )
 from clarion.ports.streams import Frame
 from tests.contract.journals import START_MS, VirtualClock, cursor
+from tests.look import Glance
 
 TOPICS = ("accepted.bulk", "accepted.high", "outcomes")
 GROUPS = ("plan", "record")
@@ -203,19 +204,23 @@ class TwoJournals(RuleBasedStateMachine):
         """Return all that the port lets anyone see."""
         streams = [(topic, partition) for topic in TOPICS for partition in range(PARTITIONS)]
         return [
-            [journal.read(*stream, after, 2) for stream in streams for after in (0, 3)],
-            [journal.since(*stream, self.clock.now_ms() - 40) for stream in streams],
-            [journal.head(*stream) for stream in streams],
-            [journal.committed(group, partition) for group in GROUPS for partition in range(PARTITIONS)],
+            [Glance(journal).read(*stream, after, 2) for stream in streams for after in (0, 3)],
+            [Glance(journal).since(*stream, self.clock.now_ms() - 40) for stream in streams],
+            [Glance(journal).head(*stream) for stream in streams],
+            [Glance(journal).committed(group, partition) for group in GROUPS for partition in range(PARTITIONS)],
             [self.runner.run(journal.open_intents(group, partition)) for group in GROUPS for partition in (0, 1)],
-            [journal.backlog(group) for group in GROUPS],
-            [journal.idempotency("acme", key, self.clock.now_ms()) for key in "kl"],
-            [journal.cursors(0), journal.cursors(status="running"), journal.cursor(b"a")],
-            [journal.cells(partition, [b"a", b"b", b"none"]) for partition in range(PARTITIONS)],
-            [journal.cells_under(0, prefix, 2, after) for prefix in (b"", b"b", b"\xff") for after in (b"", b"b")],
-            [journal.waits("acme", key, limit) for key in (b"a", b"b") for limit in (1, 9)],
-            [journal.caps("acme", rule, [0, 1, 2]) for rule in (b"a", b"b", b"c")],
-            [journal.cancelled_since(0), journal.cancelled_since(2), journal.next_due_ms()],
+            [Glance(journal).backlog(group) for group in GROUPS],
+            [Glance(journal).idempotency("acme", key, self.clock.now_ms()) for key in "kl"],
+            [Glance(journal).cursors(0), Glance(journal).cursors(status="running"), Glance(journal).cursor(b"a")],
+            [Glance(journal).cells(partition, [b"a", b"b", b"none"]) for partition in range(PARTITIONS)],
+            [
+                Glance(journal).cells_under(0, prefix, 2, after)
+                for prefix in (b"", b"b", b"\xff")
+                for after in (b"", b"b")
+            ],
+            [Glance(journal).waits("acme", key, limit) for key in (b"a", b"b") for limit in (1, 9)],
+            [Glance(journal).caps("acme", rule, [0, 1, 2]) for rule in (b"a", b"b", b"c")],
+            [Glance(journal).cancelled_since(0), Glance(journal).cancelled_since(2), Glance(journal).next_due_ms()],
         ]
 
     def teardown(self) -> None:

@@ -16,6 +16,7 @@ from clarion.journal.intents import decode_intents
 from clarion.ports.stage_store import Position
 from tests.contract import old_journal as old
 from tests.contract.journals import sqlite
+from tests.look import Look
 
 STATEMENTS_MAX = 60
 
@@ -44,8 +45,8 @@ async def check(data_dir, clock) -> None:
     assert await journal.open_intents(old.GROUP, 1) == [], "all of that partition is committed"
     assert len(await journal.open_intents("deliver.push", 0)) == 1, "the first holder never committed"
     positions = {"deliver.sms.normal": Position(1), "deliver.sms.high": Position(1)}
-    assert journal.committed(old.GROUP, 0) == positions
-    assert journal.committed("record", 0) == {"outcomes": Position(2)}
+    assert await Look(journal).committed(old.GROUP, 0) == positions
+    assert await Look(journal).committed("record", 0) == {"outcomes": Position(2)}
     lease = await journal.acquire(old.GROUP, 0, "worker-0-x", 1_000)
     assert lease is not None and lease.fence == 8, "fences go on"
     await journal.close()

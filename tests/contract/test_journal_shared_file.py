@@ -18,6 +18,7 @@ from clarion.ports.stage_store import (
     StaleKey,
 )
 from tests.contract.journals import PARTITIONS, START_MS, TTL_MS, frame, frames, held, offsets, sqlite, timer
+from tests.look import Look
 
 
 @pytest.fixture
@@ -33,8 +34,8 @@ async def test_each_sees_what_the_other_appended_at_once(pair):
     await one.commit(frames(b"1"))
     await two.commit(frames(b"2"))
     await one.commit(frames(b"3"))
-    assert one.read("t", 0, 0) == two.read("t", 0, 0)
-    assert [stored.payload for stored in two.read("t", 0, 0)] == [b"1", b"2", b"3"]
+    assert await Look(one).read("t", 0, 0) == await Look(two).read("t", 0, 0)
+    assert [stored.payload for stored in await Look(two).read("t", 0, 0)] == [b"1", b"2", b"3"]
 
 
 async def test_each_is_woken_by_the_other(pair):
@@ -50,9 +51,9 @@ async def test_an_append_of_the_other_between_read_and_wait_is_not_missed(pair):
     one, two = pair
     watch = two.watch()
     for n in range(50):
-        assert len(two.read("t", 0, n)) == 0
+        assert len(await Look(two).read("t", 0, n)) == 0
         await one.commit(frames(b"x"))
-        while not two.read("t", 0, n):
+        while not (await Look(two).read("t", 0, n)):
             assert await watch.wait(10_000)
 
 
@@ -60,7 +61,7 @@ async def test_concurrent_appends_of_both_leave_no_gap(pair):
     batches = [pair[n % 2].commit(StageResult(frames=[frame(), frame("u")])) for n in range(200)]
     acknowledged = await asyncio.gather(*batches)
     assert sorted(offset for offset, _ in acknowledged) == list(range(1, 201))
-    assert [f.offset for f in pair[0].read("u", 0, 0, 1_000)] == list(range(1, 201))
+    assert [f.offset for f in await Look(pair[0]).read("u", 0, 0, 1_000)] == list(range(1, 201))
 
 
 async def test_a_timer_fires_once_however_many_fire(pair):
@@ -68,7 +69,7 @@ async def test_a_timer_fires_once_however_many_fire(pair):
     await pair[0].commit(StageResult(timers=timers))
     fired = await asyncio.gather(*(pair[n % 2].fire(100, 20) for n in range(40)))
     assert sum(fired) == 300
-    found = [f.payload for p in range(PARTITIONS) for f in pair[1].read("t", p, 0, 1_000)]
+    found = [f.payload for p in range(PARTITIONS) for f in await Look(pair[1]).read("t", p, 0, 1_000)]
     assert sorted(found) == sorted(one.payload for one in timers)
 
 
@@ -81,14 +82,14 @@ async def test_of_those_who_take_the_last_room_of_a_cap_one_gets_it(pair):
     told = await asyncio.gather(*(pair[n % 2].commit(batch) for n, batch in enumerate(batches)), return_exceptions=True)
     assert sum(isinstance(answer, StaleCaps) for answer in told) == 19
     (won,) = (n for n, answer in enumerate(told) if answer == [1])
-    assert (offsets(pair[0]), pair[1].cells(0, [b"n"])) == ([1], {b"n": b"%d" % won})
+    assert (await offsets(pair[0]), await Look(pair[1]).cells(0, [b"n"])) == ([1], {b"n": b"%d" % won})
 
 
 async def test_who_reads_again_after_a_refusal_loses_no_count(pair):
     async def count(journal: SqliteJournal) -> int:
         refused = 0
         while True:
-            block = journal.caps("acme", b"rule", [0]).get(0, bytes(4))
+            block = (await Look(journal).caps("acme", b"rule", [0])).get(0, bytes(4))
             read_s = int.from_bytes(block[:4], "little")
             try:
                 await journal.commit(
@@ -100,7 +101,7 @@ async def test_who_reads_again_after_a_refusal_loses_no_count(pair):
                 return refused
 
     refused = [await asyncio.gather(*(count(journal) for journal in pair * 4)) for _ in range(5)]
-    assert int.from_bytes(pair[0].caps("acme", b"rule", [0])[0][:4], "little") == 40
+    assert int.from_bytes((await Look(pair[0]).caps("acme", b"rule", [0]))[0][:4], "little") == 40
     assert sum(map(sum, refused)) > 0
 
 
@@ -115,7 +116,7 @@ async def test_of_those_who_answer_a_key_one_is_stored(pair):
     )
     assert sum(isinstance(answer, StaleKey) for answer in told) == 19
     (won,) = (n for n, answer in enumerate(told) if answer == [1])
-    assert pair[1].idempotency("acme", "key", START_MS) == entries[won]
+    assert await Look(pair[1]).idempotency("acme", "key", START_MS) == entries[won]
 
 
 async def test_a_signal_of_one_process_reaches_who_waits_in_the_other(pair):
@@ -124,7 +125,7 @@ async def test_a_signal_of_one_process_reaches_who_waits_in_the_other(pair):
     watch = one.watch(["t"], 2)
     await two.commit(StageResult(plan_state=PlanState(signals=[Signal("acme", b"k", b"now")])))
     assert await watch.wait(10_000)
-    assert [stored.payload for stored in one.read("t", 2, 0)] == [b"now"]
+    assert [stored.payload for stored in await Look(one).read("t", 2, 0)] == [b"now"]
 
 
 async def test_a_lease_taken_over_in_one_process_is_stale_in_the_other(pair, clock):
@@ -159,7 +160,7 @@ async def test_trimming_under_a_reader_disturbs_nobody(pair, clock):
     )
     clock.pass_ms(1)
     assert sum(await asyncio.gather(one.trim(clock.now_ms()), two.trim(clock.now_ms()))) == 300
-    assert [f.offset for f in two.since("t", 0, START_MS, 1_000)] == list(range(301, 401))
+    assert [f.offset for f in await Look(two).since("t", 0, START_MS, 1_000)] == list(range(301, 401))
 
 
 async def test_everything_is_there_after_reopening(tmp_path, clock):
@@ -172,7 +173,11 @@ async def test_everything_is_there_after_reopening(tmp_path, clock):
     )
     await first.close()
     second = sqlite(tmp_path, clock)
-    assert (offsets(second), second.next_due_ms(), second.committed("g", 0)["t"].offset) == ([1, 2], 5, 1)
+    assert (
+        await offsets(second),
+        await Look(second).next_due_ms(),
+        (await Look(second).committed("g", 0))["t"].offset,
+    ) == ([1, 2], 5, 1)
     assert await second.commit(StageResult(frames=[frame()], lease=lease)) == [3]
     await second.close()
 

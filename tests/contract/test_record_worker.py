@@ -19,6 +19,7 @@ from clarion.record.worker import RecordWorker
 from tests.contract import ledgers as world
 from tests.contract.crash_writer import MachineClock
 from tests.contract.journals import PARTITIONS
+from tests.look import Look
 
 
 @pytest.fixture
@@ -65,8 +66,8 @@ async def test_it_folds_commits_and_stops_when_told(journal, state, machine):
         world.SINGLE_IDS[0]: (State.SENT, 1),
         world.SINGLE_IDS[1]: (State.PLANNED, 0),
     }
-    assert journal.committed(GROUP_RECORD, 0)[OUTCOMES].offset == 3
-    assert journal.committed(GROUP_RECORD, 3)[OUTCOMES].offset == 1
+    assert (await Look(journal).committed(GROUP_RECORD, 0))[OUTCOMES].offset == 3
+    assert (await Look(journal).committed(GROUP_RECORD, 3))[OUTCOMES].offset == 1
     assert await journal.acquire(GROUP_RECORD, 0, "next", 1_000) is not None
 
 

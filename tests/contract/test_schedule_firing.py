@@ -24,9 +24,10 @@ from clarion.journal.schedules import Latest, latest_cell, latest_of, occurrence
 from clarion.plan.gather import step_gatherer
 from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
-from clarion.ports.journal import Journal
 from clarion.ports.stage_store import Cursor, PlanState, StageResult
 from tests.contract.controls import PARTITIONS, House
+from tests.contract.journals import Journal
+from tests.look import Glance
 from tests.stages.world import Ledger, NoEgress, Notes
 
 MINUTE_MS = 60_000
@@ -122,7 +123,7 @@ class Works:
         found = []
         for lane_topic in topics.GROUP_TOPICS[topics.GROUP_PLAN]:
             for partition in range(PARTITIONS):
-                for stored in self.journal.read(lane_topic, partition, 0, 1_000):
+                for stored in Glance(self.journal).read(lane_topic, partition, 0, 1_000):
                     event = decode(stored.payload)
                     if isinstance(event, AcceptedFrame):
                         assert ids.partition_of(event.notification_ids[0]) == partition
@@ -136,7 +137,7 @@ class Works:
     async def run_until(self, text: str) -> None:
         """Let time pass, an event at a time."""
         end_ms = int(datetime.fromisoformat(text).timestamp() * 1000)
-        while (due_ms := self.journal.next_due_ms()) is not None and due_ms <= end_ms:
+        while (due_ms := Glance(self.journal).next_due_ms()) is not None and due_ms <= end_ms:
             self.house.clock.wall_ms = max(self.now_ms, due_ms)
             await self.fire()
             await self.plan()
@@ -183,7 +184,7 @@ async def test_an_occurrence_sends_and_sets_the_next(works):
     assert (request.expires_ms, request.send_at_ms) == (FIRST_MS + 2 * HOUR_MS, None)
     assert request.metadata == {"schedule": "daily"}
     assert ids.partition_of(frame.notification_ids[0]) == ids.partition_for("acme", "ada", PARTITIONS)
-    assert works.journal.next_due_ms() == FIRST_MS + DAY_MS
+    assert Glance(works.journal).next_due_ms() == FIRST_MS + DAY_MS
     assert await works.latest() == {
         "due_at": "2023-11-15T09:00:00Z",
         "at": "2023-11-15T09:00:01Z",
@@ -198,7 +199,7 @@ async def test_each_occurrence_is_sent_once_over_many_days(works):
     await works.run_until("2023-11-20T00:00Z")
     wanted = [FIRST_MS + n * DAY_MS // 2 for n in range(10)] + [FIRST_MS + 3 * HOUR_MS + n * DAY_MS for n in range(3)]
     assert works.due() == sorted(wanted)
-    assert works.journal.next_due_ms() == FIRST_MS + 5 * DAY_MS
+    assert Glance(works.journal).next_due_ms() == FIRST_MS + 5 * DAY_MS
 
 
 async def test_an_audience_becomes_a_broadcast(works):
@@ -206,7 +207,7 @@ async def test_an_audience_becomes_a_broadcast(works):
     await works.put("some", TO_ALL, to={"topic": "riders"}, category="alerts")
     await works.put("pros", TO_ALL, to={"segment": "pros"})
     await works.run_until("2023-11-15T09:00:00Z")
-    cursors = works.journal.cursors(status="running")
+    cursors = Glance(works.journal).cursors(status="running")
     jobs = {job(cursor).request.metadata["schedule"]: (cursor, job(cursor)) for cursor in cursors}
     assert sorted(jobs) == ["all", "pros", "some"]
     assert works.sent() == []
@@ -228,13 +229,13 @@ async def test_an_audience_becomes_a_broadcast(works):
 async def test_recipient_time_of_an_audience_starts_a_wave_where_the_day_begins(works):
     await works.put("wave", TO_ALL, recipient_time=True, expires_after="1h")
     await works.run_until("2023-11-15T08:59:00Z")
-    assert works.journal.cursors() == []
+    assert Glance(works.journal).cursors() == []
     await works.run_until("2023-11-15T19:00:00Z")  # 09:00 on the 16th, 14 hours ahead
-    (cursor,) = works.journal.cursors()
+    (cursor,) = Glance(works.journal).cursors()
     morning_ms = FIRST_MS + DAY_MS
     assert job(cursor).audience.local_ms == morning_ms
     assert job(cursor).request.expires_ms == morning_ms + 13 * HOUR_MS  # 10:00, 12 hours behind
-    assert works.journal.next_due_ms() == works.now_ms + DAY_MS
+    assert Glance(works.journal).next_due_ms() == works.now_ms + DAY_MS
 
 
 async def test_recipient_time_of_a_user_is_the_users_or_else_the_tenants(works):
@@ -263,13 +264,13 @@ async def test_who_dies_before_the_append_leaves_it_to_the_next_who_makes_the_sa
     await works.fire()
     for _ in range(3):
         lost = await works.die_planning()
-        assert (works.sent(), works.journal.cursors(), await works.latest()) == ([], [], None)
+        assert (works.sent(), Glance(works.journal).cursors(), await works.latest()) == ([], [], None)
     done = (await works.plan())[0]
     for part in ("frames", "timers", "broadcasts", "plan_state"):
         assert getattr(lost, part) == getattr(done, part)
-    assert len(works.sent()) + len(works.journal.cursors()) == 1
+    assert len(works.sent()) + len(Glance(works.journal).cursors()) == 1
     assert await works.plan() == []
-    assert works.journal.next_due_ms() == FIRST_MS + DAY_MS
+    assert Glance(works.journal).next_due_ms() == FIRST_MS + DAY_MS
 
 
 async def test_two_schedulers_and_two_planners_fire_once(works):
@@ -309,7 +310,7 @@ async def test_a_little_late_it_is_sent_and_the_next_ones_too(works):
         await works.plan()
     end_ms = FIRST_MS - 10 * HOUR_MS
     assert works.due() == [end_ms - 20 * MINUTE_MS, end_ms - 10 * MINUTE_MS, end_ms]
-    assert works.journal.next_due_ms() == end_ms + 10 * MINUTE_MS
+    assert Glance(works.journal).next_due_ms() == end_ms + 10 * MINUTE_MS
 
 
 async def test_days_later_it_is_not_sent_but_the_next_one_is(works):
@@ -320,7 +321,7 @@ async def test_days_later_it_is_not_sent_but_the_next_one_is(works):
     assert works.sent() == []
     assert (await works.latest())["result"] == "too_late"
     # One look is enough to pass over hundreds; those within the hour are made up for.
-    assert works.journal.next_due_ms() == FIRST_MS + 3 * DAY_MS - 70 * MINUTE_MS
+    assert Glance(works.journal).next_due_ms() == FIRST_MS + 3 * DAY_MS - 70 * MINUTE_MS
     assert works.notes.lines == ["occurrence_skipped"]
 
 
@@ -332,7 +333,7 @@ async def test_with_recipient_time_it_is_too_late_when_it_is_for_the_last(works,
     await works.fire()
     await works.plan()
     assert (await works.latest("wave"))["result"] == result
-    assert len(works.journal.cursors()) == (result == "started")
+    assert len(Glance(works.journal).cursors()) == (result == "started")
 
 
 async def test_a_user_whose_own_time_is_long_past_gets_nothing(works):
@@ -370,7 +371,7 @@ async def test_what_was_changed_the_moment_before_counts(works):
     await works.house.call("POST", "/v1/schedules/daily/pause")
     await works.house.call("DELETE", "/v1/schedules/all")
     await works.plan()
-    assert (works.sent(), works.journal.cursors()) == ([], [])
+    assert (works.sent(), Glance(works.journal).cursors()) == ([], [])
 
 
 async def test_removed_nothing_is_kept_of_it(works):
@@ -402,8 +403,8 @@ async def test_what_it_names_is_gone(works, key, change, gone, result):
     await works.run_until("2023-11-15T09:00:00Z")
     told = await works.latest()
     assert (told["result"], told["id"]) == (result, None)
-    assert (works.sent(), works.journal.cursors()) == ([], [])
-    assert works.journal.next_due_ms() == FIRST_MS + DAY_MS
+    assert (works.sent(), Glance(works.journal).cursors()) == ([], [])
+    assert Glance(works.journal).next_due_ms() == FIRST_MS + DAY_MS
     assert works.notes.counts["occurrences", result] == 1
 
 

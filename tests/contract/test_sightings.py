@@ -22,6 +22,7 @@ from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS
+from tests.look import Glance
 
 SEEN = "/v1/notifications/{id}/seen"
 WAITING = accepted(Lane.HIGH)
@@ -60,7 +61,9 @@ class Place:
 
     async def told(self):
         """Fold what was appended since; return the sightings among it as (notification, user)."""
-        frames = [frame for p in range(PARTITIONS) for frame in self.journal.read(OUTCOMES, p, 0)][self._folded :]
+        frames = [frame for p in range(PARTITIONS) for frame in Glance(self.journal).read(OUTCOMES, p, 0)][
+            self._folded :
+        ]
         self._folded += len(frames)
         await world.fold_all(self.state, [frames])
         return [
@@ -77,7 +80,7 @@ class Place:
         )
 
     def heard(self):
-        return [decode(frame.payload) for frame in self.journal.read(WAITING, 2, 0)]
+        return [decode(frame.payload) for frame in Glance(self.journal).read(WAITING, 2, 0)]
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from clarion.ports.web import invalid_field
 from tests import lookups
 from tests.contract.controls import POST_OFFICE, House
 from tests.contract.swaps import read, take
+from tests.look import Glance
 
 MAIL = {
     "channel": "email",
@@ -231,7 +232,7 @@ async def test_a_breaker_is_closed_by_hand_and_history_says_so(house):
     (after,) = await read(house.standings, AccountName("acme", "mail"))
     assert after == Standing(version=1, changed_ms=house.clock.monotonic_ms(), rate_m=700)
     assert (await house.call("POST", f"{PATH}/reset")).status == 204
-    (frame,) = house.journal.read(OUTCOMES, 0, 0)
+    (frame,) = Glance(house.journal).read(OUTCOMES, 0, 0)
     event = decode(frame.payload)
     assert (event.before, event.states, event.providers) == (["open"], ["closed"], ["mail"])
     assert event.details[0].startswith("closed by hand; key ")

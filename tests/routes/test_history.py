@@ -20,6 +20,7 @@ from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS
+from tests.look import Glance
 
 
 class Ordinals:
@@ -196,9 +197,9 @@ async def test_a_dead_letter_is_replayed_once(api, state, journal):
     second = await api("POST", "/v1/dead-letters/replay", body=asked)
     assert [r["status"] for r in first["results"]] == ["replayed", "not_found", "not_found"]
     assert [r["status"] for r in second["results"]] == ["already_replayed", "not_found", "not_found"]
-    (again,) = journal.read("deliver.push.high", 0, 0)
+    (again,) = Glance(journal).read("deliver.push.high", 0, 0)
     assert decode(again.payload).attempts == [7]
-    (told,) = journal.read(OUTCOMES, 0, 0)
+    (told,) = Glance(journal).read(OUTCOMES, 0, 0)
     await fold(state, decode(told.payload))
     assert (await api("GET", "/v1/notifications/{id}", id=text(0)))["status"] == "in_progress"
     assert (await api("POST", "/v1/dead-letters/replay", body={"filter": {}}))["results"] == []

@@ -15,6 +15,7 @@ from clarion.journal.events import OccurrenceFrame
 from clarion.journal.schedules import schedule_partition
 from clarion.ports.stage_store import StageResult
 from tests.contract.controls import PARTITIONS, House
+from tests.look import Glance
 
 DAY_MS = 24 * 3600 * 1000
 DIGEST = {"to": {"topic": "riders"}, "template": "weekly", "cron": "0 9 * * MON", "zone": "Europe/Rome"}
@@ -40,14 +41,14 @@ async def refused(house, body, key="digest"):
         await house.call("PUT", f"/v1/schedules/{key}", body)
     with pytest.raises(NotFound):
         await house.call("GET", f"/v1/schedules/{key}")
-    assert house.journal.next_due_ms() is None
+    assert Glance(house.journal).next_due_ms() is None
     return error.value.field
 
 
 async def fired(house, later_ms=10 * 365 * DAY_MS):
     """The occurrences whose timers fire until then: (schedule, version, due)."""
     await house.journal.fire(house.clock.now_ms() + later_ms, 1_000)
-    stored = [f for p in range(PARTITIONS) for f in house.journal.read("accepted.bulk", p, 0, 1_000)]
+    stored = [f for p in range(PARTITIONS) for f in Glance(house.journal).read("accepted.bulk", p, 0, 1_000)]
     found = []
     for frame in stored:
         event = decode(frame.payload)
@@ -87,7 +88,7 @@ async def test_other_tenants_see_and_change_nothing_of_it(house):
 
 async def test_its_timer_is_set_for_the_next_occurrence(house):
     await house.call("PUT", "/v1/schedules/digest", DIGEST)
-    assert house.journal.next_due_ms() == at_ms(FIRST_AT)
+    assert Glance(house.journal).next_due_ms() == at_ms(FIRST_AT)
     assert await fired(house) == [("digest", 1, at_ms(FIRST_AT))]
 
 
@@ -104,10 +105,10 @@ async def test_paused_it_has_no_next_occurrence_until_it_is_resumed(house):
     await fired(house)
     paused = await house.say("POST", "/v1/schedules/digest/pause")
     assert (paused["enabled"], paused["next_at"], paused["version"]) == (False, None, 2)
-    assert house.journal.next_due_ms() is None
+    assert Glance(house.journal).next_due_ms() is None
     resumed = await house.say("POST", "/v1/schedules/digest/resume")
     assert (resumed["enabled"], resumed["next_at"], resumed["version"]) == (True, FIRST_AT, 3)
-    assert house.journal.next_due_ms() == at_ms(FIRST_AT)
+    assert Glance(house.journal).next_due_ms() == at_ms(FIRST_AT)
 
 
 async def test_recipient_time_begins_where_the_day_does(house):
@@ -204,9 +205,9 @@ async def test_one_whose_timer_could_not_be_set_is_put_again(house):
     with pytest.raises(SystemExit):
         await house.call("PUT", "/v1/schedules/digest", DIGEST)
     house.journal.commit = append
-    assert house.journal.next_due_ms() is None
+    assert Glance(house.journal).next_due_ms() is None
     assert (await house.say("PUT", "/v1/schedules/digest", DIGEST))["version"] == 1
-    assert house.journal.next_due_ms() == at_ms(FIRST_AT)
+    assert Glance(house.journal).next_due_ms() == at_ms(FIRST_AT)
 
 
 async def test_the_data_of_a_schedule_is_what_its_template_takes(house):

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 from clarion.backends.cel.expressions import CelExpressions
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.domain import ids
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.content import Category
@@ -35,10 +37,10 @@ from clarion.plan.workflow.turn import Turn
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.directory import Defined, DefinitionKey
 from clarion.ports.expressions import Expressions
-from clarion.ports.journal import Journal
 from clarion.ports.stage_store import Admission, Cancellation, Commit, Lease, PlanState, Progress, StageResult
 from clarion.ports.streams import Frame
 from tests.contract.journals import VirtualClock
+from tests.look import Glance
 from tests.stages.world import TENANT, Notes
 
 ENDINGS = ("completed", "merged", "cancelled", "expired", "failed")
@@ -128,7 +130,7 @@ class Flow:
     """`crashes` decides before each append whether the process dies there; `fetching` whether calls are made. `rounds` counts
     turns that were taken again for want of facts."""
 
-    def __init__(self, journal: Journal, clock: VirtualClock, shelf: Shelf) -> None:
+    def __init__(self, journal: MemoryJournal | SqliteJournal, clock: VirtualClock, shelf: Shelf) -> None:
         self.journal, self.clock, self.shelf = journal, clock, shelf
         self.eyes, self.server, self.notes = Eyes(), Server(), Notes()
         self.crashes: Callable[[], bool] = lambda: False
@@ -185,7 +187,7 @@ class Flow:
         """Let time go by, from one timer to the next."""
         end_ms = self.clock.now_ms() + ms
         await self.settle()
-        while (due_ms := self.journal.next_due_ms()) is not None and due_ms <= end_ms:
+        while (due_ms := Glance(self.journal).next_due_ms()) is not None and due_ms <= end_ms:
             self.clock.pass_ms(max(due_ms - self.clock.now_ms(), 0))
             await self.journal.fire(self.clock.now_ms(), 1_000)
             await self.settle()
@@ -223,11 +225,11 @@ class Flow:
     def _read(self, partition: int, lease: Lease) -> tuple[list[tuple[Lane, Event]], list[Commit]]:
         commits = []
         batch = []
-        committed = self.journal.committed(topics.GROUP_PLAN, partition)
+        committed = Glance(self.journal).committed(topics.GROUP_PLAN, partition)
         for lane in LANES:
             topic = topics.accepted(lane)
             after = committed[topic].offset if topic in committed else 0
-            frames = self.journal.read(topic, partition, after)
+            frames = Glance(self.journal).read(topic, partition, after)
             batch += [(lane, decode(stored.payload)) for stored in frames]
             if frames:
                 commits.append(Commit(lease, topic, frames[-1].offset))
@@ -244,7 +246,7 @@ class Flow:
     def progress(self) -> list[ProgressFrame]:
         """The frames of `outcomes`, partition by partition."""
         partitions = range(self.journal.partitions)
-        stored = [one for p in partitions for one in self.journal.read(topics.OUTCOMES, p, 0, 1_000_000)]
+        stored = [one for p in partitions for one in Glance(self.journal).read(topics.OUTCOMES, p, 0, 1_000_000)]
         return [frame for one in stored if isinstance(frame := decode(one.payload), ProgressFrame)]
 
     def endings(self) -> Counter[str]:
@@ -262,7 +264,9 @@ class Flow:
 
     def kept(self) -> list[bytes]:
         """Keys of cells that are left."""
-        return [key for p in range(self.journal.partitions) for key, _ in self.journal.cells_under(p, b"", 10_000)]
+        return [
+            key for p in range(self.journal.partitions) for key, _ in Glance(self.journal).cells_under(p, b"", 10_000)
+        ]
 
     async def _signal(self, key: bytes, data: dict[str, Any]) -> None:
         await self.journal.commit(

@@ -48,6 +48,7 @@ from clarion.providers.sandbox import sandbox
 from clarion.record.gather import OpenRows
 from tests.contract.controls import House
 from tests.folding import fold_rows
+from tests.look import Glance
 from tests.stages.virtual import LoopClock, kill
 
 TENANT = "acme"
@@ -188,7 +189,7 @@ class Ledger:
     def fold(self) -> None:
         """Fold everything that was appended since."""
         for partition in range(self._journal.partitions):
-            while frames := self._journal.read(topics.OUTCOMES, partition, self._offsets[partition]):
+            while frames := Glance(self._journal).read(topics.OUTCOMES, partition, self._offsets[partition]):
                 self._offsets[partition] = frames[-1].offset
                 self._keep(fold_rows(frames, self.load, self._recent))
 
@@ -320,7 +321,7 @@ class World:
 
     def events(self, topic: str = topics.OUTCOMES) -> list[Event]:
         partitions = range(self.journal.partitions)
-        return [decode(one.payload) for p in partitions for one in self.journal.read(topic, p, 0, 1_000_000)]
+        return [decode(one.payload) for p in partitions for one in Glance(self.journal).read(topic, p, 0, 1_000_000)]
 
 
 class RunningPool:

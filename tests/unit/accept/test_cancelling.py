@@ -15,6 +15,7 @@ from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import CancelledFrame, Recipient, Request, SignalFrame
 from clarion.journal.signals import cancel_key
+from tests.look import Glance
 from tests.stages.virtual import START_MS, run
 from tests.unit.accept.entrance import BATCH, GOOD, ONE, Entrance
 
@@ -51,12 +52,14 @@ def cancelled(entrance: Entrance) -> set[bytes]:
         if isinstance(event, CancelledFrame)
         for subject_id in event.subject_ids
     }
-    assert set(entrance.world.journal.cancelled_since(0)[1]) == shown
+    assert set(Glance(entrance.world.journal).cancelled_since(0)[1]) == shown
     return shown
 
 
 def signals(entrance: Entrance) -> list[SignalFrame]:
-    events = [decode(f.payload) for p in range(2) for f in entrance.world.journal.read("accepted.critical", p, 0)]
+    events = [
+        decode(f.payload) for p in range(2) for f in Glance(entrance.world.journal).read("accepted.critical", p, 0)
+    ]
     return [event for event in events if isinstance(event, SignalFrame)]
 
 

@@ -15,6 +15,7 @@ from clarion.domain.errors import Conflict, InvalidField, KeyReused
 from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX, IDEMPOTENCY_TTL_MS
 from clarion.ports.stage_store import Admission, StageResult
 from tests.contract.journals import VirtualClock
+from tests.look import Glance
 
 places = st.tuples(st.sampled_from(["acme", "other"]), st.sampled_from(["k1", "k2"]))
 bodies = st.sampled_from([b"one", b"two"])
@@ -34,7 +35,9 @@ class Doorkeeper(RuleBasedStateMachine):
 
     def begin(self, place, body, now_ms):
         tenant, text = place
-        return self.once.begin(tenant, Key(text, digest_of(body)), self.journal.idempotency(tenant, text, now_ms))
+        return self.once.begin(
+            tenant, Key(text, digest_of(body)), Glance(self.journal).idempotency(tenant, text, now_ms)
+        )
 
     @rule(place=places, body=bodies)
     def ask(self, place, body):

@@ -11,6 +11,7 @@ from clarion.domain.channel import CHANNELS
 from clarion.domain.errors import CallerError, Conflict, InvalidField, KeyReused, NotFound, Overloaded
 from clarion.domain.ids import NOTIFICATION_PREFIX, read
 from clarion.journal import topics
+from tests.look import Glance
 from tests.stages.virtual import run, until
 from tests.stages.world import TENANT
 from tests.unit.accept.entrance import BATCH, BLAST, GOOD, ONE, Entrance
@@ -147,7 +148,7 @@ def test_what_cannot_be_held_is_refused_before_it_is_taken(directory):
             await entrance.post(ONE, GOOD)
 
         def nothing_waits(group: str) -> bool:
-            return entrance.world.journal.backlog(group) == 0
+            return Glance(entrance.world.journal).backlog(group) == 0
 
         for channel in CHANNELS:
             pool = await entrance.world.pool(channel=channel)
@@ -166,9 +167,9 @@ def test_only_what_is_known_and_ones_own_can_be_cancelled(directory):
         for id_, tenant in (("ntf_00", TENANT), ("junk", TENANT), (answer["id"], "other")):
             with pytest.raises(NotFound):
                 await entrance.post(path, tenant=tenant, id=id_)
-        assert entrance.world.journal.cancelled_since(0)[1] == []
+        assert Glance(entrance.world.journal).cancelled_since(0)[1] == []
         await entrance.post(path, id=answer["id"])
-        assert entrance.world.journal.cancelled_since(0)[1] == [read(NOTIFICATION_PREFIX, answer["id"])]
+        assert Glance(entrance.world.journal).cancelled_since(0)[1] == [read(NOTIFICATION_PREFIX, answer["id"])]
 
     run(story(Entrance(directory)))
 
@@ -178,11 +179,11 @@ def test_a_broadcast_is_started_once_and_steered(directory):
         body = {"audience": {"all": True}, "template": "hello"}
         answer = await entrance.say(BLAST, body, key="k")
         assert await entrance.say(BLAST, body, key="k") == answer
-        assert len(entrance.world.journal.cursors()) == 1
+        assert len(Glance(entrance.world.journal).cursors()) == 1
         for verb, status in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
             told = await entrance.say(f"{BLAST}/{{id}}/{verb}", id=answer["id"])
             assert told["status"] == status
-            assert entrance.world.journal.cursors()[0].status == status
+            assert Glance(entrance.world.journal).cursors()[0].status == status
         with pytest.raises(Conflict):
             await entrance.post(f"{BLAST}/{{id}}/resume", id=answer["id"])
         with pytest.raises(NotFound):
@@ -200,6 +201,6 @@ def test_a_broadcast_needs_one_audience_that_exists(directory, audience, field):
         with pytest.raises(CallerError) as refusal:
             await entrance.post(BLAST, {"audience": audience, "template": "hello"})
         assert refusal.value.field == field
-        assert entrance.world.journal.cursors() == []
+        assert Glance(entrance.world.journal).cursors() == []
 
     run(story(Entrance(directory)))

@@ -13,6 +13,7 @@ from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import Recipient, Request
 from clarion.ports.stage_store import Admission, IdempotencyEntry, StageResult
+from tests.look import Glance
 from tests.stages.virtual import LoopClock, run, until
 from tests.stages.world import Notes
 
@@ -45,7 +46,7 @@ def writer(journal: SlowJournal) -> AcceptWriter:
 
 
 def stored(journal: MemoryJournal, lane: Lane = Lane.NORMAL) -> list[int]:
-    frames = [one for p in range(2) for one in journal.read(topics.accepted(lane), p, 0, 10_000)]
+    frames = [one for p in range(2) for one in Glance(journal).read(topics.accepted(lane), p, 0, 10_000)]
     return sorted(int.from_bytes(id_, "big") for one in frames for id_ in decode(one.payload).notification_ids)
 
 
@@ -144,7 +145,7 @@ def test_a_key_answered_elsewhere_is_told_to_its_owner_alone():
         assert [told[n].keys for n in (1, 3)] == [{("acme", "a")}, {("acme", "a"), ("acme", "b")}]
         assert stored(journal) == [0, 2, 5]
         assert len(journal.appends) == 2
-        assert journal.idempotency("acme", "d", 0) is None
+        assert Glance(journal).idempotency("acme", "d", 0) is None
 
     run(story())
 

@@ -35,6 +35,7 @@ from clarion.ports.standings import AccountName
 from clarion.ports.streams import Frame
 from clarion.wait.worker import TimerWorker
 from tests.contract.swaps import take
+from tests.look import Glance
 from tests.stages.holder import Holder
 from tests.stages.virtual import kill, run, until
 from tests.stages.world import TENANT, World, address
@@ -215,7 +216,7 @@ def test_what_was_given_an_account_that_is_down_by_now_goes_to_another_at_once(d
         (item,) = holder.works
         await holder.consumer.send(item)
         await holder.settled()
-        assert world.journal.next_due_ms() <= world.clock.now_ms()
+        assert Glance(world.journal).next_due_ms() <= world.clock.now_ms()
         await holder.crash()
         second = await fleet.holder()
         await fleet.fire()

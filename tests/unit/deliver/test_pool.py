@@ -13,6 +13,7 @@ from clarion.journal.codec import decode
 from clarion.journal.events import DeliverFrame
 from clarion.journal.rows import deliver_rows
 from clarion.ports.stage_store import Admission, Cancellation, StageResult
+from tests.look import Glance
 from tests.stages.holder import Holder
 from tests.stages.virtual import run, until
 from tests.stages.world import GROUP, TENANT, World, address
@@ -126,7 +127,7 @@ def test_what_expired_is_not_sent(directory):
 def test_ordered_deliveries_go_one_after_the_other_and_a_failing_head_is_parked(directory):
     async def story(world: World) -> None:
         for script in ("accepted", "transient", "accepted"):
-            to = address(script, len(world.journal.read(topics.accepted(Lane.NORMAL), 0, 0)))
+            to = address(script, len(Glance(world.journal).read(topics.accepted(Lane.NORMAL), 0, 0)))
             await world.accept(to, ordering_key="order-7")
         await world.accept(address("accepted", 9))
         await world.plan()
@@ -175,7 +176,7 @@ def test_a_drain_finishes_and_records_what_was_started(directory):
         await until(lambda: bool(world.vendor.calls), every_s=0.001)
         await pool.drain()
         assert set(world.states().values()) == {State.SENT}
-        assert world.journal.backlog(GROUP) == 0
+        assert Glance(world.journal).backlog(GROUP) == 0
 
     run(story(World(directory)))
 

@@ -15,6 +15,7 @@ from clarion.journal.codec import encode
 from clarion.journal.events import IntentFrame
 from clarion.ports.stage_store import IntentEntry, IntentWrite, Progress, StageResult
 from clarion.ports.streams import Frame, StoredFrame
+from tests.look import Glance
 from tests.stages.holder import Holder, attempted
 from tests.stages.virtual import run, until
 from tests.stages.world import GROUP, WatchedSandbox, World, address
@@ -37,7 +38,7 @@ def test_intended_attempts_are_recorded_as_lost_and_followed_by_another(director
     run(story(world))
     assert attempted(world) == {(A, 1, "accepted"): 1, (B, 1, "ambiguous"): 1, (B, 2, "accepted"): 1}
     assert world.states() == {A: State.SENT, B: State.SENT}
-    assert world.journal.committed(GROUP, 0)[topics.deliver(Channel.SMS, Lane.NORMAL)].offset == 1
+    assert Glance(world.journal).committed(GROUP, 0)[topics.deliver(Channel.SMS, Lane.NORMAL)].offset == 1
 
 
 def test_a_third_holder_still_sees_what_the_first_recorded(directory):
@@ -242,7 +243,7 @@ def test_a_frame_of_another_build_is_not_skipped_and_what_stands_before_it_is_fi
         await asyncio.wait([holder.task])
         with pytest.raises(UnknownFrame, match=f"{topic} at offset 2: the frame is whole"):
             await holder.task
-        assert world.journal.committed(GROUP, 0)[topic].offset == 1
+        assert Glance(world.journal).committed(GROUP, 0)[topic].offset == 1
         assert "frame_quarantined" not in world.notes.lines
 
     world = World(directory)

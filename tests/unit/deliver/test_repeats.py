@@ -13,6 +13,7 @@ from clarion.journal.events import AttemptedFrame
 from clarion.journal.repeats import fresh
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
+from tests.look import Glance
 from tests.stages.holder import Holder
 from tests.stages.virtual import run
 from tests.stages.world import GROUP, World, address
@@ -31,7 +32,7 @@ def planned(directory) -> list[Frame]:
 
     world = World(directory)
     run(story(world))
-    frames = world.journal.read(TOPIC, 0, 0)
+    frames = Glance(world.journal).read(TOPIC, 0, 0)
     assert len(frames) == len(TO)
     return [Frame(TOPIC, 0, one.count, one.payload) for one in frames]
 
@@ -53,8 +54,8 @@ def test_each_frame_is_delivered_once(directory):
             await world.journal.commit(StageResult(frames=[frame]))
             await holder.settled()
         assert holder.submitted == TO
-        position = world.journal.committed(GROUP, 0)[TOPIC]
-        assert position.offset == world.journal.head(TOPIC, 0) > len(TO), "repeats are passed, not waited for"
+        position = Glance(world.journal).committed(GROUP, 0)[TOPIC]
+        assert position.offset == Glance(world.journal).head(TOPIC, 0) > len(TO), "repeats are passed, not waited for"
         assert list(position.numbers.values()) == [len(TO)]
         await holder.crash()
 
@@ -73,7 +74,7 @@ def test_a_successor_takes_no_frame_for_new_that_was_done(directory, window):
         first = await Holder(world, passes=lambda row: row.address != TO[1], window=window).start()
         await first.settled()
         await first.crash()
-        numbers = world.journal.committed(GROUP, 0)[TOPIC].numbers
+        numbers = Glance(world.journal).committed(GROUP, 0)[TOPIC].numbers
         assert list(numbers.values()) == [1], "numbers never pass an unfinished frame"
         second = await Holder(world, window=window).start()
         await second.settled()
@@ -88,7 +89,7 @@ def test_a_successor_takes_no_frame_for_new_that_was_done(directory, window):
     planned_frames = planned(directory)
     world = repeating(directory)
     run(story(world))
-    told, _ = fresh(world.journal.read(topics.OUTCOMES, 0, 0, 1_000), {})
+    told, _ = fresh(Glance(world.journal).read(topics.OUTCOMES, 0, 0, 1_000), {})
     results = [event for one in told if isinstance(event := decode(one.payload), AttemptedFrame)]
     rows = [row for frame in results for row in zip(frame.addresses, frame.events, strict=True)]
     assert sorted(rows) == sorted([(to, "accepted") for to in TO] + [(TO[1], "ambiguous")])

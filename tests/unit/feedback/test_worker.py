@@ -29,6 +29,7 @@ from clarion.ports.receipts import (
     Suppress,
     Unreadable,
 )
+from tests.look import Glance
 from tests.stages.virtual import START_MS, LoopClock, run
 from tests.stages.world import Notes
 
@@ -137,9 +138,9 @@ class Home:
 
     def frames(self):
         return {
-            partition: [decode(frame.payload) for frame in self.journal.read(OUTCOMES, partition, 0)]
+            partition: [decode(frame.payload) for frame in Glance(self.journal).read(OUTCOMES, partition, 0)]
             for partition in range(PARTITIONS)
-            if self.journal.read(OUTCOMES, partition, 0)
+            if Glance(self.journal).read(OUTCOMES, partition, 0)
         }
 
 

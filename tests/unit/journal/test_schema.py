@@ -9,6 +9,7 @@ from alembic import command
 from clarion.backends.sqlite import journal_append, migrate
 from clarion.backends.sqlite.journal import open_journal
 from tests.contract.journals import PARTITIONS, START_MS, VirtualClock, payloads
+from tests.look import Glance
 
 TOPICS = ("outcomes", "accepted.bulk", "deliver.push.normal", "accepted.high", "deliver.sms.critical")
 
@@ -29,7 +30,7 @@ def first_schema(tmp_path, monkeypatch) -> Path:
 
 async def test_timers_set_before_fire_by_urgency(first_schema):
     journal = open_journal(first_schema, VirtualClock(), PARTITIONS)
-    assert journal.next_due_ms() == START_MS
+    assert Glance(journal).next_due_ms() == START_MS
     fired = []
     while await journal.fire(START_MS, 1):
         fired += [topic for topic in TOPICS if payloads(journal, topic) and topic not in fired]

@@ -13,6 +13,7 @@ from clarion.journal.events import AcceptedFrame, DeliverFrame, PlannedFrame, Re
 from clarion.journal.rows import deliver_rows
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
+from tests.look import Glance
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, World
 
@@ -87,10 +88,10 @@ def test_planning_and_its_commit_are_one_step(directory):
     async def story(world: World) -> None:
         await world.accept("accepted-1")
         await world.plan()
-        before = world.journal.head(topics.OUTCOMES, 0)
+        before = Glance(world.journal).head(topics.OUTCOMES, 0)
         assert await world.plan() == 0
-        assert world.journal.head(topics.OUTCOMES, 0) == before
-        assert world.journal.backlog(topics.GROUP_PLAN) == 0
+        assert Glance(world.journal).head(topics.OUTCOMES, 0) == before
+        assert Glance(world.journal).backlog(topics.GROUP_PLAN) == 0
 
     run(story(World(directory)))
 
@@ -102,7 +103,7 @@ def test_a_scheduled_notification_waits_for_its_timer(directory):
         await world.plan()
         (frame,) = world.events()
         assert (frame.scheduled_ms, frame.delivery_ids) == ([due_ms], [])
-        assert world.journal.next_due_ms() == due_ms
+        assert Glance(world.journal).next_due_ms() == due_ms
         world.clock.wall_ahead_ms = 60_000
         assert await world.journal.fire(world.clock.now_ms(), 10) == 1
         assert await world.plan() == 1

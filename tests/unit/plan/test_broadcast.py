@@ -19,6 +19,7 @@ from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.pages import plan_page
 from clarion.plan.broadcast.worker import BroadcastWorker
 from clarion.ports.stage_store import Broadcasts, Cursor, StageResult
+from tests.look import Glance
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, World
 
@@ -68,7 +69,7 @@ def test_everyone_is_planned_once_and_the_cursor_counts_them(directory):
         working = await worker(world)
         while await working.turn():
             pass
-        cursor = world.journal.cursor(id_)
+        cursor = Glance(world.journal).cursor(id_)
         assert cursor is not None
         assert (cursor.status, cursor.users) == ("done", USERS)
         states = Counter(state for one in chunks(world) for state in one.states)
@@ -97,7 +98,7 @@ def test_a_segment_is_planned_once_each_however_few_are_looked_at(directory, bou
         working = await worker(world)
         while await working.turn():
             pass
-        cursor = world.journal.cursor(id_)
+        cursor = Glance(world.journal).cursor(id_)
         assert cursor is not None
         assert (cursor.status, cursor.users) == ("done", USERS * 2 // 3)
 
@@ -127,7 +128,7 @@ def test_looking_for_nobody_does_not_keep_the_turn_from_others(directory, bound,
         for _ in range(6):
             await working.turn()
         assert planned.count("other") == 3
-        assert world.journal.cursor(first).position > 0
+        assert Glance(world.journal).cursor(first).position > 0
 
     run(story(World(directory)))
 
@@ -140,7 +141,7 @@ def test_a_crash_before_or_after_the_append_leaves_the_same_deliveries(directory
         while True:
             turn += 1
             if turn == crash_at:  # planned, never appended
-                (cursor,) = world.journal.cursors()
+                (cursor,) = Glance(world.journal).cursors()
                 job = msgspec.msgpack.decode(cursor.payload, type=BroadcastJob)
                 facts = await working._pages.gather(cursor, job, world.clock.now_ms())
                 plan_page(facts, cursor, job, working._pages.contents, world.journal.partitions, world.clock.now_ms())
@@ -183,7 +184,7 @@ def test_a_pause_while_a_page_is_planned_stores_nothing_of_it(directory, monkeyp
         working = await worker(world)
 
         def interrupted(*values):
-            world.journal._cursors[id_] = msgspec.structs.replace(world.journal.cursor(id_), status="paused")
+            world.journal._cursors[id_] = msgspec.structs.replace(Glance(world.journal).cursor(id_), status="paused")
             return plan_page(*values)
 
         monkeypatch.setattr(broadcast_worker, "plan_page", interrupted)

@@ -7,6 +7,7 @@ from clarion.domain.delivery_state import State
 from clarion.journal import topics
 from clarion.journal.events import AcceptedFrame, Audience, BroadcastJob, ChunkFrame
 from clarion.plan.broadcast.pages import plan_page
+from tests.look import Glance
 from tests.stages.virtual import START_MS, run
 from tests.unit.plan.deciding import HOUR_MS, PUSH, SMS, Story
 from tests.unit.plan.test_broadcast import begin, worker
@@ -150,7 +151,7 @@ def test_a_page_that_dies_leaves_the_same_chunks_and_timers(people):
     async def story(world: Story) -> None:
         await begin(world)
         working = await worker(world)
-        (cursor,) = world.journal.cursors()
+        (cursor,) = Glance(world.journal).cursors()
         job = msgspec.msgpack.decode(cursor.payload, type=BroadcastJob)
         now_ms, pages = world.clock.now_ms(), working._pages
         first, again = [

@@ -8,6 +8,7 @@ from clarion.journal.codec import encode
 from clarion.journal.events import ReceiptFrame, Recipient
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
+from tests.look import Glance
 from tests.stages.virtual import run, until
 from tests.unit.plan.deciding import HOUR_MS, PUSH, SMS, Story
 
@@ -62,7 +63,7 @@ def test_one_device_that_got_it_is_enough(people):
         await sent(world, PUSH, 2)
         await world.pass_time(10 * 24 * HOUR_MS)
         assert world.to_send(SMS) == []
-        assert world.journal.cells_under(0, b"r", 10) == [], "nothing is kept of it for good"
+        assert Glance(world.journal).cells_under(0, b"r", 10) == [], "nothing is kept of it for good"
 
     run(story(Story(people)))
 
@@ -103,7 +104,7 @@ def test_failing_and_running_out_of_time_go_on_once(people):
         assert world.to_send(SMS) == ["accepted-lost"]
         await world.pass_time(10 * 24 * HOUR_MS)
         assert world.to_send(SMS) == ["accepted-lost"]
-        assert world.journal.cells_under(0, b"r", 10) == []
+        assert Glance(world.journal).cells_under(0, b"r", 10) == []
 
     run(story(Story(people)))
 

@@ -11,6 +11,7 @@ from clarion.journal.codec import decode
 from clarion.journal.events import Event, PlannedFrame, Recipient
 from clarion.journal.repeats import fresh
 from clarion.journal.rows import deliver_rows
+from tests.look import Glance
 from tests.stages.virtual import run
 from tests.unit.plan.deciding import HOUR_MS, SMS, Story
 
@@ -19,7 +20,7 @@ DAY = Recipient("day")
 
 def events(world: Story, topic: str) -> list[Event]:
     """Return what was told on a topic, each frame once."""
-    new, _ = fresh(world.journal.read(topic, 0, 0, 100_000), {})
+    new, _ = fresh(Glance(world.journal).read(topic, 0, 0, 100_000), {})
     return [decode(one.payload) for one in new]
 
 
@@ -49,9 +50,9 @@ def test_repeated_frames_change_nothing_of_what_is_planned(people, category):
     once, again = Story(people), Story(people, journal=partial(MemoryJournal, repeats=3))  # type: ignore[arg-type]
     run(story(once, category))
     run(story(again, category))
-    assert len(events(again, topics.accepted(LANES[2]))) < again.journal.head(topics.accepted(LANES[2]), 0)
+    assert len(events(again, topics.accepted(LANES[2]))) < Glance(again.journal).head(topics.accepted(LANES[2]), 0)
     assert sent(again) == sent(once)
     assert decided(again) == decided(once)
-    positions = again.journal.committed(topics.GROUP_PLAN, 0)
+    positions = Glance(again.journal).committed(topics.GROUP_PLAN, 0)
     assert all(list(position.numbers.values()) for position in positions.values())
-    assert all(position.numbers == {} for position in once.journal.committed(topics.GROUP_PLAN, 0).values())
+    assert all(position.numbers == {} for position in Glance(once.journal).committed(topics.GROUP_PLAN, 0).values())

@@ -10,6 +10,7 @@ from clarion.ports.state import Advance
 from clarion.record.shapes import request_of
 from tests.contract.controls import migrated
 from tests.folding import fold_stored
+from tests.look import Glance
 from tests.stages.virtual import run
 from tests.stages.world import TENANT
 from tests.unit.plan.deciding import HOUR_MS, Story
@@ -30,7 +31,7 @@ def test_a_notification_is_known_with_all_its_recipients_in_whatever_order_parti
     told = {
         partition: frames
         for partition in range(3)
-        if (frames := world.journal.read(topics.OUTCOMES, partition, 0, 1_000_000))
+        if (frames := Glance(world.journal).read(topics.OUTCOMES, partition, 0, 1_000_000))
     }
     assert len(told) > 1, "the users belong to several partitions"
     assert world.to_send()

@@ -11,6 +11,7 @@ from clarion.ports.stage_store import StageResult, Timer
 from clarion.ports.streams import Frame
 from clarion.wait.rules.pause import PAUSE_MS_MAX
 from clarion.wait.worker import TRIM_EVERY_MS, TimerWorker
+from tests.look import Glance
 from tests.stages.virtual import START_MS, LoopClock, run, until
 from tests.stages.world import Notes
 
@@ -58,7 +59,7 @@ class Scheduler:
 
     def fired(self) -> dict[int, int]:
         """Return when each timer's frame came back, milliseconds after the start."""
-        frames = self.journal.read("t", 0, 0, 10_000)
+        frames = Glance(self.journal).read("t", 0, 0, 10_000)
         assert len({one.payload for one in frames}) == len(frames), "each fires once"
         return {int(one.payload): one.appended_ms - START_MS for one in frames}
 

@@ -18,6 +18,7 @@ from clarion.journal import topics
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from tests.contract.journals import PARTITIONS, VirtualClock
+from tests.look import Glance
 from tests.property.test_workflow_rules import workflows
 from tests.stages.flows import ENDINGS, Flow, Shelf, advances, unlucky
 from tests.unit.workflow.test_steps import DAY_MS, HOUR_MS
@@ -72,7 +73,12 @@ class Life:
     async def _again(self, how: int) -> None:
         """Bring back a frame that was worked off already."""
         journal = self.flow.journal
-        old = [one for lane in LANES for p in range(PARTITIONS) for one in journal.read(topics.accepted(lane), p, 0)]
+        old = [
+            one
+            for lane in LANES
+            for p in range(PARTITIONS)
+            for one in Glance(journal).read(topics.accepted(lane), p, 0)
+        ]
         moved = [one for one in old if advances(one.payload)]
         if moved:
             one = moved[how % len(moved)]
@@ -105,7 +111,7 @@ def test_every_instance_ends_once_and_every_event_is_in_one_digest(workflow, hap
     for story in stories.values():
         assert [event in ENDINGS for event in story] == [False] * (len(story) - 1) + [True], story
     assert set(flow.kept()) <= {b"c"}
-    assert flow.journal.next_due_ms() is None
+    assert Glance(flow.journal).next_due_ms() is None
     sent = Counter((one.notification_id, one.request.to[0].user_id, one.step) for one in flow.sent)
     assert not sent or max(sent.values()) == 1
 

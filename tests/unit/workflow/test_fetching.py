@@ -15,6 +15,7 @@ from clarion.plan.rules.workflow.state import Answered
 from clarion.plan.workflow.fetching import FetchJob, answer_of
 from clarion.plan.workflow.worker import FetchPool
 from tests.contract.journals import START_MS, VirtualClock
+from tests.look import Glance
 from tests.stages.world import Notes
 
 DEEP = b"[" * 100 + b"]" * 100
@@ -71,7 +72,7 @@ class Place:
         self.pool = FetchPool(self.journal, self.server, self.clock, self.notes)
 
     def answers(self) -> list[AdvanceFrame]:
-        return [decode(one.payload) for one in self.journal.read(topics.accepted(Lane.HIGH), 0, 0, 100_000)]
+        return [decode(one.payload) for one in Glance(self.journal).read(topics.accepted(Lane.HIGH), 0, 0, 100_000)]
 
 
 def job(number: int = 0, url: str = "https://x.test/", deadline_ms: int = START_MS + 1) -> FetchJob:

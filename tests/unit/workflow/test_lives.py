@@ -11,6 +11,7 @@ from clarion.journal.signals import cancel_key, signal
 from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.streams import Frame
+from tests.look import Glance
 from tests.stages.flows import TENANT, advances, unlucky
 from tests.unit.workflow.test_digests import digesting, digests
 from tests.unit.workflow.test_steps import HOUR_MS, MINUTE_MS, SEND
@@ -107,7 +108,7 @@ async def test_causes_that_come_again_or_too_late_change_nothing(flow_of):
     await flow.pass_ms(3 * HOUR_MS)
     moved = [
         stored for lane in Lane for p in range(4)
-        for stored in flow.journal.read(topics.accepted(lane), p, 0)
+        for stored in Glance(flow.journal).read(topics.accepted(lane), p, 0)
     ]  # fmt: skip
     again = [Frame(one.topic, one.partition, one.count, one.payload) for one in moved if advances(one.payload)]
     assert again
@@ -163,7 +164,7 @@ async def test_dying_before_any_append_changes_nothing_of_what_happens(flow_of, 
     assert items == list(range(number))
     ids = [(one.notification_id, one.request.to[0].user_id, one.step) for one in flow.sent]
     assert len(set(ids)) == len(ids)
-    assert flow.kept() == [] and flow.journal.next_due_ms() is None
+    assert flow.kept() == [] and Glance(flow.journal).next_due_ms() is None
 
 
 async def test_what_an_instance_keeps_can_be_read_by_the_build_that_wrote_it(flow_of):
@@ -172,7 +173,7 @@ async def test_what_an_instance_keeps_can_be_read_by_the_build_that_wrote_it(flo
     await flow.trigger("w", "u1", data={"n": 1})
     await flow.settle()
     (cell,) = [
-        value for p in range(4) for key, value in flow.journal.cells_under(p, b"i", 10)
+        value for p in range(4) for key, value in Glance(flow.journal).cells_under(p, b"i", 10)
     ]  # fmt: skip
     fields = msgspec.msgpack.decode(cell)
     assert fields[:2] == [TENANT, "normal"] and len(fields) == 5

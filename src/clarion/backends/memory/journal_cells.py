@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 from struct import pack
 
 from clarion.domain.limits_deciding import CAP_BLOCK_USERS
-from clarion.ports.journal import Append
 from clarion.ports.journal_cells import CapWrite, Signal, Wait
-from clarion.ports.stage_store import StaleCaps
+from clarion.ports.stage_store import PlanState, StaleCaps
 
 CapBlocks = dict[tuple[str, bytes, int], list[int]]
 
@@ -31,17 +30,17 @@ class MemoryCells:
                 times[slot] = new_s
         return blocks
 
-    def store(self, batch: Append, blocks: CapBlocks) -> None:
+    def store(self, kept: PlanState, blocks: CapBlocks) -> None:
         """Take over a batch whose caps became `blocks`."""
         self._caps.update(blocks)
-        for cell in batch.cells:
+        for cell in kept.cells:
             if cell.value is None:
                 self._cells.pop((cell.partition, cell.key), None)
             else:
                 self._cells[cell.partition, cell.key] = cell.value
-        for ended in batch.ended_waits:
+        for ended in kept.ended_waits:
             self._waits.pop((ended.tenant, ended.key, ended.subject), None)
-        for wait in batch.waits:
+        for wait in kept.waits:
             self._waits[wait.tenant, wait.key, wait.subject] = wait
 
     def streams(self, signal: Signal, now_ms: int) -> list[tuple[str, int]]:

@@ -17,7 +17,6 @@ from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, INTENT_ENTRIES_PER
 from clarion.domain.limits_deciding import HOLD_MS_MAX
 from clarion.journal.topics import GROUP_TOPICS, urgency
 from clarion.ports.clock import Clock
-from clarion.ports.journal import Append, append_of
 from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import (
     Cancellation,
@@ -67,37 +66,34 @@ class MemoryStageStore:
     async def commit(self, result: StageResult) -> list[int]:
         """Store a step and return the offsets of its frames. Raises `StaleLease`, `StaleCursor`,
         `StaleKey` or `StaleCaps`."""
-        return self._store(append_of(result))
-
-    def _store(self, batch: Append) -> list[int]:
         self._refuse_when_closed()
-        self._check_leases(batch)
+        self._check_leases(result)
         moved = dict(self._cursors)
-        for move in batch.moves:
+        for move in result.broadcasts.moves:
             moved[move.cursor_id] = self._moved(moved.get(move.cursor_id), move)
-        remembered = self._answers(batch.idempotency)
-        blocks = self._cells.changed(batch.caps)
+        remembered = self._answers(result.admission.idempotency)
+        blocks = self._cells.changed(result.plan_state.caps)
         self._cursors = moved
         self._idempotency.update(remembered)
-        offsets = [self._carrier.put(frame) for frame in batch.frames]
-        for commit in batch.commits:
+        offsets = [self._carrier.put(frame) for frame in result.frames]
+        for commit in result.progress.commits:
             self._commit(commit)
-        for write in batch.intents:
+        for write in result.progress.intents:
             self._write_intents(write)
-        for timer in batch.timers:
+        for timer in result.timers:
             if timer.timer_id not in self._timers:
                 self._timers[timer.timer_id] = timer
                 self._timers_set += 1
                 heappush(self._due, (timer.due_ms, self._timers_set, timer.timer_id))
-        for cancellation in batch.cancellations:
+        for cancellation in result.admission.cancellations:
             self._cancelled += 1
             self._cancellations.append((self._cancelled, cancellation))
-        for cursor in batch.cursors:
+        for cursor in result.broadcasts.cursors:
             self._cursors.setdefault(cursor.cursor_id, cursor)
-        for signal in batch.signals:
+        for signal in result.plan_state.signals:
             for topic, partition in self._cells.streams(signal, self._clock.now_ms()):
                 self._carrier.put(Frame(topic, partition, 1, signal.payload))
-        self._cells.store(batch, blocks)
+        self._cells.store(result.plan_state, blocks)
         self._carrier.grew()
         return offsets
 
@@ -264,10 +260,11 @@ class MemoryStageStore:
             updated_ms=self._clock.now_ms(),
         )
 
-    def _check_leases(self, batch: Append) -> None:
-        named = [commit.lease for commit in batch.commits] + [move.lease for move in batch.moves]
-        named += [write.lease for write in batch.intents]
-        self._leases.check([*named, batch.lease] if batch.lease is not None else named)
+    def _check_leases(self, result: StageResult) -> None:
+        named = [commit.lease for commit in result.progress.commits]
+        named += [move.lease for move in result.broadcasts.moves]
+        named += [write.lease for write in result.progress.intents]
+        self._leases.check([*named, result.lease] if result.lease is not None else named)
 
     def _answers(self, entries: Sequence[IdempotencyEntry]) -> dict[tuple[str, str], IdempotencyEntry]:
         remembered: dict[tuple[str, str], IdempotencyEntry] = {}

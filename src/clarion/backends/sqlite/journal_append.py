@@ -1,4 +1,4 @@
-"""What the writer's transaction does with one append, and with timers that fall due."""
+"""What the writer's transaction does with one step, and with timers that fall due."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,9 +12,16 @@ from clarion.backends.sqlite.connection import fetch_all, fetch_one
 from clarion.backends.sqlite.journal_intents import write_intents
 from clarion.backends.sqlite.journal_streams import Stream, find, frame_id
 from clarion.journal.topics import URGENCIES, urgency
-from clarion.ports.journal import Append
 from clarion.ports.journal_cells import Signal
-from clarion.ports.stage_store import Commit, CursorMove, IdempotencyEntry, StaleCursor, StaleKey
+from clarion.ports.stage_store import (
+    Commit,
+    CursorMove,
+    IdempotencyEntry,
+    PlanState,
+    StageResult,
+    StaleCursor,
+    StaleKey,
+)
 from clarion.ports.streams import Frame
 
 _FRAME = "INSERT INTO frames (frame_id, appended_ms, count, total, payload) VALUES (?, ?, ?, ?, ?)"
@@ -47,28 +54,29 @@ class Transaction:
         self.monotonic_ms = monotonic_ms
         self._streams: dict[tuple[str, int], Stream] = {}
 
-    def append(self, batch: Append) -> list[int]:
-        """Store all of a batch and return its frames' offsets. Raises `StaleLease`, `StaleCursor`, `StaleKey` or
+    def commit(self, result: StageResult) -> list[int]:
+        """Store all of a step and return its frames' offsets. Raises `StaleLease`, `StaleCursor`, `StaleKey` or
         `StaleCaps`; the caller then undoes what was written."""
-        self._check_leases(batch)
-        for move in batch.moves:
+        progress, admission, broadcasts = result.progress, result.admission, result.broadcasts
+        self._check_leases(result)
+        for move in broadcasts.moves:
             self._move(move)
-        offsets = self.put(batch.frames)
-        if batch.commits:
-            self.db.executemany(_COMMIT, [_position(commit) for commit in batch.commits])
-        for write in batch.intents:
+        offsets = self.put(result.frames)
+        if progress.commits:
+            self.db.executemany(_COMMIT, [_position(commit) for commit in progress.commits])
+        for write in progress.intents:
             write_intents(self.db, write)
-        if batch.timers:
-            rows = [(*msgspec.structs.astuple(timer), urgency(timer.topic)) for timer in batch.timers]
+        if result.timers:
+            rows = [(*msgspec.structs.astuple(timer), urgency(timer.topic)) for timer in result.timers]
             self.db.executemany(_TIMER, rows)
-        if batch.idempotency:
-            self._remember(batch.idempotency)
-        if batch.cancellations:
-            rows = [msgspec.structs.astuple(cancellation) for cancellation in batch.cancellations]
+        if admission.idempotency:
+            self._remember(admission.idempotency)
+        if admission.cancellations:
+            rows = [msgspec.structs.astuple(cancellation) for cancellation in admission.cancellations]
             self.db.executemany(_CANCELLATION, rows)
-        if batch.cursors:
-            self.db.executemany(_CURSOR, [msgspec.structs.astuple(cursor) for cursor in batch.cursors])
-        self._write_cells(batch)
+        if broadcasts.cursors:
+            self.db.executemany(_CURSOR, [msgspec.structs.astuple(cursor) for cursor in broadcasts.cursors])
+        self._write_plan_state(result.plan_state)
         return offsets
 
     def put(self, frames: Iterable[Frame]) -> list[int]:
@@ -95,11 +103,12 @@ class Transaction:
         self.db.executemany("DELETE FROM timers WHERE sequence = ?", [(row[0],) for row in due])
         return len(due)
 
-    def _check_leases(self, batch: Append) -> None:
-        named = {commit.lease for commit in batch.commits} | {move.lease for move in batch.moves}
-        named.update(write.lease for write in batch.intents)
-        if batch.lease is not None:
-            named.add(batch.lease)
+    def _check_leases(self, result: StageResult) -> None:
+        named = {commit.lease for commit in result.progress.commits}
+        named.update(move.lease for move in result.broadcasts.moves)
+        named.update(write.lease for write in result.progress.intents)
+        if result.lease is not None:
+            named.add(result.lease)
         leases.check(self.db, named, self.monotonic_ms)
 
     def _remember(self, entries: Sequence[IdempotencyEntry]) -> None:
@@ -114,15 +123,15 @@ class Transaction:
     def _holds(self, entry: IdempotencyEntry) -> bool:
         return fetch_one(self.db, _REMEMBERED, (entry.tenant, entry.key)) == (entry.body_hash, entry.answer)
 
-    def _write_cells(self, batch: Append) -> None:
-        if batch.caps:
-            cells.write_caps(self.db, batch.caps)
-        if batch.cells:
-            cells.write_cells(self.db, batch.cells)
-        for signal in batch.signals:
+    def _write_plan_state(self, kept: PlanState) -> None:
+        if kept.caps:
+            cells.write_caps(self.db, kept.caps)
+        if kept.cells:
+            cells.write_cells(self.db, kept.cells)
+        for signal in kept.signals:
             self._signal(signal)
-        if batch.ended_waits or batch.waits:
-            cells.write_waits(self.db, batch.ended_waits, batch.waits)
+        if kept.ended_waits or kept.waits:
+            cells.write_waits(self.db, kept.ended_waits, kept.waits)
 
     def _signal(self, signal: Signal) -> None:
         streams = cells.streams_of(self.db, signal, self.now_ms)

@@ -11,7 +11,6 @@ from clarion.backends.sqlite.journal_append import Transaction
 from clarion.backends.sqlite.journal_reader import Reader
 from clarion.backends.sqlite.journal_writer import GroupCommit
 from clarion.ports.clock import Clock
-from clarion.ports.journal import append_of
 from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import (
     Cursor,
@@ -47,8 +46,7 @@ class SqliteStageStore:
 
     async def commit(self, result: StageResult) -> list[int]:
         """Store a step durably and return the offsets of its frames."""
-        batch = append_of(result)
-        return await self._writer.run(lambda transaction: transaction.append(batch))
+        return await self._writer.run(lambda transaction: transaction.commit(result))
 
     async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
         """Take a free or expired lease, or the owner's own, with a new fence; None while another owner holds it."""
