@@ -107,7 +107,9 @@ class PlanWorker:
             self._telemetry.log("error", "plan_stopped", partition=partition, detail=str(unknown))
             return None
 
-    async def _planned(self, partition: int, lease: Lease, frames: Frames, now_ms: int) -> tuple[StepResult, StageResult]:
+    async def _planned(
+        self, partition: int, lease: Lease, frames: Frames, now_ms: int
+    ) -> tuple[StepResult, StageResult]:
         result = await self._decided(work_of(frames.batch, now_ms), partition, now_ms)
         return result, result.stored(lease, frames.commits(lease))
 

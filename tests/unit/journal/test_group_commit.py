@@ -18,6 +18,7 @@ from pathlib import Path
 from clarion.backends.sqlite.journal import open_journal
 from clarion.domain.errors import DurabilityError
 from tests.contract.journals import VirtualClock, frames
+from tests.look import Look
 
 async def main():
     journal = open_journal(Path(sys.argv[1]), VirtualClock(), 1)
@@ -34,7 +35,7 @@ async def main():
         await journal.commit(frames(b"after the disk came back"))
     except DurabilityError:
         print("still refused")
-    print([frame.payload for frame in journal.read("t", 0, 0)])
+    print([frame.payload for frame in await Look(journal).read("t", 0, 0)])
     await journal.close()
 
 asyncio.run(main())

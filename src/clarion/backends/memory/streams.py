@@ -59,19 +59,19 @@ class MemoryStreams:
 
     async def read_many(self, places: Sequence[Place], limit_frames: int = 64) -> list[list[StoredFrame]]:
         """Return for each place up to `limit_frames` frames behind it, in order."""
-        return [self.read(*place, limit_frames) for place in places]
+        return [self._read(*place, limit_frames) for place in places]
 
     async def read_since(
         self, topic: str, partition: int, appended_ms: int, limit_frames: int = 256
     ) -> list[StoredFrame]:
         """Return frames appended at or after a time, oldest first."""
-        return self.since(topic, partition, appended_ms, limit_frames)
+        return self._since(topic, partition, appended_ms, limit_frames)
 
     async def heads_of(self, streams: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Return the newest offset of each stream, 0 where it is empty."""
-        return {stream: self.head(*stream) for stream in streams}
+        return {stream: self._head(*stream) for stream in streams}
 
-    def read(self, topic: str, partition: int, after: int, limit_frames: int = 64) -> list[StoredFrame]:
+    def _read(self, topic: str, partition: int, after: int, limit_frames: int = 64) -> list[StoredFrame]:
         """Return up to `limit_frames` frames with offsets above `after`, in order."""
         frames: list[StoredFrame] = []
         room = JOURNAL_READ_BYTES_MAX
@@ -82,12 +82,12 @@ class MemoryStreams:
             frames.append(frame)
         return frames
 
-    def since(self, topic: str, partition: int, appended_ms: int, limit_frames: int = 256) -> list[StoredFrame]:
+    def _since(self, topic: str, partition: int, appended_ms: int, limit_frames: int = 256) -> list[StoredFrame]:
         """Return frames appended at or after a time, oldest first."""
         older = sum(frame.appended_ms < appended_ms for frame in self.streams[topic, partition].frames)
-        return self.read(topic, partition, self.streams[topic, partition].trimmed + older, limit_frames)
+        return self._read(topic, partition, self.streams[topic, partition].trimmed + older, limit_frames)
 
-    def head(self, topic: str, partition: int) -> int:
+    def _head(self, topic: str, partition: int) -> int:
         """Return the newest offset of a stream, 0 when it is empty."""
         return self.streams[topic, partition].head
 
