@@ -33,7 +33,7 @@ async def test_timers_set_before_fire_by_urgency(first_schema):
     assert Glance(journal).next_due_ms() == START_MS
     fired = []
     while await journal.fire(START_MS, 1):
-        fired += [topic for topic in TOPICS if payloads(journal, topic) and topic not in fired]
+        fired += [topic for topic in TOPICS if await payloads(journal, topic) and topic not in fired]
     await journal.close()
     assert fired == list(reversed(TOPICS))
 
