@@ -1,6 +1,7 @@
 """What a new holder of a partition makes of what the old one left: nothing twice without a trace, nothing forgotten."""
 
 import asyncio
+from collections.abc import Sequence
 from zlib import crc32
 
 import pytest
@@ -14,7 +15,7 @@ from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import IntentFrame
 from clarion.ports.stage_store import IntentEntry, IntentWrite, Progress, StageResult
-from clarion.ports.streams import Frame, StoredFrame
+from clarion.ports.streams import Frame, Place, StoredFrame
 from tests.look import Glance
 from tests.stages.holder import Holder, attempted
 from tests.stages.virtual import run, until
@@ -200,17 +201,17 @@ def test_recovery_asks_the_store_and_reads_no_outcomes(directory):
         await (first := await Holder(world, passes=lambda row: row.address == A).start()).settled()
         await first.crash()
         assert await world.journal.open_intents(GROUP, 0)
-        read, world.journal.since = world.journal.read, None  # type: ignore[method-assign]
+        read, world.journal.read_since = world.journal.read_many, None  # type: ignore[method-assign]
 
-        def own(topic: str, *place: int) -> list[StoredFrame]:
-            assert topic != topics.OUTCOMES
-            return read(topic, *place)
+        async def own(places: Sequence[Place], limit_frames: int) -> list[list[StoredFrame]]:
+            assert all(place.topic != topics.OUTCOMES for place in places)
+            return await read(places, limit_frames)
 
-        world.journal.read = own  # type: ignore[method-assign]
+        world.journal.read_many = own  # type: ignore[method-assign]
         await (second := await Holder(world).start()).settled()
         assert second.submitted == [B]
         await second.crash()
-        world.journal.read = read  # type: ignore[method-assign]
+        world.journal.read_many = read  # type: ignore[method-assign]
         assert await world.journal.open_intents(GROUP, 0) == [], "nothing is open once all is committed"
 
     world = World(directory)
