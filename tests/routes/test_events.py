@@ -27,6 +27,7 @@ from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.web import Call, Caller
 from tests.contract.controls import House
+from tests.look import Glance
 from tests.stages.world import Notes
 
 RULE = {
@@ -58,7 +59,7 @@ class Listener(MemoryJournal):
             decode(frame.payload)
             for lane in LANES
             for partition in range(PARTITIONS)
-            for frame in self.read(topics.accepted(lane), partition, 0, 1_000)
+            for frame in Glance(self).read(topics.accepted(lane), partition, 0, 1_000)
         ]
         return [frame for frame in frames if isinstance(frame, kind)]
 
