@@ -276,12 +276,13 @@ class PartitionConsumer:
                 timers=done.timers,
                 progress=Progress(commits, kept),
             )
-        await commit(tools.store, batch, tools.telemetry)
+        # Side by side, so that whoever reads the result and sends again finds the address suppressed. Repeated after a crash, it
+        # changes nothing. What somebody said STOP to keeps that reason, or START could not lift it.
+        learning = [tools.suppressions.learn(tenant, entries) for tenant, entries in done.suppressions.items()]
+        committing = commit(tools.store, batch, tools.telemetry)
+        await (asyncio.gather(committing, *learning) if learning else committing)
         self._under_way.subtract(item.lane for item, _ in finished)
         self._room.set()
-        # Repeated after a crash, it changes nothing. What somebody said STOP to keeps that reason, or START could not lift it.
-        for tenant, entries in done.suppressions.items():
-            await tools.suppressions.learn(tenant, entries)
         for outcome, number in done.counts.items():
             tools.telemetry.count("attempts", number, channel=tools.channel, outcome=outcome)
 
