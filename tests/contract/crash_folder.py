@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from clarion.backends.sqlite.state import SqliteState
+from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from clarion.record.gather import OpenRows
 
@@ -23,7 +24,7 @@ async def main(data_dir: Path, seed: int, frames: int) -> None:
     stream = story(seed, frames)
     state = SqliteState(data_dir, MachineClock())
     rows = OpenRows()
-    offset = (await state.positions()).get(0, 0)
+    offset = (await state.positions()).get(0, Position(0)).offset
     while batch := stream[offset : offset + 3]:
         changes = await fold_stored(batch, state, rows)
         await state.apply(changes, [Advance(0, offset, batch[-1].offset, fence=1)])

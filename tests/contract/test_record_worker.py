@@ -13,7 +13,7 @@ from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.topics import GROUP_RECORD, OUTCOMES
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
-from clarion.ports.stage_store import StageResult
+from clarion.ports.stage_store import Position, StageResult
 from clarion.ports.streams import Frame
 from clarion.record.worker import RecordWorker
 from tests.contract import ledgers as world
@@ -85,7 +85,7 @@ async def test_a_holder_whose_fence_is_stale_folds_nothing_twice(journal, state,
         await old.step(thread)
         assert old.folded == 2
         assert await new.step(thread)
-    assert (new.folded, (await state.positions())[0]) == (2, 4)
+    assert (new.folded, (await state.positions())[0].offset) == (2, 4)
     assert len(await state.attempts_of(world.TENANT, world.SINGLE_IDS[:1])) == 1
 
 
@@ -97,7 +97,7 @@ async def test_a_damaged_frame_is_skipped_and_told(journal, state, machine, caps
     await leases.step()
     with ThreadPoolExecutor(1) as thread:
         assert await record.step(thread)
-    assert await state.positions() == {0: 2}
+    assert await state.positions() == {0: Position(2)}
     assert world.SINGLE_IDS[0] in await state.states(world.SINGLE_IDS)
     assert "frame_quarantined" in capsys.readouterr().out
 
@@ -114,7 +114,7 @@ async def test_a_frame_of_a_newer_build_stops_its_partition_and_no_other(journal
         await put(journal, world.planned(3), partition=3)
         assert await record.step(thread)
         assert not await record.step(thread)
-    assert await state.positions() == {0: 1, 3: 1}
+    assert await state.positions() == {0: Position(1), 3: Position(1)}
     assert record.folded == 2
     said = capsys.readouterr().out
     assert said.count("record_stopped") == 1
@@ -134,3 +134,25 @@ async def test_the_rows_of_a_large_batch_are_read_once_and_written_once(journal,
     with ThreadPoolExecutor(1) as thread:
         assert await record.step(thread)
     assert calls == ["load", "apply"]
+
+
+async def test_frames_that_a_carrier_repeats_are_folded_once(state, machine):
+    carrier = MemoryJournal(machine, PARTITIONS, repeats=2)
+    first, leases = worker(carrier, state, machine)
+    await leases.step()
+    with ThreadPoolExecutor(1) as thread:
+        for event in (
+            world.planned(0),
+            world.intent(0),
+            world.receipt(0, "opened"),
+            world.attempted(0, Event.ACCEPTED),
+        ):
+            await put(carrier, event)
+            while await first.step(thread):
+                pass
+        heads = await carrier.heads_of([(OUTCOMES, 0)])
+        assert heads[OUTCOMES, 0] > 4, "nothing was repeated"
+        counted = await state.counters(world.TENANT, 0, world.AT_MS * 2, 100)
+        assert (await state.positions())[0].offset == heads[OUTCOMES, 0]
+    assert first.folded == 4
+    assert [count for *_, count in counted] == [1] * len(counted)

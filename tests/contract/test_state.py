@@ -11,6 +11,7 @@ from clarion.domain.delivery_state import Event, State
 from clarion.domain.errors import StaleLease
 from clarion.domain.history import Changes
 from clarion.ports.history import DeadLetterFilter, Window
+from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from tests.contract import ledgers as world
 from tests.contract.states import dump_memory, dump_sqlite, plain
@@ -35,10 +36,10 @@ async def test_folding_into_the_file_gives_the_rows_of_memory(tmp_path, clock):
 
 
 async def test_a_position_moves_only_from_where_it_is(state):
-    await state.apply(Changes(), [Advance(0, 0, 5, fence=1), Advance(3, 0, 2, fence=1)])
+    await state.apply(Changes(), [Advance(0, 0, 5, fence=1), Advance(3, 0, 2, 1, {"a": 7, "b": 2})])
     with pytest.raises(StaleLease):
         await state.apply(Changes(), [Advance(0, 4, 6, fence=1)])
-    assert await state.positions() == {0: 5, 3: 2}
+    assert await state.positions() == {0: Position(5), 3: Position(2, {"a": 7, "b": 2})}
 
 
 async def test_an_older_fence_stores_nothing(state):
@@ -46,7 +47,7 @@ async def test_an_older_fence_stores_nothing(state):
     changes = Changes(cancellations=[(world.TENANT, b"n" * 16, 1)])
     with pytest.raises(StaleLease):
         await state.apply(changes, [Advance(1, 0, 9, fence=9), Advance(0, 5, 6, fence=1)])
-    assert await state.positions() == {0: 5}
+    assert await state.positions() == {0: Position(5)}
     assert await state.cancelled_ms(world.TENANT, b"n" * 16) is None
 
 

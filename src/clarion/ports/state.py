@@ -1,28 +1,31 @@
 """What the record worker writes: the store of history as a ledger that moves forward with its positions."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from clarion.domain.delivery_state import State
 from clarion.domain.history import Changes, ChunkState, Delivery
+from clarion.ports.stage_store import Position
 
 
 class Advance(msgspec.Struct, frozen=True):
-    """A partition of `outcomes` folded from one offset to another by the holder of a fence."""
+    """A partition of `outcomes` folded from one offset to another by the holder of a fence. `numbers` are the highest
+    sequences folded of each producer, by which repeated frames are known; empty where nothing repeats."""
 
     partition: int
     from_offset: int
     offset: int
     fence: int
+    numbers: Mapping[str, int] = {}
 
 
 class Ledger(Protocol):
     """Written by record workers only, one thread at a time each; every partition by the holder of its lease."""
 
-    async def positions(self) -> dict[int, int]:
-        """Return the offset folded so far of each partition that was ever folded."""
+    async def positions(self) -> dict[int, Position]:
+        """Return how far each partition that was ever folded has been."""
         ...
 
     async def load(

@@ -1,11 +1,15 @@
 """Frames of `outcomes` as they are read: decoded once each, and whose current rows folding them needs."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from clarion.domain.errors import CorruptFrame, UnknownFrame
 from clarion.journal import codec, events
+from clarion.journal.repeats import taken
 from clarion.ports.streams import StoredFrame
+
+_NO_NUMBERS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class Damage(NamedTuple):
@@ -17,13 +21,15 @@ class Damage(NamedTuple):
 
 class Decoded(NamedTuple):
     """The frames of one partition up to the first one that this build cannot read, which `unknown` tells about. `offset` is
-    how far they reach, None for no frame; `size` is how many events they hold."""
+    how far they reach, None for no frame; `numbers` are the highest sequences of their producers, by which repeated frames
+    are known; `size` is how many events they hold."""
 
     events: list[events.Event]
     damaged: list[Damage]
     offset: int | None
     size: int
     unknown: str = ""
+    numbers: Mapping[str, int] = _NO_NUMBERS
 
 
 class Keys(NamedTuple):
@@ -33,20 +39,24 @@ class Keys(NamedTuple):
     chunk_ids: set[bytes]
 
 
-def decoded(stored: Iterable[StoredFrame]) -> Decoded:
-    """Return what frames of one partition, in order, say."""
+def decoded(stored: Iterable[StoredFrame], numbers: Mapping[str, int] = _NO_NUMBERS) -> Decoded:
+    """Return what frames of one partition, in order, say. Those that `numbers` tell were folded before are left out."""
     told: list[events.Event] = []
     damaged: list[Damage] = []
     offset, size = None, 0
     for frame in stored:
+        after = taken(frame, numbers)
+        if after is None:
+            offset = frame.offset
+            continue
         try:
             told.append(codec.decode(frame.payload))
         except UnknownFrame as unknown:
-            return Decoded(told, damaged, offset, size, f"frame {frame.offset}: {unknown}")
+            return Decoded(told, damaged, offset, size, f"frame {frame.offset}: {unknown}", numbers)
         except CorruptFrame as corrupt:
             damaged.append(Damage(frame.offset, str(corrupt)))
-        offset, size = frame.offset, size + frame.count
-    return Decoded(told, damaged, offset, size)
+        offset, size, numbers = frame.offset, size + frame.count, after
+    return Decoded(told, damaged, offset, size, numbers=numbers)
 
 
 def touched(frames: Iterable[events.Event]) -> Keys:

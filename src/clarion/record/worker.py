@@ -7,7 +7,7 @@ a thread of their own: the loop never waits for a disk.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -19,7 +19,7 @@ from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.patience import commit
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.clock import Clock
-from clarion.ports.stage_store import Commit, Lease, Progress, StageResult, StageStore
+from clarion.ports.stage_store import Commit, Lease, Position, Progress, StageResult, StageStore
 from clarion.ports.state import Advance, Ledger
 from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
@@ -60,6 +60,7 @@ class RecordWorker:
         self._telemetry = telemetry
         self._linger_ms = linger_ms
         self._offsets: dict[Lease, int] = {}
+        self._numbers: dict[Lease, Mapping[str, int]] = {}
         self._committed: dict[Lease, int] = {}
         self._stopped: set[Lease] = set()
         self._turn = 0
@@ -102,6 +103,7 @@ class RecordWorker:
         except StaleLease as stale:
             self._telemetry.log("warning", "record_lease_lost", detail=str(stale))
             self._offsets.clear()
+            self._numbers.clear()
             self._frames.forget()
             self._rows.forget()
             await asyncio.sleep(_STALE_PAUSE_S)
@@ -110,7 +112,7 @@ class RecordWorker:
     async def _record(self, thread: Executor | None, batch: Batch) -> None:
         """Gather, decide, commit. Raises what the ledger raises."""
         with self._telemetry.cpu("record"):
-            parts = [decoded(frames) for _, frames in batch]
+            parts = [decoded(frames, self._numbers[lease]) for lease, frames in batch]
             frames = [frame for part in parts for frame in part.events]
             keys = touched(frames)
         self._tell(batch, parts)
@@ -120,15 +122,19 @@ class RecordWorker:
         await self._commit(changes, batch, parts)
 
     async def _commit(self, changes: Changes, batch: Batch, parts: Sequence[Decoded]) -> None:
-        reached = {lease: part.offset for (lease, _), part in zip(batch, parts, strict=True) if part.offset is not None}
+        pairs = [(lease, part) for (lease, _), part in zip(batch, parts, strict=True)]
+        reached = {lease: part.offset for lease, part in pairs if part.offset is not None}
         if not reached:
             return
+        numbers = {lease: part.numbers for lease, part in pairs}
         advances = [
-            Advance(lease.partition, self._offsets[lease], offset, lease.fence) for lease, offset in reached.items()
+            Advance(lease.partition, self._offsets[lease], offset, lease.fence, numbers[lease])
+            for lease, offset in reached.items()
         ]
         await self._state.apply(changes, advances)
         self._rows.keep(changes)
         self._offsets.update(reached)
+        self._numbers.update(numbers)
         self.folded += sum(part.size for part in parts)
 
     async def _compute(self, thread: Executor | None, here: bool, call: Callable[[], T]) -> T:
@@ -158,7 +164,9 @@ class RecordWorker:
             return
         self._rows.forget()
         stored = await self._state.positions()
-        self._offsets = {lease: known.get(lease, stored.get(lease.partition, 0)) for lease in leases}
+        now = {lease: stored.get(lease.partition, Position(0)) for lease in leases}
+        self._numbers = {lease: self._numbers.get(lease, now[lease].numbers) for lease in leases}
+        self._offsets = {lease: known.get(lease, now[lease].offset) for lease in leases}
         self._stopped.intersection_update(leases)
 
     async def _read(self, leases: Sequence[Lease]) -> Batch:

@@ -33,8 +33,22 @@ def test_a_damaged_frame_counts_as_read_and_is_told():
     assert [damage.offset for damage in said.damaged] == [5]
 
 
+def test_frames_that_were_folded_before_are_left_out_and_passed():
+    stored = [frame(offset, producer, sequence) for offset, producer, sequence in
+              [(1, "a", 1), (2, "a", 2), (3, "a", 1), (4, "b", 1), (5, "a", 2)]]  # fmt: skip
+    said = decoded(stored)
+    assert (len(said.events), said.offset, said.size, said.numbers) == (3, 5, 3, {"a": 2, "b": 1})
+    again = decoded([frame(6, "b", 1), frame(7, "a", 2)], said.numbers)
+    assert (again.events, again.offset, again.size, again.numbers) == ([], 7, 0, {"a": 2, "b": 1})
+
+
+def frame(offset: int, producer: str, sequence: int) -> StoredFrame:
+    (one,) = world.stored([world.planned(0)], offset)
+    return StoredFrame(one.topic, one.partition, offset, one.count, one.appended_ms, one.payload, producer, sequence)
+
+
 def test_nothing_was_read_of_no_frame():
-    assert decoded([]) == ([], [], None, 0, "")
+    assert decoded([])[:5] == ([], [], None, 0, "")
     assert decoded([newer(*world.stored([world.planned(0)]))]).offset is None
 
 

@@ -9,6 +9,7 @@ from clarion.backends.memory.state_tables import Tables
 from clarion.domain.delivery_state import State
 from clarion.domain.errors import StaleLease
 from clarion.domain.history import Changes, ChunkState, Delivery
+from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 
 
@@ -23,9 +24,9 @@ class MemoryState(MemoryHistory, MemoryInbox):
         """Everything held, for whoever compares stores."""
         return self._tables
 
-    async def positions(self) -> dict[int, int]:
-        """Return the offset folded so far by partition."""
-        return {partition: offset for partition, (offset, _) in self._tables.positions.items()}
+    async def positions(self) -> dict[int, Position]:
+        """Return how far each partition was folded."""
+        return {partition: position for partition, (position, _) in self._tables.positions.items()}
 
     async def load(
         self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
@@ -42,11 +43,13 @@ class MemoryState(MemoryHistory, MemoryInbox):
         """Store changes and positions, all or nothing. Raises `StaleLease`."""
         tables = self._tables
         for advance in advances:
-            offset, fence = tables.positions.get(advance.partition, (0, 0))
-            if offset != advance.from_offset or fence > advance.fence:
+            position, fence = tables.positions.get(advance.partition, (Position(0), 0))
+            if position.offset != advance.from_offset or fence > advance.fence:
                 raise StaleLease(f"record: partition {advance.partition} was folded further by another worker")
         tables.store(changes)
-        tables.positions.update({one.partition: (one.offset, one.fence) for one in advances})
+        tables.positions.update(
+            {one.partition: (Position(one.offset, dict(one.numbers)), one.fence) for one in advances}
+        )
 
     async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
         """Delete captures older than a time or beyond a number per tenant; return how many went."""

@@ -30,6 +30,7 @@ from clarion.domain.history import (
 from clarion.domain.ids import notification_of
 from clarion.domain.limits_feedback import RECEIPTS_TOLD_MAX
 from clarion.ports.inbox import Horizon, Mark
+from clarion.ports.stage_store import Position
 from clarion.ports.told import REPEATABLE
 
 V = TypeVar("V")
@@ -96,7 +97,7 @@ class Tables:
     """Everything the store holds. Nothing here waits, so each call on the event loop sees a whole state."""
 
     def __init__(self) -> None:
-        self.positions: dict[int, tuple[int, int]] = {}
+        self.positions: dict[int, tuple[Position, int]] = {}
         self.notifications: dict[str, Rows[Notification]] = {}
         self.deliveries: Rows[Delivery] = Rows()
         self.by_vendor_id: dict[tuple[str, str, str], bytes] = {}

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 import apsw
+import msgspec
 from msgspec.structs import astuple
 
 from clarion.backends.sqlite.state_instances import store_progress
@@ -13,6 +14,7 @@ from clarion.domain.errors import StaleLease
 from clarion.domain.history import STATES, Attempt, Capture, Changes, Chunk, ChunkState, Delivery, Notification
 from clarion.domain.ids import notification_of
 from clarion.domain.limits_feedback import RECEIPTS_TOLD_MAX
+from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from clarion.ports.told import REPEATABLE
 
@@ -64,8 +66,9 @@ _COUNTER: Final = """INSERT INTO counters (minute_ms, tenant, channel, what, rea
 _STANDING: Final = """INSERT INTO standings (tenant, at_ms, provider, sequence, channel, vendor, before, state, detail)
     SELECT ?1, ?2, ?3, coalesce(max(sequence), 0) + 1, ?4, ?5, ?6, ?7, ?8 FROM standings
     WHERE tenant = ?1 AND at_ms = ?2 AND provider = ?3"""
-_POSITION: Final = """INSERT INTO positions VALUES (?, ?, ?)
-    ON CONFLICT DO UPDATE SET "offset" = excluded."offset", fence = excluded.fence"""
+_POSITION: Final = """INSERT INTO positions (partition, "offset", fence, numbers) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET "offset" = excluded."offset", fence = excluded.fence, numbers = excluded.numbers"""
+_NUMBERS: Final = msgspec.msgpack.Decoder(dict[str, int])
 
 DELIVERY_COLUMNS: Final = ", ".join(Delivery.__struct_fields__)
 CHUNK_STATE_COLUMNS: Final = ", ".join(ChunkState.__struct_fields__)
@@ -86,9 +89,13 @@ class StateFold:
 
     _threads: Threads
 
-    async def positions(self) -> dict[int, int]:
-        """Return the offset folded so far by partition."""
-        return dict(self._threads.reader().execute('SELECT partition, "offset" FROM positions'))
+    async def positions(self) -> dict[int, Position]:
+        """Return how far each partition was folded."""
+        rows = self._threads.reader().execute('SELECT partition, "offset", numbers FROM positions')
+        return {
+            partition: Position(offset, {} if numbers is None else _NUMBERS.decode(numbers))
+            for partition, offset, numbers in rows
+        }
 
     async def load(
         self, delivery_ids: Collection[bytes], chunk_ids: Collection[bytes]
@@ -130,13 +137,18 @@ def _load(
 
 
 def _apply(db: apsw.Connection, changes: Changes, advances: Sequence[Advance]) -> None:
-    stored = {row[0]: row[1:] for row in db.execute("SELECT * FROM positions")}
+    stored = {row[0]: row[1:] for row in db.execute('SELECT partition, "offset", fence FROM positions')}
     for advance in advances:
         offset, fence = stored.get(advance.partition, (0, 0))
         if offset != advance.from_offset or fence > advance.fence:
             raise StaleLease(f"record: partition {advance.partition} was folded further by another worker")
     _store(db, changes)
-    db.executemany(_POSITION, [(a.partition, a.offset, a.fence) for a in advances])
+    db.executemany(_POSITION, [_position(advance) for advance in advances])
+
+
+def _position(advance: Advance) -> tuple[int, int, int, bytes | None]:
+    numbers = msgspec.msgpack.encode(dict(advance.numbers)) if advance.numbers else None
+    return advance.partition, advance.offset, advance.fence, numbers
 
 
 def _prune_captures(db: apsw.Connection, before_ms: int, keep_per_tenant: int) -> int:
