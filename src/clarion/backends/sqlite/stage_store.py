@@ -33,7 +33,7 @@ class SqliteStageStore:
         survives_process_kill=True,
         survives_power_loss=True,
         failure_model=(
-            "An append returns after its commit was fsynced, so nothing acknowledged is lost as long as the disk keeps "
+            "A commit returns after it was fsynced, so nothing acknowledged is lost as long as the disk keeps "
             "what fsync promised; losing the one disk loses the journal."
         ),
     )
