@@ -15,6 +15,8 @@ from clarion.backends.sqlite.journal import open_journal
 from clarion.ports.journal_cells import CapWrite, Cell, Wait, WaitEnd
 from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.streams import Frame
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.contract.journals import Journal
 from tests.look import Look
 

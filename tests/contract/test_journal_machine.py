@@ -17,6 +17,7 @@ from clarion.domain.errors import StaleLease
 from clarion.domain.limits_deciding import HOLD_MS_MAX
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
 from clarion.ports.stage_store import (
+    Admission,
     Broadcasts,
     Cancellation,
     Commit,
@@ -140,7 +141,16 @@ class TwoJournals(RuleBasedStateMachine):
     def append_frames(self, new: list[Frame]) -> None:
         self.both("commit", StageResult(frames=new))
 
-    @rule(batch=st.builds(StageResult, frames, commits, timers, st.lists(keys, max_size=2), cancellations, cursors))
+    @rule(
+        batch=st.builds(
+            StageResult,
+            frames=frames,
+            timers=timers,
+            progress=st.builds(Progress, commits),
+            admission=st.builds(Admission, st.lists(keys, max_size=2), cancellations),
+            broadcasts=st.builds(Broadcasts, cursors),
+        )
+    )
     def append_and_commit(self, batch: StageResult) -> None:
         self.both("commit", batch)
 
