@@ -19,7 +19,7 @@ from clarion.plan.rules.need import Lacking, Need, merged
 from clarion.plan.rules.routing import Routed
 from clarion.plan.rules.setting import Planned, Setting
 from clarion.plan.settings import setting_key
-from clarion.plan.told import Told
+from clarion.plan.told import LogLine
 from clarion.ports.stage_store import Timer
 
 
@@ -57,7 +57,7 @@ class _Batch(NamedTuple):
     claims: Claims
     now_ms: int
     needs: list[Need]
-    told: list[Told]
+    told: list[LogLine]
 
     def decide(self, items: Sequence[Accepted]) -> list[Decided]:
         """Decide a batch; if that fails, one by one, so that only the notification at fault pays for it."""
@@ -68,7 +68,7 @@ class _Batch(NamedTuple):
             self.claims.undo(mark)  # those decided before the one at fault are decided, and counted, again
             if len(items) > 1:
                 return [decided for item in items for decided in self.decide([item])]
-            self.told.append(Told("error", "planning_failed", {"tenant": items[0].tenant, "error": repr(error)}))
+            self.told.append(LogLine("error", "planning_failed", {"tenant": items[0].tenant, "error": repr(error)}))
             return [_poisoned(items[0], error)]
 
     def _together(self, items: Sequence[Accepted]) -> Iterator[Decided]:

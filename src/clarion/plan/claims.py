@@ -1,4 +1,4 @@
-"""Caps claimed by one step of planning: from blocks that were gathered, written with the step's append."""
+"""Caps claimed by one step of planning: from blocks that were gathered, written with the step's commit."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -138,7 +138,7 @@ class Claims:
                 sheet.changed = mark.get((tenant, rule), {})
 
     def writes(self) -> list[CapWrite]:
-        """Return what has to be written with the step's append."""
+        """Return what has to be written with the step's commit."""
         return [
             CapWrite(tenant, rule, number, tuple(changed.values()))
             for tenant, room in self._rooms.items()

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from clarion.plan.told import Told
+from clarion.plan.told import LogLine
 
 Count: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 """The name of a counter and its labels."""
@@ -14,14 +14,14 @@ class Notes:
     """Counts and lines of one decision."""
 
     def __init__(self) -> None:
-        self.lines: list[Told] = []
+        self.lines: list[LogLine] = []
         self.counts: Counter[Count] = Counter()
 
     def log(self, level: str, event: str, **fields: Any) -> None:
         """Add a line."""
-        self.lines.append(Told(level, event, fields))
+        self.lines.append(LogLine(level, event, fields))
 
-    def log_all(self, told: Iterable[Told]) -> None:
+    def log_all(self, told: Iterable[LogLine]) -> None:
         """Add lines."""
         self.lines += told
 

@@ -19,7 +19,7 @@ from clarion.plan.resume import FAILED, encoded, hold_timer, resumed, unmet_time
 from clarion.plan.rules.decide import addresses_of
 from clarion.plan.rules.routing import Fallback, Place, Routed, able
 from clarion.plan.rules.setting import Planned, Setting
-from clarion.plan.told import Told
+from clarion.plan.told import LogLine
 from clarion.ports.stage_store import Timer
 from clarion.ports.streams import Frame
 
@@ -42,7 +42,7 @@ class Merged(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a batch amounts to: frames and timers to append together with the batch's commits, and what follows."""
+    """What a batch amounts to: frames and timers to commit together with the batch's commits, and what follows."""
 
     frames: list[Frame]
     timers: list[Timer]
@@ -51,7 +51,7 @@ class Plan(NamedTuple):
     merged: list[Merged]
     fallen: list[tuple[Accepted, Recipient, Place]]
     """Held channels of routes that turned out not to be sendable."""
-    told: Sequence[Told] = ()
+    told: Sequence[LogLine] = ()
 
 
 class PlanWriter:
@@ -150,7 +150,7 @@ class PlanWriter:
                 self.timers.append(timer)
         return places
 
-    def plan(self, told: Sequence[Told]) -> Plan:
+    def plan(self, told: Sequence[LogLine]) -> Plan:
         """Return everything that was collected, with what is told beside it."""
         frames = [
             frame

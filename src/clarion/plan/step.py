@@ -65,7 +65,7 @@ class StepResult(NamedTuple):
         )
 
     def changes(self) -> bool:
-        """Return whether there is anything to append."""
+        """Return whether there is anything to commit."""
         return any((self.frames, self.timers, self.cells, self.cursors))
 
 

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 
-class Told(NamedTuple):
+class LogLine(NamedTuple):
     """One log line; `level` is `info`, `warning` or `error`."""
 
     level: str

@@ -1,4 +1,4 @@
-"""The planning loop: read what waits to be planned, gather facts, decide, and append plan and commits in one atomic step."""
+"""The planning loop: read what waits to be planned, gather facts, decide, and commit plan and positions in one atomic step."""
 
 import asyncio
 
