@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from clarion.domain.limits import RENDER_CPU_MS_MAX
+from clarion.domain.limits_content import HANDLEBARS_COMPILE_CPU_MS_MAX
 from tests.unit.handlebars import starved
 from tests.unit.handlebars.attacks import ESCAPES, TOO_MUCH
 
 ROOT = Path(__file__).parents[3]
+CPU_MS_BOUND = min(RENDER_CPU_MS_MAX, HANDLEBARS_COMPILE_CPU_MS_MAX)
 CPU_MS_MAX = 250 + 50  # 250 on a machine of its own
 MEMORY_MB_MAX = 64
 
@@ -33,7 +36,10 @@ def outcomes():
 @pytest.mark.parametrize("name", TOO_MUCH)
 def test_what_wants_too_much_is_stopped(outcomes, name):
     outcome = outcomes[name]
-    assert re.search(TOO_MUCH[name][1], outcome["said"])
+    words = TOO_MUCH[name][1]
+    if outcome["cpu_ms"] >= CPU_MS_BOUND:
+        words = f"{words}|takes too much time"  # on a slow machine the bound of time may come before another one
+    assert re.search(words, outcome["said"])
     assert outcome["cpu_ms"] < CPU_MS_MAX
     assert outcome["peak_mb"] < MEMORY_MB_MAX
     assert outcome["after"] == "99"
