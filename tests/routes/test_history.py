@@ -1,5 +1,8 @@
 """What the read endpoints say, over a real state file and the memory journal."""
 
+import struct
+from zlib import crc32
+
 import msgspec
 import pytest
 
@@ -129,6 +132,24 @@ async def test_what_was_just_accepted_is_found_in_the_journal(api, journal):
         await api("GET", "/v1/notifications/{id}", id=text(0), tenant="other")
     with pytest.raises(NotFound):
         await api("GET", "/v1/notifications/{id}", id=text(1))
+
+
+def sealed(version, body):
+    """Return a whole frame of one event, of any version."""
+    head = struct.pack(">2sBBI", b"CF", version, 1, 1)
+    return head + struct.pack(">I", crc32(body, crc32(head))) + body
+
+
+async def test_of_a_frame_for_another_build_nothing_is_said(api, journal):
+    await journal.commit(StageResult(frames=[Frame(accepted(Lane.HIGH), 0, 1, sealed(9, world.NOTIFICATIONS[0]))]))
+    with pytest.raises(Overloaded, match="another version"):
+        await api("GET", "/v1/notifications/{id}", id=text(0))
+
+
+async def test_what_was_in_a_damaged_frame_is_unknown(api, journal):
+    await journal.commit(StageResult(frames=[Frame(accepted(Lane.HIGH), 0, 1, sealed(1, world.NOTIFICATIONS[0]))]))
+    with pytest.raises(NotFound):
+        await api("GET", "/v1/notifications/{id}", id=text(0))
 
 
 async def test_a_notification_of_a_workflow_says_so_before_and_after_it_is_planned(api, state, journal):

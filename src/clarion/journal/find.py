@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from clarion.domain import ids
 from clarion.domain.channel import LANES
+from clarion.domain.errors import CorruptFrame, Overloaded, UnknownFrame
 from clarion.domain.limits import JOURNAL_LOOK_AHEAD_MS, JOURNAL_LOOK_BACK_MS
 from clarion.journal.codec import decode
-from clarion.journal.events import AcceptedFrame
+from clarion.journal.events import AcceptedFrame, Event
 from clarion.journal.topics import GROUP_PLAN, accepted
 from clarion.ports.stage_store import Position, StageStore
 from clarion.ports.streams import Place, StoredFrame, Streams
@@ -15,6 +16,7 @@ from clarion.ports.streams import Place, StoredFrame, Streams
 SETTLED_FRAMES = 1_000
 """Frames behind the planner's position that the record stage may not have folded yet."""
 FRAMES_READ = 256
+RETRY_AFTER_S = 60
 
 
 async def find_accepted(
@@ -22,18 +24,30 @@ async def find_accepted(
 ) -> tuple[AcceptedFrame, int] | None:
     """Return the frame that holds a tenant's request and the request's index in it, or None.
 
-    The id says when and in which partition to look, so few frames are read.
+    The id says when and in which partition to look, so few frames are read. Raises `Overloaded` when the request may be in a frame
+    that only another build can read: nothing may be said of it here.
     """
     if ids.partition_of(notification_id) >= store.partitions:
         return None
     for frame in await _candidates(streams, store, notification_id):
         if notification_id not in frame.payload:
             continue
-        event = decode(frame.payload)
+        event = _decoded(frame)
         if isinstance(event, AcceptedFrame) and notification_id in event.notification_ids:
             index = event.notification_ids.index(notification_id)
             return (event, index) if event.tenants[index] == tenant else None
     return None
+
+
+def _decoded(frame: StoredFrame) -> Event | None:
+    try:
+        return decode(frame.payload)
+    except CorruptFrame:
+        return None  # planning has told of it, or will; nothing comes of it
+    except UnknownFrame as error:
+        raise Overloaded(
+            "the notification waits for another version of Clarion", retry_after_s=RETRY_AFTER_S
+        ) from error
 
 
 async def _candidates(streams: Streams, store: StageStore, notification_id: bytes) -> Sequence[StoredFrame]:
