@@ -23,8 +23,6 @@ def test_for_those_who_stay(store):
 
 @pytest.mark.parametrize("store", ["memory", "sqlite"])
 def test_by_parameter(store): pass
-
-def test_of_no_engine(): pass
 """
 LINES = [
     "letters        memory       2 run     1 excluded (survives_process_kill 1)",
@@ -65,6 +63,26 @@ def test_an_engine_with_fewer_cases_fails_the_run_unless_some_were_picked(tmp_pa
     assert done.returncode == 1
     assert "FAILED: the engines of letters have not the same number of cases" in done.stdout
     assert run(tmp_path, SUITE + more, "-k", "test_").returncode == 0
+
+
+@pytest.mark.slow
+def test_an_engine_of_every_port_without_a_case_fails_the_run(tmp_path):
+    done = run(tmp_path, SUITE.replace('["memory", "sqlite"]', '["sqlite"]'))
+    assert done.returncode == 1
+    assert "FAILED: the engines of letters have not the same number of cases" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [
+        "\ndef test_of_no_engine(): pass\n",
+        "\n@pytest.mark.parametrize('other', ['sqlite'])\ndef test_of_two(store, other): pass\n",
+    ],
+)
+def test_a_case_that_no_one_engine_would_be_counted_for_is_a_mistake(tmp_path, more):
+    done = run(tmp_path, SUITE + more)
+    assert done.returncode == 4 and "its parameters do not name one engine" in done.stdout + done.stderr
 
 
 @pytest.mark.slow

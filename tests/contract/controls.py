@@ -11,7 +11,6 @@ from clarion.app.engines import template_engines
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.sqlite.migrate import upgrade
 from clarion.content.drafting import DirectDrafting
 from clarion.control.routes import routes
 from clarion.domain.channel import Channel
@@ -20,6 +19,7 @@ from clarion.ops.vault import FileVault
 from clarion.ports.vendor import Field, Traits
 from clarion.ports.web import Call, Caller, Reply, Route
 from tests.contract.engines import CONTROLS
+from tests.stores import prepared
 
 MASTER = bytes(range(32))
 PARTITIONS = 4
@@ -63,8 +63,7 @@ class Clock:
 
 def migrated(folder: Path) -> Path:
     """A data folder with the schema and nothing else."""
-    upgrade(folder, "control")
-    return folder
+    return prepared(folder, "control")
 
 
 @dataclass

@@ -1,9 +1,8 @@
 """Counts the cases of contract suites: for each port and engine, how many ran, and how many a declared trait excluded.
 
-A module names its port (`PORT = "control"`); a case belongs to the engine that one of its parameters names (where several
-do, the module says which counts: `ENGINE = "state"`). Both numbers
-together have to be the same for all engines of a port, or the run fails: a case that one engine is spared has a reason
-that the engine declares.
+A module names its port (`PORT = "control"`); each of its cases belongs to the engine that one of its parameters names. Both
+numbers together have to be the same for all engines of a port, among them those that implement every port, or the run fails:
+a case that one engine is spared has a reason that the engine declares.
 """
 
 from collections import Counter, defaultdict
@@ -12,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.contract.engines import TRAITS
+from tests.contract.engines import EVERY_PORT, TRAITS
 
 CASE: Final = "contract case"
 """Under this name each report says port, engine and the trait that excluded its case, empty if none did."""
@@ -29,6 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         engine = engine_of(item)
         port = getattr(getattr(item, "module", None), "PORT", None)
+        if port and not engine:
+            raise pytest.UsageError(f"{item.nodeid} is a case of {port}, but its parameters do not name one engine")
         missing = missing_trait(item, engine) if engine else ""
         if missing:
             item.add_marker(pytest.mark.skip(reason=f"{engine} does not declare {missing}"))
@@ -37,15 +38,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def engine_of(item: pytest.Item) -> str | None:
-    """Return the engine that a case runs over: of several parameters that name one, `engine` or the one that the module
-    calls its `ENGINE`."""
+    """Return the engine that a case runs over, None if its parameters name none or several."""
     parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
-    named = {name: value for name, value in parameters.items() if isinstance(value, str) and value in TRAITS}
-    module = getattr(item, "module", None)
-    counts = getattr(module, "ENGINE", "engine")
-    found = {named[counts]} if counts in named else set(named.values())
-    if hasattr(module, "PORT") and len(found) > 1:
-        raise pytest.UsageError(f"{item.nodeid} names several engines; say which counts (`ENGINE`)")
+    found = {value for value in parameters.values() if isinstance(value, str) and value in TRAITS}
     return found.pop() if len(found) == 1 else None
 
 
@@ -114,7 +109,7 @@ class Counting:
         return [
             port
             for port, engines in sorted(self._cases.items())
-            if len({cases.total for cases in engines.values()}) > 1
+            if len({engines[engine].total for engine in {*EVERY_PORT, *engines}}) > 1
         ]
 
     def _whole(self) -> bool:

@@ -1,6 +1,6 @@
 """Child of the crash test: folds a stream into `state.db` again and again in small batches, until it is killed.
 
-Usage: crash_folder.py DATA_DIR SEED FRAMES. It prints one line per stored batch.
+Usage: crash_folder.py ENGINE DATA_DIR SEED FRAMES. It prints one line per stored batch.
 """
 
 import asyncio
@@ -8,21 +8,21 @@ import os
 import sys
 from pathlib import Path
 
-from clarion.backends.sqlite.state import SqliteState
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from clarion.record.gather import OpenRows
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.contract.crash_writer import MachineClock
+from tests.contract.states import STATES
 from tests.contract.story import story
 from tests.folding import fold_stored
 
 
-async def main(data_dir: Path, seed: int, frames: int) -> None:
+async def main(engine: str, data_dir: Path, seed: int, frames: int) -> None:
     """Fold from wherever the file says on."""
     stream = story(seed, frames)
-    state = SqliteState(data_dir, MachineClock())
+    state = STATES[engine](data_dir, MachineClock())
     rows = OpenRows()
     offset = (await state.positions()).get(0, Position(0)).offset
     while batch := stream[offset : offset + 3]:
@@ -34,4 +34,4 @@ async def main(data_dir: Path, seed: int, frames: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))

@@ -1,6 +1,6 @@
 """Child of the crash test: appends for ever and writes down each acknowledgement after it came.
 
-Usage: crash_writer.py DATA_DIR NAME. Each line is `partition offset payload-hash`; the parent kills this process at any
+Usage: crash_writer.py ENGINE DATA_DIR NAME. Each line is `partition offset payload-hash`; the parent kills this process at any
 moment and holds the journal to every whole line it read.
 """
 
@@ -11,13 +11,12 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from clarion.backends.sqlite.journal import open_journal
 from clarion.ports.journal_cells import CapWrite, Cell, Wait, WaitEnd
 from clarion.ports.stage_store import PlanState, StageResult
 from clarion.ports.streams import Frame
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.contract.journals import Journal
+from tests.contract.journals import BACKENDS, Journal
 from tests.look import Look
 
 PARTITIONS = 2
@@ -60,8 +59,8 @@ async def step(journal: Journal, blobs: list[bytes], task: int) -> StageResult:
     )
 
 
-async def main(data_dir: Path, name: str) -> None:
-    journal = open_journal(data_dir, MachineClock(), PARTITIONS)
+async def main(backend: str, data_dir: Path, name: str) -> None:
+    journal = BACKENDS[backend](data_dir, MachineClock(), PARTITIONS)
 
     async def append(task: int) -> None:
         for number in range(1_000_000):
@@ -74,4 +73,4 @@ async def main(data_dir: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))

@@ -1,13 +1,15 @@
-"""What the journal suites share: a clock that tests turn by hand, the backends, and short ways to build appends."""
+"""What the suites of streams and stage stores share: a clock that tests turn by hand, the backends, and short ways to build appends."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.sqlite.journal import SqliteJournal, open_journal
+from clarion.ports.clock import Clock
 from clarion.ports.stage_store import Cursor, Lease, StageResult, Timer
 from clarion.ports.streams import Frame
 from tests.look import Look
+from tests.stores import prepared
 
 Journal = MemoryJournal | SqliteJournal
 """An engine that is both streams and stage store."""
@@ -41,15 +43,18 @@ class VirtualClock:
         self.machine_ms += ms
 
 
-def memory(_data_dir: Path, clock: VirtualClock) -> Journal:
-    return MemoryJournal(clock, PARTITIONS)
+def memory(_data_dir: Path, clock: Clock, partitions: int = PARTITIONS) -> Journal:
+    return MemoryJournal(clock, partitions)
 
 
-def sqlite(data_dir: Path, clock: VirtualClock) -> SqliteJournal:
-    return open_journal(data_dir, clock, PARTITIONS)
+def sqlite(data_dir: Path, clock: Clock, partitions: int = PARTITIONS) -> Journal:
+    return open_journal(prepared(data_dir, "journal"), clock, partitions)
 
 
-BACKENDS: dict[str, Callable[[Path, VirtualClock], Journal]] = {"memory": memory, "sqlite": sqlite}
+Opener = Callable[..., Journal]
+"""Opens an engine over a folder, under a clock, with a number of partitions unless the usual one will do."""
+
+BACKENDS: dict[str, Opener] = {"memory": memory, "sqlite": sqlite}
 
 
 def frame(topic: str = "t", partition: int = 0, payload: bytes = b"x", count: int = 1) -> Frame:
@@ -83,9 +88,9 @@ async def payloads(journal: Journal, topic: str = "t", partition: int = 0) -> li
     return [stored.payload for stored in await Look(journal).read(topic, partition, 0)]
 
 
-def repeating(_data_dir: Path, clock: VirtualClock) -> Journal:
+def repeating(_data_dir: Path, clock: Clock, partitions: int = PARTITIONS) -> Journal:
     """A store whose carrier brings the last frames of a stream again, at new offsets."""
-    return MemoryJournal(clock, PARTITIONS, repeats=3)
+    return MemoryJournal(clock, partitions, repeats=3)
 
 
-CARRIERS: dict[str, Callable[[Path, VirtualClock], Journal]] = {**BACKENDS, "repeating": repeating}
+CARRIERS: dict[str, Opener] = {**BACKENDS, "repeating": repeating}

@@ -10,6 +10,7 @@ from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.migrate import path_of
 from clarion.backends.sqlite.state import SqliteState
 from clarion.ports.clock import Clock
+from tests.stores import prepared
 
 State = MemoryState | SqliteState
 
@@ -19,7 +20,7 @@ def memory(_data_dir: Path, _clock: Clock) -> MemoryState:
 
 
 def sqlite(data_dir: Path, clock: Clock) -> SqliteState:
-    return SqliteState(data_dir, clock)
+    return SqliteState(prepared(data_dir, "state"), clock)
 
 
 STATES: dict[str, Callable[[Path, Clock], State]] = {"memory": memory, "sqlite": sqlite}
@@ -76,6 +77,11 @@ def dump_sqlite(data_dir: Path) -> dict[str, list]:
         found[name] = sorted(rows) if name in _ROWS_WITHOUT_NAMES else sorted(rows, key=repr)
     db.close()
     return found
+
+
+def dump(state: State, data_dir: Path) -> dict[str, list]:
+    """Return every table of a store in a form that is the same for all engines."""
+    return plain(dump_memory(state) if isinstance(state, MemoryState) else dump_sqlite(data_dir))
 
 
 def plain(tables: dict[str, list]) -> dict[str, list]:

@@ -1,14 +1,11 @@
 """Dead letters over a real state file and the memory journal: found, looked at, edited, replayed at a pace."""
 
 import asyncio
-import shutil
 
 import msgspec
 import pytest
 
 from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.sqlite.migrate import upgrade
-from clarion.backends.sqlite.state import SqliteState
 from clarion.domain import ids
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
@@ -53,10 +50,10 @@ class Directory:
 class Desk:
     """The endpoints of dead letters, and what they left behind."""
 
-    def __init__(self, folder, clock):
+    def __init__(self, state, clock):
         self.clock = clock
         clock.wall_ms = world.AT_MS + 1_000
-        self.state = SqliteState(folder, clock)
+        self.state = state
         self.journal = MemoryJournal(clock, PARTITIONS)
         self.directory = Directory()
         self.read_to = {}
@@ -119,17 +116,9 @@ def who(person):
     return name(world.id_of(person))
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return upgrade(tmp_path_factory.mktemp("empty"), "state")
-
-
 @pytest.fixture
-def desk(empty, tmp_path, clock):
-    shutil.copytree(empty.parent, tmp_path, dirs_exist_ok=True)
-    made = Desk(tmp_path, clock)
-    yield made
-    made.state.close()
+def desk(state, clock):
+    return Desk(state, clock)
 
 
 FILTERS = [

@@ -1,7 +1,6 @@
 """Any order of dying, asking, editing, sending and cancelling: what succeeded is never repeated, and nothing is sent twice."""
 
 import asyncio
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.backends.sqlite.migrate import upgrade
 from clarion.domain.delivery_state import Event
 from clarion.journal.codec import decode
 from clarion.journal.rows import deliver_rows
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS, VirtualClock
+from tests.contract.states import STATES
 from tests.contract.test_dead_letters import Desk, who
 from tests.look import Glance
 
@@ -124,15 +123,10 @@ class Model:
         assert self.taken == self.begun
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return upgrade(tmp_path_factory.mktemp("empty"), "state").parent
-
-
-async def lived(empty, steps):
+async def lived(steps):
     with TemporaryDirectory() as folder:
-        shutil.copytree(empty, folder, dirs_exist_ok=True)
-        desk = Desk(Path(folder), VirtualClock())
+        clock = VirtualClock()
+        desk = Desk(STATES["sqlite"](Path(folder), clock), clock)
         try:
             model = Model(desk)
             await model.begin()
@@ -144,5 +138,5 @@ async def lived(empty, steps):
 
 
 @given(steps=st.lists(STEPS, max_size=25))
-def test_whatever_is_asked_nothing_goes_twice(empty, steps):
-    asyncio.run(lived(empty, steps))
+def test_whatever_is_asked_nothing_goes_twice(steps):
+    asyncio.run(lived(steps))

@@ -1,38 +1,35 @@
 """The count that processes share, over every backend; and the embedded one between connections and processes."""
 
-import logging
 import subprocess
 import sys
+from pathlib import Path
 
-import apsw
 import pytest
 
-from clarion.backends.memory.quotas import MemoryQuotas
-from clarion.backends.sqlite.quotas import SqliteQuotas
-from clarion.domain.errors import Overloaded
 from clarion.domain.quota import Usage
 from clarion.ports.quotas import BucketName
 from clarion.ports.versioned import Change, Versioned, settle
+from tests.contract.engines import QUOTAS, SHARED
 from tests.contract.swaps import Clockwork, read, take
 
 PORT = "quotas"
+ROOT = Path(__file__).parents[2]
 MINE = BucketName("acme", "key", "rate")
 OURS = BucketName("acme", "", "rate")
 DAILY = BucketName("acme", "", "daily")
 NOBODY = Versioned(Usage(), 0)
-BACKENDS = {"memory": lambda _folder: MemoryQuotas(), "sqlite": SqliteQuotas}
 COUNTING = """
 import asyncio, sys
 from pathlib import Path
-from clarion.backends.sqlite.quotas import SqliteQuotas
 from clarion.domain.errors import Overloaded
 from clarion.domain.quota import Usage
 from clarion.ops.clock import SystemClock
 from clarion.ports.quotas import BucketName
 from clarion.ports.versioned import settle
+from tests.contract.engines import QUOTAS
 
 async def main():
-    store, clock, left = SqliteQuotas(Path(sys.argv[1])), SystemClock(), int(sys.argv[2])
+    store, clock, left = QUOTAS[sys.argv[4]](Path(sys.argv[1])), SystemClock(), int(sys.argv[2])
     names = [BucketName("acme", "", "daily"), BucketName("acme", "", sys.argv[3])]
     known = None
     while left:
@@ -47,17 +44,32 @@ asyncio.run(main())
 """
 
 
-def count_in_processes(folder, number, names):
+def count_in_processes(engine, folder, number, names):
     """How processes ended that count to a number, all with one name and each with another."""
-    running = [subprocess.Popen([sys.executable, "-c", COUNTING, str(folder), str(number), name]) for name in names]
+    running = [
+        subprocess.Popen([sys.executable, "-c", COUNTING, str(folder), str(number), name, engine], cwd=ROOT)
+        for name in names
+    ]
     return [process.wait(timeout=60) for process in running]
 
 
-@pytest.fixture(params=BACKENDS)
-def store(request, tmp_path):
-    opened = BACKENDS[request.param](tmp_path)
-    yield opened
-    opened.close()
+@pytest.fixture
+def open_store(engine, tmp_path):
+    """Opens the store once more, as another process does."""
+    opened = []
+
+    def once_more():
+        opened.append(QUOTAS[engine](tmp_path))
+        return opened[-1]
+
+    yield once_more
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def store(open_store):
+    return open_store()
 
 
 async def test_nobody_has_used_anything_at_first(store):
@@ -142,76 +154,21 @@ async def test_a_decision_that_fails_changes_nothing_and_the_next_one_works(stor
     assert await read(store, MINE, OURS) == [Usage(1, 2), Usage()]
 
 
-async def test_two_connections_see_what_the_other_stored(tmp_path):
-    one, other = SqliteQuotas(tmp_path), SqliteQuotas(tmp_path)
+@pytest.mark.needs_trait(SHARED)
+async def test_two_connections_see_what_the_other_stored(open_store):
+    one, other = open_store(), open_store()
     await take(one, OURS, Usage(5, 6))
     assert await read(other, OURS) == [Usage(5, 6)]
     await take(other, OURS, Usage(7, 8))
     assert await read(one, OURS) == [Usage(7, 8)]
     one.close()
     assert await read(other, OURS) == [Usage(7, 8)]
-    other.close()
-
-
-async def test_a_file_that_somebody_else_writes_to_for_long_is_overloaded(tmp_path):
-    one, other = SqliteQuotas(tmp_path), SqliteQuotas(tmp_path)
-    await take(other, OURS, Usage(1))
-    await read(one, OURS)
-    held = apsw.Connection(str(tmp_path / "quota.db"))
-    held.execute("BEGIN IMMEDIATE")
-    assert await read(one, OURS) == [Usage(1)]
-    with pytest.raises(Overloaded, match="quotas cannot be written now"):
-        await take(one, OURS, Usage(2))
-    held.execute("ROLLBACK")
-    held.close()
-    await take(one, OURS, Usage(2))
-    assert await read(other, OURS) == [Usage(2)]
-    one.close()
-    other.close()
 
 
 @pytest.mark.slow
-async def test_processes_lose_no_count(tmp_path):
+@pytest.mark.needs_trait(SHARED)
+async def test_processes_lose_no_count(engine, tmp_path, store):
     number, kinds = 300, ["rate", "rate", "per_day", "per_day"]
-    assert count_in_processes(tmp_path, number, kinds) == [0] * len(kinds)
-    store = SqliteQuotas(tmp_path)
+    assert count_in_processes(engine, tmp_path, number, kinds) == [0] * len(kinds)
     each = [Usage(number * 2)] * 2
     assert await read(store, DAILY, OURS, OURS._replace(kind="per_day")) == [Usage(number * 4), *each]
-    store.close()
-
-
-@pytest.mark.parametrize("broken", [b"this is no database, and never was one" * 100, b""])
-async def test_a_broken_file_is_made_anew(tmp_path, broken):
-    store = SqliteQuotas(tmp_path)
-    await take(store, OURS, Usage(5))
-    store.close()
-    (tmp_path / "quota.db").write_bytes(broken)
-    store = SqliteQuotas(tmp_path)
-    assert await store.read([OURS]) == [NOBODY]
-    await take(store, OURS, Usage(6))
-    store.close()
-    store = SqliteQuotas(tmp_path)
-    assert await read(store, OURS) == [Usage(6)]
-    store.close()
-
-
-async def test_a_file_of_another_release_is_made_anew_and_that_is_said_once(tmp_path, caplog):
-    old = apsw.Connection(str(tmp_path / "quota.db"))
-    old.execute("CREATE TABLE usage (tenant, key_id, kind, used_m, at_ms, period)")
-    old.execute("INSERT INTO usage VALUES ('acme', '', 'rate', 5, 6, 7)")
-    old.pragma("user_version", 1)
-    old.close()
-    caplog.set_level(logging.WARNING, "clarion.quotas")
-    one, other = SqliteQuotas(tmp_path), SqliteQuotas(tmp_path)
-    assert await one.read([OURS]) == [NOBODY]
-    await take(one, OURS, Usage(1))
-    assert await read(other, OURS) == [Usage(1)]
-    (line,) = caplog.messages
-    assert line == "quota.db is of another release (layout 1, now 2) and is made anew, so what was in it is forgotten"
-    one.close()
-    other.close()
-
-
-def test_without_a_caller_with_a_quota_there_is_no_file(tmp_path):
-    SqliteQuotas(tmp_path).close()
-    assert list(tmp_path.iterdir()) == []

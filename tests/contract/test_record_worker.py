@@ -1,4 +1,4 @@
-"""The record worker over a real state file: folds what comes, tells the journal, and gives way to a newer holder."""
+"""The record worker over every state store: folds what comes, tells the journal, and gives way to a newer holder."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.sqlite.state import SqliteState
 from clarion.domain.delivery_state import Event, State
 from clarion.journal.codec import encode
 from clarion.journal.consumer import LeasedPartitions
@@ -19,6 +18,7 @@ from clarion.record.worker import RecordWorker
 from tests.contract import ledgers as world
 from tests.contract.crash_writer import MachineClock
 from tests.contract.journals import PARTITIONS
+from tests.contract.states import STATES
 from tests.look import Look
 
 
@@ -32,9 +32,9 @@ def journal(machine):
     return MemoryJournal(machine, PARTITIONS)
 
 
-@pytest.fixture
-def state(tmp_path, machine):
-    opened = SqliteState(tmp_path, machine)
+@pytest.fixture(params=STATES)
+def state(request, tmp_path, machine):
+    opened = STATES[request.param](tmp_path, machine)
     yield opened
     opened.close()
 

@@ -2,7 +2,6 @@
 it is too late."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,8 +9,6 @@ import pytest
 
 from clarion.backends.cel.expressions import CelExpressions
 from clarion.backends.jsonschema.schemas import JsonSchemas
-from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.sqlite.journal import open_journal
 from clarion.control.schedules.routes import routes
 from clarion.control.schedules.timers import repair_timers
 from clarion.domain import ids
@@ -26,7 +23,7 @@ from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.stage_store import Cursor, PlanState, StageResult
 from tests.contract.controls import PARTITIONS, House
-from tests.contract.journals import Journal
+from tests.contract.journals import BACKENDS, Journal
 from tests.look import Glance
 from tests.stages.world import Ledger, NoEgress, Notes
 
@@ -144,14 +141,9 @@ class Works:
         self.house.clock.wall_ms = end_ms
 
 
-def opened(kind: str, folder: Path, house: House) -> Journal:
-    return MemoryJournal(house.clock, PARTITIONS) if kind == "memory" else open_journal(folder, house.clock, PARTITIONS)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=BACKENDS)
 async def works(request, empty, tmp_path):
     house = House.copy_of(empty, tmp_path / "control")
-    (tmp_path / "journal").mkdir()
     await house.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
     await house.call("PUT", "/v1/categories/alerts", {"lane": "high"})
     await house.call("PUT", "/v1/topics/riders", {})
@@ -160,7 +152,7 @@ async def works(request, empty, tmp_path):
     await house.call("PUT", "/v1/users/bob", {})
     await house.call("PUT", "/v1/templates/weekly", {"channels": {"inapp": {"title": "Your week"}}})
     await house.call("PUT", "/v1/templates/alert", {"category": "alerts", "channels": {"inapp": {"title": "Now"}}})
-    works = Works(house, opened(request.param, tmp_path / "journal", house))
+    works = Works(house, BACKENDS[request.param](tmp_path / "journal", house.clock, PARTITIONS))
     yield works
     await works.journal.close()
     await house.close()

@@ -4,7 +4,6 @@ import msgspec
 import pytest
 
 from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.sqlite.state import SqliteState
 from clarion.domain import ids
 from clarion.domain.channel import Lane
 from clarion.domain.delivery_state import Event
@@ -36,10 +35,10 @@ class Nobody:
 
 
 class Place:
-    """The endpoints that tell and show sightings, over one state file and one journal."""
+    """The endpoints that tell and show sightings, over one state store and one journal."""
 
-    def __init__(self, folder, clock):
-        self.state = SqliteState(folder, clock)
+    def __init__(self, state, clock):
+        self.state = state
         self.journal = MemoryJournal(clock, PARTITIONS)
 
         async def touch(tenant, user_id):
@@ -84,11 +83,10 @@ class Place:
 
 
 @pytest.fixture
-async def place(tmp_path, clock):
-    opened = Place(tmp_path, clock)
+async def place(state, clock):
+    opened = Place(state, clock)
     await world.fold_all(opened.state, [world.stored([world.planned(n) for n in range(world.SINGLES)])])
-    yield opened
-    opened.state.close()
+    return opened
 
 
 def text(number):

@@ -1,9 +1,12 @@
 """What every stage store promises: a step is stored whole or not at all, and reads answer for many keys in one call."""
 
+import asyncio
+
 import pytest
 
-from clarion.domain.errors import StaleLease
-from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait
+from clarion.domain.errors import DurabilityError, StaleLease
+from clarion.domain.limits import PARTITIONS_MAX
+from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
 from clarion.ports.stage_store import (
     Admission,
     Broadcasts,
@@ -22,20 +25,28 @@ from clarion.ports.stage_store import (
     StaleKey,
 )
 from clarion.ports.streams import Place
-from tests.contract.journals import BACKENDS, START_MS, cursor, frame, held, timer
+from tests.contract.engines import SURVIVES, TRAITS
+from tests.contract.journals import PARTITIONS, START_MS, cursor, frame, frames, held, payloads, timer
 
 PORT = "stage store"
 
 
-@pytest.fixture(params=BACKENDS)
-async def store(request, tmp_path, clock):
-    opened = BACKENDS[request.param](tmp_path, clock)
-    yield opened
-    await opened.close()
-
-
 def entry(tenant: str, key: str, answer: bytes = b"answer", expires_ms: int = START_MS + 1) -> IdempotencyEntry:
     return IdempotencyEntry(tenant, key, b"hash", answer, expires_ms)
+
+
+async def before(store) -> None:
+    """Store what the step of `whole` finds."""
+    await store.commit(
+        StageResult(
+            plan_state=PlanState(
+                cells=[Cell(0, b"old", b"value")],
+                caps=[CapWrite("acme", b"rule", 1, ((2, 0, 5),))],
+                waits=[Wait("acme", b"old", b"subject", "u", 0, START_MS + 50)],
+            ),
+            broadcasts=Broadcasts([cursor(), cursor(b"d")]),
+        )
+    )
 
 
 async def whole(store, lease) -> StageResult:
@@ -49,9 +60,11 @@ async def whole(store, lease) -> StageResult:
         ),
         admission=Admission([entry("acme", "key")], [Cancellation("acme", b"gone", START_MS)]),
         plan_state=PlanState(
-            cells=[Cell(0, b"cell", b"value")],
-            caps=[CapWrite("acme", b"rule", 1, ((2, 0, 9),))],
+            cells=[Cell(0, b"cell", b"value"), Cell(0, b"old", None)],
+            caps=[CapWrite("acme", b"rule", 1, ((2, 5, 9),))],
             waits=[Wait("acme", b"key", b"subject", "t", 0, START_MS + 50)],
+            ended_waits=[WaitEnd("acme", b"old", b"subject")],
+            signals=[Signal("acme", b"old", b"signal")],
         ),
         broadcasts=Broadcasts([cursor(b"new")], [CursorMove(lease, b"c", 0, 10, 1, 2, 3, done=False)]),
     )
@@ -59,21 +72,21 @@ async def whole(store, lease) -> StageResult:
 
 async def everything(store) -> list[object]:
     return [
-        await store.read_many([Place("t", 0)]),
+        await store.read_many([Place("t", 0), Place("u", 0)]),
         await store.next_due(),
         await store.positions("g", [0, 1]),
         await store.open_intents("g", 0),
         await store.remembered([("acme", "key")], START_MS),
         await store.cancellations_after(0),
-        await store.cells_of([(0, b"cell")]),
+        await store.cells_of([(0, b"cell"), (0, b"old")]),
         await store.caps_of({("acme", b"rule"): [1]}),
-        await store.waits_of([("acme", b"key")]),
+        await store.waits_of([("acme", b"key"), ("acme", b"old")]),
         await store.cursors_by_id([b"c", b"new"]),
     ]
 
 
 async def test_a_step_is_stored_whole(store):
-    await store.commit(StageResult(broadcasts=Broadcasts([cursor()])))
+    await before(store)
     lease = await held(store)
     assert await store.commit(await whole(store, lease)) == [1]
     assert await store.positions("g", [0, 1]) == {0: {"t": Position(7, {"one": 3})}, 1: {}}
@@ -82,26 +95,27 @@ async def test_a_step_is_stored_whole(store):
         ("acme", "key"): entry("acme", "key")
     }
     assert await store.cancellations_after(0) == (1, [b"gone"])
-    assert await store.cells_of([(0, b"cell"), (0, b"none"), (1, b"cell")]) == {(0, b"cell"): b"value"}
+    assert await store.cells_of([(0, b"cell"), (0, b"old"), (0, b"none"), (1, b"cell")]) == {(0, b"cell"): b"value"}
     ((place, times),) = (await store.caps_of({("acme", b"rule"): [0, 1], ("acme", b"other"): [1]})).items()
     assert (place, times[8:12]) == (("acme", b"rule", 1), b"\x09\0\0\0")
-    assert list(await store.waits_of([("acme", b"key"), ("other", b"key")])) == [("acme", b"key")]
+    assert list(await store.waits_of([("acme", b"key"), ("acme", b"old"), ("other", b"key")])) == [("acme", b"key")]
+    assert await payloads(store, "u") == [b"signal"]
     found = await store.cursors_by_id([b"c", b"new", b"none"])
     assert {name: one.position for name, one in found.items()} == {b"c": 10, b"new": 0}
     assert await store.next_due() == START_MS + 5
 
 
 @pytest.mark.parametrize("why", ["lease", "commit", "intents", "cursor", "key", "caps"])
-async def test_a_refused_step_changes_nothing(store, why):
+async def test_a_refused_step_changes_nothing_and_spares_its_neighbours(store, why):
     """Whatever part of it is refused: the fence of its own lease, of a commit or of open intents, or what it read."""
+    await before(store)
     others = StageResult(
         admission=Admission([entry("acme", "taken", b"first")]),
-        broadcasts=Broadcasts([cursor(), cursor(b"d")]),
         plan_state=PlanState(caps=[CapWrite("acme", b"other", 0, ((0, 0, 5),))]),
     )
     await store.commit(others)
     stale, lease = await held(store), await held(store)
-    before = await everything(store)
+    found = await everything(store)
     good = await whole(store, lease)
     bad, error = {
         "lease": ({"lease": stale}, StaleLease),
@@ -111,11 +125,16 @@ async def test_a_refused_step_changes_nothing(store, why):
         "key": ({"admission": Admission([entry("acme", "taken", b"second")])}, StaleKey),
         "caps": ({"plan_state": PlanState(caps=[CapWrite("acme", b"other", 0, ((0, 4, 6),))])}, StaleCaps),
     }[why]
-    with pytest.raises(error):
-        await store.commit(
-            StageResult(**{**{name: getattr(good, name) for name in StageResult.__struct_fields__}, **bad})
-        )
-    assert await everything(store) == before
+    parts = {name: getattr(good, name) for name in StageResult.__struct_fields__}
+    first, refused, last = await asyncio.gather(
+        store.commit(frames(b"1", topic="neighbour")),
+        store.commit(StageResult(**{**parts, **bad})),
+        store.commit(frames(b"2", topic="neighbour")),
+        return_exceptions=True,
+    )
+    assert (first, type(refused), last) == ([1], error, [2])
+    assert await everything(store) == found
+    assert await payloads(store, "neighbour") == [b"1", b"2"]
 
 
 async def test_reads_answer_for_many_partitions_and_tenants_at_once(store):
@@ -145,27 +164,26 @@ async def test_reads_answer_for_many_partitions_and_tenants_at_once(store):
     assert await store.cells_page(0, b"", 5) == [(b"a", b"0")]
 
 
-async def test_cursors_are_listed_by_partition_and_status(store):
-    made = [cursor(b"%d" % n, partition=n % 3, created_ms=START_MS + n) for n in range(6)]
-    await store.commit(StageResult(broadcasts=Broadcasts(made)))
-    assert await store.set_cursor_status(b"3", "paused", ["running"], START_MS)
-    assert [one.cursor_id for one in await store.cursors_in([0, 1])] == [b"0", b"1", b"3", b"4"]
-    assert [one.cursor_id for one in await store.cursors_in([0, 1], "running")] == [b"0", b"1", b"4"]
-    assert await store.cursors_in([]) == []
+async def test_a_store_declares_what_it_can_lose(store, backend):
+    assert store.store_traits.failure_model.endswith(".")
+    assert store.store_traits.survives_process_kill == (SURVIVES in TRAITS[backend])
+    assert store.partitions == PARTITIONS
 
 
-async def test_the_backlogs_of_many_groups_are_asked_in_one_call(store):
-    lease = await held(store, "plan", 1)
-    await store.commit(StageResult(frames=[frame("accepted.normal", 1, count=5), frame("outcomes", 1, count=2)]))
-    assert await store.backlog_of(["plan", "record", "none"]) == {"plan": 5, "record": 2, "none": 0}
-    await store.commit(StageResult(progress=Progress([Commit(lease, "accepted.normal", 1)])))
-    assert await store.backlog_of(["plan"]) == {"plan": 0}
+@pytest.mark.parametrize("partitions", [0, PARTITIONS_MAX + 1])
+async def test_the_number_of_partitions_is_bounded(open_store, partitions):
+    with pytest.raises(ValueError, match="partitions"):
+        open_store(partitions)
 
 
-async def test_a_signal_goes_to_those_who_waited_before(store):
-    waiting = PlanState(waits=[Wait("acme", b"k", b"s", "t", 1, START_MS + 9)])
-    assert await store.commit(StageResult(plan_state=waiting)) == []
-    told = PlanState(waits=[Wait("acme", b"k", b"late", "u", 1, START_MS + 9)], signals=[Signal("acme", b"k", b"now")])
-    await store.commit(StageResult(plan_state=told))
-    t, u = await store.read_many([Place("t", 1), Place("u", 1)])
-    assert ([one.payload for one in t], u) == ([b"now"], [])
+async def test_after_close_appends_are_refused(store):
+    await store.close()
+    with pytest.raises(DurabilityError):
+        await store.commit(frames(b"1"))
+
+
+async def test_appends_under_way_are_finished_by_close(store):
+    appends = [asyncio.ensure_future(store.commit(frames(b"%d" % n))) for n in range(50)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert await asyncio.gather(*appends) == [[n] for n in range(1, 51)]

@@ -1,12 +1,8 @@
 """The state store holds what the one in memory holds, moves only under its fence, and answers by tenant."""
 
-import apsw
 import pytest
 
 from clarion.backends.memory.state import MemoryState
-from clarion.backends.sqlite.connection import connect
-from clarion.backends.sqlite.migrate import path_of
-from clarion.backends.sqlite.state import SqliteState
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.errors import StaleLease
 from clarion.domain.history import Changes
@@ -14,21 +10,20 @@ from clarion.ports.history import DeadLetterFilter, Window
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
 from tests.contract import ledgers as world
-from tests.contract.states import dump_memory, dump_sqlite, plain
+from tests.contract.states import dump
 from tests.contract.story import story
 
 PORT = "state"
 SEED = 7
 
 
-async def test_folding_into_the_file_gives_the_rows_of_memory(tmp_path, clock):
+async def test_folding_batch_by_batch_gives_the_rows_of_the_referee(state, tmp_path):
     frames = story(SEED)
-    referee, state = MemoryState(), SqliteState(tmp_path, clock)
+    referee = MemoryState()
     await world.fold_all(referee, [frames])
     await world.fold_all(state, [frames[n : n + 7] for n in range(0, len(frames), 7)])
-    state.close()
-    found = dump_sqlite(tmp_path)
-    assert plain(found) == plain(dump_memory(referee))
+    found = dump(state, tmp_path)
+    assert found == dump(referee, tmp_path)
     assert all(
         found[name]
         for name in ("deliveries", "attempts", "dead_letters", "totals", "counters", "cancellations", "sightings")
@@ -136,10 +131,3 @@ async def test_the_first_and_the_last_sighting_of_a_user_are_kept(state):
     }
     assert await state.seen_ms(world.TENANT, world.NOTIFICATIONS[1], ["user-0"]) == {}
     assert await state.seen_by(world.TENANT, id_) == [("bob", at_ms + 8), ("user-0", at_ms + 5)]
-
-
-def test_readers_of_the_file_cannot_write(tmp_path, clock):
-    SqliteState(tmp_path, clock).close()
-    db = connect(path_of(tmp_path, "state"), readonly=True)
-    with pytest.raises(apsw.ReadOnlyError):
-        db.execute("DELETE FROM deliveries")

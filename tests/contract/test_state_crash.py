@@ -11,18 +11,21 @@ import pytest
 
 from clarion.backends.memory.state import MemoryState
 from tests.contract import ledgers as world
-from tests.contract.states import dump_memory, dump_sqlite, plain
+from tests.contract.crash_writer import MachineClock
+from tests.contract.engines import SURVIVES
+from tests.contract.states import STATES, dump
 from tests.contract.story import story
 
+PORT = "state"
 SEED = 11
 FRAMES = 900
 BATCHES_BEFORE_KILL_MAX = 40
 
 
-def run_until_killed(data_dir: Path, batches: int) -> bool:
+def run_until_killed(engine: str, data_dir: Path, batches: int) -> bool:
     """Start a folder, kill it after that many batches; return whether it came to the end of the stream instead."""
     script = Path(__file__).with_name("crash_folder.py")
-    command = [sys.executable, script, data_dir, str(SEED), str(FRAMES)]
+    command = [sys.executable, script, engine, data_dir, str(SEED), str(FRAMES)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         stored = 0
         while stored < batches:
@@ -36,12 +39,15 @@ def run_until_killed(data_dir: Path, batches: int) -> bool:
 
 
 @pytest.mark.slow
-async def test_kill_9_loses_and_repeats_nothing(tmp_path):
+@pytest.mark.needs_trait(SURVIVES)
+async def test_kill_9_loses_and_repeats_nothing(engine, tmp_path):
     chance = random.Random(SEED)
     kills = 0
-    while not run_until_killed(tmp_path, chance.randint(1, BATCHES_BEFORE_KILL_MAX)):
+    while not run_until_killed(engine, tmp_path, chance.randint(1, BATCHES_BEFORE_KILL_MAX)):
         kills += 1
     assert kills >= 5
     referee = MemoryState()
     await world.fold_all(referee, [story(SEED, FRAMES)])
-    assert plain(dump_sqlite(tmp_path)) == plain(dump_memory(referee))
+    state = STATES[engine](tmp_path, MachineClock())
+    assert dump(state, tmp_path) == dump(referee, tmp_path)
+    state.close()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain import ids
 from clarion.domain.history import Instance
 from clarion.journal.codec import encode
@@ -13,7 +14,7 @@ from clarion.record.routes import routes
 from tests.contract.states import State
 from tests.folding import fold_stored
 
-PORT, ENGINE = "history", "state"
+PORT = "history"
 TENANT = "acme"
 AT_MS = 1_700_000_000_000
 NOTIFICATION = ids.notification_id(AT_MS, 0, b"n" * 9)
@@ -87,7 +88,8 @@ async def test_another_tenant_sees_no_instances(fold):
     assert await fold.state.progress_of("other", [RUNS[0]]) == []
 
 
-async def test_a_notification_shows_its_instances_and_is_in_progress_until_all_have_ended(fold, journal):
+async def test_a_notification_shows_its_instances_and_is_in_progress_until_all_have_ended(fold, clock):
+    journal = MemoryJournal(clock, 1)
     await fold.planned(2)
     assert (await shown(fold, journal)).status == "in_progress", "its instances have yet to begin"
     await fold.did(0, "started", "completed")

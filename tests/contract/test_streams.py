@@ -5,22 +5,10 @@ import pytest
 from clarion.journal.repeats import fresh
 from clarion.ports.stage_store import Commit, Lease, Progress, StageResult
 from clarion.ports.streams import Place, StoredFrame
-from tests.contract.engines import REPEATS
-from tests.contract.journals import CARRIERS, START_MS, frame
+from tests.contract.engines import ONCE, REPEATS, TRAITS
+from tests.contract.journals import START_MS, frame
 
 PORT = "streams"
-
-
-@pytest.fixture(params=CARRIERS)
-def engine(request):
-    return request.param
-
-
-@pytest.fixture
-async def streams(engine, tmp_path, clock):
-    opened = CARRIERS[engine](tmp_path, clock)
-    yield opened
-    await opened.close()
 
 
 async def put(streams, *payloads: bytes, topic: str = "t", partition: int = 0) -> None:
@@ -85,9 +73,9 @@ async def test_a_repeated_frame_has_the_producer_and_sequence_it_had(streams):
     assert found[0].producer
 
 
-async def test_a_carrier_says_whether_it_repeats(streams, engine):
+async def test_a_carrier_says_whether_it_repeats(streams, carrier):
     await put(streams, b"1", b"2")
-    assert streams.streams_traits.repeats == ("repeating" in engine)
+    assert streams.streams_traits.repeats == (REPEATS in TRAITS[carrier]) != (ONCE in TRAITS[carrier])
     if not streams.streams_traits.repeats:
         assert [(one.producer, one.sequence) for one in await read(streams)] == [("", 1), ("", 2)]
 

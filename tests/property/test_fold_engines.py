@@ -1,28 +1,18 @@
 """Both engines of the state store hold the same rows and answer alike, whatever stream is folded into them."""
 
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
 from hypothesis import given
 
-from clarion.backends.memory.state import MemoryState
-from clarion.backends.sqlite.migrate import upgrade
-from clarion.backends.sqlite.state import SqliteState
 from clarion.ports.history import DeadLetterFilter, Window
 from tests.contract import ledgers as world
 from tests.contract.journals import VirtualClock
-from tests.contract.states import dump_memory, dump_sqlite, plain
+from tests.contract.states import STATES, dump
 from tests.property.test_fold import STREAMS
 
 IDS = [world.id_of(person) for person in range(world.PEOPLE)]
 AFTER_MS = world.AT_MS + 10**9
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return upgrade(tmp_path_factory.mktemp("empty"), "state").parent
 
 
 async def answers(state, tenant=world.TENANT):
@@ -51,14 +41,15 @@ async def answers(state, tenant=world.TENANT):
 
 
 @given(STREAMS)
-async def test_engines_hold_and_tell_the_same(empty, stream):
+async def test_engines_hold_and_tell_the_same(stream):
     with TemporaryDirectory() as folder:
-        shutil.copytree(empty, folder, dirs_exist_ok=True)
-        memory, sqlite = MemoryState(), SqliteState(Path(folder), VirtualClock())
+        memory, sqlite = (
+            open_state(Path(folder), VirtualClock()) for open_state in (STATES["memory"], STATES["sqlite"])
+        )
         try:
             for state in (memory, sqlite):
                 await world.fold_all(state, [world.stored(stream)])
-            assert plain(dump_sqlite(Path(folder))) == plain(dump_memory(memory))
+            assert dump(sqlite, Path(folder)) == dump(memory, Path(folder))
             assert await answers(memory) == await answers(sqlite)
             assert await answers(memory, "other") == await answers(sqlite, "other")
         finally:

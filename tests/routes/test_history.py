@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.sqlite.state import SqliteState
 from clarion.domain import ids
 from clarion.domain.channel import Lane
 from clarion.domain.delivery_state import Event
@@ -23,6 +22,7 @@ from clarion.realtime import routes_seen
 from clarion.record import routes as record_routes
 from tests.contract import ledgers as world
 from tests.contract.journals import PARTITIONS
+from tests.contract.states import STATES
 from tests.look import Glance
 
 
@@ -69,7 +69,7 @@ def journal(clock):
 
 @pytest.fixture
 def state(tmp_path, clock):
-    opened = SqliteState(tmp_path, clock)
+    opened = STATES["sqlite"](tmp_path, clock)
     yield opened
     opened.close()
 

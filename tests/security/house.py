@@ -10,11 +10,12 @@ from clarion.app import api, config
 from clarion.app.http.application import application
 from clarion.app.stores import in_files
 from clarion.app.wiring import Identity, Shared
-from clarion.backends.sqlite.migrate import upgrade_all
+from clarion.backends.sqlite.migrate import NAMES
 from clarion.control.auth.tokens import UserTokens
 from clarion.ops.clock import SystemClock
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
+from tests.stores import prepared
 
 OPERATOR_KEY = "clo_" + "o" * 43
 WEBHOOK_SECRET = "whsec_" + "A" * 44
@@ -36,7 +37,7 @@ class House:
     """An installation's API in this process, with two tenants that have the same things."""
 
     def __init__(self, data_dir, *, confined=True) -> None:
-        upgrade_all(data_dir)
+        prepared(data_dir, *NAMES)
         clock = SystemClock()
         environment = {
             "CLARION_DATA_DIR": str(data_dir),

@@ -12,8 +12,6 @@ from typing import Any
 import msgspec
 
 from clarion.backends.cel.expressions import CelExpressions
-from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.sqlite.journal import SqliteJournal
 from clarion.domain import ids
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.content import Category
@@ -39,7 +37,7 @@ from clarion.ports.directory import Defined, DefinitionKey
 from clarion.ports.expressions import Expressions
 from clarion.ports.stage_store import Admission, Cancellation, Commit, Lease, PlanState, Progress, StageResult
 from clarion.ports.streams import Frame
-from tests.contract.journals import VirtualClock
+from tests.contract.journals import Journal, VirtualClock
 from tests.look import Glance
 from tests.stages.world import TENANT, Notes
 
@@ -130,7 +128,7 @@ class Flow:
     """`crashes` decides before each append whether the process dies there; `fetching` whether calls are made. `rounds` counts
     turns that were taken again for want of facts."""
 
-    def __init__(self, journal: MemoryJournal | SqliteJournal, clock: VirtualClock, shelf: Shelf) -> None:
+    def __init__(self, journal: Journal, clock: VirtualClock, shelf: Shelf) -> None:
         self.journal, self.clock, self.shelf = journal, clock, shelf
         self.eyes, self.server, self.notes = Eyes(), Server(), Notes()
         self.crashes: Callable[[], bool] = lambda: False

@@ -8,24 +8,24 @@ import msgspec
 import pytest
 
 from clarion.app.chaos.store import ENDING, STATES, Story, delivery_id, read
-from clarion.backends.sqlite.state import SqliteState
 from clarion.domain import ids
 from clarion.domain.delivery_state import NAMES, TERMINAL, Event, State, next_state
 from clarion.domain.history import Attempt, Changes, Chunk, ChunkState, Delivery
 from clarion.ops.clock import SystemClock
+from tests.contract import states
 
 NOTIFICATION = ids.notification_id(1_000, 0, bytes(range(9)))
 PUSH = ids.delivery_id(NOTIFICATION, "u", "push", "token")
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[SqliteState]:
-    store = SqliteState(tmp_path, SystemClock())
+def state(tmp_path: Path) -> Iterator[states.State]:
+    store = states.sqlite(tmp_path, SystemClock())
     yield store
     store.close()
 
 
-async def told(state: SqliteState, path: Path, changes: Changes) -> dict[str, Story]:
+async def told(state: states.State, path: Path, changes: Changes) -> dict[str, Story]:
     await state.apply(changes, [])
     state.close()
     return read(path / "state.db")
@@ -50,13 +50,13 @@ def test_ids_are_derived_as_the_product_does() -> None:
     assert delivery_id(NOTIFICATION, "u", "push", "token") == PUSH.hex()
 
 
-async def test_an_accepted_delivery_ended_once(state: SqliteState, tmp_path: Path) -> None:
+async def test_an_accepted_delivery_ended_once(state: states.State, tmp_path: Path) -> None:
     changes = Changes(deliveries={PUSH: row(State.SENT, attempt=1, accepted_attempt=1)})
     assert await told(state, tmp_path, changes) == {PUSH.hex(): Story("push", "sent", 1, 0)}
 
 
 async def test_repeats_and_missing_answers_are_unsure_and_late_news_ends_nothing(
-    state: SqliteState, tmp_path: Path
+    state: states.State, tmp_path: Path
 ) -> None:
     changes = Changes(
         deliveries={PUSH: row(State.SENT, attempt=3, repeats=2, accepted_attempt=3)},
@@ -69,7 +69,7 @@ async def test_repeats_and_missing_answers_are_unsure_and_late_news_ends_nothing
     assert await told(state, tmp_path, changes) == {PUSH.hex(): Story("push", "sent", 1, 4)}
 
 
-async def test_two_ends_are_told(state: SqliteState, tmp_path: Path) -> None:
+async def test_two_ends_are_told(state: states.State, tmp_path: Path) -> None:
     changes = Changes(
         deliveries={PUSH: row(State.DEAD, attempt=2, accepted_attempt=1)},
         attempts=[attempt(2, "exhausted", "transient")],
@@ -77,7 +77,7 @@ async def test_two_ends_are_told(state: SqliteState, tmp_path: Path) -> None:
     assert (await told(state, tmp_path, changes))[PUSH.hex()].endings == 2
 
 
-async def test_a_broadcast_is_read_from_its_chunk_and_rows(state: SqliteState, tmp_path: Path) -> None:
+async def test_a_broadcast_is_read_from_its_chunk_and_rows(state: states.State, tmp_path: Path) -> None:
     chunk_id = NOTIFICATION + bytes(8)
     pack = msgspec.msgpack.encode
     chunk = Chunk(
@@ -101,7 +101,7 @@ async def test_a_broadcast_is_read_from_its_chunk_and_rows(state: SqliteState, t
     }
 
 
-async def test_a_damaged_store_is_not_read(state: SqliteState, tmp_path: Path) -> None:
+async def test_a_damaged_store_is_not_read(state: states.State, tmp_path: Path) -> None:
     deliveries = [row(State.SENT, id=PUSH[:-2] + number.to_bytes(2, "big")) for number in range(2_000)]
     await state.apply(Changes(deliveries={delivery.id: delivery for delivery in deliveries}), [])
     state.close()

@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 
 from clarion.app.chaos.workflow_store import ENDINGS, Course, course, courses, open_cells
-from clarion.backends.sqlite.migrate import upgrade
-from clarion.backends.sqlite.state import SqliteState
 from clarion.domain import ids
 from clarion.domain.history import INSTANCE_ENDINGS, Changes, Progress
 from clarion.ops.clock import SystemClock
@@ -14,6 +12,7 @@ from clarion.plan.workflow.instance import INSTANCE_CELL
 from clarion.ports.journal_cells import Cell
 from clarion.ports.stage_store import PlanState, StageResult
 from tests.contract.journals import BACKENDS, VirtualClock
+from tests.contract.states import STATES
 
 NOTIFICATION = ids.notification_id(1_000, 0, bytes(range(9)))
 RUNS = [NOTIFICATION + bytes(7) + bytes([number]) for number in range(3)]
@@ -42,7 +41,7 @@ def test_endings_and_what_comes_after_them_are_counted(events: list[str], expect
 
 
 async def test_instances_are_read_from_the_real_store(tmp_path: Path) -> None:
-    state = SqliteState(tmp_path, SystemClock())
+    state = STATES["sqlite"](tmp_path, SystemClock())
     await state.apply(Changes(progress=[*did(0, "started", "completed"), *did(1, "started", "waiting")]), [])
     await state.apply(Changes(progress=did(0, "failed")), [])
     state.close()
@@ -50,7 +49,6 @@ async def test_instances_are_read_from_the_real_store(tmp_path: Path) -> None:
 
 
 async def test_open_instances_are_read_from_the_real_journal(tmp_path: Path) -> None:
-    upgrade(tmp_path, "journal")
     journal = BACKENDS["sqlite"](tmp_path, VirtualClock())
     cells = [Cell(0, INSTANCE_CELL + RUNS[0], b"x"), Cell(0, INSTANCE_CELL + RUNS[1], b"x"), Cell(0, b"c", b"y")]
     await journal.commit(StageResult(plan_state=PlanState(cells=cells)))

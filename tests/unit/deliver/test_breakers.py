@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from clarion.backends.memory.standings import MemoryStandings
-from clarion.backends.sqlite.standings import SqliteStandings
 from clarion.deliver.accounts.worker_breakers import Breakers
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
@@ -14,6 +13,7 @@ from clarion.domain.errors import DurabilityError, Overloaded
 from clarion.domain.limits_breakers import PROBE_MS_MAX, RECOVERY_QUIET_MS, STANDING_CLEAN_MS, THROTTLES_TO_PAUSE
 from clarion.domain.limits_resilience import STANDING_CHECK_MS, STANDINGS_MAX
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Refused, Throttled, Transient
+from tests.contract.engines import STANDINGS
 from tests.unit.deliver.at_once import AtOnce, at_once
 
 WALL_MS = 1_700_000_000_000
@@ -385,7 +385,7 @@ def test_memory_is_bounded(world):
 
 def test_two_workers_share_what_they_know_in_a_file(tmp_path):
     clock, lines = Clock(), Lines()
-    stores = [SqliteStandings(tmp_path), SqliteStandings(tmp_path)]
+    stores = [STANDINGS["sqlite"](tmp_path) for _ in range(2)]
     one, other = (AtOnce(Breakers(store, clock, lines)) for store in stores)
     assert other.admit(MAIL, 1).granted == 1
     one.report(MAIL, Misconfigured("key revoked"))

@@ -2,7 +2,6 @@
 
 import pytest
 
-from clarion.backends.sqlite.quotas import SqliteQuotas
 from clarion.deliver.accounts.worker_pace import Pace
 from clarion.domain.channel import Lane
 from clarion.domain.limits_pace import (
@@ -14,6 +13,7 @@ from clarion.domain.limits_pace import (
     PACE_TURN_MS,
 )
 from clarion.domain.limits_resilience import PARK_MS_MAX
+from tests.contract.engines import QUOTAS
 from tests.unit.deliver.at_once import AtOnce
 from tests.unit.deliver.paces import WALL_MS, Site, account
 
@@ -214,7 +214,7 @@ def test_what_is_given_back_can_be_taken_again():
 
 def test_workers_with_connections_of_their_own_share_one_count(tmp_path):
     site = Site(per_second=20, per_day=30, concurrent=8, recipient_interval_ms=1_000)
-    stores = [SqliteQuotas(tmp_path), SqliteQuotas(tmp_path)]
+    stores = [QUOTAS["sqlite"](tmp_path) for _ in range(2)]
     one, other = (AtOnce(Pace(store, site.clock, site.told, f"worker-{at}")) for at, store in enumerate(stores))
     granted = [pace.take(site.account, Lane.HIGH, ["+1", "+2", "+3", "+4", "+5", "+6"]) for pace in (one, other)]
     assert [times.count(None) for times in granted] == [6, 0]

@@ -3,12 +3,11 @@
 import asyncio
 from itertools import permutations
 
-from clarion.backends.sqlite.state import SqliteState
 from clarion.journal import topics
 from clarion.journal.events import Recipient
 from clarion.ports.state import Advance
 from clarion.record.shapes import request_of
-from tests.contract.controls import migrated
+from tests.contract.states import STATES
 from tests.folding import fold_stored
 from tests.look import Glance
 from tests.stages.virtual import run
@@ -36,7 +35,7 @@ def test_a_notification_is_known_with_all_its_recipients_in_whatever_order_parti
     assert len(told) > 1, "the users belong to several partitions"
     assert world.to_send()
     for number, order in enumerate(permutations(told)):
-        state = SqliteState(migrated(tmp_path / str(number)), world.clock)
+        state = STATES["sqlite"](tmp_path / str(number), world.clock)
         row = asyncio.run(recorded(state, [told[partition] for partition in order], id_))
         state.close()
         assert row is not None

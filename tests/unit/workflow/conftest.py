@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from clarion.backends.sqlite.migrate import upgrade
 from tests.contract.journals import BACKENDS, VirtualClock
 from tests.stages.flows import Flow, Shelf
 
@@ -14,8 +13,6 @@ from tests.stages.flows import Flow, Shelf
 async def flow_of(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[..., Flow]]:
     """Return what makes a flow with workflows."""
     clock = VirtualClock()
-    if request.param == "sqlite":
-        upgrade(tmp_path, "journal")
     journal = BACKENDS[request.param](tmp_path, clock)
     yield lambda **workflows: Flow(journal, clock, Shelf(**workflows))
     await journal.close()

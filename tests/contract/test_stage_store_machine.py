@@ -1,4 +1,4 @@
-"""Random histories, run by SQLite and by the referee: every answer and every state in between has to be the same."""
+"""Random histories, run by an engine and by the referee: every answer and every state in between has to be the same."""
 
 import asyncio
 import shutil
@@ -11,8 +11,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from clarion.backends.memory.journal import MemoryJournal
-from clarion.backends.sqlite.journal import SqliteJournal, open_journal
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits_deciding import HOLD_MS_MAX
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait, WaitEnd
@@ -35,7 +33,7 @@ from clarion.ports.stage_store import (
     Timer,
 )
 from clarion.ports.streams import Frame
-from tests.contract.journals import START_MS, VirtualClock, cursor
+from tests.contract.journals import BACKENDS, START_MS, Journal, VirtualClock, cursor
 from tests.look import Glance
 
 TOPICS = ("accepted.bulk", "accepted.high", "outcomes")
@@ -79,7 +77,7 @@ intents = st.lists(st.builds(IntentWrite, leases, st.lists(entries, max_size=3),
 moves = st.lists(st.builds(CursorMove, leases, ids, small, small, small, small, small, st.booleans()), max_size=1)
 
 
-class TwoJournals(RuleBasedStateMachine):
+class TwoEngines(RuleBasedStateMachine):
     """Does everything twice, once with each backend, under one clock."""
 
     def __init__(self) -> None:
@@ -87,11 +85,11 @@ class TwoJournals(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.clock = VirtualClock()
         self.data_dir = Path(tempfile.mkdtemp(prefix="journal-machine-"))
-        self.model = MemoryJournal(self.clock, PARTITIONS)
+        self.model = BACKENDS["memory"](self.data_dir, self.clock, PARTITIONS)
         self.real = self.open()
 
-    def open(self) -> SqliteJournal:
-        return open_journal(self.data_dir, self.clock, PARTITIONS)
+    def open(self) -> Journal:
+        return BACKENDS["sqlite"](self.data_dir, self.clock, PARTITIONS)
 
     def both(self, name: str, *arguments: Any) -> Any:
         """Call one method of both and return their common answer, which may be a refusal."""
@@ -239,5 +237,5 @@ class TwoJournals(RuleBasedStateMachine):
         shutil.rmtree(self.data_dir)
 
 
-TwoJournals.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
-test_sqlite_does_what_the_referee_does = pytest.mark.slow(TwoJournals.TestCase)
+TwoEngines.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
+test_sqlite_does_what_the_referee_does = pytest.mark.slow(TwoEngines.TestCase)

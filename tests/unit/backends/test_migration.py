@@ -14,9 +14,9 @@ from clarion.deliver.partition.legacy import Legacy
 from clarion.domain.planned import PlannedDelivery
 from clarion.journal.intents import decode_intents
 from clarion.ports.stage_store import Position
-from tests.contract import old_journal as old
 from tests.contract.journals import sqlite
 from tests.look import Look
+from tests.unit.backends import old_journal as old
 
 STATEMENTS_MAX = 60
 

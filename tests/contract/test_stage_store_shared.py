@@ -1,10 +1,9 @@
-"""Two journals on one SQLite file, as two processes have them: nothing doubled, nothing missed, one number of partitions."""
+"""A stage store that two processes have open, and one that is opened again: one holder, one answer, one number of partitions."""
 
 import asyncio
 
 import pytest
 
-from clarion.backends.sqlite.journal import SqliteJournal, open_journal
 from clarion.domain.errors import StaleLease
 from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait
 from clarion.ports.stage_store import (
@@ -17,51 +16,28 @@ from clarion.ports.stage_store import (
     StaleCaps,
     StaleKey,
 )
-from tests.contract.journals import PARTITIONS, START_MS, TTL_MS, frame, frames, held, offsets, sqlite, timer
+from tests.contract.engines import SHARED
+from tests.contract.journals import (
+    PARTITIONS,
+    START_MS,
+    TTL_MS,
+    Journal,
+    frame,
+    held,
+    offsets,
+    timer,
+)
 from tests.look import Look
+
+PORT = "stage store"
+
+
+pytestmark = pytest.mark.needs_trait(SHARED)
 
 
 @pytest.fixture
-async def pair(tmp_path, clock):
-    journals = sqlite(tmp_path, clock), sqlite(tmp_path, clock)
-    yield journals
-    for journal in journals:
-        await journal.close()
-
-
-async def test_each_sees_what_the_other_appended_at_once(pair):
-    one, two = pair
-    await one.commit(frames(b"1"))
-    await two.commit(frames(b"2"))
-    await one.commit(frames(b"3"))
-    assert await Look(one).read("t", 0, 0) == await Look(two).read("t", 0, 0)
-    assert [stored.payload for stored in await Look(two).read("t", 0, 0)] == [b"1", b"2", b"3"]
-
-
-async def test_each_is_woken_by_the_other(pair):
-    one, two = pair
-    watches = [two.watch() for _ in range(20)]
-    waits = asyncio.gather(*(watch.wait(10_000) for watch in watches))
-    await asyncio.sleep(0)
-    await one.commit(frames(b"1"))
-    assert await waits == [True] * 20
-
-
-async def test_an_append_of_the_other_between_read_and_wait_is_not_missed(pair):
-    one, two = pair
-    watch = two.watch()
-    for n in range(50):
-        assert len(await Look(two).read("t", 0, n)) == 0
-        await one.commit(frames(b"x"))
-        while not (await Look(two).read("t", 0, n)):
-            assert await watch.wait(10_000)
-
-
-async def test_concurrent_appends_of_both_leave_no_gap(pair):
-    batches = [pair[n % 2].commit(StageResult(frames=[frame(), frame("u")])) for n in range(200)]
-    acknowledged = await asyncio.gather(*batches)
-    assert sorted(offset for offset, _ in acknowledged) == list(range(1, 201))
-    assert [f.offset for f in await Look(pair[0]).read("u", 0, 0, 1_000)] == list(range(1, 201))
+def pair(open_store):
+    return open_store(), open_store()
 
 
 async def test_a_timer_fires_once_however_many_fire(pair):
@@ -86,13 +62,13 @@ async def test_of_those_who_take_the_last_room_of_a_cap_one_gets_it(pair):
 
 
 async def test_who_reads_again_after_a_refusal_loses_no_count(pair):
-    async def count(journal: SqliteJournal) -> int:
+    async def count(store: Journal) -> int:
         refused = 0
         while True:
-            block = (await Look(journal).caps("acme", b"rule", [0])).get(0, bytes(4))
+            block = (await Look(store).caps("acme", b"rule", [0])).get(0, bytes(4))
             read_s = int.from_bytes(block[:4], "little")
             try:
-                await journal.commit(
+                await store.commit(
                     StageResult(plan_state=PlanState(caps=[CapWrite("acme", b"rule", 0, ((0, read_s, read_s + 1),))]))
                 )
             except StaleCaps:
@@ -100,7 +76,7 @@ async def test_who_reads_again_after_a_refusal_loses_no_count(pair):
             else:
                 return refused
 
-    refused = [await asyncio.gather(*(count(journal) for journal in pair * 4)) for _ in range(5)]
+    refused = [await asyncio.gather(*(count(store) for store in pair * 4)) for _ in range(5)]
     assert int.from_bytes((await Look(pair[0]).caps("acme", b"rule", [0]))[0][:4], "little") == 40
     assert sum(map(sum, refused)) > 0
 
@@ -150,48 +126,3 @@ async def test_a_lease_from_before_a_reboot_is_free(pair, clock):
     await held(pair[0], owner="one")
     clock.machine_ms = 5_000  # the machine's clock starts again
     assert (await held(pair[1], owner="two")).fence == 3
-
-
-async def test_trimming_under_a_reader_disturbs_nobody(pair, clock):
-    one, two = pair
-    lease = await held(one)
-    await one.commit(
-        StageResult(frames=[frame() for _ in range(400)], progress=Progress(commits=[Commit(lease, "t", 300)]))
-    )
-    clock.pass_ms(1)
-    assert sum(await asyncio.gather(one.trim(clock.now_ms()), two.trim(clock.now_ms()))) == 300
-    assert [f.offset for f in await Look(two).since("t", 0, START_MS, 1_000)] == list(range(301, 401))
-
-
-async def test_everything_is_there_after_reopening(tmp_path, clock):
-    first = sqlite(tmp_path, clock)
-    lease = await held(first)
-    await first.commit(
-        StageResult(
-            frames=[frame(), frame()], timers=[timer(b"1", 5)], progress=Progress(commits=[Commit(lease, "t", 1)])
-        )
-    )
-    await first.close()
-    second = sqlite(tmp_path, clock)
-    assert (
-        await offsets(second),
-        await Look(second).next_due_ms(),
-        (await Look(second).committed("g", 0))["t"].offset,
-    ) == ([1, 2], 5, 1)
-    assert await second.commit(StageResult(frames=[frame()], lease=lease)) == [3]
-    await second.close()
-
-
-async def test_the_first_start_fixes_the_number_of_partitions(tmp_path, clock):
-    for partitions in (3, 7):
-        journal = open_journal(tmp_path, clock, partitions)
-        assert journal.partitions == 3
-        await journal.close()
-
-
-async def test_appends_under_way_are_finished_by_close(tmp_path, clock):
-    journal: SqliteJournal = sqlite(tmp_path, clock)
-    appends = [asyncio.ensure_future(journal.commit(frames(b"%d" % n))) for n in range(50)]
-    await asyncio.sleep(0)
-    await journal.close()
-    assert await asyncio.gather(*appends) == [[n] for n in range(1, 51)]

@@ -1,0 +1,131 @@
+"""What every stage store promises acceptance: keys with one answer, and cancellations."""
+
+import pytest
+
+from clarion.domain.limits_deciding import HOLD_MS_MAX
+from clarion.ports.stage_store import (
+    Admission,
+    Cancellation,
+    IdempotencyEntry,
+    StageResult,
+    StaleKey,
+)
+from tests.contract.journals import (
+    START_MS,
+    frame,
+    timer,
+)
+from tests.look import Look
+
+PORT = "stage store"
+
+
+class TestIdempotency:
+    def entry(self, answer: bytes, expires_ms: int, tenant: str = "acme") -> StageResult:
+        return StageResult(
+            admission=Admission(idempotency=[IdempotencyEntry(tenant, "key", b"hash", answer, expires_ms)])
+        )
+
+    async def test_a_key_is_remembered_per_tenant_until_it_expires(self, store):
+        await store.commit(self.entry(b"one", START_MS + 100))
+        await store.commit(self.entry(b"two", START_MS + 100, tenant="other"))
+        found = await Look(store).idempotency("acme", "key", START_MS + 99)
+        assert found == IdempotencyEntry("acme", "key", b"hash", b"one", START_MS + 100)
+        assert (await Look(store).idempotency("other", "key", START_MS)).answer == b"two"
+        assert await Look(store).idempotency("acme", "key", START_MS + 100) is None
+        assert await Look(store).idempotency("acme", "unknown", START_MS) is None
+
+    async def test_another_answer_is_refused_until_the_first_expires(self, store, clock):
+        await store.commit(self.entry(b"first", START_MS + 100))
+        both = StageResult(
+            frames=[frame()],
+            admission=Admission(
+                idempotency=[
+                    IdempotencyEntry("acme", "new", b"", b"", START_MS + 1),
+                    *self.entry(b"2", 500).admission.idempotency,
+                ]
+            ),
+        )
+        with pytest.raises(StaleKey) as refused:
+            await store.commit(both)
+        assert refused.value.keys == {("acme", "key")}
+        assert (await Look(store).head("t", 0), await Look(store).idempotency("acme", "new", START_MS)) == (0, None)
+        assert (await Look(store).idempotency("acme", "key", START_MS)).answer == b"first"
+        clock.pass_ms(100)
+        await store.commit(self.entry(b"third", START_MS + 900))
+        assert (await Look(store).idempotency("acme", "key", clock.now_ms())).answer == b"third"
+
+    async def test_the_same_answer_again_changes_nothing(self, store):
+        await store.commit(self.entry(b"first", START_MS + 100))
+        assert await store.commit(
+            StageResult(
+                frames=[frame()],
+                admission=Admission(idempotency=self.entry(b"first", START_MS + 900).admission.idempotency),
+            )
+        ) == [1]
+        assert (await Look(store).idempotency("acme", "key", START_MS)).expires_ms == START_MS + 100
+
+    async def test_one_append_gives_a_key_one_answer(self, store):
+        first, second = (
+            self.entry(answer, START_MS + 100).admission.idempotency[0] for answer in (b"first", b"second")
+        )
+        with pytest.raises(StaleKey):
+            await store.commit(StageResult(admission=Admission(idempotency=[first, second])))
+        assert await Look(store).idempotency("acme", "key", START_MS) is None
+
+
+class TestCancellations:
+    async def test_each_is_told_once_after_the_sequence_number_one_knows(self, store):
+        assert await Look(store).cancelled_since(0) == (0, [])
+        await store.commit(
+            StageResult(
+                admission=Admission(cancellations=[Cancellation("acme", b"a", 1), Cancellation("acme", b"b", 2)])
+            )
+        )
+        sequence, ids = await Look(store).cancelled_since(0)
+        assert ids == [b"a", b"b"]
+        assert await Look(store).cancelled_since(sequence) == (sequence, [])
+        await store.commit(StageResult(admission=Admission(cancellations=[Cancellation("acme", b"c", 3)])))
+        newer, ids = await Look(store).cancelled_since(sequence)
+        assert (newer > sequence, ids) == (True, [b"c"])
+
+    async def test_sequence_numbers_do_not_come_again_after_a_trim(self, store):
+        await store.commit(StageResult(admission=Admission(cancellations=[Cancellation("acme", b"a", 1)])))
+        sequence, _ = await Look(store).cancelled_since(0)
+        await store.trim(2 + HOLD_MS_MAX)
+        assert await Look(store).cancelled_since(0) == (0, [])
+        await store.commit(StageResult(admission=Admission(cancellations=[Cancellation("acme", b"b", 3)])))
+        assert (await Look(store).cancelled_since(sequence))[1] == [b"b"]
+
+    async def test_a_cancellation_outlives_the_timer_of_what_it_cancels(self, store, clock):
+        subject = Cancellation("acme", b"a", 1)
+        await store.commit(
+            StageResult(timers=[timer(b"a", START_MS + 5)], admission=Admission(cancellations=[subject]))
+        )
+        await store.trim(START_MS)
+        assert (await Look(store).cancelled_since(0))[1] == [b"a"]
+        await store.fire(START_MS + 5, 10)
+        await store.trim(START_MS)
+        assert (await Look(store).cancelled_since(0))[1] == []
+
+    async def test_a_cancellation_outlives_whatever_may_be_held(self, store):
+        await store.commit(StageResult(admission=Admission(cancellations=[Cancellation("acme", b"a", START_MS)])))
+        await store.trim(START_MS + HOLD_MS_MAX)
+        assert (await Look(store).cancelled_since(0))[1] == [b"a"]
+        await store.trim(START_MS + HOLD_MS_MAX + 1)
+        assert (await Look(store).cancelled_since(0))[1] == []
+
+
+async def test_expired_keys_and_old_cancellations_go_too(store, clock):
+    entries = [IdempotencyEntry("acme", str(n), b"", b"", START_MS + n) for n in range(4)]
+    cancelled = [Cancellation("acme", b"%d" % n, START_MS + n) for n in range(4)]
+    await store.commit(StageResult(admission=Admission(idempotency=entries, cancellations=cancelled)))
+    clock.pass_ms(2)
+    assert await store.trim(START_MS + 1 + HOLD_MS_MAX) == 0
+    assert [await Look(store).idempotency("acme", str(n), 0) is None for n in range(4)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert (await Look(store).cancelled_since(0))[1] == [b"1", b"2", b"3"]

@@ -1,0 +1,70 @@
+"""What only the file of counts has: it waits for nobody, and is made anew when nothing can be read from it."""
+
+import logging
+
+import apsw
+import pytest
+
+from clarion.backends.sqlite.quotas import SqliteQuotas
+from clarion.domain.errors import Overloaded
+from clarion.domain.quota import Usage
+from clarion.ports.quotas import BucketName
+from clarion.ports.versioned import Versioned
+from tests.contract.swaps import read, take
+
+OURS = BucketName("acme", "", "rate")
+NOBODY = Versioned(Usage(), 0)
+
+
+async def test_a_file_that_somebody_else_writes_to_for_long_is_overloaded(tmp_path):
+    one, other = SqliteQuotas(tmp_path), SqliteQuotas(tmp_path)
+    await take(other, OURS, Usage(1))
+    await read(one, OURS)
+    held = apsw.Connection(str(tmp_path / "quota.db"))
+    held.execute("BEGIN IMMEDIATE")
+    assert await read(one, OURS) == [Usage(1)]
+    with pytest.raises(Overloaded, match="quotas cannot be written now"):
+        await take(one, OURS, Usage(2))
+    held.execute("ROLLBACK")
+    held.close()
+    await take(one, OURS, Usage(2))
+    assert await read(other, OURS) == [Usage(2)]
+    one.close()
+    other.close()
+
+
+@pytest.mark.parametrize("broken", [b"this is no database, and never was one" * 100, b""])
+async def test_a_broken_file_is_made_anew(tmp_path, broken):
+    store = SqliteQuotas(tmp_path)
+    await take(store, OURS, Usage(5))
+    store.close()
+    (tmp_path / "quota.db").write_bytes(broken)
+    store = SqliteQuotas(tmp_path)
+    assert await store.read([OURS]) == [NOBODY]
+    await take(store, OURS, Usage(6))
+    store.close()
+    store = SqliteQuotas(tmp_path)
+    assert await read(store, OURS) == [Usage(6)]
+    store.close()
+
+
+async def test_a_file_of_another_release_is_made_anew_and_that_is_said_once(tmp_path, caplog):
+    old = apsw.Connection(str(tmp_path / "quota.db"))
+    old.execute("CREATE TABLE usage (tenant, key_id, kind, used_m, at_ms, period)")
+    old.execute("INSERT INTO usage VALUES ('acme', '', 'rate', 5, 6, 7)")
+    old.pragma("user_version", 1)
+    old.close()
+    caplog.set_level(logging.WARNING, "clarion.quotas")
+    one, other = SqliteQuotas(tmp_path), SqliteQuotas(tmp_path)
+    assert await one.read([OURS]) == [NOBODY]
+    await take(one, OURS, Usage(1))
+    assert await read(other, OURS) == [Usage(1)]
+    (line,) = caplog.messages
+    assert line == "quota.db is of another release (layout 1, now 2) and is made anew, so what was in it is forgotten"
+    one.close()
+    other.close()
+
+
+def test_without_a_caller_with_a_quota_there_is_no_file(tmp_path):
+    SqliteQuotas(tmp_path).close()
+    assert list(tmp_path.iterdir()) == []
