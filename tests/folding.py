@@ -1,29 +1,43 @@
 """Folding stored frames where no worker runs: the moves of the record stage one after the other, in one call."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
+from clarion.domain.errors import AlreadyStored
 from clarion.domain.history import Changes, ChunkState, Delivery
-from clarion.ports.state import Ledger
+from clarion.ports.state import Advance, Ledger
 from clarion.ports.streams import StoredFrame
 from clarion.record.columns import Facts, decide
 from clarion.record.frames import decoded, touched
-from clarion.record.gather import OpenRows
+from clarion.record.gather import OpenRows, gather
 
 Rows = tuple[dict[bytes, Delivery], dict[bytes, ChunkState]]
 Load = Callable[[Collection[bytes], Collection[bytes]], Rows]
 
 
 async def fold_stored(stored: Iterable[StoredFrame], ledger: Ledger, rows: OpenRows | None = None) -> Changes:
-    """Return what frames of one partition change in a ledger, with or without a memory of open rows."""
+    """Return what frames of one partition change in a ledger, with or without a memory of open rows. Every row is looked for."""
     frames = decoded(stored).events
-    at_hand, lacking = (rows or OpenRows()).take(touched(frames))
-    deliveries, chunks = await ledger.load(*lacking)
-    return decide(frames, Facts({**deliveries, **at_hand}, chunks))
+    known = rows or OpenRows()
+    return decide(frames, await gather(ledger, known, touched(frames)._replace(planned=frozenset())))
+
+
+async def fold_on(
+    stored: Sequence[StoredFrame], ledger: Ledger, rows: OpenRows, advances: Sequence[Advance] = ()
+) -> None:
+    """Fold frames of one partition into a ledger: what is planned is new unless the ledger says that it is not."""
+    frames = decoded(stored).events
+    changes = decide(frames, await gather(ledger, rows, touched(frames)))
+    try:
+        await ledger.apply(changes, advances)
+    except AlreadyStored:
+        changes = await fold_stored(stored, ledger, rows)
+        await ledger.apply(changes, advances)
+    rows.keep(changes)
 
 
 def fold_rows(stored: Iterable[StoredFrame], load: Load, rows: OpenRows) -> Changes:
     """`fold_stored` over rows in dictionaries."""
     frames = decoded(stored).events
-    at_hand, lacking = rows.take(touched(frames))
-    deliveries, chunks = load(*lacking)
-    return decide(frames, Facts({**deliveries, **at_hand}, chunks))
+    facts, lacking = rows.take(touched(frames)._replace(planned=frozenset()))
+    deliveries, chunks = load(lacking.delivery_ids, lacking.chunk_ids)
+    return decide(frames, Facts({**deliveries, **facts.deliveries}, {**chunks, **facts.chunks}))

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.contract.crash_writer import MachineClock
 from tests.contract.states import STATES
 from tests.contract.story import story
-from tests.folding import fold_stored
+from tests.folding import fold_on
 
 
 async def main(engine: str, data_dir: Path, seed: int, frames: int) -> None:
@@ -26,9 +26,7 @@ async def main(engine: str, data_dir: Path, seed: int, frames: int) -> None:
     rows = OpenRows()
     offset = (await state.positions()).get(0, Position(0)).offset
     while batch := stream[offset : offset + 3]:
-        changes = await fold_stored(batch, state, rows)
-        await state.apply(changes, [Advance(0, offset, batch[-1].offset, fence=1)])
-        rows.keep(changes)
+        await fold_on(batch, state, rows, [Advance(0, offset, batch[-1].offset, fence=1)])
         offset = batch[-1].offset
         os.write(sys.stdout.fileno(), b"stored\n")
 

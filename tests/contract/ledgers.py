@@ -11,7 +11,7 @@ from clarion.journal.codec import VERSION, encode
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.streams import StoredFrame
 from clarion.record.gather import OpenRows
-from tests.folding import fold_stored
+from tests.folding import fold_on
 
 TENANT = "acme"
 AT_MS = 1_700_000_000_000
@@ -129,6 +129,4 @@ async def fold_all(ledger, batches) -> None:
     """Fold batches of stored frames one after the other, with a memory of open rows as the worker has."""
     rows = OpenRows()
     for batch in batches:
-        changes = await fold_stored(batch, ledger, rows)
-        await ledger.apply(changes, [])
-        rows.keep(changes)
+        await fold_on(batch, ledger, rows)

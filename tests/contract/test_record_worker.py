@@ -124,7 +124,7 @@ async def test_a_frame_of_a_newer_build_stops_its_partition_and_no_other(journal
 async def test_the_rows_of_a_large_batch_are_read_once_and_written_once(journal, state, machine, monkeypatch):
     intents = [world.intent(n) for n in range(world.SINGLES) for _ in range(20)]
     await put(journal, *(world.planned(n) for n in range(world.SINGLES)), *intents)
-    await put(journal, world.planned(0), world.intent(0), partition=3)
+    await put(journal, world.receipt(0, "opened"), world.receipt(world.SINGLES, "bounced"), partition=3)
     calls = []
     for name in ("load", "apply"):
         real = getattr(state, name)
@@ -156,3 +156,125 @@ async def test_frames_that_a_carrier_repeats_are_folded_once(state, machine):
         assert (await state.positions())[0].offset == heads[OUTCOMES, 0]
     assert first.folded == 4
     assert [count for *_, count in counted] == [1] * len(counted)
+
+
+async def test_what_is_planned_again_after_the_row_is_forgotten_folds_once(journal, state, machine, monkeypatch):
+    held = world.planned(0, reason=6)
+    held.held_ms.append(world.AT_MS + 500)
+    await put(journal, held, world.planned(1))
+    first, leases = worker(journal, state, machine)
+    await leases.step()
+    with ThreadPoolExecutor(1) as thread:
+        assert await first.step(thread)
+        calls = told(state, monkeypatch, "load", "apply")
+        second, leases = worker(journal, state, machine)
+        await leases.step()
+        await put(
+            journal, world.planned(0, at_ms=world.AT_MS + 500), world.planned(1), world.intent(1), world.planned(2)
+        )
+        assert await second.step(thread)
+        assert calls == ["apply", "load", "apply"]
+        await put(journal, world.planned(3))
+        assert await second.step(thread)
+        assert calls[3:] == ["load", "apply"], "once bitten, it looks"
+    assert (first.folded, second.folded) == (2, 5)
+    assert await state.states(world.SINGLE_IDS) == {
+        world.SINGLE_IDS[0]: (State.PLANNED, 0),
+        world.SINGLE_IDS[1]: (State.SENDING, 1),
+        world.SINGLE_IDS[2]: (State.PLANNED, 0),
+        world.SINGLE_IDS[3]: (State.PLANNED, 0),
+    }
+    counted = await state.counters(world.TENANT, 0, world.AT_MS * 2, 100)
+    assert sorted((row[2], row[-1]) for row in counted) == [("held", 1), ("planned", 3), ("released", 1)]
+
+
+async def test_the_open_chunks_of_a_broadcast_are_at_hand_until_all_of_it_ended(journal, state, machine, monkeypatch):
+    record, leases = worker(journal, state, machine)
+    calls = told(state, monkeypatch, "load", "apply")
+    await leases.step()
+    with ThreadPoolExecutor(1) as thread:
+        for event in (
+            world.chunk(),
+            world.chunk_intent(0, world.CHUNK_SIZE),
+            world.chunk_attempted(0, bytes([State.SENT]) * world.CHUNK_SIZE),
+        ):
+            await put(journal, event)
+            assert await record.step(thread)
+        assert calls == ["apply"] * 3
+        await put(journal, world.receipt(world.SINGLES, "bounced"))
+        assert await record.step(thread)
+    assert calls[3:] == ["load", "apply"]
+    assert await state.states(world.CHUNK_IDS) == {world.CHUNK_IDS[0]: (State.FAILED, 1)}
+
+
+async def test_the_next_batch_is_read_while_a_full_one_is_folded(journal, state, machine, monkeypatch):
+    monkeypatch.setattr("clarion.record.worker.RECORD_BATCH_EVENTS_MAX", 2)
+    await put(journal, *(world.planned(n) for n in range(3)))
+    record, leases = worker(journal, state, machine)
+    calls = told(journal, monkeypatch, "read_many")
+    applied = told(state, monkeypatch, "apply", calls=calls)
+    await leases.step()
+    with ThreadPoolExecutor(1) as thread:
+        assert await record.step(thread)
+        assert applied == ["read_many", "apply", "read_many"]
+        await put(journal, world.planned(3))
+        assert await record.step(thread)
+        while await record.step(thread):
+            pass
+    assert record.folded == 4
+    assert await state.positions() == {0: Position(4)}
+
+
+async def test_frames_read_ahead_are_dropped_when_the_lease_was_lost(journal, state, machine, monkeypatch):
+    monkeypatch.setattr("clarion.record.worker.RECORD_BATCH_EVENTS_MAX", 2)
+    await put(journal, *(world.planned(n) for n in range(4)))
+    old, old_leases = worker(journal, state, machine)
+    new, new_leases = worker(journal, state, machine)
+    with ThreadPoolExecutor(1) as thread:
+        await old_leases.step()
+        assert await old.step(thread)
+        await new_leases.step()
+        assert await new.step(thread)
+        await old.step(thread)
+        assert old.folded == 2
+        await old_leases.step()  # asks again, for all that the newer one lets it have
+        await put(journal, world.intent(0))
+        while await new.step(thread):
+            pass
+        await old.step(thread)
+    assert (old.folded, new.folded) == (2, 3)
+    assert await state.positions() == {0: Position(5)}
+
+
+async def test_no_batch_waits_for_the_journal_to_be_told(journal, state, machine, monkeypatch):
+    record, leases = worker(journal, state, machine)
+    await leases.step()
+    commit, let = journal.commit, asyncio.Event()
+
+    async def late(result):
+        await let.wait()
+        return await commit(result)
+
+    with ThreadPoolExecutor(1) as thread:
+        await put(journal, world.planned(0))
+        assert await record.step(thread)
+        await put(journal, world.planned(1))
+        monkeypatch.setattr(journal, "commit", late)
+        assert await record.step(thread)
+        monkeypatch.setattr(journal, "commit", commit)
+        await put(journal, world.planned(2))
+        monkeypatch.setattr(journal, "commit", late)
+        assert await record.step(thread)
+        let.set()
+        assert not await record.step(thread)
+    assert record.folded == 3
+    assert (await Look(journal).committed(GROUP_RECORD, 0))[OUTCOMES].offset in (1, 2)
+
+
+def told(port, monkeypatch, *names, calls=None) -> list[str]:
+    """Note the calls of methods of a port, which still do what they do."""
+    calls = [] if calls is None else calls
+    for name in names:
+        real = getattr(port, name)
+        monkeypatch.setattr(port, name, lambda *args, _real=real, _name=name: calls.append(_name) or _real(*args))
+    return calls

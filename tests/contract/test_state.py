@@ -4,11 +4,13 @@ import pytest
 
 from clarion.backends.memory.state import MemoryState
 from clarion.domain.delivery_state import Event, State
-from clarion.domain.errors import StaleLease
+from clarion.domain.errors import AlreadyStored, StaleLease
 from clarion.domain.history import Changes
 from clarion.ports.history import DeadLetterFilter, Window
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
+from clarion.record.columns import Facts, decide
+from clarion.record.frames import touched
 from tests.contract import ledgers as world
 from tests.contract.states import dump
 from tests.contract.story import story
@@ -44,6 +46,19 @@ async def test_an_older_fence_stores_nothing(state):
         await state.apply(changes, [Advance(1, 0, 9, fence=9), Advance(0, 5, 6, fence=1)])
     assert await state.positions() == {0: Position(5)}
     assert await state.cancelled_ms(world.TENANT, b"n" * 16) is None
+
+
+@pytest.mark.parametrize("again", [world.planned(0), world.chunk()])
+async def test_what_was_taken_for_new_and_has_a_row_stores_nothing(state, again):
+    await world.fold_all(state, [world.stored([world.planned(0), world.chunk()])])
+    events = [again, world.cancelled(1)]
+    changes = decide(events, Facts({}, {}, touched(events).planned))
+    with pytest.raises(AlreadyStored):
+        await state.apply(changes, [Advance(0, 0, 2, fence=1)])
+    assert await state.positions() == {}
+    assert await state.cancelled_ms(world.TENANT, world.NOTIFICATIONS[1]) is None
+    await state.apply(decide(events[1:], Facts({}, {}, frozenset())), [Advance(0, 0, 2, fence=1)])
+    assert await state.positions() == {0: Position(2)}
 
 
 async def test_another_tenant_sees_nothing(state):

@@ -153,6 +153,10 @@ class StaleLease(ClarionError):
     """The lease was taken over; nothing of this append was stored."""
 
 
+class AlreadyStored(ClarionError):
+    """Something that was taken for new has a row; nothing was stored."""
+
+
 class DurabilityError(ClarionError):
     """A commit failed; the process stops rather than acknowledge."""
 

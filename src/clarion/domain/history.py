@@ -4,6 +4,7 @@ Field order is column order. Times are Unix milliseconds; ids are bytes. Working
 current row in place and the store writes it once.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -217,6 +218,8 @@ TotalKey = tuple[str, bytes, str, int, int]
 class Changes(msgspec.Struct):
     """Everything one fold writes; stored together with the positions it folded up to, or not at all."""
 
+    new: Collection[bytes] = frozenset()
+    """Ids of deliveries and chunks that nobody looked for: the fold took them for new. Storing one that has a row fails."""
     notifications: list[Notification] = []
     deliveries: dict[bytes, Delivery] = {}
     attempts: list[Attempt] = []

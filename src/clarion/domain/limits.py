@@ -134,6 +134,10 @@ REPLAY_CLAIM_MS: Final = 60_000
 RECORD_BATCH_EVENTS_MAX: Final = 2_000
 RECORD_OPEN_ROWS_MAX: Final = 20_000
 """Open deliveries a record worker remembers between batches."""
+RECORD_OPEN_CHUNKS_MAX: Final = 1_000
+"""Open chunks a record worker remembers between batches."""
+RECORD_DOUBT_BATCHES: Final = 100
+"""Batches whose planned deliveries are looked for after one had a row already, as many may once a hold ends for all."""
 RECORD_COMMIT_MS: Final = 1_000
 """How often the journal is told what has been folded, so that it can let go of it."""
 CAPTURES_PER_TENANT_MAX: Final = 10_000

@@ -36,7 +36,8 @@ class Ledger(Protocol):
 
     async def apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
         """Store changes and positions in one durable transaction. Raises `StaleLease` when a position is not where the
-        fold began or a newer fence wrote it, `DurabilityError` when the commit failed; nothing is stored then."""
+        fold began or a newer fence wrote it, `AlreadyStored` when a delivery or chunk of `changes.new` has a row,
+        `DurabilityError` when the commit failed; nothing is stored then."""
         ...
 
     async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:

@@ -1,7 +1,7 @@
 """The decision of record: from the journal's frames to the calls of the fold, column by column."""
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -38,15 +38,17 @@ _JSON: Final = msgspec.json.Encoder().encode
 
 
 class Facts(NamedTuple):
-    """Current rows of everything a batch touches, by id. Folding changes them in place."""
+    """Current rows of everything a batch touches, by id, but for what is taken for `new`. Folding changes them in place."""
 
     deliveries: dict[bytes, Delivery]
     chunks: dict[bytes, ChunkState]
+    new: Set[bytes] = frozenset()
 
 
 def decide(frames: Iterable[events.Event], facts: Facts) -> Changes:
     """Return what folding frames of `outcomes`, in order, changes in the state store."""
     fold = Fold(facts.deliveries, facts.chunks)
+    fold.changes.new = facts.new
     for frame in frames:
         fold_frame(fold, frame)
     return fold.changes

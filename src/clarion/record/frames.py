@@ -1,6 +1,6 @@
 """Frames of `outcomes` as they are read: decoded once each, and whose current rows folding them needs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -33,10 +33,11 @@ class Decoded(NamedTuple):
 
 
 class Keys(NamedTuple):
-    """The ids of deliveries and of chunks."""
+    """The ids of deliveries and of chunks. `planned` are those of both that are planned here: most have no row yet."""
 
     delivery_ids: set[bytes]
     chunk_ids: set[bytes]
+    planned: Set[bytes] = frozenset()
 
 
 def decoded(stored: Iterable[StoredFrame], numbers: Mapping[str, int] = _NO_NUMBERS) -> Decoded:
@@ -63,11 +64,15 @@ def touched(frames: Iterable[events.Event]) -> Keys:
     """Return the deliveries and the chunks whose current rows folding these frames needs."""
     deliveries: set[bytes] = set()
     chunks: set[bytes] = set()
+    planned: set[bytes] = set()
     for frame in frames:
         match frame:
             case events.IntentFrame(chunk_id=bytes(chunk_id)):
                 chunks.add(chunk_id)
-            case events.PlannedFrame() | events.IntentFrame() | events.ReplayedFrame():
+            case events.PlannedFrame():
+                deliveries.update(frame.delivery_ids)
+                planned.update(frame.delivery_ids)
+            case events.IntentFrame() | events.ReplayedFrame():
                 deliveries.update(frame.delivery_ids)
             case events.AttemptedFrame():
                 deliveries.update(frame.delivery_ids)
@@ -75,8 +80,11 @@ def touched(frames: Iterable[events.Event]) -> Keys:
             case events.ReceiptFrame():
                 deliveries.update(frame.delivery_ids)
                 chunks.update(place[0] for place in frame.places if place is not None)
-            case events.ChunkFrame() | events.ChunkAttemptedFrame() | events.ChunkReleasedFrame():
+            case events.ChunkFrame():
+                chunks.add(frame.chunk_id)
+                planned.add(frame.chunk_id)
+            case events.ChunkAttemptedFrame() | events.ChunkReleasedFrame():
                 chunks.add(frame.chunk_id)
             case _:
                 pass
-    return Keys(deliveries, chunks)
+    return Keys(deliveries, chunks, planned)

@@ -1,25 +1,26 @@
 """The record worker: reads `outcomes` of the partitions it leases, folds and stores them batch by batch.
 
 Each step is three moves: gather the rows that a batch touches, decide by folding, commit. Positions live in the state
-store, in the transaction of the fold, so every frame is folded exactly once. The journal is told of them about once a
-second, only so that it can let go of frames. What reads or writes the store, and the folding of large batches, happen on
+store, in the transaction of the fold, so every frame is folded exactly once. The journal is told of them beside the
+folding, only so that it can let go of frames. What reads or writes the store, and the folding of large batches, happen on
 a thread of their own: the loop never waits for a disk.
+
+Under load a batch waits for the store twice, one read and one commit: it lingers before it reads, what it plans is taken
+for new, and open rows are at hand. Where more waits than one batch takes, the next is read while this one is folded.
 """
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from clarion.domain.errors import StaleLease
+from clarion.domain.errors import AlreadyStored, StaleLease
 from clarion.domain.history import Changes
-from clarion.domain.limits import CAPTURE_AGE_MS_MAX, CAPTURES_PER_TENANT_MAX, RECORD_BATCH_EVENTS_MAX, RECORD_COMMIT_MS
+from clarion.domain.limits import RECORD_BATCH_EVENTS_MAX, RECORD_COMMIT_MS
 from clarion.journal.consumer import LeasedPartitions
-from clarion.journal.patience import commit
 from clarion.journal.topics import OUTCOMES
 from clarion.ports.clock import Clock
-from clarion.ports.stage_store import Commit, Lease, Position, Progress, StageResult, StageStore
+from clarion.ports.stage_store import Lease, Position, StageStore
 from clarion.ports.state import Advance, Ledger
 from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
@@ -27,10 +28,10 @@ from clarion.record.columns import decide
 from clarion.record.frames import Decoded, decoded, touched
 from clarion.record.gather import OpenRows, gather
 from clarion.record.worker_frames import Batch, FramesAhead
+from clarion.record.worker_upkeep import Upkeep
 
 T = TypeVar("T")
 
-_PRUNE_MS: Final = 60_000
 _STALE_PAUSE_S: Final = 0.1
 _HERE_EVENTS_MAX: Final = 500
 """Events that are folded on the loop itself, in a few milliseconds: a turn of the thread would add to their cost."""
@@ -51,7 +52,7 @@ class RecordWorker:
         linger_ms: int,
     ) -> None:
         self._streams = streams
-        self._store = store
+        self._upkeep = Upkeep(store, state, clock, telemetry)
         self._frames = FramesAhead(streams)
         self._state = state
         self._rows = OpenRows()
@@ -61,10 +62,9 @@ class RecordWorker:
         self._linger_ms = linger_ms
         self._offsets: dict[Lease, int] = {}
         self._numbers: dict[Lease, Mapping[str, int]] = {}
-        self._committed: dict[Lease, int] = {}
         self._stopped: set[Lease] = set()
         self._turn = 0
-        self._began_ms = self._committed_ms = self._pruned_ms = clock.monotonic_ms() - _PRUNE_MS
+        self._began_ms = clock.monotonic_ms() - linger_ms
         self.folded = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -78,28 +78,30 @@ class RecordWorker:
                 while not stop.is_set() and not leasing.done():
                     if not await self.step(thread):
                         await _first(watch.wait(RECORD_COMMIT_MS), stop.wait())
-            await self._mirror()
+            await self._upkeep.finish()
+            await self._upkeep.run(self._offsets, prune=False)
         finally:
             release.set()
             await leasing
+            await self._upkeep.finish()
 
     async def step(self, thread: Executor | None) -> bool:
         """Fold one batch; return whether there was one. The store is called on `thread`, or where the loop does such
         things."""
         leases = list(self._leases.held().values())
         await self._find_positions(leases)
-        await self._housekeep(leases)
-        batch = await self._read(leases)
+        self._upkeep.begin(self._offsets)
         linger_ms = self._began_ms + self._linger_ms - self._clock.monotonic_ms()
-        if batch and linger_ms > 0 and _events(batch) < RECORD_BATCH_EVENTS_MAX:
-            # The last batch has only just begun, so there is load: wait for a fuller one.
+        if linger_ms > 0 and self._frames.events(self._offsets) < RECORD_BATCH_EVENTS_MAX:
+            # The last batch has only just begun, so there is load: wait for a fuller one before the one read.
             await asyncio.sleep(linger_ms / 1000)
-            batch = await self._read(leases)
+        batch = await self._read(leases)
         if not batch:
+            await self._upkeep.finish()
             return False
         self._began_ms = self._clock.monotonic_ms()
         try:
-            await self._record(thread, batch)
+            await self._record_and_read_on(thread, batch)
         except StaleLease as stale:
             self._telemetry.log("warning", "record_lease_lost", detail=str(stale))
             self._offsets.clear()
@@ -109,17 +111,32 @@ class RecordWorker:
             await asyncio.sleep(_STALE_PAUSE_S)
         return True
 
+    async def _record_and_read_on(self, thread: Executor | None, batch: Batch) -> None:
+        """Record a batch. When it is full there is more: read that meanwhile."""
+        if _events(batch) < RECORD_BATCH_EVENTS_MAX:
+            return await self._record(thread, batch)
+        reading = asyncio.create_task(self._frames.read_on(batch, RECORD_BATCH_EVENTS_MAX))
+        try:
+            await self._record(thread, batch)
+        finally:
+            await reading
+
     async def _record(self, thread: Executor | None, batch: Batch) -> None:
-        """Gather, decide, commit. Raises what the ledger raises."""
+        """Gather, decide, commit; once more, having looked for all rows, when something taken for new has one. Raises what
+        the ledger raises."""
         with self._telemetry.cpu("record"):
             parts = [decoded(frames, self._numbers[lease]) for lease, frames in batch]
             frames = [frame for part in parts for frame in part.events]
             keys = touched(frames)
         self._tell(batch, parts)
-        facts = await gather(self._state, self._rows, keys)
         small = _events(batch) <= _HERE_EVENTS_MAX
-        changes = await self._compute(thread, small, lambda: decide(frames, facts))
-        await self._commit(changes, batch, parts)
+        try:
+            facts = await gather(self._state, self._rows, keys)
+            await self._commit(await self._compute(thread, small, lambda: decide(frames, facts)), batch, parts)
+        except AlreadyStored:
+            self._rows.doubt()
+            facts = await gather(self._state, self._rows, keys)
+            await self._commit(await self._compute(thread, small, lambda: decide(frames, facts)), batch, parts)
 
     async def _commit(self, changes: Changes, batch: Batch, parts: Sequence[Decoded]) -> None:
         pairs = [(lease, part) for (lease, _), part in zip(batch, parts, strict=True)]
@@ -176,28 +193,6 @@ class RecordWorker:
         return await self._frames.read(
             {lease: self._offsets[lease] for lease in (*reading[first:], *reading[:first])}, RECORD_BATCH_EVENTS_MAX
         )
-
-    async def _housekeep(self, leases: Collection[Lease]) -> None:
-        now_ms = self._clock.monotonic_ms()
-        if now_ms - self._committed_ms >= RECORD_COMMIT_MS:
-            await self._mirror()
-        if now_ms - self._pruned_ms >= _PRUNE_MS and any(lease.partition == 0 for lease in leases):
-            self._pruned_ms = now_ms
-            before_ms = self._clock.now_ms() - CAPTURE_AGE_MS_MAX
-            await self._state.prune_captures(before_ms, CAPTURES_PER_TENANT_MAX)
-
-    async def _mirror(self) -> None:
-        """Tell the journal of the positions that moved, all at once."""
-        self._committed_ms = self._clock.monotonic_ms()
-        moved = [(lease, offset) for lease, offset in self._offsets.items() if offset != self._committed.get(lease, 0)]
-        await asyncio.gather(*(self._mirror_one(lease, offset) for lease, offset in moved))
-        self._committed = {lease: offset for lease, offset in self._committed.items() if lease in self._offsets}
-
-    async def _mirror_one(self, lease: Lease, offset: int) -> None:
-        with suppress(StaleLease):  # whoever holds it now folds on from the same position and commits it
-            done = StageResult(progress=Progress([Commit(lease, OUTCOMES, offset)]))
-            await commit(self._store, done, self._telemetry)
-            self._committed[lease] = offset
 
 
 def _events(batch: Batch) -> int:

@@ -20,15 +20,26 @@ class FramesAhead:
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
         self._ahead: dict[Lease, deque[StoredFrame]] = {}
+        self._offsets: Mapping[Lease, int] = {}
 
     def forget(self) -> None:
         """Read everything again: others may have folded it."""
         self._ahead = {}
 
+    def events(self, offsets: Mapping[Lease, int]) -> int:
+        """Return how many events are here behind the offsets of these leases."""
+        return sum(
+            frame.count
+            for lease, offset in offsets.items()
+            for frame in self._ahead.get(lease, ())
+            if frame.offset > offset
+        )
+
     async def read(self, offsets: Mapping[Lease, int], events: int) -> Batch:
         """Return the next frames behind the offsets of these leases, the first lease first, up to so many events or a little
         more. What is returned comes again until its lease stands behind it."""
         self._ahead = {lease: self._behind(lease, offset) for lease, offset in offsets.items()}
+        self._offsets = offsets
         await self._fill(offsets, events)
         batch: Batch = []
         for lease, ahead in self._ahead.items():
@@ -42,10 +53,17 @@ class FramesAhead:
                 batch.append((lease, taken))
         return batch
 
+    async def read_on(self, batch: Batch, events: int) -> None:
+        """Bring what comes behind a batch that `read` returned, side by side with folding it."""
+        await self._fill({**self._offsets, **{lease: frames[-1].offset for lease, frames in batch}}, events)
+
     async def _fill(self, offsets: Mapping[Lease, int], events: int) -> None:
-        """Read, in one call, the partitions of which nothing is here, and the others, too, where a batch is not full."""
-        held = sum(frame.count for ahead in self._ahead.values() for frame in ahead)
-        asked = [lease for lease, ahead in self._ahead.items() if not ahead or held < events]
+        """Read, in one call, the partitions of which nothing is here behind the offsets, and the others, too, where a batch is
+        not full."""
+        full = self.events(offsets) >= events
+        asked = [
+            lease for lease, ahead in self._ahead.items() if not full or not ahead or ahead[-1].offset <= offsets[lease]
+        ]
         if not asked:
             return
         places = [

@@ -54,7 +54,8 @@ def test_nothing_was_read_of_no_frame():
 
 def test_touched_are_deliveries_and_chunks_by_what_the_frame_is_about():
     frames = [world.planned(0), world.intent(1), world.replayed(2), world.receipt(3, "delivered")]
-    assert touched(frames) == Keys(set(world.SINGLE_IDS), set())
+    assert touched(frames) == Keys(set(world.SINGLE_IDS), set(), {world.SINGLE_IDS[0]})
+    assert touched([world.chunk()]) == Keys(set(), {world.CHUNK}, {world.CHUNK})
     assert touched([world.chunk_intent(0, 2), world.chunk_attempted(0, b"x")]) == Keys(set(), {world.CHUNK})
     of_chunk = world.receipt(world.SINGLES, "delivered")
     assert touched([of_chunk]) == Keys({world.CHUNK_IDS[0]}, {world.CHUNK})

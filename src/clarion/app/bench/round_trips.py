@@ -4,17 +4,20 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from clarion.app.delays import Counts, Kind
+from clarion.record.worker_upkeep import Upkeep
 
 GOALS: Final = {"accept": 3.0, "plan": 4.0, "deliver": 3.0, "record": 2.0}
 """The most round trips a frame may take in each stage."""
 API: Final = "api"
+ASIDE: Final = frozenset({Upkeep.run.__qualname__, Upkeep.tell.__qualname__})
+"""Tasks with commits of their own that no frame waits for."""
 
 
 class Stage(NamedTuple):
     """One stage while it was loaded. `round_trips` is the sum, over the kinds of its tasks that a frame passes, of waits a commit (or a task,
     where the kind commits nothing itself and ends); None when none of them commits by an awaited call. `calls` and `idle`
     waits are a commit.
-    `beside` holds the waits, a commit of the stage, of tasks that neither commit nor end. `sync_calls` counts calls of methods that are not
+    `beside` holds the waits, a commit of the stage, of tasks that neither commit nor end, and of upkeep. `sync_calls` counts calls of methods that are not
     awaitable."""
 
     round_trips: float | None
@@ -93,8 +96,9 @@ def _stage(name: str, processes: list[Counts]) -> Stage:
         so_far.commits += kind.commits
         so_far.idle += kind.idle
     commits = max((kind.commits for kind in kinds.values()), default=0)
-    passed = [kind.waits / (kind.commits or kind.ended) for kind in kinds.values() if kind.commits or kind.ended]
-    beside = {kind.name: kind.waits / max(commits, 1) for kind in kinds.values() if not kind.commits and not kind.ended}
+    aside = [kind for kind in kinds.values() if kind.name in ASIDE or not (kind.commits or kind.ended)]
+    passed = [kind.waits / (kind.commits or kind.ended) for kind in kinds.values() if kind not in aside]
+    beside = {kind.name: kind.waits / max(commits, 1) for kind in aside}
     calls = sum(sum(counts.calls.get(name, {}).values()) for counts in processes)
     direct: dict[str, int] = {}
     for counts in processes:

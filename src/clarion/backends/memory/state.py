@@ -7,7 +7,7 @@ from clarion.backends.memory.state_history import MemoryHistory
 from clarion.backends.memory.state_inbox import MemoryInbox
 from clarion.backends.memory.state_tables import Tables
 from clarion.domain.delivery_state import State
-from clarion.domain.errors import StaleLease
+from clarion.domain.errors import AlreadyStored, StaleLease
 from clarion.domain.history import Changes, ChunkState, Delivery
 from clarion.ports.stage_store import Position
 from clarion.ports.state import Advance
@@ -40,12 +40,14 @@ class MemoryState(MemoryHistory, MemoryInbox):
         return deliveries, states
 
     async def apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
-        """Store changes and positions, all or nothing. Raises `StaleLease`."""
+        """Store changes and positions, all or nothing. Raises `StaleLease` or `AlreadyStored`."""
         tables = self._tables
         for advance in advances:
             position, fence = tables.positions.get(advance.partition, (Position(0), 0))
             if position.offset != advance.from_offset or fence > advance.fence:
                 raise StaleLease(f"record: partition {advance.partition} was folded further by another worker")
+        if any(tables.deliveries.get(id_) is not None or id_ in tables.chunk_states for id_ in changes.new):
+            raise AlreadyStored("record: a delivery or chunk that was taken for new has a row")
         tables.store(changes)
         tables.positions.update(
             {one.partition: (Position(one.offset, dict(one.numbers)), one.fence) for one in advances}

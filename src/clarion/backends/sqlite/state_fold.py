@@ -1,6 +1,6 @@
 """The ledger side of `state.db`: load current rows, store what a fold made of them together with its positions."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import apsw
@@ -10,7 +10,7 @@ from msgspec.structs import astuple
 from clarion.backends.sqlite.state_instances import store_progress
 from clarion.backends.sqlite.state_threads import Threads
 from clarion.domain.delivery_state import State
-from clarion.domain.errors import StaleLease
+from clarion.domain.errors import AlreadyStored, StaleLease
 from clarion.domain.history import STATES, Attempt, Capture, Changes, Chunk, ChunkState, Delivery, Notification
 from clarion.domain.ids import notification_of
 from clarion.domain.limits_feedback import RECEIPTS_TOLD_MAX
@@ -34,7 +34,8 @@ _NOTIFICATION: Final = _insert(
     """ON CONFLICT DO UPDATE SET planned_ms = coalesce(planned_ms, excluded.planned_ms),
     scheduled_ms = coalesce(scheduled_ms, excluded.scheduled_ms)""",
 )
-_DELIVERY: Final = _insert("deliveries", Delivery, "").replace("INSERT", "INSERT OR REPLACE", 1)
+_NEW_DELIVERY: Final = _insert("deliveries", Delivery, "")
+_DELIVERY: Final = _NEW_DELIVERY.replace("INSERT", "INSERT OR REPLACE", 1)
 _SETTING: Final = "INSERT OR IGNORE INTO settings VALUES (?, ?)"
 _ATTEMPT: Final = _insert("attempts", Attempt, "").replace("INSERT", "INSERT OR REPLACE", 1)
 _REPEATABLE: Final = "".join(
@@ -45,7 +46,8 @@ _REPEATABLE: Final = "".join(
     )
 )
 _CHUNK: Final = _insert("chunks", Chunk, "ON CONFLICT DO NOTHING")
-_CHUNK_STATE: Final = _insert("chunk_states", ChunkState, "").replace("INSERT", "INSERT OR REPLACE", 1)
+_NEW_CHUNK_STATE: Final = _insert("chunk_states", ChunkState, "")
+_CHUNK_STATE: Final = _NEW_CHUNK_STATE.replace("INSERT", "INSERT OR REPLACE", 1)
 _CAPTURE: Final = _insert("captures", Capture, "ON CONFLICT DO NOTHING")
 _CHUNK_SPAN: Final = "INSERT OR IGNORE INTO chunk_spans VALUES (?, ?, ?, ?, ?, ?)"
 _BROADCAST_SPAN: Final = """INSERT INTO broadcast_spans VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -104,7 +106,7 @@ class StateFold:
         return await self._threads.read(lambda db: _load(db, delivery_ids, chunk_ids))
 
     async def apply(self, changes: Changes, advances: Sequence[Advance]) -> None:
-        """Store changes and positions in one transaction. Raises `StaleLease` or `DurabilityError`."""
+        """Store changes and positions in one transaction. Raises `StaleLease`, `AlreadyStored` or `DurabilityError`."""
         await self._threads.write(lambda db: _apply(db, changes, advances))
 
     async def prune_captures(self, before_ms: int, keep_per_tenant: int) -> int:
@@ -168,8 +170,7 @@ def _store(db: apsw.Connection, changes: Changes) -> None:
         rows: list[tuple[Any, ...]] = sorted(map(astuple, changes.notifications), key=lambda row: row[:2])
         db.executemany(_NOTIFICATION, rows)
     db.executemany(_SETTING, changes.settings.items())
-    if changes.deliveries:
-        db.executemany(_DELIVERY, [astuple(row) for _, row in sorted(changes.deliveries.items())])
+    _store_rows(db, _NEW_DELIVERY, _DELIVERY, changes.deliveries, changes.new)
     db.executemany(_ATTEMPT, (astuple(one) for one in changes.attempts if one.event not in REPEATABLE))
     db.executemany(_REPEATABLE, (astuple(one) for one in changes.attempts if one.event in REPEATABLE))
     _store_chunks(db, changes)
@@ -184,9 +185,28 @@ def _store(db: apsw.Connection, changes: Changes) -> None:
     db.executemany(_COUNTER, [(*key, count) for key, count in changes.counters.items()])
 
 
+def _store_rows(
+    db: apsw.Connection, insert: str, replace: str, rows: Mapping[bytes, Delivery | ChunkState], new: Collection[bytes]
+) -> None:
+    """Insert the new rows and replace the others. Raises `AlreadyStored` when there is a row of one taken for new."""
+    if not rows:
+        return
+    fresh: list[tuple[Any, ...]] = []
+    known: list[tuple[Any, ...]] = []
+    for id_, row in sorted(rows.items()):
+        (fresh if id_ in new else known).append(astuple(row))
+    try:
+        db.executemany(insert, fresh)
+    except apsw.ConstraintError as error:
+        if getattr(error, "extendedresult", 0) != apsw.SQLITE_CONSTRAINT_PRIMARYKEY:
+            raise
+        raise AlreadyStored(f"record: taken for new, but it has a row: {error}") from error
+    db.executemany(replace, known)
+
+
 def _store_chunks(db: apsw.Connection, changes: Changes) -> None:
     db.executemany(_CHUNK, map(astuple, changes.chunks))
-    db.executemany(_CHUNK_STATE, [astuple(row) for _, row in sorted(changes.chunk_states.items())])
+    _store_rows(db, _NEW_CHUNK_STATE, _CHUNK_STATE, changes.chunk_states, changes.new)
     for chunk in changes.chunks:
         broadcast, low, high = notification_of(chunk.chunk_id), chunk.min_ordinal, chunk.max_ordinal
         db.execute(_CHUNK_SPAN, (chunk.tenant, broadcast, chunk.channel, low, chunk.chunk_id, high))

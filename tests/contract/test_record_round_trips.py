@@ -1,0 +1,84 @@
+"""Under load a batch of record waits for its stores at most twice, one after the other: counted as `make bench CASE=rtt` does."""
+
+import asyncio
+
+from clarion.app.bench.round_trips import GOALS, stages
+from clarion.app.delays import Delayed, Delays, Waits
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.backends.memory.state import MemoryState
+from clarion.domain import ids
+from clarion.domain.delivery_state import Event
+from clarion.journal import events
+from clarion.journal.codec import encode
+from clarion.journal.consumer import LeasedPartitions
+from clarion.journal.topics import GROUP_RECORD, OUTCOMES
+from clarion.ops.metrics import Metrics
+from clarion.ops.telemetry import ProcessTelemetry
+from clarion.ports.stage_store import StageResult
+from clarion.ports.streams import Frame
+from clarion.record.worker import RecordWorker
+from tests.contract import ledgers as world
+from tests.contract.crash_writer import MachineClock
+
+PARTITIONS = 2
+BATCHES = 12
+
+
+async def test_a_batch_under_load_waits_at_most_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr("clarion.record.worker_upkeep.RECORD_COMMIT_MS", 1)
+    clock = MachineClock()
+    journal = MemoryJournal(clock, PARTITIONS)
+    waits = Waits(Delays(1.0, str(tmp_path)), "worker-0")
+    near, far = MemoryState(), Delayed(journal, "store", waits)
+    leases = LeasedPartitions(journal, GROUP_RECORD, "worker-0", clock)
+    state = Delayed(near, "state", waits)
+    record = RecordWorker(far, far, state, leases, clock, ProcessTelemetry(Metrics()), linger_ms=10)
+    stop = asyncio.Event()
+    running = asyncio.create_task(record.run(stop))
+    await folded(journal, record, 0)
+    before = waits.counts()
+    for number in range(1, BATCHES):
+        await folded(journal, record, number)
+    found = stages([before], [waits.counts()])["record"]
+    stop.set()
+    await running
+    assert found.commits >= BATCHES - 1
+    assert found.round_trips is not None
+    # The read behind the last batch, which finds nothing, may be under way.
+    assert found.round_trips * found.commits <= GOALS["record"] * found.commits + 1
+    assert "Upkeep.run" in found.beside or "Upkeep.tell" in found.beside, "the journal was told beside the batches"
+    assert len(near.tables.deliveries) == BATCHES * PARTITIONS
+
+
+async def folded(journal: MemoryJournal, record: RecordWorker, number: int) -> None:
+    """Bring the news of one more delivery of each partition, and wait until it is folded."""
+    for kind in (planned, intent, attempted):
+        before = record.folded
+        frames = [Frame(OUTCOMES, p, 1, encode(kind(number * PARTITIONS + p), 1)) for p in range(PARTITIONS)]
+        await journal.commit(StageResult(frames=frames))
+        async with asyncio.timeout(5):
+            while record.folded < before + PARTITIONS:  # noqa: ASYNC110 - the worker says nothing when it is done
+                await asyncio.sleep(0.0005)
+
+
+def names(number: int) -> tuple[bytes, bytes]:
+    notification = ids.notification_id(world.AT_MS + number, 0, number.to_bytes(9, "big"))
+    return notification, ids.delivery_id(notification, "user-0", "push", "token-0")
+
+
+def planned(number: int) -> events.PlannedFrame:
+    frame = world.planned(0)
+    frame.notification_ids[:], frame.delivery_ids[:] = ([id_] for id_ in names(number))
+    return frame
+
+
+def intent(number: int) -> events.IntentFrame:
+    frame = world.intent(0)
+    frame.delivery_ids[:] = [names(number)[1]]
+    return frame
+
+
+def attempted(number: int) -> events.AttemptedFrame:
+    frame = world.attempted(0, Event.ACCEPTED)
+    frame.delivery_ids[:] = [names(number)[1]]
+    return frame
