@@ -6,6 +6,7 @@ import pytest
 from clarion.domain.channel import Channel
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import NotFound
+from clarion.domain.limits import REVISION_CHECK_MS
 from clarion.domain.quota import TENANT, Quota
 from clarion.domain.user import UserWrite
 from clarion.domain.workflow import Workflow
@@ -102,6 +103,17 @@ async def test_what_changes_nothing_leaves_the_revision(house):
     await control.users.put_many(T, [UserWrite("ana")])
     await control.suppressions.add(T, [Suppression(Channel.SMS, "1", "manual", 0)])
     assert revisions(house, T, "nobody", OPERATOR_LEVEL) == before
+
+
+@pytest.mark.needs_trait(SHARED)
+async def test_what_was_not_learned_in_time_is_not_said_to_be_current(house):
+    await house.directory.learn()
+    house.clock.wall_ms += REVISION_CHECK_MS - 1
+    assert house.directory.is_current()
+    house.clock.wall_ms += 1
+    assert not house.directory.is_current()
+    await lookups.category(house.directory, T, "c")
+    assert house.directory.is_current(), "whoever reads looks, too"
 
 
 @pytest.mark.needs_trait(SHARED)

@@ -72,7 +72,7 @@ class Desk:
         self.journal = Listener(house.clock)
         self.quotas = MemoryQuotas()
         notes = Notes()
-        gate = QuotaGate(self.quotas, house.directory, house.clock, notes)
+        gate = QuotaGate(self.quotas, house.clock, notes)
         writer = AcceptWriter(self.journal, house.clock, notes, linger_ms=0)
         door = Door(
             self.journal, house.directory, JsonSchemas(), writer, house.clock, gate,

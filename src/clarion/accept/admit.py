@@ -1,6 +1,6 @@
 """From a body to a `Request`, by what the tenant has defined."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -13,7 +13,7 @@ from clarion.domain import address
 from clarion.domain.attachment import Attachment
 from clarion.domain.channel import Channel
 from clarion.domain.content import Category
-from clarion.domain.errors import InvalidField
+from clarion.domain.errors import CallerError, InvalidField
 from clarion.domain.limits import KEY_CHARS_MAX, ORDERING_KEY_CHARS_MAX, RECIPIENTS_MAX
 from clarion.domain.limits_deciding import CANCELLATION_KEY_CHARS_MAX
 from clarion.domain.locales import check_language
@@ -42,6 +42,15 @@ class _Content(NamedTuple):
         return f"template {self.template!r}" if self.template else f"workflow {self.workflow!r}"
 
 
+class Addressed(NamedTuple):
+    """A body whose recipients have been looked at, so that their users can be asked for beside all else; with a `refusal` they
+    are none."""
+
+    body: NotificationIn
+    to: list[Recipient]
+    refusal: CallerError | None = None
+
+
 class Admission:
     """Checks bodies of one tenant by definitions that hold all they name and imply. Raises `InvalidField` naming the
     field."""
@@ -51,9 +60,11 @@ class Admission:
         self._schemas = schemas
         self._now_ms = now_ms
 
-    def notification(self, body: NotificationIn) -> Request:
+    def notification(self, one: Addressed) -> Request:
         """Return the request of a notification; whether its users are known is for the caller to check, for many at once."""
-        recipients = self._recipients(body.to)
+        body, recipients, refusal = one
+        if refusal is not None:
+            raise refusal
         check.header_text(body.ordering_key, "ordering_key", ORDERING_KEY_CHARS_MAX)
         if body.ordering_key is not None and len(recipients) > 1:
             raise InvalidField("takes a single recipient", field="ordering_key")
@@ -163,14 +174,23 @@ class Admission:
             raise InvalidField(f"unknown category {key!r}", field="category", code="unknown_category")
         return category
 
-    def _recipients(self, to: str | To | list[str | To]) -> list[Recipient]:
-        if not isinstance(to, list):
-            return [_recipient(to, "to")]
-        if not 1 <= len(to) <= RECIPIENTS_MAX:
-            raise InvalidField(f"takes 1 to {RECIPIENTS_MAX} recipients", field="to")
-        listed = [_recipient(one, f"to[{index}]") for index, one in enumerate(to)]
-        unique = {one.user_id or msgspec.msgpack.encode(one.contacts): one for one in listed}
-        return list(unique.values())
+
+def addressed(body: NotificationIn) -> Addressed:
+    """Return a body with its recipients, each once."""
+    try:
+        return Addressed(body, _recipients(body.to))
+    except CallerError as refusal:
+        return Addressed(body, [], refusal)
+
+
+def _recipients(to: str | To | list[str | To]) -> list[Recipient]:
+    if not isinstance(to, list):
+        return [_recipient(to, "to")]
+    if not 1 <= len(to) <= RECIPIENTS_MAX:
+        raise InvalidField(f"takes 1 to {RECIPIENTS_MAX} recipients", field="to")
+    listed = [_recipient(one, f"to[{index}]") for index, one in enumerate(to)]
+    unique = {one.user_id or msgspec.msgpack.encode(one.contacts): one for one in listed}
+    return list(unique.values())
 
 
 def _recipient(to: str | To, field: str) -> Recipient:
@@ -196,6 +216,11 @@ def owner_of(request: Request) -> str:
     """Return what decides the journal partition: the first recipient's user id or first address."""
     first = request.to[0]
     return first.user_id or next(iter((first.contacts or {}).values()))
+
+
+def users_of(bodies: Iterable[Addressed]) -> set[str]:
+    """Return the user ids that bodies name."""
+    return {to.user_id for one in bodies for to in one.to if to.user_id}
 
 
 def field_of_user(request: Request, unknown: set[str]) -> str | None:

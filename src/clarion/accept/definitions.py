@@ -1,7 +1,7 @@
 """What a tenant has defined, as far as requests name it: the facts of admission."""
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from clarion.accept.shapes import BroadcastIn, NotificationIn
 from clarion.domain.content import Category, Template
@@ -21,8 +21,11 @@ class Wants(NamedTuple):
     segments: Collection[str]
 
 
+NOTHING: Final = Wants((), (), (), (), ())
+
+
 class Definitions(NamedTuple):
-    """The definitions there are of those that were wanted, by name."""
+    """The definitions there are of those that were wanted, by name; there may be others among them."""
 
     templates: dict[str, Template]
     workflows: dict[str, Defined[Workflow]]
@@ -66,18 +69,32 @@ def wants_of_rules(rules: Iterable[EventRule]) -> Wants:
 
 
 def implied(found: Definitions, wanted: Wants) -> Wants:
-    """Return what definitions name themselves and was not wanted: categories, and the templates that workflows send first."""
-    categories = {one.category for one in found.templates.values() if one.category}.difference(wanted.categories)
-    if not found.workflows:
-        return Wants((), (), categories, (), ())
+    """Return what the definitions that are wanted name themselves and was not wanted: categories, and the templates that
+    workflows send first."""
+    known = found.templates
+    named = {known[key].category for key in wanted.templates if key in known}
     templates: set[str] = set()
-    for defined in found.workflows.values():
-        if defined.body.category:
-            categories.add(defined.body.category)
-        first = first_send(defined.body)
+    for workflow in wanted.workflows:
+        if workflow not in found.workflows:
+            continue
+        body = found.workflows[workflow].body
+        named.add(body.category)
+        first = first_send(body)
         if first is not None:
             templates.add(first.template)
+    categories = {one for one in named if one}
     return Wants(templates.difference(wanted.templates), (), categories.difference(wanted.categories), (), ())
+
+
+def lacking(found: Definitions, wanted: Wants) -> Wants:
+    """Return what is wanted and not among what was found."""
+    return Wants(
+        [key for key in wanted.templates if key not in found.templates],
+        [key for key in wanted.workflows if key not in found.workflows],
+        [key for key in wanted.categories if key not in found.categories],
+        [key for key in wanted.topics if key not in found.topics],
+        [key for key in wanted.segments if key not in found.segments],
+    )
 
 
 def first_send(workflow: Workflow) -> Send | None:

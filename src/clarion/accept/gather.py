@@ -1,28 +1,23 @@
-"""The reads of accepting: definitions that requests name, users, and what was answered under idempotency keys."""
+"""The reads of accepting, each batched: definitions that requests name, users, and what was answered under idempotency keys."""
 
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Collection, Coroutine
 from typing import Any
 
-from clarion.accept.definitions import Definitions, Wants, implied
+from clarion.accept.definitions import Definitions, Wants, implied, lacking
 from clarion.domain.event_rule import EventRule
 from clarion.domain.segment import Segment
 from clarion.domain.workflow import Workflow
-from clarion.journal.events import Request
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Defined, DefinitionKey, Directory
 from clarion.ports.metering import together
 from clarion.ports.stage_store import IdempotencyEntry, StageStore
 
 
-async def gather_definitions(directory: Directory, tenant: str, wants: Wants) -> Definitions:
-    """Return what is wanted of a tenant's definitions, as of now, and what these imply: what was defined a moment ago
-    counts if this process did. Two rounds at most, however many requests there are."""
-    found = Definitions({}, {}, {}, set(), {})
-    await _add(directory, tenant, wants, found)
-    more = implied(found, wants)
-    if more.templates or more.categories:
-        await _add(directory, tenant, more, found)
-    return found
+async def gather_definitions(directory: Directory, tenant: str, wants: Wants, found: Definitions) -> None:
+    """Add what is wanted of a tenant's definitions to what was found of them, and what these imply: what was defined a
+    moment ago counts if this process did. Two rounds at most, however many requests there are."""
+    await _add(directory, tenant, lacking(found, wants), found)
+    await _add(directory, tenant, lacking(found, implied(found, wants)), found)
 
 
 async def gather_rules(directory: Directory, tenant: str) -> list[Defined[EventRule]]:
@@ -30,12 +25,9 @@ async def gather_rules(directory: Directory, tenant: str) -> list[Defined[EventR
     return await directory.definitions_of(tenant, EventRule)
 
 
-async def gather_unknown_users(directory: Directory, tenant: str, requests: Sequence[Request]) -> set[str]:
-    """Return the user ids in these requests that the tenant does not have, asked for together."""
-    wanted = {to.user_id for request in requests for to in request.to if to.user_id}
-    if not wanted:
-        return wanted
-    return wanted.difference(await directory.ordinals(tenant, wanted))
+async def gather_unknown_users(directory: Directory, tenant: str, user_ids: Collection[str]) -> set[str]:
+    """Return those of the user ids that the tenant does not have."""
+    return set(user_ids).difference(await directory.ordinals(tenant, user_ids)) if user_ids else set()
 
 
 async def gather_answers(

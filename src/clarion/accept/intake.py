@@ -1,15 +1,17 @@
 """The one door for whatever is sent, by whatever way it comes: a typed request in, a typed acceptance out."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, NamedTuple, overload
 
 import msgspec
 
 from clarion.accept.acceptances import Acceptance, kept, recalled
+from clarion.accept.admit import addressed, users_of
+from clarion.accept.definitions import wants_of
 from clarion.accept.idempotency import Once, entry, given
 from clarion.accept.intake_batches import Batches
 from clarion.accept.intake_broadcasts import Broadcasts
-from clarion.accept.intake_door import Door
+from clarion.accept.intake_door import Asks, Door, Facts, Remember, Step
 from clarion.accept.intake_events import Events
 from clarion.accept.reactions import Outcome
 from clarion.accept.shapes import BatchOut, BroadcastIn, BroadcastOut, NotificationIn, NotificationOut
@@ -21,15 +23,12 @@ from clarion.ports.expressions import Expressions
 from clarion.ports.stage_store import IdempotencyEntry, StaleKey
 from clarion.ports.web import Caller
 
-Remember = Callable[[msgspec.Struct], list[IdempotencyEntry]]
-"""Returns what has to be stored, in the commit of the request, for an answer to be given again."""
-
 
 class _Way(NamedTuple):
-    """What a kind of request is answered with, and what takes it."""
+    """What a kind of request is answered with, and what begins to take it."""
 
     told: type[Any]
-    take: Callable[[Caller, Any, Remember], Awaitable[Acceptance[Any]]]
+    begin: Callable[[Any], Step]
 
 
 class Intake:
@@ -42,9 +41,9 @@ class Intake:
         self._ways = {
             NotificationIn: _Way(NotificationOut, self._notification),
             Marked: _Way(NotificationOut, self._marked),
-            Batch: _Way(BatchOut, Batches(door, self._once).take),
-            BroadcastIn: _Way(BroadcastOut, Broadcasts(door).take),
-            EventIn: _Way(EventOut, self._events.take),
+            Batch: _Way(BatchOut, Batches(door, self._once).begin),
+            BroadcastIn: _Way(BroadcastOut, Broadcasts(door).begin),
+            EventIn: _Way(EventOut, self._events.begin),
         }
 
     @overload
@@ -62,17 +61,23 @@ class Intake:
     ) -> Acceptance[Any]:
         """Return what was accepted once it is durable. With a key it is carried out once, by whichever process comes first,
         and whoever comes again gets what was told then."""
-        told, take = self._ways[type(request)]
-        if isinstance(request, Batch):
-            await self._door.refuse_overload()
-        if key is None:
-            return await take(caller, request, _forget)
+        told, begin = self._ways[type(request)]
+        asks, take = begin(request)
         tenant, door = caller.tenant, self._door
-        before = self._once.begin(tenant, key, (await door.remembered(tenant, [key.text])).get(key.text))
+        if asks.backlog and (key is None or isinstance(request, Batch)):
+            door.refuse_known_overload()
+        if key is not None:
+            asks = asks._replace(keys={key.text, *asks.keys})
+        facts = await door.gather(tenant, asks)
+        if isinstance(request, Batch):
+            door.refuse_overload()
+        if key is None:
+            return await take(caller, facts, _forget)
+        before = self._once.begin(tenant, key, facts.answers.get(key.text))
         if before is not None:
             return Acceptance(recalled(before, told), replayed=True)
         try:
-            return await take(caller, request, lambda told: [entry(tenant, key, kept(told), door.clock.now_ms())])
+            return await take(caller, facts, lambda told: [entry(tenant, key, kept(told), door.clock.now_ms())])
         except StaleKey:
             remembered = (await door.remembered(tenant, [key.text])).get(key.text)
             return Acceptance(recalled(given(key, remembered), told), replayed=True)
@@ -81,27 +86,39 @@ class Intake:
 
     async def check(self, tenant: str, body: NotificationIn) -> Request:
         """Return the request that a notification would be. Raises `InvalidField`."""
-        return await self._door.checked(tenant, body)
+        to = addressed(body)
+        asks = Asks(wants_of([body]), users_of([to]), backlog=False)
+        return self._door.checked(to, await self._door.gather(tenant, asks))
 
     async def rehearse(self, caller: Caller, event: EventIn) -> list[Outcome]:
         """Return what event rules would make of an event, those that are switched off included."""
         return await self._events.rehearse(caller, event)
 
-    async def _notification(
-        self, caller: Caller, body: NotificationIn, remember: Remember
+    def _notification(self, body: NotificationIn) -> Step:
+        to = addressed(body)
+
+        async def take(caller: Caller, facts: Facts, remember: Remember) -> Acceptance[NotificationOut]:
+            self._door.refuse_overload()
+            return await self._take(caller, self._door.checked(to, facts), facts, remember)
+
+        return Step(Asks(wants_of([body]), users_of([to])), take)
+
+    def _marked(self, marked: Marked) -> Step:
+        to = addressed(marked.body)
+
+        async def take(caller: Caller, facts: Facts, remember: Remember) -> Acceptance[NotificationOut]:
+            self._door.refuse_overload()
+            request = self._door.checked(to, facts)
+            described = [msgspec.structs.replace(one, attributes=marked.attributes) for one in request.to]
+            return await self._take(caller, msgspec.structs.replace(request, to=described), facts, remember)
+
+        return Step(Asks(wants_of([marked.body]), users_of([to])), take)
+
+    async def _take(
+        self, caller: Caller, request: Request, facts: Facts, remember: Remember
     ) -> Acceptance[NotificationOut]:
-        await self._door.refuse_overload()
-        return await self._take(caller, await self._door.checked(caller.tenant, body), remember)
-
-    async def _marked(self, caller: Caller, marked: Marked, remember: Remember) -> Acceptance[NotificationOut]:
-        await self._door.refuse_overload()
-        request = await self._door.checked(caller.tenant, marked.body)
-        to = [msgspec.structs.replace(one, attributes=marked.attributes) for one in request.to]
-        return await self._take(caller, msgspec.structs.replace(request, to=to), remember)
-
-    async def _take(self, caller: Caller, request: Request, remember: Remember) -> Acceptance[NotificationOut]:
         door = self._door
-        quota = await door.quotas.charge(caller, len(request.to))
+        quota = await door.quotas.charge(caller, facts.quotas, len(request.to))
         taken = door.stamp(caller.tenant, request)
         told = told_of(taken)
         await door.writer.take([taken], remember(told))

@@ -1,16 +1,13 @@
 """Taking many notifications at once, each accepted or refused on its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from clarion.accept.acceptances import Acceptance, kept, recalled
-from clarion.accept.admit import Admission, field_of_user, unknown_user
+from clarion.accept.admit import Addressed, Admission, addressed, field_of_user, unknown_user, users_of
 from clarion.accept.definitions import wants_of
-from clarion.accept.gather import gather_unknown_users
 from clarion.accept.idempotency import Once, entry, given
-from clarion.accept.intake_door import Door
+from clarion.accept.intake_door import Asks, Door, Facts, Remember, Step
 from clarion.accept.shapes import BatchOut, BatchResult, NotificationOut, ProblemOut
 from clarion.accept.submissions import Batch, Item, Key
 from clarion.accept.worker import Taken, told_of
@@ -18,6 +15,13 @@ from clarion.domain.errors import CallerError, QuotaExceeded
 from clarion.journal.events import Request
 from clarion.ports.stage_store import IdempotencyEntry, StaleKey
 from clarion.ports.web import Caller
+
+
+class _Read(NamedTuple):
+    """An item of a batch with its recipients, if it could be read."""
+
+    item: Item
+    to: Addressed | None
 
 
 class _Prepared(NamedTuple):
@@ -43,14 +47,25 @@ class Batches:
         self._door = door
         self._once = once
 
-    async def take(
-        self, caller: Caller, batch: Batch, remember: Callable[[msgspec.Struct], list[IdempotencyEntry]]
+    def begin(self, batch: Batch) -> Step:
+        """Return what a batch asks for, and what stores what can be taken of it and tells of each item. That raises `StaleKey`
+        for the key of the whole batch."""
+        read = [_Read(item, None if item.body is None else addressed(item.body)) for item in batch.items]
+        bodies = [one.to for one in read if one.to is not None]
+        keys = {one.body.idempotency_key for one in bodies if one.body.idempotency_key is not None}
+
+        async def take(caller: Caller, facts: Facts, remember: Remember) -> Acceptance[BatchOut]:
+            return await self._take(caller, read, facts, remember)
+
+        return Step(Asks(wants_of([one.body for one in bodies]), users_of(bodies), keys), take)
+
+    async def _take(
+        self, caller: Caller, items: Sequence[_Read], facts: Facts, remember: Remember
     ) -> Acceptance[BatchOut]:
-        """Store what can be taken and tell of each item. Raises `StaleKey` for the key of the whole batch."""
         door, tenant = self._door, caller.tenant
         held: list[str] = []
         try:
-            results, ready = await self._check(caller, batch.items, held)
+            results, ready = await self._check(caller, items, facts, held)
             while True:
                 told = BatchOut(results)
                 whole = remember(told)
@@ -62,7 +77,7 @@ class Batches:
                         raise
                     ready = await self._leave_out(tenant, refused.keys, results, ready)
                 else:
-                    return Acceptance(told, quota=await door.quotas.standing(caller))
+                    return Acceptance(told, quota=door.quotas.standing(caller, facts.quotas))
         finally:
             for key in held:
                 self._once.end(tenant, key)
@@ -85,19 +100,17 @@ class Batches:
         return left
 
     async def _check(
-        self, caller: Caller, items: Sequence[Item], held: list[str]
+        self, caller: Caller, items: Sequence[_Read], facts: Facts, held: list[str]
     ) -> tuple[list[BatchResult], list[_Ready]]:
         """Check every item; return a result for each and what is to be taken. Keys this request now holds go to `held`
         at once, so that they are released whatever happens next."""
         tenant = caller.tenant
         results: list[BatchResult | None] = [None] * len(items)
-        wants = wants_of([item.body for item in items if item.body is not None])
-        admitted = _admitted(items, await self._door.admission(tenant, wants), results)
-        prepared = await self._begun(tenant, admitted, held, results)
-        unknown = await gather_unknown_users(self._door.directory, tenant, [item.request for item in prepared])
-        known = _of_known_users(prepared, unknown, results)
+        admitted = _admitted(items, self._door.admission(facts.known), results)
+        prepared = self._begun(tenant, admitted, facts, held, results)
+        known = _of_known_users(prepared, facts.unknown, results)
         ready: list[_Ready] = []
-        for item, refusal in zip(known, await self._charge(caller, known), strict=True):
+        for item, refusal in zip(known, await self._charge(caller, facts, known), strict=True):
             if refusal is not None:
                 results[item.place] = _refusal(refusal)
                 continue
@@ -108,19 +121,15 @@ class Batches:
             ready.append(_Ready(item, one, entries))
         return [result for result in results if result is not None], ready
 
-    async def _begun(
-        self, tenant: str, items: list[_Prepared], held: list[str], results: list[BatchResult | None]
+    def _begun(
+        self, tenant: str, items: list[_Prepared], facts: Facts, held: list[str], results: list[BatchResult | None]
     ) -> list[_Prepared]:
         """Return the items that run now; the results of the others say what was told before, or why they cannot run."""
-        keys = {item.key.text for item in items if item.key is not None}
-        if not keys:
-            return items
-        remembered = await self._door.remembered(tenant, keys)
         begun: list[_Prepared] = []
         for item in items:
             if item.key is not None:
                 try:
-                    answer = self._once.begin(tenant, item.key, remembered.get(item.key.text))
+                    answer = self._once.begin(tenant, item.key, facts.answers.get(item.key.text))
                     if answer is not None:
                         results[item.place] = _replayed(answer)
                         continue
@@ -131,29 +140,29 @@ class Batches:
             begun.append(item)
         return begun
 
-    async def _charge(self, caller: Caller, items: list[_Prepared]) -> list[CallerError | None]:
+    async def _charge(self, caller: Caller, facts: Facts, items: list[_Prepared]) -> list[CallerError | None]:
         """Return why items exceed a quota. Raises `QuotaExceeded` when that leaves nothing to take: the whole batch can be
         sent again as it is then."""
-        refusals = await self._door.quotas.charge_each(caller, [len(item.request.to) for item in items])
+        refusals = await self._door.quotas.charge_each(caller, facts.quotas, [len(item.request.to) for item in items])
         exceeded = [refusal for refusal in refusals if isinstance(refusal, QuotaExceeded)]
         if exceeded and None not in refusals:
             raise min(exceeded, key=lambda refusal: refusal.retry_after_s)
         return refusals
 
 
-def _admitted(items: Sequence[Item], admission: Admission, results: list[BatchResult | None]) -> list[_Prepared]:
+def _admitted(items: Sequence[_Read], admission: Admission, results: list[BatchResult | None]) -> list[_Prepared]:
     """Return the items that pass their own checks; the results of the others say why they do not."""
     admitted: list[_Prepared] = []
-    for place, (body, refusal, digest) in enumerate(items):
-        if body is None:
+    for place, ((_, refusal, digest), to) in enumerate(items):
+        if to is None:
             results[place] = _refusal(refusal) if refusal is not None else None
             continue
         try:
-            request = admission.notification(body)
+            request = admission.notification(to)
         except CallerError as error:
             results[place] = _refusal(error)
             continue
-        text = body.idempotency_key
+        text = to.body.idempotency_key
         admitted.append(_Prepared(place, request, None if text is None else Key(text, digest)))
     return admitted
 

@@ -1,19 +1,18 @@
 """Starting broadcasts: a cursor that planning moves through an audience."""
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from clarion.accept.acceptances import Acceptance
 from clarion.accept.definitions import wants_of
-from clarion.accept.intake_door import Door
+from clarion.accept.intake_door import Asks, Door, Facts, Remember, Step
 from clarion.accept.shapes import BroadcastIn, BroadcastOut
 from clarion.domain import ids
 from clarion.domain.errors import Overloaded
 from clarion.domain.segment import Filter
 from clarion.journal.events import Audience
-from clarion.ports.stage_store import Admission, Cursor, IdempotencyEntry, StageResult
+from clarion.ports.stage_store import Admission, Cursor, StageResult
 from clarion.ports.stage_store import Broadcasts as Begun
 from clarion.ports.web import Caller
 
@@ -28,14 +27,21 @@ class Broadcasts:
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    async def take(
-        self, caller: Caller, body: BroadcastIn, remember: Callable[[msgspec.Struct], list[IdempotencyEntry]]
+    def begin(self, body: BroadcastIn) -> Step:
+        """Return what a broadcast asks for, and what starts it."""
+
+        async def take(caller: Caller, facts: Facts, remember: Remember) -> Acceptance[BroadcastOut]:
+            return await self._take(caller, body, facts, remember)
+
+        return Step(Asks(wants_of([body]), backlog=False), take)
+
+    async def _take(
+        self, caller: Caller, body: BroadcastIn, facts: Facts, remember: Remember
     ) -> Acceptance[BroadcastOut]:
-        """Start a broadcast."""
         door = self._door
-        job = (await door.admission(caller.tenant, wants_of([body]))).broadcast(body)
-        await self._check_size(caller, job.audience)
-        quota = await door.quotas.charge(caller, 1)
+        job = door.admission(facts.known).broadcast(body)
+        await self._check_size(caller, facts, job.audience)
+        quota = await door.quotas.charge(caller, facts.quotas, 1)
         now_ms = door.clock.now_ms()
         entropy = door.clock.entropy(ids.ENTROPY_BYTES)
         partition = entropy[0] % door.store.partitions
@@ -46,8 +52,8 @@ class Broadcasts:
         await door.store.commit(begun)
         return Acceptance(told, quota=quota)
 
-    async def _check_size(self, caller: Caller, audience: Audience) -> None:
-        most = await self._door.quotas.audience_max(caller)
+    async def _check_size(self, caller: Caller, facts: Facts, audience: Audience) -> None:
+        most = self._door.quotas.audience_max(caller, facts.quotas)
         if most is None:
             return
         filter_ = None if audience.filter is None else _FILTER.decode(audience.filter)

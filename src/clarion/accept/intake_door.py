@@ -1,14 +1,17 @@
 """What taking anything needs, and the bound on what can be held."""
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from clarion.accept.admit import Admission, owner_of, unknown_user
-from clarion.accept.definitions import Wants, wants_of
-from clarion.accept.gather import gather_answers, gather_definitions, gather_unknown_users
-from clarion.accept.shapes import NotificationIn
+import msgspec
+
+from clarion.accept.acceptances import Acceptance
+from clarion.accept.admit import Addressed, Admission, owner_of, unknown_user
+from clarion.accept.definitions import NOTHING, Wants
+from clarion.accept.gather import gather_answers, gather_unknown_users
+from clarion.accept.gather_known import Known, Tenants
 from clarion.accept.worker import AcceptWriter, Taken
-from clarion.accept.worker_quota import QuotaGate
+from clarion.accept.worker_quota import QuotaGate, QuotasOf
 from clarion.domain import ids
 from clarion.domain.channel import CHANNELS, Lane
 from clarion.domain.errors import Overloaded
@@ -18,11 +21,48 @@ from clarion.journal.events import Request
 from clarion.ports.audiences import Audiences
 from clarion.ports.clock import Clock
 from clarion.ports.directory import Directory
+from clarion.ports.metering import together
 from clarion.ports.schemas import Schemas
 from clarion.ports.stage_store import IdempotencyEntry, StageStore
+from clarion.ports.web import Caller
 
 _WAITING: Final = (topics.GROUP_PLAN, *(topics.group_deliver(channel) for channel in CHANNELS))
 """Groups whose backlog grows with what is accepted."""
+
+
+Remember: TypeAlias = Callable[[msgspec.Struct], list[IdempotencyEntry]]
+"""Returns what has to be stored, in the commit of the request, for an answer to be given again."""
+
+
+class Asks(NamedTuple):
+    """What a request asks for before it is looked at: definitions, users, answers under idempotency keys, event rules, and
+    how much waits."""
+
+    wants: Wants = NOTHING
+    user_ids: Collection[str] = ()
+    keys: Collection[str] = ()
+    rules: bool = False
+    backlog: bool = True
+
+
+class Facts(NamedTuple):
+    """What was gathered: what is known of the tenant, the users it does not have, and remembered answers."""
+
+    known: Known
+    unknown: set[str]
+    answers: dict[str, IdempotencyEntry]
+
+    @property
+    def quotas(self) -> QuotasOf:
+        """The quotas of the tenant and its keys."""
+        return self.known.quotas or {}
+
+
+class Step(NamedTuple):
+    """What a request asks for, and what takes it once that has been gathered."""
+
+    asks: Asks
+    take: Callable[[Caller, Facts, Remember], Awaitable[Acceptance[Any]]]
 
 
 class Door:
@@ -47,30 +87,58 @@ class Door:
         self.clock = clock
         self.quotas = quotas
         self.audiences = audiences
+        self._tenants = Tenants(directory)
         self._backlog_max = backlog_max
         self._backlog = 0
         self._checked_ms = -BACKLOG_CHECK_MS
 
-    async def refuse_overload(self) -> None:
+    async def gather(self, tenant: str, asks: Asks) -> Facts:
+        """Return what is asked for, with the quotas of the tenant: everything side by side, and what is known already not at
+        all."""
+        known = self._tenants.known(tenant)
+        facts = Facts(known, set(), {})
+        reading: list[Coroutine[Any, Any, None]] = []
+        if known.quotas is None:
+            reading.append(self._tenants.learn_quotas(tenant, known))
+        if asks.rules and known.rules is None:
+            reading.append(self._tenants.learn_rules(tenant, known))
+        if known.lacks(asks.wants):
+            reading.append(self._tenants.learn(tenant, known, asks.wants))
+        if asks.user_ids:
+            reading.append(self._add_unknown(tenant, asks.user_ids, facts))
+        if asks.keys:
+            reading.append(self._add_answers(tenant, asks.keys, facts))
+        if asks.backlog and self._is_look_due():
+            reading.append(self._look_at_backlog())
+        if reading:
+            await together(*reading)
+        return facts
+
+    def refuse_known_overload(self) -> None:
+        """Refuse a request before anything is asked for it, if how much waits was looked at a moment ago."""
+        if not self._is_look_due():
+            self.refuse_overload()
+
+    def refuse_overload(self) -> None:
         """Raise `Overloaded` when more waits to be planned or sent than can be held."""
-        now_ms = self.clock.monotonic_ms()
-        if now_ms - self._checked_ms >= BACKLOG_CHECK_MS:
-            self._checked_ms = now_ms
-            self._backlog = sum((await self.store.backlog_of(_WAITING)).values())
         if self._backlog >= self._backlog_max:
             raise Overloaded(f"{self._backlog} events wait to be planned or sent; try again", retry_after_s=1)
 
-    async def admission(self, tenant: str, wants: Wants) -> Admission:
-        """Return the checks of bodies that want these definitions, as of now."""
-        definitions = await gather_definitions(self.directory, tenant, wants)
-        return Admission(definitions, self._schemas, self.clock.now_ms())
+    def admission(self, known: Known) -> Admission:
+        """Return the checks of bodies whose definitions have been gathered, as of now."""
+        return Admission(known.definitions, self._schemas, self.clock.now_ms())
 
-    async def checked(self, tenant: str, body: NotificationIn) -> Request:
+    async def admission_of(self, tenant: str, known: Known, wants: Wants) -> Admission:
+        """Return the checks of bodies that want these definitions, which only what was gathered could tell."""
+        if known.lacks(wants):
+            await self._tenants.learn(tenant, known, wants)
+        return self.admission(known)
+
+    def checked(self, body: Addressed, facts: Facts) -> Request:
         """Return the request of a notification whose recipients are all known. Raises `InvalidField`."""
-        request = (await self.admission(tenant, wants_of([body]))).notification(body)
-        unknown = await gather_unknown_users(self.directory, tenant, [request])
-        if unknown:
-            raise unknown_user(request, unknown)
+        request = self.admission(facts.known).notification(body)
+        if facts.unknown:
+            raise unknown_user(request, facts.unknown)
         return request
 
     async def remembered(self, tenant: str, keys: Collection[str]) -> dict[str, IdempotencyEntry]:
@@ -83,3 +151,16 @@ class Door:
         partition = ids.partition_for(tenant, owner_of(request), self.store.partitions)
         id_ = ids.notification_id(now_ms, partition, self.clock.entropy(ids.ENTROPY_BYTES))
         return Taken(id_, tenant, now_ms, Lane(request.lane), partition, request)
+
+    async def _add_unknown(self, tenant: str, user_ids: Collection[str], facts: Facts) -> None:
+        facts.unknown.update(await gather_unknown_users(self.directory, tenant, user_ids))
+
+    async def _add_answers(self, tenant: str, keys: Collection[str], facts: Facts) -> None:
+        facts.answers.update(await self.remembered(tenant, keys))
+
+    def _is_look_due(self) -> bool:
+        return self.clock.monotonic_ms() - self._checked_ms >= BACKLOG_CHECK_MS
+
+    async def _look_at_backlog(self) -> None:
+        self._checked_ms = self.clock.monotonic_ms()
+        self._backlog = sum((await self.store.backlog_of(_WAITING)).values())

@@ -1,7 +1,7 @@
 """Taking events: rules make notifications of them, and instances that wait for them go on."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -9,8 +9,9 @@ import msgspec
 
 from clarion.accept.acceptances import Acceptance
 from clarion.accept.definitions import wants_of_rules
-from clarion.accept.gather import gather_rules, gather_unknown_users
-from clarion.accept.intake_door import Door
+from clarion.accept.gather import gather_unknown_users
+from clarion.accept.gather_known import Known
+from clarion.accept.intake_door import Asks, Door, Facts, Remember, Step
 from clarion.accept.reactions import Outcome, Reaction, concerning
 from clarion.accept.rules import check
 from clarion.accept.rules.events import Event, Skipped, Value
@@ -27,7 +28,6 @@ from clarion.journal.signals import event_key, signal
 from clarion.ports.clock import Clock
 from clarion.ports.expressions import ExpressionError, Expressions
 from clarion.ports.journal_cells import Signal
-from clarion.ports.stage_store import IdempotencyEntry
 from clarion.ports.web import Caller
 
 _JSON: Final = msgspec.json.Encoder()
@@ -40,18 +40,23 @@ class Events:
         self._door = door
         self._expressions = expressions
 
-    async def take(
-        self, caller: Caller, body: EventIn, remember: Callable[[msgspec.Struct], list[IdempotencyEntry]]
-    ) -> Acceptance[EventOut]:
-        """Take an event with the notifications that rules make of it."""
+    def begin(self, body: EventIn) -> Step:
+        """Return what an event asks for, and what takes it with the notifications that rules make of it."""
+
+        async def take(caller: Caller, facts: Facts, remember: Remember) -> Acceptance[EventOut]:
+            return await self._take(caller, body, facts, remember)
+
+        return Step(Asks(rules=True), take)
+
+    async def _take(self, caller: Caller, body: EventIn, facts: Facts, remember: Remember) -> Acceptance[EventOut]:
         door, tenant = self._door, caller.tenant
-        await door.refuse_overload()
+        door.refuse_overload()
         now_ms = door.clock.now_ms()
         id_ = ids.write(ids.EVENT_PREFIX, ids.notification_id(now_ms, 0, door.clock.entropy(ids.ENTROPY_BYTES)))
         event = _event(body, now_ms)
-        outcomes = await self._judged(tenant, event, id_)
+        outcomes = await self._judged(tenant, facts.known, event, id_)
         recipients = sum(len(made.request.to) for outcome in outcomes for made in outcome.made)
-        await door.quotas.charge(caller, max(recipients, 1))
+        await door.quotas.charge(caller, facts.quotas, max(recipients, 1))
         taken: list[Taken] = []
         notifications: list[EventNotification] = []
         for outcome in outcomes:
@@ -61,24 +66,28 @@ class Events:
                 notifications.append(_notification(outcome.rule.key, entry, one))
         told = EventOut(id_, notifications, [skip for one in outcomes for skip in skips_of(one)])
         await door.writer.take(taken, remember(told), _signals(tenant, event, now_ms))
-        return Acceptance(told, quota=await door.quotas.standing(caller))
+        return Acceptance(told, quota=door.quotas.standing(caller, facts.quotas))
 
     async def rehearse(self, caller: Caller, body: EventIn) -> list[Outcome]:
         """Return what rules would make of an event, those that are switched off included."""
         event = _event(body, self._door.clock.now_ms())
-        return await self._judged(caller.tenant, event, "", disabled=True)
+        facts = await self._door.gather(caller.tenant, Asks(rules=True, backlog=False))
+        return await self._judged(caller.tenant, facts.known, event, "", disabled=True)
 
-    async def _judged(self, tenant: str, event: Event, event_id: str, *, disabled: bool = False) -> list[Outcome]:
+    async def _judged(
+        self, tenant: str, known: Known, event: Event, event_id: str, *, disabled: bool = False
+    ) -> list[Outcome]:
         door = self._door
-        rules = concerning(await gather_rules(door.directory, tenant), event.type, disabled=disabled)
-        admission = await door.admission(tenant, wants_of_rules([rule.body for rule in rules]))
+        rules = concerning(known.rules or (), event.type, disabled=disabled)
+        admission = await door.admission_of(tenant, known, wants_of_rules([rule.body for rule in rules]))
         patience = _Patience(self._expressions, door.clock)
         reaction = Reaction(event, event_id, admission, patience.ask)
         for rule in rules:
             with patience:
                 reaction.take(rule)
             await asyncio.sleep(0)  # other requests get their turn between two rules
-        return reaction.settled(await gather_unknown_users(door.directory, tenant, reaction.requests()))
+        user_ids = {to.user_id for request in reaction.requests() for to in request.to if to.user_id}
+        return reaction.settled(await gather_unknown_users(door.directory, tenant, user_ids))
 
 
 class _Patience:

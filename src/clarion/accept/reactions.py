@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from clarion.accept.admit import Admission
+from clarion.accept.admit import Admission, addressed
 from clarion.accept.rules.events import Ask, Event, Skipped, Wanted, judge
 from clarion.accept.shapes import NotificationIn
 from clarion.domain.errors import CallerError, InvalidField
@@ -57,7 +57,7 @@ class Reaction:
         outcome = Outcome(rule, [], verdict.skipped)
         for wanted in verdict.wanted:
             try:
-                request = self._admission.notification(self._body(rule, wanted))
+                request = self._admission.notification(addressed(self._body(rule, wanted)))
             except CallerError as error:
                 where = f"{error.field}: " if error.field else ""
                 outcome.skipped.append(Skipped(wanted.entry, error.code, where + error.detail))

@@ -6,7 +6,8 @@ tenant asks at a time, for all that wait with the same key.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 from clarion.accept.quota import Headers, paid_from_hold, refusals_of, refused_events, standing_of, too_large
@@ -14,31 +15,32 @@ from clarion.accept.quota_meter import Meter, Meters, Tap, Waiting
 from clarion.accept.rules.quota import Drawn, draw
 from clarion.domain.bucket import DAY_MS
 from clarion.domain.errors import CallerError, ClarionError
-from clarion.domain.quota import TENANT, Usage
+from clarion.domain.quota import TENANT, Quota, Usage
 from clarion.ports.clock import Clock
-from clarion.ports.directory import Directory
 from clarion.ports.quotas import Quotas
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.versioned import settle
 from clarion.ports.web import Caller
 
+QuotasOf: TypeAlias = Mapping[str, Quota]
+"""The quotas of a tenant's keys by key id, and its own under an empty one; gathered once a request."""
+
 
 class QuotaGate:
     """Lets through what the quotas of the caller's key and tenant allow. Belongs to one event loop."""
 
-    def __init__(self, store: Quotas, directory: Directory, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(self, store: Quotas, clock: Clock, telemetry: Telemetry) -> None:
         self._store = store
-        self._directory = directory
         self._clock = clock
         self._telemetry = telemetry
         self._meters = Meters()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def charge(self, caller: Caller, events: int) -> Headers:
+    async def charge(self, caller: Caller, quotas: QuotasOf, events: int) -> Headers:
         """Take events, all or none, and return how the quota stands afterwards. Raises `QuotaExceeded`, or `TooLarge` when
         so many never fit, and `Overloaded` when the shared count cannot be had."""
         wall_ms = self._clock.now_ms()
-        meter = await self._meter(caller, wall_ms)
+        meter = self._meter(caller, quotas, wall_ms)
         if meter is None:
             return {}
         (refusal,) = await self._charge(caller.tenant, meter, [events], wall_ms)
@@ -46,24 +48,24 @@ class QuotaGate:
             raise refusal
         return standing_of(meter, wall_ms)
 
-    async def charge_each(self, caller: Caller, costs: Sequence[int]) -> list[CallerError | None]:
+    async def charge_each(self, caller: Caller, quotas: QuotasOf, costs: Sequence[int]) -> list[CallerError | None]:
         """Take the events of several items, in their order, as far as there is room; say of each why not, or None. Raises
         `Overloaded` as `charge` does."""
         wall_ms = self._clock.now_ms()
-        meter = await self._meter(caller, wall_ms)
+        meter = self._meter(caller, quotas, wall_ms)
         if meter is None:
             return [None] * len(costs)
         return await self._charge(caller.tenant, meter, costs, wall_ms)
 
-    async def standing(self, caller: Caller) -> Headers:
+    def standing(self, caller: Caller, quotas: QuotasOf) -> Headers:
         """Return how the quota that leaves the caller least room stands, as of when it was last charged."""
         wall_ms = self._clock.now_ms()
-        meter = await self._meter(caller, wall_ms)
+        meter = self._meter(caller, quotas, wall_ms)
         return {} if meter is None else standing_of(meter, wall_ms)
 
-    async def audience_max(self, caller: Caller) -> int | None:
+    def audience_max(self, caller: Caller, quotas: QuotasOf) -> int | None:
         """Return how many recipients a broadcast of the caller may have; None is no limit."""
-        meter = await self._meter(caller, self._clock.now_ms())
+        meter = self._meter(caller, quotas, self._clock.now_ms())
         return None if meter is None else meter.audience_max
 
     def refuse_audience(self, users: int, most: int) -> None:
@@ -72,8 +74,7 @@ class QuotaGate:
         self._count([1], [refusal])
         raise refusal
 
-    async def _meter(self, caller: Caller, wall_ms: int) -> Meter | None:
-        quotas = await self._directory.quotas(caller.tenant)
+    def _meter(self, caller: Caller, quotas: QuotasOf, wall_ms: int) -> Meter | None:
         if not quotas:
             return None
         return self._meters.of(caller, (quotas.get(caller.key_id), quotas.get(TENANT)), wall_ms // DAY_MS)

@@ -146,7 +146,7 @@ def _intake(parts: Shared) -> Intake:
         parts.schemas,
         AcceptWriter(parts.store, parts.clock, parts.telemetry, linger_ms=api.linger_ms),
         parts.clock,
-        QuotaGate(parts.quotas, parts.directory, parts.clock, parts.telemetry),
+        QuotaGate(parts.quotas, parts.clock, parts.telemetry),
         parts.control.audiences,
         backlog_max=api.max_backlog_events,
     )

@@ -32,8 +32,10 @@ COMMITS: Final = frozenset({"append", "apply", "commit"})
 KEEPING: Final = frozenset({"acquire", "renew", "release", "vacate", "fire", "trim"})
 """Upkeep: delayed like all others, and no part of any frame's way."""
 WATCH: Final = "watch"
-LOCAL: Final = frozenset({WATCH, "close", "revision"})
+LOCAL: Final = frozenset({WATCH, "close", "revision", "is_current"})
 """Methods that touch no store."""
+OPENING: Final = frozenset({"revision"})
+"""Those that a task calls before anything else. It may start others then without having called a store itself."""
 OTHER: Final = "other"
 WRITE_S: Final = 0.2
 
@@ -85,10 +87,14 @@ class _Lane:
         self.idle = 0
         self.mark = 0
 
-    def call(self, stage: str, *, commits: bool) -> None:
-        """Count a wait. The first stage that a call is of is that of the task; until then it is that of its parent."""
+    def enter(self, stage: str) -> None:
+        """The first stage that a call is of is that of the task; until then it is that of its parent."""
         if not self.said and stage != OTHER:
             self.said, self.stage = True, stage
+
+    def call(self, stage: str, *, commits: bool) -> None:
+        """Count a wait."""
+        self.enter(stage)
         self.waits += 1
         if commits:
             self.commits += 1
@@ -124,6 +130,13 @@ class Waits:
             stage = lane.stage if stage == OTHER else stage
         self._calls[stage, name] += 1
         await asyncio.sleep(self._delays.rtt_ms / 1000)
+
+    def open(self, stage: str) -> None:
+        """Note the task that runs, so that those it starts are known as its own."""
+        try:
+            self._lane(None).enter(stage)
+        except RuntimeError:  # no task runs
+            return
 
     def rest(self) -> None:
         """The task that runs begins to wait for news."""
@@ -213,6 +226,9 @@ class Delayed:
         found = getattr(self._port, name)
         if name == WATCH:
             return lambda *args, **kwargs: _Watch(found(*args, **kwargs), self._waits)
+        if name in OPENING:
+            found = self.__dict__[name] = _opening(found, self._waits)
+            return found
         if name.startswith("_") or name in LOCAL:
             return found
         if inspect.isroutine(found):
@@ -253,6 +269,14 @@ def _called(method: Callable[..., Any], name: str, waits: Waits) -> Callable[...
 
     def direct(*args: Any, **kwargs: Any) -> Any:
         waits.block(waits.stage(inspect.currentframe()), name)
+        return method(*args, **kwargs)
+
+    return direct
+
+
+def _opening(method: Callable[..., Any], waits: Waits) -> Callable[..., Any]:
+    def direct(*args: Any, **kwargs: Any) -> Any:
+        waits.open(waits.stage(inspect.currentframe()))
         return method(*args, **kwargs)
 
     return direct

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from clarion.app import confined
+from clarion.app.callers import Callers
 from clarion.app.config import Config
 from clarion.app.delays import delay_ports
 from clarion.app.engines import template_engines
@@ -121,7 +122,7 @@ class Identity:
     """Tells whose a bearer credential is: the operator's, a tenant's API key or a user's token."""
 
     def __init__(self, parts: Parts, operator_key: str) -> None:
-        self._directory = parts.directory
+        self._callers = Callers(parts.directory)
         self._clock = parts.clock
         self._tokens = UserTokens(parts.vault)
         self._operator = operator_key.encode()
@@ -132,7 +133,7 @@ class Identity:
             return _OPERATOR
         if secret.count(".") == 2:
             return self._tokens.verify(secret, self._clock.now_ms() // 1000)
-        return await self._directory.caller(secret, self._clock.now_ms())
+        return await self._callers.of(secret, self._clock.now_ms())
 
 
 def operator_key(config: Config) -> str:

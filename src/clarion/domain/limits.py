@@ -76,6 +76,10 @@ PREFERENCE_RULES_MAX: Final = 1_000
 TOPICS_PER_LINE_MAX: Final = 100
 DIRECTORY_CACHE_MAX: Final = 10_000
 """Definitions of each kind a process keeps decoded."""
+CALLERS_KEPT_MAX: Final = 10_000
+"""API keys whose owners an API process knows without asking; when there are more, all are asked for again."""
+DOOR_DEFINITIONS_MAX: Final = 10_000
+"""Definitions the door keeps at hand for all tenants together; when there are more, all are asked for again."""
 PROFILE_CACHE_MAX: Final = 50_000
 REVISION_CHECK_MS: Final = 200
 """How old a cached definition may get before the store is asked whether anything changed."""

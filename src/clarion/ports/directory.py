@@ -154,6 +154,11 @@ class Directory(Protocol):
         batches calls it once for each."""
         ...
 
+    def is_current(self) -> bool:
+        """Whether what `revision` tells is no older than `REVISION_CHECK_MS`; this reads nothing. Who keeps what was read by
+        revision asks again when it is not: learning may have failed, and a revoked key must not outlast that."""
+        ...
+
     async def learn(self) -> None:
         """Learn what was defined elsewhere. A process does so every `REVISION_LEARN_MS`, beside its work, so that nothing
         it reads is older than `REVISION_CHECK_MS`."""

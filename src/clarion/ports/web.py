@@ -14,12 +14,14 @@ from clarion.domain.limits import BODY_BYTES_MAX
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who is calling, from the credential alone. `user_id` is set for a signed user token."""
+    """Who is calling, from the credential alone. `user_id` is set for a signed user token; `expires_ms` is when the credential
+    ends, if whoever told of the caller knows."""
 
     tenant: str
     key_id: str
     scopes: frozenset[str]
     user_id: str | None = None
+    expires_ms: int | None = None
 
 
 class Call(msgspec.Struct):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from clarion.accept.admit import Admission
-from clarion.accept.definitions import wants_of
+from clarion.accept.definitions import Definitions, wants_of
 from clarion.accept.gather import gather_definitions
 from clarion.accept.shapes import BroadcastIn, NotificationIn
 from clarion.backends.jsonschema.schemas import JsonSchemas
@@ -11,4 +11,6 @@ from clarion.backends.jsonschema.schemas import JsonSchemas
 
 async def admission(directory: Any, tenant: str, body: NotificationIn | BroadcastIn, now_ms: int) -> Admission:
     """Return the checks of one body."""
-    return Admission(await gather_definitions(directory, tenant, wants_of([body])), JsonSchemas(), now_ms)
+    found = Definitions({}, {}, {}, set(), {})
+    await gather_definitions(directory, tenant, wants_of([body]), found)
+    return Admission(found, JsonSchemas(), now_ms)

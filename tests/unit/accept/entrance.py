@@ -1,6 +1,6 @@
 """A door over a small world, called as the HTTP layer calls it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -35,11 +35,22 @@ class NoAudiences:
 class Entrance:
     """A door over a small world, called as the HTTP layer calls it."""
 
-    def __init__(self, directory: Any, backlog_max: int = 10_000, world: World | None = None) -> None:
+    def __init__(
+        self,
+        directory: Any,
+        backlog_max: int = 10_000,
+        world: World | None = None,
+        *,
+        audiences: Any = None,
+        linger_ms: int = 5,
+        far: Callable[[Any, str], Any] = lambda port, name: port,
+    ) -> None:
+        """`far` may put distance before each port."""
         self.world = world or World(directory, partitions=2)
-        journal, clock = self.world.journal, self.world.clock
-        self.writer = AcceptWriter(journal, clock, self.world.notes, linger_ms=5)
-        gate = QuotaGate(MemoryQuotas(), directory, clock, self.world.notes)
+        journal, clock = far(self.world.journal, "store"), self.world.clock
+        directory = far(directory, "directory")
+        self.writer = AcceptWriter(journal, clock, self.world.notes, linger_ms=linger_ms)
+        gate = QuotaGate(far(MemoryQuotas(), "quotas"), clock, self.world.notes)
         door = Door(
             journal,
             directory,
@@ -47,7 +58,7 @@ class Entrance:
             self.writer,
             clock,
             gate,
-            NoAudiences(),
+            far(audiences or NoAudiences(), "audiences"),
             backlog_max=backlog_max,
         )
 

@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from clarion.accept.acceptances import kept, recalled
-from clarion.accept.admit import Admission
+from clarion.accept.admit import Admission, addressed
 from clarion.accept.definitions import Definitions, Wants, implied, wants_of
 from clarion.accept.shapes import BatchOut, BroadcastIn, BroadcastOut, NotificationIn, NotificationOut
 from clarion.accept.shapes_events import EventIn
 from clarion.accept.submissions import Batch, Item, Key, Marked, digest_of
+from clarion.app.delays import LOCAL
 from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
@@ -134,8 +135,8 @@ def test_a_batch_asks_for_each_thing_once(directory):
         people = [{**GOOD, "to": f"u{n % 3 + 1}"} for n in range(300)]
         results = (await entrance.say(BATCH, {"notifications": [*people, {**GOOD, "template": "gone"}]}))["results"]
         assert [one["status"] for one in results].count("accepted") == 300
-        asked = [name for name in counted.asked if name != "quotas"]
-        assert sorted(asked) == ["ordinals", "templates"]
+        asked = [name for name in counted.asked if name not in LOCAL]
+        assert sorted(asked) == ["ordinals", "quotas", "templates"]
 
     run(story())
 
@@ -151,14 +152,14 @@ def test_wants_name_each_thing_once():
 def test_definitions_imply_what_they_name():
     flow = Workflow(steps=(Send(name="tell", template="first"),), category="orders")
     found = NOTHING._replace(workflows={"w": Defined("w", 1, flow)}, templates={"t": Template("t", 1, "news", {})})
-    more = implied(found, wants_of([]))
+    more = implied(found, Wants({"t"}, {"w"}, (), (), ()))
     assert (more.templates, more.categories) == ({"first"}, {"news", "orders"})
 
 
 def test_admission_needs_nothing_but_values():
     template = Template("hello", 1, None, {Channel.SMS: {"body": "x"}})
     admission = Admission(NOTHING._replace(templates={"hello": template}), JsonSchemas(), START_MS)
-    assert admission.notification(HELLO).to[0].user_id == "u1"
+    assert admission.notification(addressed(HELLO)).to[0].user_id == "u1"
     with pytest.raises(InvalidField) as refused:
-        admission.notification(NotificationIn(to="u1", template="other"))
+        admission.notification(addressed(NotificationIn(to="u1", template="other")))
     assert (refused.value.field, refused.value.code) == ("template", "unknown_template")

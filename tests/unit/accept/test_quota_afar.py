@@ -29,19 +29,19 @@ class FarQuotas(MemoryQuotas):
         return await super().swap(groups)
 
 
-class Quoted:
-    """A directory with one quota."""
+class Gate:
+    """A gate for callers with one quota."""
 
-    def __init__(self, quota):
+    def __init__(self, store, quota):
+        self._gate = QuotaGate(store, TurnedClock(), Notes())
         self._quotas = {"key": quota}
 
-    async def quotas(self, tenant):
-        return self._quotas
+    async def charge(self, caller, events):
+        return await self._gate.charge(caller, self._quotas, events)
 
 
 def gates(store, count, **figures):
-    directory = Quoted(Quota(**figures))
-    return [QuotaGate(store, directory, TurnedClock(), Notes()) for _ in range(count)]
+    return [Gate(store, Quota(**figures)) for _ in range(count)]
 
 
 async def let_through(gate, events=1):

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from clarion.accept.admit import addressed
 from clarion.accept.shapes import BroadcastIn, NotificationIn
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
@@ -50,7 +51,7 @@ async def house(empty, tmp_path):
 async def admitted(house, data, **content):
     body = {"to": {"phone": "+15005550001"}, "data": data, **(content or {"template": "order"})}
     asked = msgspec.convert(body, NotificationIn)
-    return (await admission(house.directory, T, asked, house.clock.now_ms())).notification(asked)
+    return (await admission(house.directory, T, asked, house.clock.now_ms())).notification(addressed(asked))
 
 
 async def field_of(house, data, **content):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
+from clarion.accept.admit import addressed
 from clarion.accept.shapes import BroadcastIn, NotificationIn
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.content import Category, Template
@@ -39,7 +40,7 @@ async def house(empty, tmp_path):
 async def admitted(house, tenant=T, **more):
     body = {"to": "u1", "workflow": "ordered", "data": {"order": 7}, **more}
     asked = msgspec.convert(body, NotificationIn)
-    return (await admission(house.directory, tenant, asked, NOW_MS)).notification(asked)
+    return (await admission(house.directory, tenant, asked, NOW_MS)).notification(addressed(asked))
 
 
 async def test_a_request_keeps_the_newest_version_and_the_workflows_category(house):

@@ -30,6 +30,9 @@ class Store:
     def watch(self) -> "News":
         return News()
 
+    def revision(self) -> int:
+        return 1
+
     def head(self) -> int:
         return 7
 
@@ -65,6 +68,20 @@ def test_calls_of_a_task_come_one_after_the_other_and_gathered_ones_side_by_side
     asyncio.run(step())
     assert only(waits.counts()) == (1, 1 + 1 + 2 + 1, 1)
     assert waits.counts().calls == {"other": {"store.read": 7, "store.append": 1}}
+
+
+def test_what_a_task_starts_counts_for_it_though_it_only_asked_for_a_revision(tmp_path: Path) -> None:
+    store, waits = delayed(tmp_path)
+
+    async def request() -> None:
+        store.revision()
+        await asyncio.gather(store.read("x"), store.read("y"))
+
+    asyncio.run(of_stage(request, "clarion.accept.intake")())
+    (kind,) = waits.counts().kinds
+    assert (kind.stage, kind.name.rpartition(".")[2], kind.waits) == ("accept", "request", 1)
+    store.revision()
+    assert waits.counts().sync_calls == {}
 
 
 def test_a_task_that_commits_counts_for_itself(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ class MemoryDirectory:
         record = key.record
         if record.revoked_ms is not None or (record.expires_ms is not None and now_ms >= record.expires_ms):
             return None
-        return Caller(record.tenant, record.key_id, frozenset(record.scopes))
+        return Caller(record.tenant, record.key_id, frozenset(record.scopes), expires_ms=record.expires_ms)
 
     async def quotas(self, tenant: str) -> Mapping[str, Quota]:
         """Return the quotas of a tenant's keys by key id, and its own under an empty one."""
@@ -134,6 +134,10 @@ class MemoryDirectory:
     def revision(self, tenant: str) -> int:
         """Return a number that changes whenever a definition of the tenant changed."""
         return self._state.revisions.get(tenant, 0)
+
+    def is_current(self) -> bool:
+        """Nobody else defines anything."""
+        return True
 
     async def learn(self) -> None:
         """Nobody else defines anything."""

@@ -80,7 +80,6 @@ _DEFAULT: Final = "SELECT defaults FROM tenants WHERE tenant = ?"
 
 class _Key(msgspec.Struct, frozen=True):
     digest: bytes
-    expires_ms: int | None
     caller: Caller
 
 
@@ -104,7 +103,7 @@ class SqliteDirectory:
         self._seen_commit = self._commit_counter()  # before the revision, or a commit in between goes unseen
         self._revision = self._read_revision()
         self._revisions: dict[str, int] = dict(self._rows(_REVISIONS, (0,)))
-        self._checked_ms = clock.monotonic_ms()
+        self._checked_ms = self._learned_ms = clock.monotonic_ms()
 
     async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
         """Return the known ones among users, by tenant and user id."""
@@ -201,7 +200,8 @@ class SqliteDirectory:
         key = self._definition(OPERATOR_LEVEL, ("key", key_id), self._key, key_id)
         if key is None or not hmac.compare_digest(key.digest, key_digest(secret)):
             return None
-        return key.caller if key.expires_ms is None or now_ms < key.expires_ms else None
+        ends_ms = key.caller.expires_ms
+        return key.caller if ends_ms is None or now_ms < ends_ms else None
 
     async def quotas(self, tenant: str) -> Mapping[str, Quota]:
         """Return the quotas of a tenant's keys by key id, and its own under an empty one."""
@@ -210,6 +210,10 @@ class SqliteDirectory:
     def revision(self, tenant: str) -> int:
         """Return a number that changes whenever a definition of the tenant changed, as far as is known here."""
         return max(self._revisions.get(tenant, 0), self._changes.revisions.get(tenant, 0))
+
+    def is_current(self) -> bool:
+        """Whether it was looked for changes of others, with success, within `REVISION_CHECK_MS`."""
+        return self._clock.monotonic_ms() - self._learned_ms < REVISION_CHECK_MS
 
     async def learn(self) -> None:
         """Learn what was defined elsewhere, so that nobody who reads has to look for it."""
@@ -281,13 +285,13 @@ class SqliteDirectory:
         self._seen_change = self._changes.count
         self._checked_ms = self._clock.monotonic_ms()
         commit = self._commit_counter()
-        if commit == self._seen_commit:
-            return
-        for tenant, number in self._rows(_REVISIONS, (self._revision,)):
-            self._revisions[tenant] = number
-            self._revision = max(self._revision, number)
-            self._cached_count -= len(self._cached.pop(tenant, ()))
-        self._seen_commit = commit
+        if commit != self._seen_commit:
+            for tenant, number in self._rows(_REVISIONS, (self._revision,)):
+                self._revisions[tenant] = number
+                self._revision = max(self._revision, number)
+                self._cached_count -= len(self._cached.pop(tenant, ()))
+            self._seen_commit = commit
+        self._learned_ms = self._checked_ms
 
     def _commit_counter(self) -> int:
         # Changes with every commit of another connection and costs less than a query.
@@ -313,4 +317,4 @@ def _json(values: Collection[object]) -> str:
 
 def _key(key_id: str, row: tuple[Any, ...]) -> _Key:
     tenant, digest, scopes, expires_ms = row
-    return _Key(digest, expires_ms, Caller(tenant, key_id, frozenset(msgspec.json.decode(scopes))))
+    return _Key(digest, Caller(tenant, key_id, frozenset(msgspec.json.decode(scopes)), expires_ms=expires_ms))
