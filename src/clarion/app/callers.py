@@ -7,8 +7,8 @@ from clarion.ports.web import Caller
 
 
 class Callers:
-    """Keeps the callers of keys, by the digests of these, for as long as no key changed and the directory knows that. Keys that
-    are nobody's are not kept: made-up ones would fill it."""
+    """Keeps the callers of keys, by the digests of these, for as long as no key changed; while the directory cannot know
+    that, it is asked. Keys that are nobody's are not kept: made-up ones would fill it."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
@@ -19,13 +19,14 @@ class Callers:
         """Return whose API key a secret is, or None when it is unknown, revoked or expired."""
         directory = self._directory
         revision = directory.revision(OPERATOR_LEVEL)  # before the key is asked for: a later change counts
-        if revision != self._revision or not directory.is_current():
+        if revision != self._revision:
             self._revision, self._known = revision, {}
         known, digest = self._known, key_digest(secret)
-        caller = known.get(digest)
+        caller = known.get(digest) if directory.is_current() else None
         if caller is None:
             caller = await directory.caller(secret, now_ms)
             if caller is None:
+                known.pop(digest, None)
                 return None
             if len(known) >= CALLERS_KEPT_MAX:
                 known.clear()

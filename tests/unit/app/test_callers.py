@@ -79,7 +79,19 @@ async def test_a_key_revoked_elsewhere_is_refused_in_time_even_where_nobody_lear
     await house.control.keys.revoke(T, record.key_id)
     house.settle()
     assert await callers.of(secret, house.clock.now_ms()) is None
+    assert await callers.of(secret, house.clock.now_ms()) is None
     await other.close()
+
+
+async def test_a_moment_without_learning_costs_one_question_and_not_one_a_key(house):
+    counted = Counted(house.directory)
+    callers = Callers(counted)
+    secrets = [(await secret_of(house))[1] for _ in range(5)]
+    for _ in range(2):
+        for secret in secrets:
+            assert await callers.of(secret, house.clock.now_ms())
+        house.settle()
+    assert counted.asked == (5 if house.engine == "memory" else 6), "who asks looks for changes, too"
 
 
 async def test_a_bounded_number_of_keys_is_kept(house, monkeypatch):
