@@ -65,7 +65,7 @@ async def main(backend: str, data_dir: Path, name: str) -> None:
     async def append(task: int) -> None:
         for number in range(1_000_000):
             blobs = [payload(name, task, number + 1_000_000 * p) for p in range(PARTITIONS)]
-            offsets = await journal.commit(await step(journal, blobs, task))
+            offsets = (await journal.commit(await step(journal, blobs, task))).offsets
             lines = [f"{p} {offsets[p]} {sha256(blobs[p]).hexdigest()}\n" for p in range(PARTITIONS)]
             os.write(sys.stdout.fileno(), "".join(lines).encode())
 

@@ -90,7 +90,7 @@ async def test_everything_is_there_after_reopening(open_store):
         await Look(second).next_due_ms(),
         (await Look(second).committed("g", 0))["t"].offset,
     ) == ([1, 2], 5, 1)
-    assert await second.commit(StageResult(frames=[frame()], lease=lease)) == [3]
+    assert (await second.commit(StageResult(frames=[frame()], lease=lease))).offsets == [3]
 
 
 async def test_the_first_start_fixes_the_number_of_partitions(open_store):

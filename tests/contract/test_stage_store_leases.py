@@ -29,7 +29,7 @@ class TestLeases:
         assert (first.fence, second.fence) == (1, 2)
         with pytest.raises(StaleLease):
             await store.commit(StageResult(frames=[frame()], lease=first))
-        assert await store.commit(StageResult(frames=[frame()], lease=second)) == [1]
+        assert (await store.commit(StageResult(frames=[frame()], lease=second))).offsets == [1]
 
     async def test_takeover_after_expiry_grows_the_fence_and_shuts_out_the_zombie(self, store, clock):
         zombie = await held(store, owner="slow")
@@ -54,7 +54,7 @@ class TestLeases:
         clock.wall_ms += 10 * TTL_MS
         assert await store.acquire("g", 0, "two", TTL_MS) is None
         clock.wall_ms -= 20 * TTL_MS
-        assert await store.commit(StageResult(frames=[frame()], lease=lease)) == [1]
+        assert (await store.commit(StageResult(frames=[frame()], lease=lease))).offsets == [1]
 
     async def test_renewing_extends(self, store, clock):
         lease = await held(store)

@@ -157,9 +157,8 @@ class TestWaits:
         )
         clock.pass_ms(10)
         mine = [frame("accepted.high", 1, b"mine")]
-        assert await store.commit(
-            StageResult(frames=mine, plan_state=PlanState(signals=[Signal("acme", b"k", b"now")]))
-        ) == [1]
+        signalled = PlanState(signals=[Signal("acme", b"k", b"now")])
+        assert (await store.commit(StageResult(frames=mine, plan_state=signalled))).offsets == [1]
         assert await payloads(store, "accepted.high", 1) == [b"mine", b"now"]
         assert await payloads(store, "accepted.high", 2) == await payloads(store, "accepted.bulk", 1) == [b"now"]
         assert await Look(store).head("accepted.high", 3) == 0
@@ -167,7 +166,7 @@ class TestWaits:
         assert [stored.count for stored in await Look(store).read("accepted.high", 2, 0)] == [1]
 
     async def test_a_signal_nobody_waits_for_is_no_error(self, store):
-        assert await store.commit(StageResult(plan_state=PlanState(signals=[Signal("acme", b"k", b"now")]))) == []
+        assert (await store.commit(StageResult(plan_state=PlanState(signals=[Signal("acme", b"k", b"now")])))).offsets == []
 
     async def test_a_signal_goes_to_those_who_waited_before_its_append(self, store):
         await store.commit(StageResult(plan_state=PlanState(waits=[wait()])))

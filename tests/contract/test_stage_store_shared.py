@@ -9,6 +9,7 @@ from clarion.ports.journal_cells import CapWrite, Cell, Signal, Wait
 from clarion.ports.stage_store import (
     Admission,
     Commit,
+    Committed,
     IdempotencyEntry,
     PlanState,
     Progress,
@@ -57,7 +58,7 @@ async def test_of_those_who_take_the_last_room_of_a_cap_one_gets_it(pair):
     ]
     told = await asyncio.gather(*(pair[n % 2].commit(batch) for n, batch in enumerate(batches)), return_exceptions=True)
     assert sum(isinstance(answer, StaleCaps) for answer in told) == 19
-    (won,) = (n for n, answer in enumerate(told) if answer == [1])
+    (won,) = (n for n, answer in enumerate(told) if answer == Committed([1]))
     assert (await offsets(pair[0]), await Look(pair[1]).cells(0, [b"n"])) == ([1], {b"n": b"%d" % won})
 
 
@@ -91,7 +92,7 @@ async def test_of_those_who_answer_a_key_one_is_stored(pair):
         return_exceptions=True,
     )
     assert sum(isinstance(answer, StaleKey) for answer in told) == 19
-    (won,) = (n for n, answer in enumerate(told) if answer == [1])
+    (won,) = (n for n, answer in enumerate(told) if answer == Committed([1]))
     assert await Look(pair[1]).idempotency("acme", "key", START_MS) == entries[won]
 
 
@@ -112,7 +113,7 @@ async def test_a_lease_taken_over_in_one_process_is_stale_in_the_other(pair, clo
     heir = await held(two, owner="two")
     with pytest.raises(StaleLease):
         await one.commit(StageResult(frames=[frame()], progress=Progress(commits=[Commit(zombie, "t", 1)])))
-    assert await two.commit(StageResult(frames=[frame()], progress=Progress(commits=[Commit(heir, "t", 1)]))) == [1]
+    assert (await two.commit(StageResult(frames=[frame()], progress=Progress(commits=[Commit(heir, "t", 1)])))).offsets == [1]
 
 
 async def test_of_many_who_reach_for_a_lease_one_gets_it(pair):

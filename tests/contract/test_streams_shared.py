@@ -60,7 +60,7 @@ async def test_an_append_of_the_other_between_read_and_wait_is_not_missed(pair):
 async def test_concurrent_appends_of_both_leave_no_gap(pair):
     batches = [pair[n % 2].commit(StageResult(frames=[frame(), frame("u")])) for n in range(200)]
     acknowledged = await asyncio.gather(*batches)
-    assert sorted(offset for offset, _ in acknowledged) == list(range(1, 201))
+    assert sorted(one.offsets[0] for one in acknowledged) == list(range(1, 201))
     assert [f.offset for f in await Look(pair[0]).read("u", 0, 0, 1_000)] == list(range(1, 201))
 
 

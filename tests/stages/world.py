@@ -129,6 +129,9 @@ class Unhindered:
     async def refresh(self, accounts: Sequence[Account] = ()) -> None:
         """Nothing changes."""
 
+    async def refresh_early(self) -> None:
+        """Nothing changes."""
+
     async def flush(self) -> None:
         """Nothing is told."""
 

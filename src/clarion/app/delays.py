@@ -71,15 +71,16 @@ class Counts(msgspec.Struct):
 
 
 class _Lane:
-    """The waits of one task. `base` is where its parent stood when it made its first call, `mark` where it stood itself at its
-    last commit or when it last waited for news."""
+    """The waits of one task. `base` is where its parent stood when it made its first call, without the one that the parent was
+    waiting for itself; `mark` where it stood itself at its last commit or when it last waited for news."""
 
-    __slots__ = ("base", "commits", "idle", "mark", "name", "parent", "said", "stage", "waits")
+    __slots__ = ("base", "calling", "commits", "idle", "mark", "name", "parent", "said", "stage", "waits")
 
     def __init__(self, name: str, parent: "_Lane | None") -> None:
         self.name = name
         self.parent = parent
-        self.base: int = parent.waits if parent is not None else 0
+        self.base: int = parent.waits - parent.calling if parent is not None else 0
+        self.calling: int = 0
         self.said = False
         self.stage: str = parent.stage if parent is not None else OTHER
         self.waits: int = 0
@@ -124,12 +125,18 @@ class Waits:
     async def delay(self, stage: str, name: str, caller: "_Lane | None") -> None:
         """Wait as long as a call does, and count it. `caller` is the lane of the task that made it."""
         method = name.rpartition(".")[2]
-        if method not in KEEPING:
-            lane = self._lane(caller)
-            lane.call(stage, commits=method in COMMITS)
-            stage = lane.stage if stage == OTHER else stage
-        self._calls[stage, name] += 1
-        await asyncio.sleep(self._delays.rtt_ms / 1000)
+        if method in KEEPING:
+            self._calls[stage, name] += 1
+            await asyncio.sleep(self._delays.rtt_ms / 1000)
+            return
+        lane = self._lane(caller)
+        lane.call(stage, commits=method in COMMITS)
+        self._calls[lane.stage if stage == OTHER else stage, name] += 1
+        lane.calling = 1
+        try:
+            await asyncio.sleep(self._delays.rtt_ms / 1000)
+        finally:
+            lane.calling = 0
 
     def open(self, stage: str) -> None:
         """Note the task that runs, so that those it starts are known as its own."""
@@ -140,7 +147,7 @@ class Waits:
 
     def rest(self) -> None:
         """The task that runs begins to wait for news."""
-        lane = self.caller()
+        lane = self._lanes.get(asyncio.current_task())  # type: ignore[arg-type]
         if lane is not None:
             lane.rest()
 
@@ -150,13 +157,14 @@ class Waits:
         if self._delays.block:
             time.sleep(self._delays.rtt_ms / 1000)
 
-    def caller(self) -> _Lane | None:
-        """Return the lane of the task that runs, if it has one."""
+    def caller(self, stage: str) -> _Lane | None:
+        """Return the lane of the task that runs, if one does: it calls, be it by tasks that it gathers."""
         try:
-            task = asyncio.current_task()
+            lane = self._lane(None)
         except RuntimeError:
             return None
-        return self._lanes.get(task) if task is not None else None
+        lane.enter(stage)
+        return lane
 
     def stage(self, frame: FrameType | None) -> str:
         """Return the stage of the innermost frame that is of one."""
@@ -253,11 +261,13 @@ class _Watch:
 
 
 def _called(method: Callable[..., Any], name: str, waits: Waits) -> Callable[..., Any]:
+    upkeep = name.rpartition(".")[2] in KEEPING
     if inspect.iscoroutinefunction(method):
 
         def awaited(*args: Any, **kwargs: Any) -> Any:
             # Looked up here, in the task that calls: what is returned may run in a task of its own.
-            stage, caller = waits.stage(inspect.currentframe()), waits.caller()
+            stage = waits.stage(inspect.currentframe())
+            caller = None if upkeep else waits.caller(stage)
 
             async def call() -> Any:
                 await waits.delay(stage, name, caller)

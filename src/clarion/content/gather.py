@@ -1,8 +1,8 @@
 """Contents: reads the templates and houses that rendering needs, many in one call, and keeps them until they change."""
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Coroutine, Hashable, Mapping
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from clarion.content.links import Links
 from clarion.content.render import House, Rendering
@@ -39,15 +39,22 @@ class Contents(Rendering):
     async def gather(self, templates: Collection[tuple[str, str]], tenants: Collection[str]) -> None:
         """Read templates, by (tenant, key), and the houses of tenants, unless they are current. Those of the templates'
         tenants have to be among them."""
+        if reading := self.lacking(templates, tenants):
+            await together(*reading)
+
+    def lacking(
+        self, templates: Collection[tuple[str, str]], tenants: Collection[str]
+    ) -> list[Coroutine[Any, Any, None]]:
+        """Return the reads that `gather` makes, to be run side by side with others; none when all is current."""
         now = {tenant: self._now(tenant) for tenant in {*tenants, *(tenant for tenant, _ in templates)}}
         lacking = [(tenant, key) for tenant, key in templates if key not in now[tenant].templates]
         homeless = [tenant for tenant in tenants if not now[tenant].house]
-        reading = []
+        reading: list[Coroutine[Any, Any, None]] = []
         if lacking:
             reading.append(self._read_templates(lacking, templates, now))
         if homeless:
             reading.append(self._read_houses(homeless, tenants, now))
-        await together(*reading)
+        return reading
 
     def _now(self, tenant: str) -> "_Current":
         revision, current = self._directory.revision(tenant), self._current.get(tenant)

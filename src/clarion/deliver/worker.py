@@ -9,6 +9,7 @@ from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker import PartitionConsumer
 from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.worker_queue import SPARE_SHARE, SendQueue
+from clarion.domain.channel import Channel
 from clarion.domain.errors import StaleLease, UnknownFrame
 from clarion.journal.consumer import LeasedPartitions
 from clarion.ports.stage_store import Lease
@@ -39,8 +40,7 @@ class ChannelPool:
                 while not stop.is_set():
                     self._follow(running, stop)
                     self._relieve()
-                    if self._tools.accounts.is_due:
-                        await self._tools.accounts.flush()
+                    await self._tools.accounts.keep_up()
                     await asyncio.sleep(LEASE_CHECK_S)
                 await asyncio.gather(*(task for _, task in running.values()))
                 for sender in senders:
@@ -83,9 +83,13 @@ class ChannelPool:
             one.consumer.relieve(one.work)
 
     async def _serve(self) -> None:
+        # What calls nobody never waits: it would keep the loop until the queue is empty.
+        local = self._tools.channel is Channel.INAPP
         while True:
             one = await self._queue.get()
             try:
                 await one.consumer.send(one.work)
             finally:
                 self._queue.done(one)
+            if local:
+                await asyncio.sleep(0)

@@ -6,6 +6,10 @@ STANDING_STORE_WAIT_MS: Final = 20
 """How long a worker waits for the store of standings, which it does on its event loop."""
 STANDING_CLEAN_MS: Final = 1_000
 """How long calls that all went well may stay untold to other workers."""
+STANDING_EARLY_MS: Final = 100
+"""When a worker looks at the standings of accounts in use, before what it knows of them is too old."""
+STANDING_USED_MS: Final = 2_000
+"""How long after its last call an account counts as in use."""
 STANDING_FAILURES_UNTOLD_MAX: Final = 5
 """As many failures are told at once."""
 STANDING_CHANGES_MAX: Final = 1_000

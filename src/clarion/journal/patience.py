@@ -3,13 +3,13 @@
 import asyncio
 
 from clarion.domain.errors import Overloaded
-from clarion.ports.stage_store import StageResult, StageStore
+from clarion.ports.stage_store import Committed, StageResult, StageStore
 from clarion.ports.telemetry import Telemetry
 
 PAUSE_S = 1.0
 
 
-async def commit(store: StageStore, result: StageResult, telemetry: Telemetry) -> list[int]:
+async def commit(store: StageStore, result: StageResult, telemetry: Telemetry) -> Committed:
     """Commit as `StageStore.commit` does, but try again while the store has no room (full disk, file locked).
 
     Raises `StaleLease`, `StaleCursor` or `DurabilityError`.

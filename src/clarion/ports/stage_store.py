@@ -6,7 +6,7 @@ step is stored whole or not at all.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -154,7 +154,7 @@ class Broadcasts(msgspec.Struct, frozen=True):
 class StageResult(msgspec.Struct, frozen=True, kw_only=True):
     """What one step changes, all of it or nothing. `frames` go to their streams, `timers` put a frame there later; the other
     parts stay in the store. With `lease`, the commit is refused when its fence is stale; the leases named in the parts
-    are checked in any case."""
+    are checked in any case. With `cancellations_after`, the commit says what was cancelled after that sequence number."""
 
     lease: Lease | None = None
     frames: Sequence[Frame] = ()
@@ -163,6 +163,16 @@ class StageResult(msgspec.Struct, frozen=True, kw_only=True):
     admission: Admission = Admission()
     plan_state: PlanState = PlanState()
     broadcasts: Broadcasts = Broadcasts()
+    cancellations_after: int | None = None
+
+
+class Committed(NamedTuple):
+    """What a commit came to: the offsets of its frames, in their order, empty where another engine carries them; and, if that
+    was asked for, what `cancellations_after` would say at that moment. Every cancellation that anybody was told of before
+    the commit became durable is in it, as far as one read goes."""
+
+    offsets: list[int]
+    cancelled: tuple[int, list[bytes]] | None = None
 
 
 class StaleKey(Exception):
@@ -196,8 +206,8 @@ class StageStore(Protocol):
     store_traits: StageStoreTraits
     partitions: int
 
-    async def commit(self, result: StageResult) -> list[int]:
-        """Store a step durably and return the offsets of its frames, in their order; empty where another engine carries them.
+    async def commit(self, result: StageResult) -> Committed:
+        """Store a step durably, by one round trip whatever it holds and asks.
 
         Concurrent calls share one transaction. Raises `StaleLease`, `StaleCursor`, `StaleKey` or `StaleCaps` (other
         results of the same transaction are not touched), `Overloaded` when the disk or the queue is full (may be tried

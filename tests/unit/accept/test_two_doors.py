@@ -9,7 +9,7 @@ import pytest
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.errors import KeyReused
 from clarion.domain.ids import NOTIFICATION_PREFIX, read
-from clarion.ports.stage_store import StageResult
+from clarion.ports.stage_store import Committed, StageResult
 from tests.look import Glance
 from tests.stages.virtual import run
 from tests.stages.world import World
@@ -19,7 +19,7 @@ from tests.unit.accept.entrance import BATCH, BLAST, GOOD, ONE, Entrance
 class SlowJournal(MemoryJournal):
     """Both doors have looked up a key before either has stored its answer."""
 
-    async def commit(self, batch: StageResult) -> list[int]:
+    async def commit(self, batch: StageResult) -> Committed:
         await asyncio.sleep(0.005)
         return await super().commit(batch)
 

@@ -12,7 +12,7 @@ from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import Recipient, Request
-from clarion.ports.stage_store import Admission, IdempotencyEntry, StageResult
+from clarion.ports.stage_store import Admission, Committed, IdempotencyEntry, StageResult
 from tests.look import Glance
 from tests.stages.virtual import LoopClock, run, until
 from tests.stages.world import Notes
@@ -28,7 +28,7 @@ class SlowJournal(MemoryJournal):
         self.appends: list[StageResult] = []
         self.fails = False
 
-    async def commit(self, batch: StageResult) -> list[int]:
+    async def commit(self, batch: StageResult) -> Committed:
         self.appends.append(batch)
         await asyncio.sleep(0.005)
         if self.fails:

@@ -84,6 +84,26 @@ def test_what_a_task_starts_counts_for_it_though_it_only_asked_for_a_revision(tm
     assert waits.counts().sync_calls == {}
 
 
+def test_what_a_task_reads_while_it_waits_itself_goes_side_by_side(tmp_path: Path) -> None:
+    store, waits = delayed(tmp_path)
+
+    async def ahead(times: int) -> None:
+        for _ in range(times):
+            await store.read("next")
+
+    async def step(times: int) -> None:
+        await store.read("first")
+        reading = asyncio.create_task(ahead(times))
+        await store.append(1)
+        await reading
+        await asyncio.create_task(ahead(1))
+
+    asyncio.run(step(1))
+    assert only(waits.counts()) == (1, 1 + 1 + 1, 1)
+    asyncio.run(step(3))
+    assert only(waits.counts()) == (2, 3 + 1 + 3 + 1, 2)
+
+
 def test_a_task_that_commits_counts_for_itself(tmp_path: Path) -> None:
     store, waits = delayed(tmp_path)
 

@@ -31,7 +31,20 @@ class Shop:
 
     def __init__(self, directory: Any, *accounts: Account) -> None:
         self._directory = directory
+        self._changes = 0
         self.sms = list(accounts)
+
+    @property
+    def sms(self) -> list[Account]:
+        return self._sms
+
+    @sms.setter
+    def sms(self, accounts: list[Account]) -> None:
+        self._sms = accounts
+        self._changes += 1
+
+    def revision(self, tenant: str) -> int:
+        return int(self._directory.revision(tenant)) + self._changes
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._directory, name)

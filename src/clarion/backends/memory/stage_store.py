@@ -21,6 +21,7 @@ from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import (
     Cancellation,
     Commit,
+    Committed,
     Cursor,
     CursorMove,
     IdempotencyEntry,
@@ -63,9 +64,8 @@ class MemoryStageStore:
         self._cells = MemoryCells()
         self._intents: dict[tuple[str, int], dict[int, bytes]] = defaultdict(dict)
 
-    async def commit(self, result: StageResult) -> list[int]:
-        """Store a step and return the offsets of its frames. Raises `StaleLease`, `StaleCursor`,
-        `StaleKey` or `StaleCaps`."""
+    async def commit(self, result: StageResult) -> Committed:
+        """Store a step and return what came of it. Raises `StaleLease`, `StaleCursor`, `StaleKey` or `StaleCaps`."""
         self._refuse_when_closed()
         self._check_leases(result)
         moved = dict(self._cursors)
@@ -95,7 +95,8 @@ class MemoryStageStore:
                 self._carrier.put(Frame(topic, partition, 1, signal.payload))
         self._cells.store(result.plan_state, blocks)
         self._carrier.grew()
-        return offsets
+        after = result.cancellations_after
+        return Committed(offsets, None if after is None else self._cancelled_since(after))
 
     async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
         """Take a free or expired lease, or the owner's own, with a new fence; None while another owner holds it."""
@@ -151,8 +152,7 @@ class MemoryStageStore:
 
     async def cancellations_after(self, sequence: int) -> tuple[int, list[bytes]]:
         """Return the sequence number to go on from and the subject ids cancelled after `sequence`."""
-        later = [(n, c.subject_id) for n, c in self._cancellations if n > sequence][:CANCELLATIONS_PER_READ_MAX]
-        return (later[-1][0] if later else sequence), [subject_id for _, subject_id in later]
+        return self._cancelled_since(sequence)
 
     async def remembered(
         self, keys: Collection[tuple[str, str]], now_ms: int
@@ -242,6 +242,10 @@ class MemoryStageStore:
         place = write.lease.group, write.lease.partition
         entries = self._intents[place] | {entry.number: entry.payload for entry in write.entries}
         self._intents[place] = {number: payload for number, payload in entries.items() if number >= write.below}
+
+    def _cancelled_since(self, sequence: int) -> tuple[int, list[bytes]]:
+        later = [(n, c.subject_id) for n, c in self._cancellations if n > sequence][:CANCELLATIONS_PER_READ_MAX]
+        return (later[-1][0] if later else sequence), [subject_id for _, subject_id in later]
 
     def _offset(self, group: str, topic: str, partition: int) -> int:
         position = self._positions.get((group, partition, topic))

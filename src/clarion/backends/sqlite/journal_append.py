@@ -10,11 +10,13 @@ from clarion.backends.sqlite import journal_cells as cells
 from clarion.backends.sqlite import journal_leases as leases
 from clarion.backends.sqlite.connection import fetch_all, fetch_one
 from clarion.backends.sqlite.journal_intents import write_intents
+from clarion.backends.sqlite.journal_reader import cancelled_since
 from clarion.backends.sqlite.journal_streams import Stream, find, frame_id
 from clarion.journal.topics import URGENCIES, urgency
 from clarion.ports.journal_cells import Signal
 from clarion.ports.stage_store import (
     Commit,
+    Committed,
     CursorMove,
     IdempotencyEntry,
     PlanState,
@@ -54,8 +56,8 @@ class Transaction:
         self.monotonic_ms = monotonic_ms
         self._streams: dict[tuple[str, int], Stream] = {}
 
-    def commit(self, result: StageResult) -> list[int]:
-        """Store all of a step and return its frames' offsets. Raises `StaleLease`, `StaleCursor`, `StaleKey` or
+    def commit(self, result: StageResult) -> Committed:
+        """Store all of a step and return what came of it. Raises `StaleLease`, `StaleCursor`, `StaleKey` or
         `StaleCaps`; the caller then undoes what was written."""
         progress, admission, broadcasts = result.progress, result.admission, result.broadcasts
         self._check_leases(result)
@@ -77,7 +79,10 @@ class Transaction:
         if broadcasts.cursors:
             self.db.executemany(_CURSOR, [msgspec.structs.astuple(cursor) for cursor in broadcasts.cursors])
         self._write_plan_state(result.plan_state)
-        return offsets
+        if result.cancellations_after is None:
+            return Committed(offsets)
+        # No other transaction writes before this one is durable, so whatever was cancelled before that is seen here.
+        return Committed(offsets, cancelled_since(self.db, result.cancellations_after))
 
     def put(self, frames: Iterable[Frame]) -> list[int]:
         """Append frames to their streams and return their offsets."""

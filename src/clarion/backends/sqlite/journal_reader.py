@@ -33,6 +33,12 @@ _CURSORS: Final = """SELECT * FROM cursors WHERE (?1 IS NULL OR partition = ?1) 
 _NUMBERS: Final = msgspec.msgpack.Decoder(dict[str, int]).decode
 
 
+def cancelled_since(db: apsw.Connection, sequence: int) -> tuple[int, list[bytes]]:
+    """Return the sequence number to go on from and the subject ids cancelled after `sequence`."""
+    rows = fetch_all(db, _CANCELLED, (sequence, CANCELLATIONS_PER_READ_MAX))
+    return (rows[-1][0] if rows else sequence), [subject_id for _, subject_id in rows]
+
+
 class Reader:
     """The read half of the journal port over one connection."""
 
@@ -102,8 +108,7 @@ class Reader:
 
     def cancelled_since(self, sequence: int) -> tuple[int, list[bytes]]:
         """Return the sequence number to go on from and the subject ids cancelled after `sequence`."""
-        rows = fetch_all(self._db, _CANCELLED, (sequence, CANCELLATIONS_PER_READ_MAX))
-        return (rows[-1][0] if rows else sequence), [subject_id for _, subject_id in rows]
+        return cancelled_since(self._db, sequence)
 
     def idempotency(self, tenant: str, key: str, now_ms: int) -> IdempotencyEntry | None:
         """Return the entry of a key that has not expired."""

@@ -13,6 +13,7 @@ from clarion.backends.sqlite.journal_writer import GroupCommit
 from clarion.ports.clock import Clock
 from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import (
+    Committed,
     Cursor,
     IdempotencyEntry,
     IntentEntry,
@@ -44,8 +45,8 @@ class SqliteStageStore:
         self._writer = writer
         self._clock = clock
 
-    async def commit(self, result: StageResult) -> list[int]:
-        """Store a step durably and return the offsets of its frames."""
+    async def commit(self, result: StageResult) -> Committed:
+        """Store a step durably and return the offsets of its frames, and what was cancelled if that was asked for."""
         return await self._writer.run(lambda transaction: transaction.commit(result))
 
     async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:

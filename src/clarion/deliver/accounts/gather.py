@@ -1,33 +1,82 @@
 """Reads accounts and categories for batches of deliveries."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from clarion.deliver.accounts.known import Known
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account, Category
 from clarion.domain.limits_resilience import ACCOUNTS_PER_CHANNEL_MAX
 from clarion.ports.directory import Directory
+from clarion.ports.metering import together
 from clarion.ports.vendor import Vendor
+
+ACCOUNT_LISTS_MAX: Final = 10_000
+"""Tenants' lists of accounts, and categories, that a process keeps."""
 
 
 class AccountLists:
-    """What deliveries need of the directory to be given accounts."""
+    """What deliveries need of the directory to be given accounts, kept until the definitions of a tenant change."""
 
     def __init__(self, directory: Directory, vendors: Mapping[tuple[Channel, str], Vendor]) -> None:
         self._directory = directory
         self._traits = {key: vendor.TRAITS for key, vendor in vendors.items()}
+        self._lists: dict[tuple[str, Channel], tuple[int, list[Account]]] = {}
+        self._degrading: dict[tuple[str, str], tuple[int, bool]] = {}
 
     async def gather(
         self, channel: Channel, tenants: Iterable[str], categories: Iterable[tuple[str, str]] = ()
     ) -> Known:
         """Return the accounts of tenants on a channel, and of categories, named by tenant and key, what an outage means to
-        them. The inbox needs no account to be set up."""
-        places = [(tenant, channel) for tenant in tenants]
-        named = {name for name in categories if name[1]}
-        found = await self._directory.accounts(places)
-        known = await self._directory.categories(named) if named else {}
-        lists = {place: _usable(place, found[place]) for place in places}
-        return Known(lists, self._traits, {name: _goes_on(known.get(name)) for name in named})
+        them; by one round trip, and by none when it is known. The inbox needs no account to be set up."""
+        revision = self._directory.revision
+        lists: dict[tuple[str, Channel], list[Account]] = {}
+        degrading: dict[tuple[str, str], bool] = {}
+        unread: dict[tuple[str, Channel], int] = {}
+        unknown: dict[tuple[str, str], int] = {}
+        for tenant in tenants:
+            place, now = (tenant, channel), revision(tenant)
+            if (held := self._lists.get(place)) is not None and held[0] == now:
+                lists[place] = held[1]
+            else:
+                unread[place] = now
+        for name in categories:
+            if not name[1]:
+                continue
+            now = revision(name[0])
+            if (said := self._degrading.get(name)) is not None and said[0] == now:
+                degrading[name] = said[1]
+            else:
+                unknown[name] = now
+        reading = []
+        if unread:
+            reading.append(self._read_lists(unread, lists))
+        if unknown:
+            reading.append(self._read_categories(unknown, degrading))
+        if reading:
+            await together(*reading)
+        return Known(lists, self._traits, degrading)
+
+    async def _read_lists(
+        self, unread: Mapping[tuple[str, Channel], int], lists: dict[tuple[str, Channel], list[Account]]
+    ) -> None:
+        """Add lists. They are at least as new as the revisions, which were looked at before."""
+        found = await self._directory.accounts(list(unread))
+        if len(self._lists) + len(unread) > ACCOUNT_LISTS_MAX:
+            self._lists.clear()
+        for place, revision in unread.items():
+            lists[place] = _usable(place, found[place])
+            self._lists[place] = revision, lists[place]
+
+    async def _read_categories(
+        self, unknown: Mapping[tuple[str, str], int], degrading: dict[tuple[str, str], bool]
+    ) -> None:
+        found = await self._directory.categories(list(unknown))
+        if len(self._degrading) + len(unknown) > ACCOUNT_LISTS_MAX:
+            self._degrading.clear()
+        for name, revision in unknown.items():
+            degrading[name] = _goes_on(found.get(name))
+            self._degrading[name] = revision, degrading[name]
 
 
 def _usable(place: tuple[str, Channel], accounts: list[Account]) -> list[Account]:

@@ -117,6 +117,12 @@ class Accounts:
         """Whether what was done, or not used, may not wait."""
         return self.breakers.is_urgent or self._pace.is_due
 
+    async def keep_up(self) -> None:
+        """Tell the others, and listen to them before a batch has to. Called again and again beside the work."""
+        if self.is_due:
+            await self.flush()
+        await self.breakers.refresh_early()
+
     async def flush(self) -> None:
         """Tell the others."""
         if self._pace.is_due:

@@ -16,7 +16,7 @@ from clarion.deliver.rules import breaker as rules
 from clarion.deliver.rules.verdict import lasting
 from clarion.domain.content import Account
 from clarion.domain.errors import DurabilityError, Overloaded
-from clarion.domain.limits_breakers import STANDING_CHANGES_MAX, STANDING_LOG_MS
+from clarion.domain.limits_breakers import STANDING_CHANGES_MAX, STANDING_EARLY_MS, STANDING_LOG_MS, STANDING_USED_MS
 from clarion.domain.limits_resilience import STANDING_CHECK_MS
 from clarion.domain.outcome import Outcome
 from clarion.domain.standing import Standing, StandingState
@@ -44,6 +44,8 @@ class Breakers:
         self._clock = clock
         self._telemetry = telemetry
         self._views = Views()
+        self._recent: dict[View, int] = {}
+        """Accounts that are in use, and when that was seen last."""
         self._refreshed_ms = self._logged_ms = -STANDING_LOG_MS
         self._changes: deque[Change] = deque(maxlen=STANDING_CHANGES_MAX)
 
@@ -56,10 +58,27 @@ class Breakers:
             await self._tell(new, now_ms)
         if now_ms - self._refreshed_ms < STANDING_CHECK_MS:
             return
-        self._refreshed_ms = now_ms
-        used = self._views.used()
+        used = self._used(now_ms)
         self._views.use(accounts)  # they go on being used, so the next refresh looks at them, too
         await self._catch_up([view for view in used if view.is_stale(now_ms)], now_ms)
+
+    async def refresh_early(self) -> None:
+        """Do as `refresh` does before it is due, and also for accounts that were in use until a moment ago, so that no batch has
+        to wait for it. Called again and again beside the work; mostly it does nothing."""
+        now_ms = self._clock.monotonic_ms()
+        if now_ms - self._refreshed_ms < STANDING_EARLY_MS:
+            return
+        last_ms = now_ms - STANDING_USED_MS
+        self._recent |= dict.fromkeys(self._used(now_ms), now_ms)
+        self._recent = {view: used_ms for view, used_ms in self._recent.items() if used_ms > last_ms}
+        if due := [view for view in self._recent if view.is_due(now_ms)]:
+            await self._tell(due, now_ms)
+        early_ms = now_ms - STANDING_EARLY_MS // 2
+        await self._look([view for view in self._recent if not view.is_new and view.read_ms < early_ms], now_ms)
+
+    def _used(self, now_ms: int) -> set[View]:
+        self._refreshed_ms = now_ms
+        return self._views.used()
 
     async def admit(self, account: Account, wanted: int) -> Grant:
         """Ask for calls of one account."""

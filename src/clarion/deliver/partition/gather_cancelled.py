@@ -7,7 +7,7 @@ from typing import Final
 from clarion.domain import ids
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
 from clarion.ports.clock import Clock
-from clarion.ports.stage_store import StageStore
+from clarion.ports.stage_store import Committed, StageStore
 
 CANCELLED_CHECK_MS: Final = 50
 """How old the knowledge of cancellations may be when a delivery that waited for a sender is sent."""
@@ -33,12 +33,23 @@ class Cancelled:
             return frozenset()
         return frozenset(id_ for id_ in map(ids.notification_of, delivery_ids) if id_ in self._ids)
 
-    async def learn(self) -> None:
-        """Take up whatever was cancelled before this call."""
-        begun = self._begun
-        async with self._reading:
-            if self._known <= begun:
-                await self._read()
+    @property
+    def sequence(self) -> int:
+        """Up to where cancellations are known: a commit is to say those after it."""
+        return self._sequence
+
+    async def take_up(self, committed: Committed, asked_ms: int) -> None:
+        """Take up what a commit that was asked at a time (of the clock that never goes back) says was cancelled before it was
+        durable. Reads only where it could not say all."""
+        if committed.cancelled is None:
+            return
+        sequence, found = committed.cancelled
+        self._ids.update(found)
+        self._sequence = max(sequence, self._sequence)
+        if len(found) == CANCELLATIONS_PER_READ_MAX:
+            await self._learn()
+        else:
+            self._known_ms = max(asked_ms, self._known_ms)
 
     async def refresh(self) -> None:
         """Take up whatever was cancelled more than `CANCELLED_CHECK_MS` ago."""
@@ -50,12 +61,20 @@ class Cancelled:
         """Return whether `refresh` would read."""
         return self._clock.monotonic_ms() - self._known_ms >= CANCELLED_CHECK_MS
 
+    async def _learn(self) -> None:
+        """Take up whatever was cancelled before this call."""
+        begun = self._begun
+        async with self._reading:
+            if self._known <= begun:
+                await self._read()
+
     async def _read(self) -> None:
         self._begun += 1
         began_ms = self._clock.monotonic_ms()
         more = True
         while more:  # one read is bounded, and a process that starts begins at the first cancellation
-            self._sequence, found = await self._store.cancellations_after(self._sequence)
+            sequence, found = await self._store.cancellations_after(self._sequence)
             self._ids.update(found)
+            self._sequence = max(sequence, self._sequence)
             more = len(found) == CANCELLATIONS_PER_READ_MAX
-        self._known, self._known_ms = self._begun, began_ms
+        self._known, self._known_ms = self._begun, max(began_ms, self._known_ms)

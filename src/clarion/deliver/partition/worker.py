@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from clarion.deliver.accounts.assignment import PutOff
 from clarion.deliver.accounts.known import Known
@@ -21,10 +22,14 @@ from clarion.domain.outcome import Accepted, Throttled
 from clarion.domain.trail import Trail
 from clarion.journal import topics
 from clarion.journal.patience import commit
+from clarion.ports.metering import together
 from clarion.ports.stage_store import Lease, Progress, StageResult
 
 IDLE_WAIT_MS = 500
 STOP_CHECK_S = 0.1
+HAND_OVER = 64
+"""Deliveries that are handed to senders at a stretch."""
+RESULTS_PER_COMMIT = 1_000
 SLOW_WAIT_MS = 5_000
 """How long a delivery waits for an account whose provider holds all its senders."""
 
@@ -72,16 +77,30 @@ class PartitionConsumer:
     async def _read_frames(self, stop: asyncio.Event) -> None:
         watch = self._t.streams.watch(topics.GROUP_TOPICS[self._lease.group], self._lease.partition)
         await self._backlog.recover()
+        await self._look()
         while not stop.is_set():
-            room = {lane: self._t.window - self._under_way[lane] for lane in LANES}
-            work = await self._backlog.take(room)
+            room = self._room_left()
+            work = self._backlog.take(room)
             if work:
                 await self._start(work)
-            elif min(room.values()) > 0:
+                continue
+            if min(room.values()) > 0:
                 await watch.wait(IDLE_WAIT_MS)
             else:
                 self._room.clear()
-                await _within(self._room, STOP_CHECK_S)
+                if await _within(self._room, STOP_CHECK_S) and self._backlog.has_next(self._room_left()):
+                    continue  # the next frames are in memory: the others are looked for beside their intents
+            await self._look()
+
+    async def _look(self) -> None:
+        """Read what comes next, and what was cancelled meanwhile, side by side."""
+        reading: list[Coroutine[Any, Any, None]] = [self._backlog.read_ahead(self._room_left())]
+        if self._t.cancelled.is_stale():
+            reading.append(self._t.cancelled.refresh())
+        await together(*reading)
+
+    def _room_left(self) -> dict[Lane, int]:
+        return {lane: self._t.window - self._under_way[lane] for lane in LANES}
 
     async def _start(self, work: list[Work]) -> None:
         """Sort out what must not be sent, write intents for the rest, then hand it to the senders."""
@@ -96,9 +115,9 @@ class PartitionConsumer:
         try:
             batch = self._intents(known, going, sifted.lost, now_ms)
             if batch.frames:
-                await commit(tools.store, batch, tools.telemetry)
-                # Asked after the intent is durable: whoever cancelled before that is obeyed.
-                await tools.cancelled.learn()
+                await self._intended(batch)
+            else:
+                await self._look()
         except BaseException:
             for item in going:
                 tools.accounts.unused(item.account)
@@ -107,8 +126,33 @@ class PartitionConsumer:
         for item, result in ended:
             tools.accounts.unused(item.account)
             self._finish(item, result)
-        for item in send:
-            self._order(item)
+        await self._hand_over(send)
+
+    async def _intended(self, batch: StageResult) -> None:
+        """Store intents, and read what comes next meanwhile."""
+        looking = asyncio.create_task(self._look())
+        try:
+            await self._commit(batch)
+            await looking
+        finally:
+            looking.cancel()
+
+    async def _commit(self, batch: StageResult) -> None:
+        """Commit, and learn what was cancelled: whoever cancelled before an intent is durable is obeyed."""
+        tools, asked_ms = self._t, self._t.clock.monotonic_ms()
+        await tools.cancelled.take_up(await commit(tools.store, batch, tools.telemetry), asked_ms)
+
+    async def _hand_over(self, send: Sequence[Work]) -> None:
+        """Submit deliveries. Each wakes a sender that renders and builds at once, so the loop goes round between some."""
+        done = 0
+        try:
+            for done, item in enumerate(send, 1):
+                self._order(item)
+                if not done % HAND_OVER:
+                    await asyncio.sleep(0)
+        finally:
+            for item in send[done:]:
+                self._t.accounts.unused(item.account)
 
     def _take_up(self, sifted: Sifted, facts: Facts) -> None:
         """Do what was decided about deliveries just read."""
@@ -136,7 +180,10 @@ class PartitionConsumer:
             ]
             kept = self._backlog.intended(one.event for one in outcomes)
             return StageResult(
-                lease=self._lease, frames=[one.frame for one in outcomes], progress=Progress(intents=kept)
+                lease=self._lease,
+                frames=[one.frame for one in outcomes],
+                progress=Progress(intents=kept),
+                cancellations_after=tools.cancelled.sequence,
             )
 
     async def _assigned(self, known: Known, work: list[Work], now_ms: int) -> list[Work]:
@@ -257,11 +304,14 @@ class PartitionConsumer:
             if not await _within(self._dirty, STOP_CHECK_S):
                 continue
             self._dirty.clear()
-            await self._flush()
+            more = True
+            while more:
+                more = await self._flush()
             await asyncio.sleep(self._t.linger_ms / 1000)
 
-    async def _flush(self) -> None:
-        finished, self._results = self._results, []
+    async def _flush(self) -> bool:
+        """Record results, not more at once than `RESULTS_PER_COMMIT`; return whether there are more."""
+        finished, self._results = self._results[:RESULTS_PER_COMMIT], self._results[RESULTS_PER_COMMIT:]
         tools, partition = self._t, self._lease.partition
         with tools.telemetry.cpu("deliver"):
             for item, _ in finished:
@@ -275,16 +325,17 @@ class PartitionConsumer:
                 frames=[*(one.frame for one in done.told), *standings, *done.fallbacks],
                 timers=done.timers,
                 progress=Progress(commits, kept),
+                cancellations_after=tools.cancelled.sequence,
             )
         # Side by side, so that whoever reads the result and sends again finds the address suppressed. Repeated after a crash, it
         # changes nothing. What somebody said STOP to keeps that reason, or START could not lift it.
         learning = [tools.suppressions.learn(tenant, entries) for tenant, entries in done.suppressions.items()]
-        committing = commit(tools.store, batch, tools.telemetry)
-        await (asyncio.gather(committing, *learning) if learning else committing)
+        await together(self._commit(batch), *learning)
         self._under_way.subtract(item.lane for item, _ in finished)
         self._room.set()
         for outcome, number in done.counts.items():
             tools.telemetry.count("attempts", number, channel=tools.channel, outcome=outcome)
+        return bool(self._results)
 
 
 async def _within(event: asyncio.Event, timeout_s: float) -> bool:

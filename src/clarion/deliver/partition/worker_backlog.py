@@ -22,6 +22,8 @@ from clarion.ports.streams import Place, StoredFrame
 
 FRAMES_AHEAD_MAX: Final = 32
 """Frames of a lane that one read brings."""
+TURN_DELIVERIES: Final = 256
+"""Deliveries of a lane that are prepared at a stretch: thousands would keep everybody else on the event loop waiting."""
 
 
 class Backlog:
@@ -66,25 +68,30 @@ class Backlog:
             entries = await store.open_intents(group, partition, entries[-1].number)
         self.legacy = legacy
 
-    async def take(self, room: Mapping[Lane, int]) -> list[Work]:
-        """Read frames for about so many deliveries of each lane, most urgent first: what is read ahead of a lane never
-        takes the place of a more urgent one. Raises `UnknownFrame` once that is the next of a lane."""
+    def take(self, room: Mapping[Lane, int]) -> list[Work]:
+        """Return what is in memory for about so many deliveries of each lane, and not many more than `TURN_DELIVERIES` of each,
+        most urgent first: what is read ahead of a lane never takes the place of a more urgent one. Raises `UnknownFrame` once
+        that is the next of a lane."""
         if self.legacy is not None and all(w.read >= self._inherited[topic] for topic, w in self._windows.items()):
             self.legacy = None
-        await self._read_ahead(room)
         mark = self._mark()
         with self._t.telemetry.cpu("deliver"):
             work: list[Work] = []
             for lane, topic in self._topics.items():
-                work += self._rows(lane, topic, room[lane], mark, started=bool(work))
+                work += self._rows(lane, topic, min(room[lane], TURN_DELIVERIES), mark, started=bool(work))
             return work
 
-    async def _read_ahead(self, room: Mapping[Lane, int]) -> None:
-        """Have frames of each lane in memory, as many as there is room for, by one read at most."""
+    def has_next(self, room: Mapping[Lane, int]) -> bool:
+        """Return whether `take` finds a frame in memory."""
+        return any(self._ahead[topic] and room[lane] > 0 for lane, topic in self._topics.items())
+
+    async def read_ahead(self, room: Mapping[Lane, int]) -> None:
+        """Have frames of each lane in memory, as many as there is room for and always the next one, by one read at most. A lane
+        of which none is there then had none when this began."""
         places: list[Place] = []
         for lane, topic in self._topics.items():
             ahead = self._ahead[topic]
-            if sum(frame.count for frame in ahead) < room[lane]:
+            if not ahead or sum(frame.count for frame in ahead) < room[lane]:
                 after = ahead[-1].offset if ahead else self._windows[topic].read
                 places.append(Place(topic, self._lease.partition, after))
         if places:

@@ -1,10 +1,10 @@
 """One attempt: render, build, send, read. The only place that knows which transport a vendor's request needs."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -65,12 +65,14 @@ class Sender:
         self._slow = ThreadPoolExecutor(SLOW_BUILDS_MAX, thread_name_prefix="build")
         self._renders = Renders(contents, self._slow)
 
-    async def gather(self, channel: Channel, rows: Sequence[PlannedDelivery]) -> None:
-        """Read what the attempts of a batch are rendered from, as it is now."""
+    def lacking(self, channel: Channel, rows: Sequence[PlannedDelivery]) -> list[Coroutine[Any, Any, None]]:
+        """Return the reads after which there is what the attempts of a batch are rendered from, as it is now: to be run side
+        by side, and none where all of it is known."""
         templates = {(row.tenant, row.template) for row in rows}
-        await self._contents.gather(templates, {tenant for tenant, _ in templates})
+        reading = self._contents.lacking(templates, {tenant for tenant, _ in templates})
         if channel is Channel.EMAIL:
-            await self._dressing.gather({(row.tenant, row.category) for row in rows})
+            reading += self._dressing.lacking({(row.tenant, row.category) for row in rows})
+        return reading
 
     async def attempt(
         self, channel: Channel, row: PlannedDelivery, account: Account | None, urgent: bool = False

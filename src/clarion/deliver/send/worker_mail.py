@@ -1,9 +1,9 @@
 """What an e-mail gets just before it is built: the link to unsubscribe with, and the files that lie elsewhere."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -43,8 +43,9 @@ class Dressing:
         self._directory = directory
         self._http = http
         self._links = links
-        self._refusable: dict[tuple[str, str], bool] = {}
-        """Whether a category can be refused, by tenant and key: as it was when its last batch began."""
+        self._refusable: dict[tuple[str, str], tuple[int, bool]] = {}
+        """Whether a category can be refused, by tenant and key, and as of which revision of the tenant: that at which its last
+        batch began."""
         self._room = asyncio.Semaphore(ATTACHMENT_FETCHES_MAX)
 
     @asynccontextmanager
@@ -60,17 +61,25 @@ class Dressing:
                 had = await fetched(files, self._http, row.attempt)
                 yield msgspec.structs.replace(message, unsubscribe_url=url, attachments=had)
 
-    async def gather(self, categories: Collection[tuple[str, str]]) -> None:
-        """Read which categories, by (tenant, key), can be refused."""
+    def lacking(self, categories: Collection[tuple[str, str]]) -> list[Coroutine[Any, Any, None]]:
+        """Return the read that tells which categories, by (tenant, key), can be refused; none when that is known."""
         if self._links is None:
-            return
-        if len(self._refusable) + len(categories) > CATEGORIES_HELD_MAX:
-            self._refusable.clear()
-        named = [name for name in categories if name[1]]
-        found = await self._directory.categories(named) if named else {}
+            return []
+        unknown: dict[tuple[str, str], int] = {}
         for name in categories:
+            revision = self._directory.revision(name[0])
+            held = self._refusable.get(name)
+            if name[1] and (held is None or held[0] != revision):
+                unknown[name] = revision
+        return [self._read(unknown)] if unknown else []
+
+    async def _read(self, revisions: Mapping[tuple[str, str], int]) -> None:
+        found = await self._directory.categories(list(revisions))
+        if len(self._refusable) + len(revisions) > CATEGORIES_HELD_MAX:
+            self._refusable.clear()
+        for name, revision in revisions.items():
             category = found.get(name)
-            self._refusable[name] = category is not None and not category.critical
+            self._refusable[name] = revision, category is not None and not category.critical
 
     async def unsubscribe_url(self, row: PlannedDelivery) -> str:
         """Return the link by which its recipient ends e-mails such as this one. Empty for those of no category, which there is
@@ -79,8 +88,8 @@ class Dressing:
             return ""
         place = row.tenant, row.category
         if place not in self._refusable:
-            await self.gather((place,))
-        if not self._refusable[place]:
+            await self._read({place: self._directory.revision(row.tenant)})
+        if not self._refusable[place][1]:
             return ""
         address = "" if row.user_id else row.address
         return self._links.url(Subject(row.tenant, row.user_id, address, row.category, "email"))

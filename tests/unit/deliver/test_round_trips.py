@@ -1,0 +1,148 @@
+"""How many round trips to its stores a frame takes, one after the other: from the stream to its senders, and into the record.
+
+Every call of a port is 10 ms away, by a clock that is made up, and counted as the `rtt` bench counts it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from clarion.app.delays import Delayed, Delays, Waits
+from clarion.backends.memory.quotas import MemoryQuotas
+from clarion.backends.memory.standings import MemoryStandings
+from clarion.deliver.accounts.budgets import Budgets
+from clarion.deliver.accounts.worker import Accounts
+from clarion.deliver.accounts.worker_breakers import Breakers
+from clarion.deliver.accounts.worker_pace import Pace
+from clarion.deliver.partition.gather_cancelled import Cancelled
+from clarion.domain.channel import CHANNELS, Channel, Lane
+from clarion.domain.planned import PlannedDelivery
+from clarion.domain.resilience import Limits
+from clarion.domain.trail import Trail
+from clarion.journal import topics
+from clarion.journal.events import DeliverFrame
+from clarion.journal.rows import deliver_rows, encode_delivery
+from clarion.ports.stage_store import StageResult
+from clarion.ports.streams import Frame
+from tests.stages.virtual import run
+from tests.stages.world import GROUP, RunningPool, World, address
+from tests.unit.deliver.test_failover import Shop, account
+
+RTT_MS = 10
+TOPIC = topics.deliver(Channel.SMS, Lane.NORMAL)
+PAUSE_S = 1.0
+PLAIN_MAX, FULL_MAX = 3, 5
+"""Trips of a frame of which nothing has to be looked up; and of one with retries, routes and an account that has limits."""
+
+
+class Afar:
+    """A pool whose stores are all far away, and what its partition waited for."""
+
+    def __init__(self, directory: Any, folder: Path, **rules: Any) -> None:
+        self.waits = Waits(Delays(RTT_MS, str(folder)), "worker-0")
+        self._shop = Shop(directory, account("only", {"latency_ms": 0}, **rules))
+        self.world = World(Delayed(self._shop, "directory", self.waits))  # type: ignore[arg-type]
+
+    async def start(self) -> RunningPool:
+        world = self.world
+        store: Any = Delayed(world.journal, "store", self.waits)
+        vendors = {(each, "sandbox"): world.vendor for each in CHANNELS}
+        standings: Any = Delayed(MemoryStandings(), "standings", self.waits)
+        quotas: Any = Delayed(MemoryQuotas(), "quotas", self.waits)
+        used = Accounts(
+            world.directory,
+            vendors,  # type: ignore[arg-type]
+            Breakers(standings, world.clock, world.notes),
+            Pace(quotas, world.clock, world.notes, "worker-0"),
+            Budgets(),
+            world.clock,
+        )
+        tools = world.tools(journal=store, accounts=used, cancelled=Cancelled(store, world.clock))
+        states: Any = Delayed(world.ledger, "state", self.waits)
+        return world.start(replace(tools, states=states), await world.held(GROUP))
+
+    async def planned(self, *numbers: int) -> None:
+        """Let deliveries be planned, and wait until they are recorded."""
+        for number in numbers:
+            await self.world.accept(address("accepted", number))
+        await self.world.plan()
+        await asyncio.sleep(PAUSE_S)
+
+    async def again(self, change: Callable[[PlannedDelivery], PlannedDelivery]) -> None:
+        """Let a delivery that was planned before come again, changed, and wait until it is recorded."""
+        row = next(deliver_rows(next(one for one in self.world.events(TOPIC) if isinstance(one, DeliverFrame))))
+        payload = encode_delivery(change(row))
+        await self.world.journal.commit(StageResult(frames=[Frame(TOPIC, 0, 1, payload)]))
+        await asyncio.sleep(PAUSE_S)
+
+    def counted(self) -> Counter[str]:
+        """Return the waits of the tasks of a partition, those apart that found nothing, and their commits."""
+        found: Counter[str] = Counter()
+        for kind in self.waits.counts().kinds:
+            if kind.name.startswith("PartitionConsumer"):
+                found["waits"] += kind.waits
+                found["commits"] += kind.commits
+        return found
+
+
+def trips(directory: Any, folder: Path, frame: Callable[[Afar], Any], **rules: Any) -> tuple[Counter[str], Afar]:
+    """Return what one frame costs once another one like it has gone."""
+
+    async def story() -> Counter[str]:
+        pool = await afar.start()
+        await afar.planned(1)
+        await frame(afar)
+        before, calls = afar.counted(), len(afar.world.vendor.calls)
+        await frame(afar)
+        assert len(afar.world.vendor.calls) == calls + 1
+        after = afar.counted()
+        await pool.drain()
+        return after - before
+
+    afar = Afar(directory, folder, **rules)
+    return run(story()), afar
+
+
+def test_a_plain_frame_is_read_intended_and_recorded_and_nothing_else(directory, tmp_path):
+    spent, _ = trips(directory, tmp_path, lambda afar: afar.planned(2))
+    assert spent["commits"] == 2
+    assert spent["waits"] <= PLAIN_MAX
+
+
+def test_what_a_frame_with_retries_and_routes_asks_is_asked_side_by_side(directory, tmp_path):
+    numbers = iter(range(100, 200))
+
+    def changed(row: PlannedDelivery) -> PlannedDelivery:
+        id_ = next(numbers).to_bytes(16, "big") + row.delivery_id[16:]
+        return row._replace(
+            delivery_id=id_, attempt=2, trail=Trail(failures=1), category="marketing", fallback=b"elsewhere"
+        )
+
+    limits = Limits(per_second=100, per_day=10_000)
+    spent, afar = trips(directory, tmp_path, lambda afar: afar.again(changed), limits=limits)
+    assert spent["waits"] <= FULL_MAX
+    calls = afar.waits.counts().calls["deliver"]
+    assert calls["state.states"] == calls["directory.suppressed"] == 2
+    assert calls["directory.categories"] == calls["directory.accounts"] == 1, "definitions are kept until they change"
+
+
+def test_frames_that_follow_each_other_are_read_while_intents_are_stored(directory, tmp_path):
+    """A backlog costs two trips a frame: what comes next is there by then."""
+
+    async def story() -> Counter[str]:
+        for number in range(40):
+            await afar.world.accept(address("accepted", number), lane=Lane.NORMAL)
+            await afar.world.plan()
+        pool = await afar.start()
+        await asyncio.sleep(3)
+        spent = afar.counted()
+        await pool.drain()
+        return spent
+
+    afar = Afar(directory, tmp_path)
+    spent = run(story())
+    assert len(afar.world.vendor.calls) == 40
+    assert spent["waits"] <= spent["commits"] + 10
