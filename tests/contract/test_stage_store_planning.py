@@ -166,7 +166,9 @@ class TestWaits:
         assert [stored.count for stored in await Look(store).read("accepted.high", 2, 0)] == [1]
 
     async def test_a_signal_nobody_waits_for_is_no_error(self, store):
-        assert (await store.commit(StageResult(plan_state=PlanState(signals=[Signal("acme", b"k", b"now")])))).offsets == []
+        assert (
+            await store.commit(StageResult(plan_state=PlanState(signals=[Signal("acme", b"k", b"now")])))
+        ).offsets == []
 
     async def test_a_signal_goes_to_those_who_waited_before_its_append(self, store):
         await store.commit(StageResult(plan_state=PlanState(waits=[wait()])))

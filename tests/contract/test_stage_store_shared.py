@@ -113,7 +113,9 @@ async def test_a_lease_taken_over_in_one_process_is_stale_in_the_other(pair, clo
     heir = await held(two, owner="two")
     with pytest.raises(StaleLease):
         await one.commit(StageResult(frames=[frame()], progress=Progress(commits=[Commit(zombie, "t", 1)])))
-    assert (await two.commit(StageResult(frames=[frame()], progress=Progress(commits=[Commit(heir, "t", 1)])))).offsets == [1]
+    assert (
+        await two.commit(StageResult(frames=[frame()], progress=Progress(commits=[Commit(heir, "t", 1)])))
+    ).offsets == [1]
 
 
 async def test_of_many_who_reach_for_a_lease_one_gets_it(pair):

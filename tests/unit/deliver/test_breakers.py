@@ -10,7 +10,14 @@ from clarion.deliver.accounts.worker_breakers import Breakers
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.errors import DurabilityError, Overloaded
-from clarion.domain.limits_breakers import PROBE_MS_MAX, RECOVERY_QUIET_MS, STANDING_CLEAN_MS, THROTTLES_TO_PAUSE
+from clarion.domain.limits_breakers import (
+    PROBE_MS_MAX,
+    RECOVERY_QUIET_MS,
+    STANDING_CLEAN_MS,
+    STANDING_EARLY_MS,
+    STANDING_USED_MS,
+    THROTTLES_TO_PAUSE,
+)
 from clarion.domain.limits_resilience import STANDING_CHECK_MS, STANDINGS_MAX
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Refused, Throttled, Transient
 from tests.contract.engines import STANDINGS
@@ -300,6 +307,28 @@ def test_a_recipient_that_is_throttled_and_dead_tokens_are_no_trouble_of_the_acc
     world.call(world.one, InvalidRecipient("gone"), times=100)
     assert world.one.admit(MAIL, 7).granted == 7
     assert world.changed() == []
+
+
+def test_an_account_that_is_new_is_looked_up_by_one_read(world):
+    world.one.refresh([MAIL, SAME_NAME])
+    assert (world.store.reads, world.store.changes) == (1, 0)
+    assert world.one.admit(MAIL, 7).granted == 7
+    assert world.store.reads == 1
+
+
+def test_nobody_has_to_look_at_accounts_in_use_that_are_looked_at_beside_the_work(world):
+    world.one.refresh([MAIL])
+    for _ in range(STANDING_USED_MS // STANDING_EARLY_MS - 1):
+        world.clock.time_ms += STANDING_EARLY_MS
+        world.one.refresh_early()
+    reads = world.store.reads
+    world.one.refresh([MAIL])
+    assert world.one.admit(MAIL, 7).granted == 7
+    assert world.store.reads == reads
+    for _ in range(4 * STANDING_USED_MS // STANDING_EARLY_MS):
+        world.clock.time_ms += STANDING_EARLY_MS
+        world.one.refresh_early()
+    assert world.store.reads < reads + 2 * STANDING_USED_MS // STANDING_EARLY_MS, "one that nobody uses is left alone"
 
 
 def test_a_changed_account_starts_anew_and_late_answers_of_before_do_not_count(world):

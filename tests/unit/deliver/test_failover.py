@@ -32,6 +32,7 @@ class Shop:
     def __init__(self, directory: Any, *accounts: Account) -> None:
         self._directory = directory
         self._changes = 0
+        self.current = True
         self.sms = list(accounts)
 
     @property
@@ -42,6 +43,9 @@ class Shop:
     def sms(self, accounts: list[Account]) -> None:
         self._sms = accounts
         self._changes += 1
+
+    def is_current(self) -> bool:
+        return self.current
 
     def revision(self, tenant: str) -> int:
         return int(self._directory.revision(tenant)) + self._changes

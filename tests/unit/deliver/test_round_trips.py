@@ -43,8 +43,8 @@ class Afar:
 
     def __init__(self, directory: Any, folder: Path, **rules: Any) -> None:
         self.waits = Waits(Delays(RTT_MS, str(folder)), "worker-0")
-        self._shop = Shop(directory, account("only", {"latency_ms": 0}, **rules))
-        self.world = World(Delayed(self._shop, "directory", self.waits))  # type: ignore[arg-type]
+        self.shop = Shop(directory, account("only", {"latency_ms": 0}, **rules))
+        self.world = World(Delayed(self.shop, "directory", self.waits))  # type: ignore[arg-type]
 
     async def start(self) -> RunningPool:
         world = self.world
@@ -88,22 +88,22 @@ class Afar:
         return found
 
 
+async def trips_of(afar: Afar, frame: Callable[[Afar], Any]) -> Counter[str]:
+    pool = await afar.start()
+    await afar.planned(1)
+    await frame(afar)
+    before, calls = afar.counted(), len(afar.world.vendor.calls)
+    await frame(afar)
+    assert len(afar.world.vendor.calls) == calls + 1
+    after = afar.counted()
+    await pool.drain()
+    return after - before
+
+
 def trips(directory: Any, folder: Path, frame: Callable[[Afar], Any], **rules: Any) -> tuple[Counter[str], Afar]:
     """Return what one frame costs once another one like it has gone."""
-
-    async def story() -> Counter[str]:
-        pool = await afar.start()
-        await afar.planned(1)
-        await frame(afar)
-        before, calls = afar.counted(), len(afar.world.vendor.calls)
-        await frame(afar)
-        assert len(afar.world.vendor.calls) == calls + 1
-        after = afar.counted()
-        await pool.drain()
-        return after - before
-
     afar = Afar(directory, folder, **rules)
-    return run(story()), afar
+    return run(trips_of(afar, frame)), afar
 
 
 def test_a_plain_frame_is_read_intended_and_recorded_and_nothing_else(directory, tmp_path):
@@ -146,3 +146,11 @@ def test_frames_that_follow_each_other_are_read_while_intents_are_stored(directo
     spent = run(story())
     assert len(afar.world.vendor.calls) == 40
     assert spent["waits"] <= spent["commits"] + 10
+
+
+def test_accounts_are_read_again_once_nobody_knows_whether_they_changed(directory, tmp_path):
+    """Where learning fails, an account that was disabled must not be used for ever."""
+    afar = Afar(directory, tmp_path)
+    afar.shop.current = False
+    run(trips_of(afar, lambda afar: afar.planned(2)))
+    assert afar.waits.counts().calls["deliver"]["directory.accounts"] == 3

@@ -51,7 +51,9 @@ def dressing(web=None, links=LINKS):
     async def categories(names):
         return {name: CATEGORIES[name] for name in names if name in CATEGORIES}
 
-    return Dressing(SimpleNamespace(categories=categories, revision=lambda _tenant: 1), web, links)
+    return Dressing(
+        SimpleNamespace(categories=categories, revision=lambda _tenant: 1, is_current=lambda: True), web, links
+    )
 
 
 async def dressed(web=None, *files, links=LINKS, **changes):

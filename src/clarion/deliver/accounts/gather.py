@@ -29,14 +29,14 @@ class AccountLists:
     ) -> Known:
         """Return the accounts of tenants on a channel, and of categories, named by tenant and key, what an outage means to
         them; by one round trip, and by none when it is known. The inbox needs no account to be set up."""
-        revision = self._directory.revision
+        revision, current = self._directory.revision, self._directory.is_current()
         lists: dict[tuple[str, Channel], list[Account]] = {}
         degrading: dict[tuple[str, str], bool] = {}
         unread: dict[tuple[str, Channel], int] = {}
         unknown: dict[tuple[str, str], int] = {}
         for tenant in tenants:
             place, now = (tenant, channel), revision(tenant)
-            if (held := self._lists.get(place)) is not None and held[0] == now:
+            if (held := self._lists.get(place)) is not None and held[0] == now and current:
                 lists[place] = held[1]
             else:
                 unread[place] = now
@@ -44,7 +44,7 @@ class AccountLists:
             if not name[1]:
                 continue
             now = revision(name[0])
-            if (said := self._degrading.get(name)) is not None and said[0] == now:
+            if (said := self._degrading.get(name)) is not None and said[0] == now and current:
                 degrading[name] = said[1]
             else:
                 unknown[name] = now

@@ -118,8 +118,9 @@ class Accounts:
         return self.breakers.is_urgent or self._pace.is_due
 
     async def keep_up(self) -> None:
-        """Tell the others, and listen to them before a batch has to. Called again and again beside the work."""
-        if self.is_due:
+        """Tell the others, and listen to them before a batch has to. Called again and again beside the work; what may wait is
+        told when they are listened to."""
+        if self.is_urgent:
             await self.flush()
         await self.breakers.refresh_early()
 

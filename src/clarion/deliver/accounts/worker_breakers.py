@@ -55,7 +55,7 @@ class Breakers:
         now_ms = self._clock.monotonic_ms()
         new = self._views.use(accounts)
         if new:
-            await self._tell(new, now_ms)
+            await self._meet(new, now_ms)
         if now_ms - self._refreshed_ms < STANDING_CHECK_MS:
             return
         used = self._used(now_ms)
@@ -71,8 +71,8 @@ class Breakers:
         last_ms = now_ms - STANDING_USED_MS
         self._recent |= dict.fromkeys(self._used(now_ms), now_ms)
         self._recent = {view: used_ms for view, used_ms in self._recent.items() if used_ms > last_ms}
-        if due := [view for view in self._recent if view.is_due(now_ms)]:
-            await self._tell(due, now_ms)
+        self._views.calm.update(view for view in self._recent if not view.is_new and view.is_due(now_ms))
+        await self.flush()
         early_ms = now_ms - STANDING_EARLY_MS // 2
         await self._look([view for view in self._recent if not view.is_new and view.read_ms < early_ms], now_ms)
 
@@ -90,7 +90,7 @@ class Breakers:
         now_ms, wall_ms = self._clock.monotonic_ms(), self._clock.now_ms()
         views = [self._views.at(account) for account, _ in asked]
         if new := [view for view in views if view.is_new]:
-            await self._tell(new, now_ms)
+            await self._meet(new, now_ms)
         if old := [view for view in views if view.is_old(now_ms)]:
             await self._catch_up(old, now_ms)
         grants = [view.grant(wanted, now_ms, wall_ms) for view, (_, wanted) in zip(views, asked, strict=True)]
@@ -183,6 +183,19 @@ class Breakers:
         if untold:
             await self._tell(untold, now_ms)
         await self._look([view for view in views if view.is_old(now_ms)], now_ms)
+
+    async def _meet(self, views: Sequence[View], now_ms: int) -> None:
+        """Read how accounts stand that are used for the first time. There is nothing to tell of them yet, but that they begin
+        anew with another version."""
+        await self._look(views, now_ms)
+        changed = []
+        for view in views:
+            view.is_new, view.told_ms = False, now_ms
+            stored = view.stored
+            if stored is not None and stored.version and stored.value.version != view.account.version:
+                changed.append(view)
+        if changed:
+            await self._tell(changed, now_ms)
 
     async def _look(self, views: Sequence[View], now_ms: int) -> None:
         """Read how accounts stand now; where time alone has changed that, say so."""

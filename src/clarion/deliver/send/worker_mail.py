@@ -66,10 +66,11 @@ class Dressing:
         if self._links is None:
             return []
         unknown: dict[tuple[str, str], int] = {}
+        current = self._directory.is_current()
         for name in categories:
             revision = self._directory.revision(name[0])
             held = self._refusable.get(name)
-            if name[1] and (held is None or held[0] != revision):
+            if name[1] and (held is None or held[0] != revision or not current):
                 unknown[name] = revision
         return [self._read(unknown)] if unknown else []
 
