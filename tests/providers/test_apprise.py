@@ -472,7 +472,7 @@ async def test_the_worker_speaks_by_the_library(answer, kind):
         sender = Sender(
             SimpleNamespace(),
             {(Channel.CHAT, "apprise"): vendor},
-            SimpleNamespace(holds=lambda *args: True, render=lambda *args: {"text": TEXT}),
+            SimpleNamespace(holds=lambda *args: True, render=lambda *args, **more: {"text": TEXT}),
             None,
             None,
             SimpleNamespace(now_ms=lambda: battery.NOW_MS),

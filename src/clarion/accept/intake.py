@@ -9,6 +9,7 @@ from clarion.accept.acceptances import Acceptance, kept, recalled
 from clarion.accept.admit import addressed, users_of
 from clarion.accept.definitions import wants_of
 from clarion.accept.idempotency import Once, entry, given
+from clarion.accept.intake_apart import apart
 from clarion.accept.intake_batches import Batches
 from clarion.accept.intake_broadcasts import Broadcasts
 from clarion.accept.intake_door import Asks, Door, Facts, Remember, Step
@@ -62,7 +63,7 @@ class Intake:
         """Return what was accepted once it is durable. With a key it is carried out once, by whichever process comes first,
         and whoever comes again gets what was told then."""
         told, begin = self._ways[type(request)]
-        asks, take = begin(request)
+        asks, take = await apart(isinstance(request, Batch) and request.large, begin, request)
         tenant, door = caller.tenant, self._door
         if asks.backlog and (key is None or isinstance(request, Batch)):
             door.refuse_known_overload()

@@ -7,6 +7,7 @@ from clarion.accept.acceptances import Acceptance, kept, recalled
 from clarion.accept.admit import Addressed, Admission, addressed, field_of_user, unknown_user, users_of
 from clarion.accept.definitions import wants_of
 from clarion.accept.idempotency import Once, entry, given
+from clarion.accept.intake_apart import apart
 from clarion.accept.intake_door import Asks, Door, Facts, Remember, Step
 from clarion.accept.shapes import BatchOut, BatchResult, NotificationOut, ProblemOut
 from clarion.accept.submissions import Batch, Item, Key
@@ -55,23 +56,23 @@ class Batches:
         keys = {one.body.idempotency_key for one in bodies if one.body.idempotency_key is not None}
 
         async def take(caller: Caller, facts: Facts, remember: Remember) -> Acceptance[BatchOut]:
-            return await self._take(caller, read, facts, remember)
+            return await self._take(caller, read, batch.large, facts, remember)
 
         return Step(Asks(wants_of([one.body for one in bodies]), users_of(bodies), keys), take)
 
     async def _take(
-        self, caller: Caller, items: Sequence[_Read], facts: Facts, remember: Remember
+        self, caller: Caller, items: Sequence[_Read], large: bool, facts: Facts, remember: Remember
     ) -> Acceptance[BatchOut]:
         door, tenant = self._door, caller.tenant
         held: list[str] = []
         try:
-            results, ready = await self._check(caller, items, facts, held)
+            results, ready = await self._check(caller, items, large, facts, held)
             while True:
                 told = BatchOut(results)
                 whole = remember(told)
                 entries = [entry for item in ready for entry in item.entries]
                 try:
-                    await door.writer.take([item.taken for item in ready], [*entries, *whole])
+                    await door.writer.take([item.taken for item in ready], [*entries, *whole], large=large)
                 except StaleKey as refused:
                     if any((entry.tenant, entry.key) in refused.keys for entry in whole):
                         raise
@@ -100,13 +101,13 @@ class Batches:
         return left
 
     async def _check(
-        self, caller: Caller, items: Sequence[_Read], facts: Facts, held: list[str]
+        self, caller: Caller, items: Sequence[_Read], large: bool, facts: Facts, held: list[str]
     ) -> tuple[list[BatchResult], list[_Ready]]:
         """Check every item; return a result for each and what is to be taken. Keys this request now holds go to `held`
         at once, so that they are released whatever happens next."""
         tenant = caller.tenant
         results: list[BatchResult | None] = [None] * len(items)
-        admitted = _admitted(items, self._door.admission(facts.known), results)
+        admitted = await apart(large, _admitted, items, self._door.admission(facts.known), results)
         prepared = self._begun(tenant, admitted, facts, held, results)
         known = _of_known_users(prepared, facts.unknown, results)
         ready: list[_Ready] = []

@@ -1,17 +1,19 @@
 """Endpoints that take notifications: one, a batch, and their cancellation."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from clarion.accept import routes_cancel
 from clarion.accept.intake import Intake
+from clarion.accept.intake_apart import apart
 from clarion.accept.intake_steering import Steering
 from clarion.accept.routes_once import answer, key_of
 from clarion.accept.shapes import BatchIn, BatchOut, NotificationIn, NotificationOut
 from clarion.accept.submissions import Batch, Item, digest_of
 from clarion.domain.errors import Malformed, TooLarge
-from clarion.domain.limits import BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX
+from clarion.domain.limits import BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX, LOOP_BATCH_BYTES_MAX
 from clarion.ports.web import Call, Reply, Route, invalid_field
 
 _ITEM: Final = msgspec.json.Decoder(NotificationIn)
@@ -60,8 +62,13 @@ class _Handlers:
     async def create_many(self, call: Call) -> Reply:
         """Take a batch; a key of its own in the header covers it as a whole."""
         key = key_of(call, None)
-        batch = Batch([_item(bytes(raw)) for raw in call.body.notifications])
-        return answer(await self._intake.submit(call.caller, batch, key))
+        large = len(call.raw) > LOOP_BATCH_BYTES_MAX
+        items = await apart(large, _items, call.body.notifications)
+        return answer(await self._intake.submit(call.caller, Batch(items, large), key))
+
+
+def _items(raws: Sequence[msgspec.Raw]) -> list[Item]:
+    return [_item(bytes(raw)) for raw in raws]
 
 
 def _item(raw: bytes) -> Item:

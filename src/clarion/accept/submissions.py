@@ -31,9 +31,10 @@ class Item(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Notifications that are each accepted or refused on their own."""
+    """Notifications that are each accepted or refused on their own; `large` ones are worked on in a thread."""
 
     items: Sequence[Item]
+    large: bool = False
 
 
 def digest_of(body: bytes) -> bytes:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from clarion.accept.cancelling import key_wait
+from clarion.accept.intake_apart import apart
 from clarion.accept.shapes import NotificationOut
 from clarion.domain import ids
 from clarion.domain.channel import Lane
@@ -55,6 +56,7 @@ class _Bundle(NamedTuple):
     signals: Sequence[Signal]
     stored: asyncio.Future[frozenset[tuple[str, str]]]
     """Ends with those of its own keys that were answered meanwhile."""
+    large: bool
 
     def keys(self) -> frozenset[tuple[str, str]]:
         return frozenset((entry.tenant, entry.key) for entry in self.entries)
@@ -77,13 +79,15 @@ class AcceptWriter:
         items: Sequence[Taken],
         entries: Sequence[IdempotencyEntry] = (),
         signals: Sequence[Signal] = (),
+        *,
+        large: bool = False,
     ) -> None:
-        """Return when everything given is durable, together or not at all. Raises what the store raises; `StaleKey` names
-        those of the caller's own keys that another process has answered meanwhile."""
+        """Return when everything given is durable, together or not at all; what is large is encoded in a thread. Raises what
+        the store raises; `StaleKey` names those of the caller's own keys that another process has answered meanwhile."""
         if not (items or entries or signals):
             return
         # A future of its own: a client that hangs up must not cancel what others wait for.
-        bundle = _Bundle(items, entries, signals, asyncio.get_running_loop().create_future())
+        bundle = _Bundle(items, entries, signals, asyncio.get_running_loop().create_future(), large)
         self._bundles.append(bundle)
         if len(self._bundles) == 1:
             flush = asyncio.create_task(self._flush())
@@ -113,7 +117,7 @@ class AcceptWriter:
         """Commit what has no key that is answered already, and return the keys that are."""
         stale: frozenset[tuple[str, str]] = frozenset()
         while bundles:
-            batch = _result(bundles)
+            batch = await apart(any(bundle.large for bundle in bundles), self._result, bundles)
             try:
                 await self._store.commit(batch)
             except StaleKey as refused:
@@ -125,6 +129,10 @@ class AcceptWriter:
         for lane, number in Counter(item.lane for bundle in bundles for item in bundle.items).items():
             self._telemetry.count("accepted", number, lane=lane)
         return stale
+
+    def _result(self, bundles: Sequence[_Bundle]) -> StageResult:
+        with self._telemetry.cpu("accept"):
+            return _result(bundles)
 
 
 def _result(bundles: Sequence[_Bundle]) -> StageResult:

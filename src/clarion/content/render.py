@@ -28,6 +28,10 @@ class NotGathered(LookupError):
     """A template or a tenant's house was not gathered before something was rendered: a fault of ours."""
 
 
+class NotCompiled(LookupError):
+    """A channel of a template that was to be rendered at once has to be compiled first, which may take its time."""
+
+
 class House(NamedTuple):
     """What a tenant's templates share."""
 
@@ -70,14 +74,25 @@ class Rendering:
         channel: Channel,
         unsubscribe_url: str = "",
         fitted: list[Fitted] | None = None,
+        *,
+        at_once: bool = False,
     ) -> dict[str, Any]:
         """Return the rendered parts of a delivery. What is done so that they fit is added to `fitted`. Raises `RenderError`, and
-        `NotGathered` as `render_template` does."""
+        what `render_template` does."""
         tenant, key, metadata = planned.tenant, planned.template, planned.metadata
         template = self._templates.get((tenant, key)) or self._missing(tenant, key)
         at_ms = ids.created_ms(ids.notification_of(planned.delivery_id))
         parts = self.render_template(
-            tenant, template, channel, planned.data, planned.user, planned.locale, at_ms, unsubscribe_url, fitted
+            tenant,
+            template,
+            channel,
+            planned.data,
+            planned.user,
+            planned.locale,
+            at_ms,
+            unsubscribe_url,
+            fitted,
+            at_once=at_once,
         )
         parts = marked(channel, parts) if metadata and TEST_MARK in metadata else parts
         if channel is Channel.SMS and fitted is not None and (split := segmented(parts)):
@@ -95,14 +110,17 @@ class Rendering:
         at_ms: int,
         unsubscribe_url: str = "",
         fitted: list[Fitted] | None = None,
+        *,
+        at_once: bool = False,
     ) -> dict[str, Any]:
         """Return the rendered parts of a channel, in the template's locale that suits `locale` best; `user` is what the
-        template may read of a person, `at_ms` (Unix ms) when the notification was made. Raises `RenderError`."""
+        template may read of a person, `at_ms` (Unix ms) when the notification was made. Raises `RenderError`, `NotGathered`,
+        and, `at_once`, `NotCompiled`."""
         house = self._houses.get(tenant)
         if house is None:
             raise NotGathered(f"the house of tenant {tenant}")
         content, written = self._suiting(tenant, template, locale, house)
-        compiled = self._channel(tenant, template, channel, content, house.brand)
+        compiled = self._channel(tenant, template, channel, content, house.brand, at_once=at_once)
         zone = (user.get("zone") if user else None) or house.zone
         parts = compiled.render(data, user or _NO_USER, written, zone, at_ms, unsubscribe_url, fitted)
         return shortened(parts, tenant, self._links) if self._links and channel is Channel.SMS else parts
@@ -127,7 +145,9 @@ class Rendering:
             found = held.locales[locale] = (content, spoken(locale, content))
         return found
 
-    def _channel(self, tenant: str, template: Template, channel: Channel, locale: str, brand: Brand) -> Compiled:
+    def _channel(
+        self, tenant: str, template: Template, channel: Channel, locale: str, brand: Brand, *, at_once: bool
+    ) -> Compiled:
         """Return a compiled channel. By content, not by version: a change of the layout keeps the version."""
         place = (tenant, template.key, template.engine, channel, locale)
         source = content_of(template, locale).get(channel)
@@ -136,6 +156,8 @@ class Rendering:
             return held.compiled
         if held is not None and held.source == source and held.brand == brand:
             compiled = held.compiled
+        elif at_once:
+            raise NotCompiled(f"{channel} of template {template.key}")
         else:
             compiled = compile_channel(template, locale, channel, brand, self._engines)
         if len(self._compiled) >= COMPILED_CHANNELS_MAX:

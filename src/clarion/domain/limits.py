@@ -4,6 +4,10 @@ from typing import Final
 
 BODY_BYTES_MAX: Final = 1024 * 1024
 BATCH_BODY_BYTES_MAX: Final = 16 * 1024 * 1024
+LOOP_BATCH_BYTES_MAX: Final = 256 * 1024
+"""Items of a batch that are read, checked and encoded on the event loop. Larger batches are worked on in a thread."""
+METERED_BODY_BYTES_MIN: Final = 8 * 1024
+"""Size of a request's body from which on the CPU of answering it is told."""
 BULK_LINE_BYTES_MAX: Final = 256 * 1024
 BULK_ERRORS_MAX: Final = 1_000
 JSON_DEPTH_MAX: Final = 64
@@ -125,6 +129,8 @@ SIMULATOR_STREAMS_MAX: Final = 256
 SIMULATOR_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 
 RENDER_CPU_MS_MAX: Final = 120
+LOOP_RENDER_CPU_MS_MAX: Final = 25
+"""CPU that rendering one delivery may use on an event loop. What needs more is rendered in a thread from its start."""
 
 LOST_STARTS_MAX: Final = 10
 """Starts lost to a dying worker, beyond the retry policy, after which a delivery is parked as poison."""

@@ -1,6 +1,8 @@
 """Endpoints that explain: what would be decided about a request, and what was decided about a notification."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from clarion.domain import ids
@@ -36,6 +38,7 @@ class _Handlers:
         self._gatherer = gatherer
         self._admit = admit
         self._clock = clock
+        self._renders = ThreadPoolExecutor(1, thread_name_prefix="explain")
 
     async def would(self, call: Call) -> Reply:
         tenant = call.caller.tenant
@@ -44,7 +47,10 @@ class _Handlers:
             raise InvalidField(f"takes at most {EXPLAIN_RECIPIENTS_MAX} recipients to explain", field="to")
         asked, facts = await self._gatherer.would(tenant, request, self._clock.now_ms())
         for _ in range(NEED_ROUNDS_MAX):
-            told = explained(asked, facts, self._gatherer.contents)
+            # In a thread: every channel of every recipient is rendered.
+            told = await asyncio.get_running_loop().run_in_executor(
+                self._renders, explained, asked, facts, self._gatherer.contents
+            )
             if not isinstance(told, Need):
                 return Reply(told)
             facts = await self._gatherer.more(facts, told, asked)

@@ -51,7 +51,7 @@ async def attempts(wire, *addresses, urgent=()):
     sender = Sender(
         SimpleNamespace(),
         {(Channel.EMAIL, "postmark"): postmark},
-        SimpleNamespace(holds=lambda *args: True, render=lambda *args: PARTS),
+        SimpleNamespace(holds=lambda *args: True, render=lambda *args, **more: PARTS),
         wire,
         None,
         SimpleNamespace(now_ms=lambda: battery.NOW_MS),

@@ -72,7 +72,7 @@ def sender(vendor, wire=None, channel=Channel.EMAIL, name="watched"):
     return Sender(
         SimpleNamespace(),
         {(channel, name): vendor},
-        SimpleNamespace(holds=lambda *args: True, render=lambda *args: PARTS),
+        SimpleNamespace(holds=lambda *args: True, render=lambda *args, **more: PARTS),
         None,
         wire,
         SimpleNamespace(now_ms=lambda: battery.NOW_MS),

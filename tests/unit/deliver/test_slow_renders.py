@@ -1,4 +1,4 @@
-"""What was slow to render before is rendered in a thread, and the loop goes on meanwhile."""
+"""What is slow to render is rendered in a thread, from the first time on, and the loop goes on meanwhile."""
 
 import asyncio
 import threading
@@ -7,9 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from clarion.backends.handlebars.engine import HandlebarsRenderer
+from clarion.backends.liquid.engine import LiquidRenderer
+from clarion.content.render import House, Rendering
 from clarion.deliver.send import worker_renders
 from clarion.deliver.send.worker_renders import Renders
 from clarion.domain.channel import Channel
+from clarion.domain.content import Template
+from clarion.domain.template import Brand
 from clarion.ports.renderer import RenderError
 from tests.unit.deliver.test_slow_builds import ROW
 
@@ -22,7 +27,7 @@ class Book:
     def __init__(self, ms=25, flaw=None):
         self.ms, self.flaw, self.threads = ms, flaw, []
 
-    def render(self, planned, channel, unsubscribe_url, fitted):
+    def render(self, planned, channel, unsubscribe_url, fitted, *, at_once=False):
         self.threads.append(threading.current_thread() is threading.main_thread())
         end_ns = time.thread_time_ns() + (self.ms if planned.template == "slow" else 0) * 1_000_000
         while time.thread_time_ns() < end_ns:
@@ -40,9 +45,7 @@ def threads():
 
 async def rendered(renders, *rows):
     asked = [(row, Channel.SMS, "", []) for row in rows]
-    return [
-        (await renders.apart(*each) if renders.is_slow(*each[:2]) else renders.now(*each))["body"] for each in asked
-    ]
+    return [(renders.now(*each) or await renders.apart(*each))["body"] for each in asked]
 
 
 async def test_only_what_was_slow_before_goes_to_a_thread(threads):
@@ -85,3 +88,55 @@ async def test_slow_templates_are_remembered_up_to_a_number(threads, monkeypatch
     await rendered(renders, *rows)
     await rendered(renders, *rows[1:], rows[0])
     assert book.threads == [True, True, True, False, False, True]
+
+
+class Watched(Rendering):
+    """The real rendering of one template; notes what was rendered in the thread of the loop, and what was tried there."""
+
+    def __init__(self, engine, body):
+        super().__init__({"liquid": LiquidRenderer(), "handlebars": HandlebarsRenderer()})
+        self._templates["acme", "hi"] = Template("hi", 1, None, {Channel.SMS: {"body": body}}, engine=engine)
+        self._houses["acme"] = House(Brand(), "en", "UTC")
+        self.tried, self.done = [], []
+
+    def render(self, *args, **options):
+        here = threading.current_thread() is threading.main_thread()
+        self.tried.append(here)
+        parts = super().render(*args, **options)
+        self.done.append(here)
+        return parts
+
+
+LOOPS = {
+    "liquid": "{% for n in data.many %}{% assign x = n | times: 2 %}{{ x }}{% endfor %}",
+    "handlebars": "{{#each data.many}}{{this}}{{/each}}",
+}
+
+
+@pytest.mark.parametrize("engine", LOOPS)
+async def test_what_has_to_be_compiled_is_rendered_in_a_thread(threads, engine, monkeypatch):
+    monkeypatch.setattr(worker_renders, "SLOW_RENDER_NS", 10**12)
+    monkeypatch.setattr(worker_renders, "LOOP_RENDER_CPU_MS_MAX", 10**6)
+    renders = Renders(book := Watched(engine, LOOPS[engine]), threads)
+    row = QUICK._replace(data={"many": [1, 2]})
+    assert len(set(await rendered(renders, row, row, row))) == 1
+    assert book.done == [False, True, True]
+
+
+@pytest.mark.parametrize("engine", LOOPS)
+async def test_a_render_that_uses_up_what_the_loop_allows_is_begun_again_in_a_thread(threads, engine, monkeypatch):
+    many = QUICK._replace(data={"many": list(range(200))})
+    (whole,) = await rendered(Renders(Watched(engine, LOOPS[engine]), threads), many)
+    monkeypatch.setattr(worker_renders, "LOOP_RENDER_CPU_MS_MAX", 0)
+    renders = Renders(book := Watched(engine, LOOPS[engine]), threads)
+    assert await rendered(renders, many, many) == [whole, whole]
+    assert book.tried[:3] == [True, False, True], "compiled in the thread, then tried on the loop"
+    assert book.done == [False, False]
+
+
+async def test_a_short_text_that_cannot_be_rendered_fails_at_once(threads):
+    renders = Renders(book := Watched("liquid", "{{ data.name | upcase }}{% if data.x %}{% endif %}"), threads)
+    for _ in range(2):
+        with pytest.raises(RenderError):
+            await rendered(renders, QUICK)
+    assert book.tried == [True, False, True]

@@ -303,3 +303,19 @@ def test_toml_is_read_where_it_is_taken_and_the_content_type_says_so(media):
 )
 def test_toml_that_cannot_be_read_is_refused(body, status, code, field):
     is_problem(Site().ask("PUT", "/toml", body, headers={"content-type": TOML}), status, code, field)
+
+
+def test_the_cpu_of_a_request_with_a_large_body_is_told_under_the_part_it_is_for(monkeypatch):
+    site, told = Site(), []
+
+    async def cpu_of(part, work):
+        told.append(part)
+        return await work
+
+    monkeypatch.setattr(site.notes, "cpu_of", cpu_of)
+    monkeypatch.setattr("clarion.app.http.endpoint.METERED_BODY_BYTES_MIN", 1_000)
+    monkeypatch.setattr(Site.take, "__module__", "clarion.accept.routes")
+    for size in (10, 2_000):
+        body = msgspec.json.encode({"to": [], "name": "n", "data": {"x": "y" * size}})
+        assert run(call(site.app, "POST", "/things", body)).status == 200
+    assert told == ["accept"]

@@ -11,6 +11,7 @@ from clarion.app.load.accounting import (
     ProcessFacts,
     Reading,
     Using,
+    blocked,
     busy,
     busy_since,
     role_of,
@@ -119,3 +120,8 @@ def test_a_tree_that_is_gone_is_empty() -> None:
         process.wait()
     assert not psutil.pid_exists(process.pid)
     assert tree(process.pid) == []
+
+
+def test_a_block_over_the_bound_is_told_and_a_turn_of_many_callbacks_is_not() -> None:
+    assert blocked({"worker.turn": 3, "api.turn": 1}) == []
+    assert blocked({"worker.turn": 3, "worker.plan": 1, "api.accept": 2}) == ["api.accept", "worker.plan"]

@@ -1,6 +1,7 @@
 """Broadcasts: pages and cursor in one step, tenants in turn, and nothing twice or missing whatever happens between."""
 
 import asyncio
+import threading
 from collections import Counter
 
 import msgspec
@@ -261,3 +262,21 @@ def test_a_scheduled_broadcast_waits_for_its_time(directory):
         assert await working.turn()
 
     run(story(World(directory)))
+
+
+@pytest.mark.parametrize(("channel", "here"), [("inapp", False), ("sms", True)])
+async def test_a_page_whose_contents_are_rendered_is_planned_in_a_thread(directory, monkeypatch, channel, here):
+    threads = []
+
+    def planned(*args):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return plan_page(*args)
+
+    monkeypatch.setattr(broadcast_worker, "plan_page", planned)
+    world = World(directory)
+    await begin(world, channels=[channel])
+    working = await worker(world)
+    while await working.turn():
+        pass
+    assert set(threads) == {here}
+    assert members(world) == {(channel, f"u{n}"): 1 for n in range(USERS)}

@@ -6,6 +6,7 @@ acknowledged has to reach the provider.
 
 import statistics
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,7 +20,7 @@ from clarion.app.bench.round_trips import GOALS, Stage, missed, stages
 from clarion.app.bench.run import NS_A_MS, Load
 from clarion.app.delays import VARIABLE, Counts, Delays
 from clarion.app.load import furnish, people, receipts
-from clarion.app.load.accounting import busy_since, split_us
+from clarion.app.load.accounting import blocked, busy_since, split_us
 from clarion.app.load.growth import LineCount
 from clarion.app.load.programs import RunError, Simulator, System, running, wait_while_growing
 
@@ -48,8 +49,8 @@ class Distance(NamedTuple):
 
 
 def rtt(asked: Asked, rtt_ms: float, *, block: bool) -> Outcome:
-    """Measure. Passed when nothing was lost, the throughput is kept, and no stage takes more round trips than its goal or calls
-    what cannot be delayed."""
+    """Measure. Passed when nothing was lost, the throughput is kept, no stage takes more round trips than its goal or calls
+    what cannot be delayed, and no callback of a loop uses too much CPU."""
     case = msgspec.structs.replace(CASE, n=asked.n or CASE.n)
     runs: dict[bool, list[Distance]] = {True: [], False: []}
     for number, delayed in enumerate((False, True, True, False)):
@@ -68,7 +69,10 @@ def _outcome(case: Case, rtt_ms: float, far: list[Distance], near: list[Distance
     every = [*far, *near]
     lost = sum(run.balance.lost for run in every)
     errors = [error for run in every for error in run.errors]
-    passed = ratio >= RATIO_MIN and not beyond and not lost and not errors
+    busy = sum((Counter(run.loop_busy) for run in every), Counter[str]())
+    beyond += ["ratio"] if ratio < RATIO_MIN else []
+    beyond += ["loop_busy"] if blocked(busy) else []
+    passed = not beyond and not lost and not errors
     trips = {name: stage.round_trips for name, stage in far[-1].stages.items()}
     line: dict[str, Any] = {
         "case": "rtt",
@@ -84,9 +88,9 @@ def _outcome(case: Case, rtt_ms: float, far: list[Distance], near: list[Distance
         "round_trips": {name: None if found is None else round(found, 2) for name, found in trips.items()},
         "round_trips_max": GOALS,
         "stages": {name: stage.told() for name, stage in far[-1].stages.items()},
-        "loop_busy": far[-1].loop_busy,
+        "loop_busy": dict(busy),
         "undelayed": [] if block else sorted(name for name, stage in far[-1].stages.items() if stage.sync_calls),
-        "missed": beyond + (["ratio"] if ratio < RATIO_MIN else []),
+        "missed": beyond,
         "errors": errors[:5],
         "lost": lost,
         "duplicates": sum(run.balance.duplicates for run in every),

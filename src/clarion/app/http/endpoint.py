@@ -25,7 +25,7 @@ from clarion.domain.errors import (
     TooSlow,
     Unauthorized,
 )
-from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX
+from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX, METERED_BODY_BYTES_MIN
 from clarion.ports.telemetry import Telemetry
 from clarion.ports.web import PUBLIC, TOML, USER, Call, Caller, Reply, Route, invalid_field
 
@@ -118,8 +118,15 @@ class Endpoint:
             call.raw = await _in_time(_read(receive, headers, route.limit_bytes, place))
             if call.raw or not (route.optional or (route.by_user and call.caller.user_id is not None)):
                 media = headers.get("content-type", "").partition(";")[0].strip().lower()
-                from_toml = media == TOML and TOML in route.media
-                call.body = _from_toml(route, call.raw) if from_toml else self._decode(route, call.raw)
+                if len(call.raw) < METERED_BODY_BYTES_MIN:
+                    return await self._taken(route, call, media)
+                # Metering costs more than a small request could ever take.
+                return await self._telemetry.cpu_of(_part(route), self._taken(route, call, media))
+        return await route.handler(call)
+
+    async def _taken(self, route: Route, call: Call, media: str) -> Reply:
+        from_toml = media == TOML and TOML in route.media
+        call.body = _from_toml(route, call.raw) if from_toml else self._decode(route, call.raw)
         return await route.handler(call)
 
     async def _caller(self, route: Route, headers: Mapping[str, str]) -> Caller:
@@ -154,6 +161,11 @@ class Endpoint:
             await problem(send, Overloaded("nothing can be stored now", retry_after_s=5))
             return
         await problem(send, CallerError("internal error", code="internal"), 500)
+
+
+def _part(route: Route) -> str:
+    """Return the stage, or the part of the product, that a route is of."""
+    return route.handler.__module__.removeprefix("clarion.").partition(".")[0]
 
 
 _NEVER_BY_WILDCARD: Final = frozenset({"operator", "inbox"})

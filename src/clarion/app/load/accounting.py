@@ -3,12 +3,15 @@
 import re
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Final
 
 import msgspec
 import psutil
+
+from clarion.ops.loop_busy import TURN
 
 BUSY_METRIC: Final = "clarion_loop_busy_seconds"
 BUSY_S_MAX: Final = 0.05
@@ -150,6 +153,11 @@ def busy_since(before: Reading, after: Reading) -> dict[str, int]:
     """Return the stretches beyond `BUSY_S_MAX` between two readings, by `process.by`, those without any left out."""
     since = {name: number - before.busy.get(name, 0) for name, number in after.busy.items()}
     return {name: number for name, number in sorted(since.items()) if number}
+
+
+def blocked(loop_busy: Mapping[str, int]) -> list[str]:
+    """Return which blocks, each one callback of a loop, took more than `BUSY_S_MAX` of CPU. A `turn` is many callbacks."""
+    return sorted(name for name in loop_busy if name.rpartition(".")[2] != TURN)
 
 
 def split_us(before: Reading, after: Reading, n: int) -> dict[str, float]:

@@ -34,6 +34,7 @@ from clarion.domain.limits_content import (
     HANDLEBARS_TOKENS_MAX,
     HANDLEBARS_WORK_CHARS_MAX,
 )
+from clarion.ports.allowance import end_ns
 from clarion.ports.renderer import RenderError, SyntaxProblem, Usage
 
 _OPEN: Final = "\ufdd0"
@@ -142,7 +143,7 @@ class _Deadline:
     """When this thread has used up its time for something."""
 
     def __init__(self, cpu_ms: int) -> None:
-        self._end_ns = thread_time_ns() + cpu_ms * _NS_PER_MS
+        self._end_ns = end_ns(thread_time_ns(), cpu_ms)
 
     def left_ms(self) -> float:
         """Return what is left. Raises `Problem` when that is nothing."""

@@ -31,6 +31,7 @@ from clarion.domain.limits import (
     RENDER_OUTPUT_BYTES_MAX,
 )
 from clarion.domain.limits_content import LIQUID_TAG_CHARS_MAX, RENDER_CYCLES_MAX
+from clarion.ports.allowance import end_ns
 
 FILTER_STEPS: Final = 16
 """What using a filter counts, where rendering a node or reading a name counts one."""
@@ -125,7 +126,7 @@ class BoundedContext(RenderContext):
         self._steps = 0
         now_ns = thread_time_ns()
         if not self._deadline_ns:
-            self._deadline_ns = now_ns + RENDER_CPU_MS_MAX * 1_000_000
+            self._deadline_ns = end_ns(now_ns, RENDER_CPU_MS_MAX)
         elif now_ns > self._deadline_ns:
             raise LiquidError(f"rendering took more than {RENDER_CPU_MS_MAX} ms", token=None)
 

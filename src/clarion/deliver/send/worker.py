@@ -122,10 +122,9 @@ class Sender:
         url = await self._dressing.unsubscribe_url(row) if channel is Channel.EMAIL else ""
         if not self._contents.holds(row.tenant, row.template):
             await self._contents.gather(((row.tenant, row.template),), (row.tenant,))
-        if self._renders.is_slow(row, channel):
+        parts = self._renders.now(row, channel, url, fitted)
+        if parts is None:
             parts = await self._renders.apart(row, channel, url, fitted)
-        else:
-            parts = self._renders.now(row, channel, url, fitted)
         message = compose(row, channel, parts)
         if channel is Channel.EMAIL:
             async with self._dressing.complete(row, message, url) as whole:

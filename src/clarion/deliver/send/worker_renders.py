@@ -1,4 +1,8 @@
-"""Renders what is sent: at once where that is quick, in a thread where it was slow before."""
+"""Renders what is sent: at once where that is quick, in a thread where it is not.
+
+Nothing slow is done on the event loop, not even the first time: what has to be compiled goes to a thread, what was slow
+before does, and what uses up its allowance on the loop is stopped there and begun again in one.
+"""
 
 import asyncio
 from concurrent.futures import Executor
@@ -6,9 +10,13 @@ from time import perf_counter_ns, thread_time_ns
 from typing import Any, Final
 
 from clarion.content.gather import Contents
+from clarion.content.render import NotCompiled
 from clarion.domain.channel import Channel
 from clarion.domain.fitting import Fitted
+from clarion.domain.limits import LOOP_RENDER_CPU_MS_MAX
 from clarion.domain.planned import PlannedDelivery
+from clarion.ports.allowance import ALLOWANCE, Allowance
+from clarion.ports.renderer import RenderError
 
 SLOW_RENDER_NS: Final = 20_000_000
 """A render that takes as long would keep everybody else on the event loop waiting."""
@@ -28,22 +36,33 @@ class Renders:
         self._threads = threads
         self._slow: dict[_Place, int] = {}
         """How many renders were quick since the last slow one."""
-
-    def is_slow(self, planned: PlannedDelivery, channel: Channel) -> bool:
-        """Return whether a delivery is to be rendered by `apart`."""
-        return bool(self._slow) and (planned.tenant, planned.template, channel) in self._slow
+        self._new: set[_Place] = set()
+        self._allowance = Allowance(LOOP_RENDER_CPU_MS_MAX)
 
     def now(
         self, planned: PlannedDelivery, channel: Channel, unsubscribe_url: str, fitted: list[Fitted]
-    ) -> dict[str, Any]:
-        """Return the rendered parts of a delivery, as `Rendering.render` does."""
+    ) -> dict[str, Any] | None:
+        """Return the rendered parts of a delivery, as `Rendering.render` does; None when they are to be rendered `apart`."""
+        place = planned.tenant, planned.template, channel
+        if self._slow and place in self._slow:
+            return None
         began_ns = perf_counter_ns()
+        self._allowance.renew()
+        outer = ALLOWANCE.set(self._allowance)
         try:
-            return self._contents.render(planned, channel, unsubscribe_url, fitted)
+            return self._contents.render(planned, channel, unsubscribe_url, fitted, at_once=True)
+        except NotCompiled:
+            self._new.add(place)
+            return None
+        except RenderError:
+            if not self._allowance.begun:
+                raise
+            return None  # it may have been stopped; in the thread it has all the time that a render may take
         finally:
+            ALLOWANCE.reset(outer)
             # By the clock on the wall, which costs less to read; whether it was busy with others is found out in the thread.
             if perf_counter_ns() - began_ns >= SLOW_RENDER_NS:
-                self._note((planned.tenant, planned.template, channel), quick=False)
+                self._note(place, quick=False)
 
     async def apart(
         self, planned: PlannedDelivery, channel: Channel, unsubscribe_url: str, fitted: list[Fitted]
@@ -62,8 +81,11 @@ class Renders:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, render)
         finally:
-            place = planned.tenant, planned.template, channel
-            self._note(place, quick=cpu_ns < SLOW_RENDER_NS)
+            place, quick = (planned.tenant, planned.template, channel), cpu_ns < SLOW_RENDER_NS
+            if place in self._new:
+                self._new.discard(place)  # most of it was compiling, which says nothing about the next
+            elif place in self._slow or not quick:
+                self._note(place, quick=quick)
 
     def _note(self, place: _Place, *, quick: bool) -> None:
         """Take how long a render took; those of a slow one's template are quick again after many quick ones."""

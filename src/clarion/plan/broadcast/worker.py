@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import msgspec
 
+from clarion.domain.channel import Channel
 from clarion.domain.errors import StaleLease
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import BroadcastJob
 from clarion.journal.patience import commit
 from clarion.journal.topics import group_deliver
+from clarion.plan.broadcast.facts import PageFacts
 from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.pages import Page, plan_page
 from clarion.plan.rules.fairness import DeficitRoundRobin
@@ -60,6 +63,8 @@ class BroadcastWorker:
         self._telemetry = telemetry
         self._turns = DeficitRoundRobin(TURN_DELIVERIES)
         self._backlog_max = backlog_max
+        # Has no thread before the first page that shows something.
+        self._renders = ThreadPoolExecutor(1, thread_name_prefix="page")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Plan pages until `stop` is set."""
@@ -107,8 +112,22 @@ class BroadcastWorker:
         if lease is None:
             return None
         facts = await self._pages.gather(cursor, job, now_ms)
-        page = plan_page(facts, cursor, job, self._pages.contents, self._store.partitions, now_ms)
-        return lease, cursor, page
+        return lease, cursor, await self._planned(facts, cursor, job, now_ms)
+
+    async def _planned(self, facts: PageFacts, cursor: Cursor, job: BroadcastJob, now_ms: int) -> Page:
+        """Return the plan of a page. Where contents are rendered for it, up to one for each of its users, that is done in a
+        thread: it may take long."""
+
+        def plan() -> Page:
+            return plan_page(facts, cursor, job, self._pages.contents, self._store.partitions, now_ms)
+
+        def timed() -> Page:
+            with self._telemetry.cpu("plan"):
+                return plan()
+
+        if Channel.INAPP in facts.codes and Channel.INAPP in facts.setting.template.parts:
+            return await asyncio.get_running_loop().run_in_executor(self._renders, timed)
+        return plan()
 
     def _count(self, tenant: str, page: Page) -> None:
         self._turns.pay(tenant, page.cost)
