@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from tests.architecture.parsed import parsed
+
 LAYERS = (
     {"testing"},
     {"app"},
@@ -29,7 +31,7 @@ def modules(root: Path) -> dict[str, str]:
 
 def graph_of(sources: Mapping[str, str]) -> dict[str, set[str]]:
     """Which module imports which at its start; what stands under `TYPE_CHECKING` or inside a function is left out."""
-    return {name: set(_imports(ast.parse(source).body, sources)) - {name} for name, source in sources.items()}
+    return {name: set(_imports(parsed(source).body, sources)) - {name} for name, source in sources.items()}
 
 
 def _imports(body: Iterable[ast.stmt], known: Mapping[str, str]) -> Iterator[str]:

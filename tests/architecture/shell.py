@@ -8,6 +8,8 @@ import ast
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePosixPath
 
+from tests.architecture.parsed import parsed
+
 STAGES = {"accept", "plan", "deliver", "wait", "record", "realtime", "feedback"}
 SHELLS = ("worker", "routes", "socket", "gather", "intake")
 LIBRARIES = {
@@ -25,10 +27,7 @@ def protocols(ports: Mapping[str, str]) -> dict[str, bool]:
     """Every protocol of the ports, by name, with whether it does I/O: it awaits, is told to be an effect, or is made of
     protocols that do."""
     classes = {
-        node.name: node
-        for source in ports.values()
-        for node in ast.parse(source).body
-        if isinstance(node, ast.ClassDef)
+        node.name: node for source in ports.values() for node in parsed(source).body if isinstance(node, ast.ClassDef)
     }
     found = {name: name in IN_PROCESS or _awaits(node) for name, node in classes.items() if _is_protocol(node)}
     changed = True
@@ -67,7 +66,7 @@ def complaints(path: str, source: str, effects: Collection[str]) -> Iterator[str
     parts = PurePosixPath(path).relative_to("src/clarion").with_suffix("").parts
     if parts[0] not in STAGES or is_shell(parts):
         return
-    tree = ast.parse(source)
+    tree = parsed(source)
     for node in ast.walk(tree):
         match node:
             case ast.AsyncFunctionDef() | ast.Await() | ast.AsyncFor() | ast.AsyncWith():

@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
+from tests.architecture.parsed import parsed
+
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 50
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "base", "manager", "managers", "tools", "misc"}
@@ -16,7 +18,7 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 def sizes(path: str, source: str) -> Iterator[tuple[str, int, int]]:
     """Name, lines and bound of the file and of each function in it."""
     yield path, len(source.splitlines()), FILE_LINES_MAX
-    yield from _function_sizes(path, ast.parse(source))
+    yield from _function_sizes(path, parsed(source))
 
 
 def _function_sizes(prefix: str, node: ast.AST) -> Iterator[tuple[str, int, int]]:
@@ -48,7 +50,7 @@ def oversize(found: Mapping[str, tuple[int, int]], allowed: Mapping[str, int]) -
 
 def docstring(path: str, source: str) -> Iterator[str]:
     """A module that doesn't open by saying what it is for."""
-    if not ast.get_docstring(ast.parse(source)):
+    if not ast.get_docstring(parsed(source)):
         yield f"{path}: opens without a docstring. Say in one line what the module is for."
 
 
@@ -66,7 +68,7 @@ def waiting(path: str, source: str) -> Iterator[str]:
         return
     if package[0] in STAGES and "rules" not in package and any(_owns_waiting(part) for part in package[1:]):
         return
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith):
             yield (
                 f"{path}:{node.lineno}: waits. In a stage only worker, routes, socket, gather and intake files (or worker_*, "

@@ -45,7 +45,14 @@ def built_of(key: str, source: Source) -> Template:
 
 def rendered(key: str, locale: str, user: dict[str, Any] | None = None) -> dict[Channel, dict[str, Any]]:
     """The parts of all channels with sample data, for the sample's user or another one."""
-    return _rendered(built(key), reading().folder.templates[key].sample, locale, user)
+    if user is not None:
+        return _rendered(built(key), reading().folder.templates[key].sample, locale, user)
+    return {channel: dict(part) for channel, part in _for_the_sample(key, locale).items()}
+
+
+@cache
+def _for_the_sample(key: str, locale: str) -> dict[Channel, dict[str, Any]]:
+    return _rendered(built(key), reading().folder.templates[key].sample, locale, None)
 
 
 def rendered_of(key: str, source: Source, locale: str) -> dict[Channel, dict[str, Any]]:

@@ -22,6 +22,7 @@ from tests.contract.engines import CONTROLS
 from tests.stores import prepared
 
 MASTER = bytes(range(32))
+DRAFTING = DirectDrafting(template_engines())
 PARTITIONS = 4
 
 POST_OFFICE = Traits(
@@ -82,7 +83,7 @@ class House:
         self.routes = routes(
             self.control,
             self.vault,
-            DirectDrafting(template_engines()),
+            DRAFTING,
             JsonSchemas(),
             vendors,
             self.clock,

@@ -1,6 +1,7 @@
 """Schedules from the API to what they send, over both journals: fired once whoever dies, late rather than never, and not when
 it is too late."""
 
+import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -141,17 +142,30 @@ class Works:
         self.house.clock.wall_ms = end_ms
 
 
+@pytest.fixture(scope="module")
+def furnished(empty, tmp_path_factory):
+    """A control store of a tenant with users, a topic, a segment and templates, to be copied."""
+    folder = tmp_path_factory.mktemp("furnished")
+
+    async def furnish():
+        house = House.copy_of(empty, folder)
+        await house.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
+        await house.call("PUT", "/v1/categories/alerts", {"lane": "high"})
+        await house.call("PUT", "/v1/topics/riders", {})
+        await house.call("PUT", "/v1/segments/pros", {"filter": {"attribute": "plan", "is": "pro"}})
+        await house.call("PUT", "/v1/users/ada", {"zone": "Asia/Kolkata"})
+        await house.call("PUT", "/v1/users/bob", {})
+        await house.call("PUT", "/v1/templates/weekly", {"channels": {"inapp": {"title": "Your week"}}})
+        await house.call("PUT", "/v1/templates/alert", {"category": "alerts", "channels": {"inapp": {"title": "Now"}}})
+        await house.close()
+
+    asyncio.run(furnish())
+    return folder
+
+
 @pytest.fixture(params=BACKENDS)
-async def works(request, empty, tmp_path):
-    house = House.copy_of(empty, tmp_path / "control")
-    await house.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
-    await house.call("PUT", "/v1/categories/alerts", {"lane": "high"})
-    await house.call("PUT", "/v1/topics/riders", {})
-    await house.call("PUT", "/v1/segments/pros", {"filter": {"attribute": "plan", "is": "pro"}})
-    await house.call("PUT", "/v1/users/ada", {"zone": "Asia/Kolkata"})
-    await house.call("PUT", "/v1/users/bob", {})
-    await house.call("PUT", "/v1/templates/weekly", {"channels": {"inapp": {"title": "Your week"}}})
-    await house.call("PUT", "/v1/templates/alert", {"category": "alerts", "channels": {"inapp": {"title": "Now"}}})
+async def works(request, furnished, tmp_path):
+    house = House.copy_of(furnished, tmp_path / "control")
     works = Works(house, BACKENDS[request.param](tmp_path / "journal", house.clock, PARTITIONS))
     yield works
     await works.journal.close()

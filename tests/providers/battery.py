@@ -13,8 +13,6 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
@@ -31,6 +29,7 @@ from clarion.domain.message import (
 )
 from clarion.domain.outcome import Accepted, Ambiguous, Outcome, Refused, Throttled, Transient
 from clarion.ports.vendor import Vendor
+from tests.made_once import rsa_pem
 
 TABLES = Path(__file__).parent / "tables"
 NOW_MS = 1_790_000_000_000
@@ -49,16 +48,10 @@ def tables(folder: Path = TABLES) -> dict[str, dict[str, Any]]:
     return {path.stem: tomllib.loads(path.read_text()) for path in sorted(folder.glob("*.toml"))}
 
 
-@cache
-def rsa_key() -> str:
-    key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
 def account(table: dict[str, Any]) -> Account:
     given = table.get("account", {})
     credentials = {
-        name: rsa_key() if value == "$RSA_KEY" else value for name, value in given.get("credentials", {}).items()
+        name: rsa_pem() if value == "$RSA_KEY" else value for name, value in given.get("credentials", {}).items()
     }
     settings = given.get("settings", {})
     return Account("acme", "primary", Channel(table["channel"]), table["vendor"], 0, settings, credentials)

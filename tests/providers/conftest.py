@@ -14,6 +14,7 @@ from clarion.app.simulate.config import SimulatorConfig
 from clarion.app.simulate.run import started
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
+from tests.made_once import identity_in
 from tests.providers import battery
 
 
@@ -28,7 +29,10 @@ def simulator(tmp_path):
 
     @contextlib.asynccontextmanager
     async def running(**fields):
-        async with started(SimulatorConfig(folder=tmp_path, **fields)) as where:
+        config = SimulatorConfig(folder=tmp_path, **fields)
+        if not list(tmp_path.glob("*.pem")):
+            identity_in(tmp_path, config.host)
+        async with started(config) as where:
             account = msgspec.json.decode(where.service_account_file.read_bytes())
             names = ("client_email", "private_key", "private_key_id")
             settings = {"project_id": "simulator", "base_url": where.base_url, "token_url": where.token_url}

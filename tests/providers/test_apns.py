@@ -166,7 +166,7 @@ def pem_of(curve: ec.EllipticCurve) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-@pytest.mark.parametrize("pem", [battery.rsa_key, lambda: pem_of(ec.SECP384R1())])
+@pytest.mark.parametrize("pem", [battery.rsa_pem, lambda: pem_of(ec.SECP384R1())])
 def test_a_key_of_another_kind_is_refused(pem):
     with pytest.raises(ValueError, match="private_key is not an unencrypted P-256 private key"):
         es256.key_of(pem(), "private_key")

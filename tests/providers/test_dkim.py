@@ -80,7 +80,7 @@ ED25519 = Ed25519PrivateKey.from_private_bytes(RFC_SEED)
 
 
 def key(kind):
-    return ED25519 if kind == "ed25519" else load_pem_private_key(battery.rsa_key().encode(), None)
+    return ED25519 if kind == "ed25519" else load_pem_private_key(battery.rsa_pem().encode(), None)
 
 
 def signed(payload, kind="ed25519"):

@@ -22,7 +22,7 @@ def test_the_assertion_is_what_google_asks_for():
     form = parse_qs(request.body.decode())
     assert (request.method, request.url) == ("POST", "https://oauth2.googleapis.com/token")
     assert form["grant_type"] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
-    token = jwt.decode(form["assertion"][0], RSAKey.import_key(battery.rsa_key()), algorithms=["RS256"])
+    token = jwt.decode(form["assertion"][0], RSAKey.import_key(battery.rsa_pem()), algorithms=["RS256"])
     assert token.header == {"alg": "RS256", "typ": "JWT", "kid": "5f0c1d"}
     assert token.claims == {
         "iss": "sender@shop-1234.iam.gserviceaccount.com",

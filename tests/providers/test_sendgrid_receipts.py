@@ -5,16 +5,18 @@ import base64
 import msgspec
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.message import Message
 from clarion.ports.receipts import Forged, ReceiptCall, Suppress, Unreadable
 from clarion.providers.email import sendgrid
+from tests.made_once import rsa_key
 
 NOW_MS = 1_790_000_000_000
 REFERENCE = "dlv_" + "0190" * 12 + "-" + "ab" * 8 + "-3e7"
+
 KEY = ec.generate_private_key(ec.SECP256R1())
 
 
@@ -106,9 +108,7 @@ def test_a_repeat_after_a_day_is_taken_and_one_after_a_week_is_not():
     assert isinstance(read(call([event("delivered")], age_s=-3600)), Forged)
 
 
-@pytest.mark.parametrize(
-    "key", ["", "AAAA", "!!!", shown(rsa.generate_private_key(public_exponent=65_537, key_size=2048))]
-)
+@pytest.mark.parametrize("key", ["", "AAAA", "!!!", shown(rsa_key())])
 def test_without_a_good_key_nothing_is_taken(key):
     account = msgspec.structs.replace(ACCOUNT, settings={**SETTINGS, "webhook_public_key": key})
     assert isinstance(read(call([event("delivered")]), account), Forged)

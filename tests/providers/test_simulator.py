@@ -116,7 +116,7 @@ async def test_a_wrong_token_and_a_wrong_project(clients):
 
 async def test_a_service_account_it_does_not_know_gets_no_token(clients):
     at = await clients()
-    credentials = {**at.sim.fcm.credentials, "private_key": battery.rsa_key()}
+    credentials = {**at.sim.fcm.credentials, "private_key": battery.rsa_pem()}
     account = msgspec.structs.replace(at.sim.fcm, credentials=credentials)
     answer = fcm.read_token(await at.http.send(fcm.token_request(account, now_ms=now_ms())))
     assert answer == Misconfigured("HTTP 400: invalid_grant Invalid JWT Signature.")

@@ -190,7 +190,7 @@ def test_a_stated_pause_reaches_the_vendors_module(stage):
 @pytest.fixture
 def services(tmp_path):
     account = {"project_id": "simulator", "client_email": "a@b", "private_key_id": "1",
-               "private_key": battery.rsa_key()}  # fmt: skip
+               "private_key": battery.rsa_pem()}  # fmt: skip
     receipts = Receipts(tmp_path / "r", Chooser(0, Faults()), fsync=False)
     outages = Outages(VENDORS, lambda: 0.0)
     secret = "whsec_" + "QUJD" * 11 + "QUI="

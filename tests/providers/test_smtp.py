@@ -36,8 +36,8 @@ def test_a_signing_account_can_be_stored():
     check_fields(smtp.TRAITS.settings, SIGNING["settings"], "settings", secret=False)
     for text in (
         SIGNING["credentials"]["dkim_private_key"],
-        battery.rsa_key(),
-        battery.rsa_key().replace("\n", "\r\n"),
+        battery.rsa_pem(),
+        battery.rsa_pem().replace("\n", "\r\n"),
     ):
         check_fields(smtp.TRAITS.credentials, {"dkim_private_key": text}, "credentials", secret=True)
 

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from clarion.app.simulate.certificates import identity
 from clarion.backends.net import smtp as egress
 from clarion.backends.net.smtp import GuardedSmtp
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.limits import SMTP_SESSIONS_MAX
 from clarion.domain.message import SmtpReply, SmtpRequest
+from tests.made_once import identity_in
 from tests.providers.conftest import cut, serving
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -52,7 +52,7 @@ def mailbox():
 @pytest.fixture
 async def server(tmp_path, mailbox):
     """aiosmtpd on a port of ours, TLS required before AUTH and AUTH before MAIL."""
-    files = identity(tmp_path, "127.0.0.1")
+    files = identity_in(tmp_path, "127.0.0.1")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(files.certificate_file, files.key_file)
     loop = asyncio.get_running_loop()

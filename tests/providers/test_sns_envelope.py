@@ -12,11 +12,12 @@ from cryptography.x509.oid import NameOID
 
 from clarion.ports.receipts import Forged, NeedKey, ReceiptCall
 from clarion.providers import sns_envelope
+from tests.made_once import rsa_key
 
 TOPIC = "arn:aws:sns:us-west-2:123456789012:MyTopic"
 NOW_MS = 1_790_000_000_000
 CERTIFICATE_URL = "https://sns.us-west-2.amazonaws.com/SimpleNotificationService-f3ecfb7224c7233fe7bb5f59f96de52f.pem"
-KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+KEY = rsa_key()
 
 
 def at(ms):

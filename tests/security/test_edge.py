@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from itertools import product
 
 import pytest
 import uvicorn
@@ -105,10 +106,10 @@ async def test_bodies_that_do_not_fit_together_are_refused_for_now(house, monkey
     assert (await house.call("POST", "/v1/notifications/batch", pieces=[b" " * PIECE] * 2)).status == 400
 
 
-@pytest.mark.parametrize("declared", [b"-1", b"1e3", b"9" * 30, "٣".encode(), b"", b"1,2"])
-async def test_an_odd_content_length_is_no_server_error(house, declared):
-    answer = await house.call("PUT", "/v1/topics/new", b"{}", headers=[(b"content-length", declared)])
-    assert answer.status in (200, 413)
+async def test_an_odd_content_length_is_no_server_error(house):
+    for declared in (b"-1", b"1e3", b"9" * 30, "٣".encode(), b"", b"1,2"):
+        answer = await house.call("PUT", "/v1/topics/new", b"{}", headers=[(b"content-length", declared)])
+        assert answer.status in (200, 413), declared
 
 
 async def test_every_answer_is_for_the_caller_alone(house):
@@ -134,32 +135,31 @@ async def test_a_path_is_not_echoed_at_length_or_as_html(house):
     assert len(answer.body) < 1_000
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/v1/users/%00", "/v1/users/a%2Fb", "/v1/users/..%2f..%2fetc", "/v1/users/" + "x" * 10_000, "/v1/users/%ED%A0%80",
+ODD_PATHS = ["/v1/users/%00", "/v1/users/a%2Fb", "/v1/users/..%2f..%2fetc", "/v1/users/" + "x" * 10_000, "/v1/users/%ED%A0%80",
      "/v1/notifications/ntf_%00", "/v1/topics/%00/members", "/v1/notifications/ntf_" + "f" * 32,
-     "/v1/broadcasts/brd_" + "f" * 32, "/v1/dead-letters/dlv_" + "f" * 48, "/v1/providers/%0d%0a", "//v1/users", "/v1//users"],
-)  # fmt: skip
-async def test_an_odd_path_finds_nothing(house, path):
-    answer = await house.call("GET", path)
-    assert answer.status == 404, answer
+     "/v1/broadcasts/brd_" + "f" * 32, "/v1/dead-letters/dlv_" + "f" * 48, "/v1/providers/%0d%0a", "//v1/users", "/v1//users"]  # fmt: skip
+
+
+async def test_an_odd_path_finds_nothing(house):
+    for path in ODD_PATHS:
+        answer = await house.call("GET", path)
+        assert answer.status == 404, (path, answer)
     assert not house.failures
 
 
-@pytest.mark.parametrize(
-    "query",
-    ["limit=-1", "limit=0", "limit=201", "limit=1e2", "limit=%00", "limit=" + "9" * 5_000, "limit=٣", "limit=",
-     "after=%00", "after=" + "A" * 9_000, "after==", "after=é", "after=%F0%9F%92%A9"],
-)  # fmt: skip
-async def test_an_odd_page_is_refused_on_every_list(house, query):
+ODD_PAGES = ["limit=-1", "limit=0", "limit=201", "limit=1e2", "limit=%00", "limit=" + "9" * 5_000, "limit=٣", "limit=",
+     "after=%00", "after=" + "A" * 9_000, "after==", "after=é", "after=%F0%9F%92%A9"]  # fmt: skip
+
+
+async def test_an_odd_page_is_refused_on_every_list(house):
     lists = [route for route in house.routes if any(q.name == "limit" for q in route.queries)]
     assert len(lists) > 10
     token = house.tokens.issue("acme", "ada", house.parts.clock.now_ms() // 1000, 60)
-    for route in lists:
+    for route, query in product(lists, ODD_PAGES):
         key = {"inbox": token, "operator": "clo_" + "o" * 43}.get(route.scope, "acme")
         path = route.path.replace("{key}", "fans").replace("/{id}", "/acme")
         answer = await house.call("GET", f"{path}?{query}", key=key)
-        assert answer.status in (422, 404), (route.path, answer)
+        assert answer.status in (422, 404), (route.path, query, answer)
         assert answer.status == 422 or "broadcasts" in path
     assert not house.failures
 

@@ -11,7 +11,6 @@ TOO_LARGE = (b"9223372036854775808", b"-9223372036854775809", b"9" * 40, b"9" * 
 NOTE = b'{"to": "ada", "template": "note", "data": {"text": %b}}'
 
 
-@pytest.mark.parametrize("number", TOO_LARGE)
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -26,9 +25,10 @@ NOTE = b'{"to": "ada", "template": "note", "data": {"text": %b}}'
         ("POST", "/v1/users/ada/tokens", b'{"ttl_s": %b}'),
     ],
 )
-async def test_an_integer_of_more_than_64_bits_is_refused(house, method, path, body, number):
-    answer = await house.call(method, path, body % number)
-    assert (answer.status, answer.json["code"]) == (422, "invalid_field"), answer
+async def test_an_integer_of_more_than_64_bits_is_refused(house, method, path, body):
+    for number in TOO_LARGE:
+        answer = await house.call(method, path, body % number)
+        assert (answer.status, answer.json["code"]) == (422, "invalid_field"), (number, answer)
     assert not house.failures
 
 

@@ -64,12 +64,16 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize("name", HEADERS)
-async def test_another_header_is_refused_even_when_signed_with_the_right_key(house, key, name):
-    token = signed(key, header=HEADERS[name])
-    unsigned = f"{encoded(HEADERS[name])}.{encoded(CLAIMS)}."
-    for attempt in (token, unsigned):
-        assert (await house.call("GET", "/v1/inbox", key=attempt)).status == 401
+async def statuses(house, credentials):
+    """What a call with each of some credentials gets, by their names."""
+    return {name: (await house.call("GET", "/v1/inbox", key=one)).status for name, one in credentials.items()}
+
+
+async def test_another_header_is_refused_even_when_signed_with_the_right_key(house, key):
+    tokens = {name: signed(key, header=header) for name, header in HEADERS.items()}
+    unsigned = {name: f"{encoded(header)}.{encoded(CLAIMS)}." for name, header in HEADERS.items()}
+    for attempts in (tokens, unsigned):
+        assert await statuses(house, attempts) == dict.fromkeys(HEADERS, 401)
     assert not [line for line in house.failures if line.startswith("error")]
 
 
@@ -91,9 +95,9 @@ BAD_CLAIMS = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_CLAIMS)
-async def test_bad_claims_are_refused_even_when_signed_with_the_right_key(house, key, name):
-    assert (await house.call("GET", "/v1/inbox", key=signed(key, claims=BAD_CLAIMS[name]))).status == 401
+async def test_bad_claims_are_refused_even_when_signed_with_the_right_key(house, key):
+    tokens = {name: signed(key, claims=claims) for name, claims in BAD_CLAIMS.items()}
+    assert await statuses(house, tokens) == dict.fromkeys(BAD_CLAIMS, 401)
     assert not [line for line in house.failures if line.startswith("error")]
 
 
@@ -112,12 +116,10 @@ async def test_one_changed_character_breaks_it(house, key):
         assert house.tokens.verify(changed, NOW_S) is None, at
 
 
-@pytest.mark.parametrize(
-    "credential", ["", " ", "  ", ".", "..", "a.b.c", "clk_", "clk__", "clk_a_b", "é", "\xff", "clo_"]
-)
-async def test_what_is_no_credential_is_nobody(house, credential):
-    for path in ("/v1/inbox", "/v1/users", "/v1/tenants"):
-        assert (await house.call("GET", path, key=credential)).status == 401
+async def test_what_is_no_credential_is_nobody(house):
+    for credential in ("", " ", "  ", ".", "..", "a.b.c", "clk_", "clk__", "clk_a_b", "é", "\xff", "clo_"):
+        for path in ("/v1/inbox", "/v1/users", "/v1/tenants"):
+            assert (await house.call("GET", path, key=credential)).status == 401, (credential, path)
     assert not [line for line in house.failures if line.startswith("error")]
 
 

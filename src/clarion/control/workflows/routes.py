@@ -7,7 +7,7 @@ import msgspec
 
 from clarion.control.defined import Reading, view
 from clarion.control.workflows.rules import Known, check_references, check_workflow, templates_of
-from clarion.control.workflows.schema import workflow_schema
+from clarion.control.workflows.schema import encoded_schema
 from clarion.domain.address import key
 from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField, NotFound
@@ -35,7 +35,6 @@ class _Handlers(Reading):
         super().__init__(control.definitions, Workflow.KIND, "workflow")
         self._control = control
         self._expressions = expressions
-        self._schema = _ENCODER.encode(workflow_schema())
 
     async def put(self, call: Call) -> Reply:
         tenant, workflow, name = call.caller.tenant, call.body, key(call.path["key"], "key")
@@ -57,7 +56,7 @@ class _Handlers(Reading):
         return Reply(view(found))
 
     async def schema(self, call: Call) -> Reply:
-        return Reply(raw=self._schema, content_type="application/schema+json")
+        return Reply(raw=encoded_schema(), content_type="application/schema+json")
 
     def _fault_of(self, text: str, names: Collection[str]) -> str:
         try:

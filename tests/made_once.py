@@ -1,0 +1,34 @@
+"""Keys and certificates that take long to make: one of each per process."""
+
+import shutil
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from clarion.app.simulate.certificates import Identity, identity
+
+
+@cache
+def rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+
+
+@cache
+def rsa_pem() -> str:
+    return rsa_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def identity_in(folder: Path, host: str) -> Identity:
+    """Return a simulator's identity in a folder, the same in each."""
+    shutil.copytree(_identity(host).name, folder, dirs_exist_ok=True)
+    return identity(folder, host)
+
+
+@cache
+def _identity(host: str) -> TemporaryDirectory[str]:
+    made = TemporaryDirectory(prefix="identity-", ignore_cleanup_errors=True)
+    identity(Path(made.name), host)
+    return made
