@@ -118,7 +118,7 @@ def test_a_shared_quota_is_one_round_trip_more_only_when_what_is_held_does_not_p
     assert told(tmp_path, story) == [3 + 1, 2, 2]
 
 
-def test_neither_an_invalid_field_nor_a_full_backlog_nor_an_answer_given_again_draws_from_a_quota(tmp_path):
+def test_neither_an_invalid_field_nor_an_answer_given_again_draws_from_a_quota(tmp_path):
     async def story(afar):
         for request in (NotificationIn(to="nobody", **NEWS), NotificationIn(to="u1", template="gone")):
             with pytest.raises(InvalidField):
@@ -143,3 +143,14 @@ def test_who_comes_while_too_much_waits_is_refused_without_asking(tmp_path):
         return asked
 
     assert told(tmp_path, story, backlog_max=0) == [{"store.backlog_of": 1}] * 2
+
+
+@pytest.mark.parametrize("name", ["single", "batch", "event"])
+def test_a_full_backlog_draws_nothing_from_a_quota(tmp_path, name):
+    async def story(afar):
+        for key in (True, False):
+            with pytest.raises(Overloaded):
+                await afar.round_trips(of_way(name), key=key)
+        return afar.asked("quotas")
+
+    assert told(tmp_path, story, backlog_max=0) == {}
