@@ -123,7 +123,7 @@ async def test_what_was_just_accepted_can_be_seen(place):
     await place.journal.commit(StageResult(frames=[Frame(accepted(Lane.HIGH), 1, 1, encode(frame, 1))]))
     await place.call("POST", SEEN, id=ids.write(ids.NOTIFICATION_PREFIX, id_), user="ria")
     assert await place.told() == [(id_, "ria")]
-    assert await place.state.seen_ms(world.TENANT, id_, ["ria"])
+    assert await place.state.seen_ms([(world.TENANT, id_, "ria")])
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ async def test_another_tenant_sees_nothing(state):
     assert await state.chunks(other, world.BROADCAST, None, 10) == []
     assert await state.dead_letters(other, Window(10), DeadLetterFilter()) == []
     assert await state.claim_replays(other, world.SINGLE_IDS, world.AT_MS) == set()
-    assert await state.seen_ms(other, id_, ["user-0"]) == {}
+    assert await state.seen_ms([(other, id_, "user-0")]) == {}
     assert await state.seen_by(other, id_) == []
 
 
@@ -140,9 +140,8 @@ async def test_the_first_and_the_last_sighting_of_a_user_are_kept(state):
     await world.fold_all(
         state, [world.stored([world.seen(0, at_ms + 5)]), world.stored([two, world.seen(0, at_ms + 9)])]
     )
-    assert await state.seen_ms(world.TENANT, id_, ["user-0", "bob", "user-1"]) == {
-        "user-0": at_ms + 9,
-        "bob": at_ms + 8,
-    }
-    assert await state.seen_ms(world.TENANT, world.NOTIFICATIONS[1], ["user-0"]) == {}
+    here, elsewhere = (world.TENANT, id_), (world.TENANT, world.NOTIFICATIONS[1])
+    asked = [(*here, "user-0"), (*here, "bob"), (*here, "user-1"), (*elsewhere, "user-0"), ("other", id_, "bob")]
+    assert await state.seen_ms(asked) == {(*here, "user-0"): at_ms + 9, (*here, "bob"): at_ms + 8}
+    assert await state.seen_ms([]) == {}
     assert await state.seen_by(world.TENANT, id_) == [("bob", at_ms + 8), ("user-0", at_ms + 5)]

@@ -6,11 +6,13 @@ import pytest
 
 from clarion.domain.limits import JOURNAL_READ_BYTES_MAX
 from clarion.ports.stage_store import (
+    Broadcasts,
     StageResult,
 )
 from tests.contract.engines import ONCE
 from tests.contract.journals import (
     START_MS,
+    cursor,
     frame,
     frames,
     offsets,
@@ -107,3 +109,12 @@ class TestWatch:
         watch = streams.watch()
         assert await streams.fire(100, 10) == 1
         assert await watch.wait(10_000)
+
+    async def test_a_broadcast_that_begins_or_goes_on_wakes_who_watches_everything(self, streams):
+        watch = streams.watch()
+        begun = cursor()
+        await streams.commit(StageResult(broadcasts=Broadcasts([begun])))
+        assert await watch.wait(10_000)
+        for status, before in (("paused", "running"), ("running", "paused")):
+            assert await streams.set_cursor_status(begun.cursor_id, status, [before], 1)
+            assert await watch.wait(10_000)

@@ -5,7 +5,7 @@ sent nothing.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from random import Random
 from typing import Any
 
@@ -35,6 +35,7 @@ from clarion.plan.workflow.turn import Turn
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.directory import Defined, DefinitionKey
 from clarion.ports.expressions import Expressions
+from clarion.ports.sightings import Seen
 from clarion.ports.stage_store import Admission, Cancellation, Commit, Lease, PlanState, Progress, StageResult
 from clarion.ports.streams import Frame
 from tests.contract.journals import Journal, VirtualClock
@@ -90,9 +91,8 @@ class Eyes:
     def __init__(self) -> None:
         self.saw: dict[tuple[bytes, str], int] = {}
 
-    async def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
-        found = {user_id: self.saw.get((notification_id, user_id)) for user_id in user_ids}
-        return {user_id: at_ms for user_id, at_ms in found.items() if at_ms is not None}
+    async def seen_ms(self, wanted: Collection[Seen]) -> dict[Seen, int]:
+        return {seen: self.saw[seen[1:]] for seen in wanted if seen[1:] in self.saw}
 
     async def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
         return sorted((user, at_ms) for (id_, user), at_ms in self.saw.items() if id_ == notification_id)
@@ -196,7 +196,8 @@ class Flow:
         lease = await self._lease(partition)
         now_ms, (batch, commits) = self.clock.now_ms(), self._read(partition, lease)
         told = Told()
-        facts, _ = await self.gatherer.gather(work_of(batch, now_ms), partition, now_ms)
+        await self.gatherer.learn([lease])
+        facts, _ = await self.gatherer.gather(work_of(batch, now_ms), lease, now_ms)
         turn = _taken(batch, facts, self.expressions, told, now_ms)
         while turn.lacking:
             self.rounds += 1
@@ -212,6 +213,7 @@ class Flow:
         await self.journal.commit(
             StageResult(frames=turn.frames, timers=turn.timers, lease=lease, progress=Progress(commits=commits), plan_state=PlanState(cells=turn.cells, waits=turn.waits, ended_waits=turn.ended_waits))
         )  # fmt: skip
+        self.gatherer.cancelled.looked(lease)
         for level, event, fields in told.lines:
             self.notes.log(level, event, **fields)
         self.sent += turn.sends

@@ -41,6 +41,7 @@ from clarion.plan.worker import PlanWorker
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.control_accounts import ProviderWrite, Suppression
 from clarion.ports.directory import Directory
+from clarion.ports.sightings import Seen
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from clarion.ports.vendor import Traits
@@ -207,9 +208,8 @@ class Ledger:
     async def states(self, delivery_ids: Iterable[bytes]) -> dict[bytes, tuple[State, int]]:
         return {id_: (row.state, row.attempt) for id_ in delivery_ids if (row := self.rows.get(id_))}
 
-    async def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
-        seen = ((name, self.sightings.get((tenant, notification_id, name))) for name in user_ids)
-        return {name: at_ms for name, at_ms in seen if at_ms is not None}
+    async def seen_ms(self, wanted: Collection[Seen]) -> dict[Seen, int]:
+        return {seen: self.sightings[seen] for seen in wanted if seen in self.sightings}
 
     async def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
         return sorted((key[2], at_ms) for key, at_ms in self.sightings.items() if key[:2] == (tenant, notification_id))

@@ -56,7 +56,9 @@ def fetch_pool(parts: Shared) -> FetchPool:
 def broadcast_worker(parts: Shared, leases: LeasedPartitions) -> BroadcastWorker:
     """Return what plans broadcasts page by page."""
     pages = PageGatherer(parts.store, parts.directory, parts.contents(), PAGE_USERS)
-    return BroadcastWorker(parts.store, pages, leases, parts.clock, parts.telemetry, backlog_max=BROADCAST_BACKLOG_MAX)
+    return BroadcastWorker(
+        parts.streams, parts.store, pages, leases, parts.clock, parts.telemetry, backlog_max=BROADCAST_BACKLOG_MAX
+    )
 
 
 def sender(parts: Shared, kind: type[S]) -> S:

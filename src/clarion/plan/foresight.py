@@ -5,16 +5,17 @@ It decides nothing and may be wrong: what it asks for in vain costs a read, what
 
 from collections import defaultdict
 from collections.abc import Generator, Hashable, Iterable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from clarion.domain.channel import Lane
 from clarion.domain.ids import NOTIFICATION_ID_BYTES, partition_for
 from clarion.domain.policy import POLICY_KEY, Policy
-from clarion.domain.workflow import Digest, Workflow
+from clarion.domain.workflow import Digest, Throttle, Workflow
 from clarion.journal.events import AdvanceFrame, Event, OccurrenceFrame, Recipient, ResumeFrame, SignalFrame
 from clarion.plan.columns import Accepted
+from clarion.plan.facts import user_context
 from clarion.plan.resume import expected, resumptions
 from clarion.plan.resume import foreseen as resumption_looks_at
 from clarion.plan.rules.need import Need
@@ -45,8 +46,7 @@ from clarion.plan.workflow.instance import (
 from clarion.plan.workflow.mover import throttle_key
 from clarion.plan.workflow.outbox import of_subject, request_for
 from clarion.plan.workflow.outlook import NO_OUTLOOK, Outlook, outlook
-from clarion.plan.workflow.people import person
-from clarion.plan.workflow.turn import CANCEL_KEY, LOOKED_CELL, START
+from clarion.plan.workflow.turn import CANCEL_KEY, START
 from clarion.plan.workflow.values import value_of
 from clarion.ports.expressions import Expressions
 
@@ -64,8 +64,20 @@ def starting(work: Work) -> Iterable[bytes]:
             yield from (id_[:NOTIFICATION_ID_BYTES] for id_, cause in rows if cause == "start")
 
 
+def resuming(work: Work) -> list[Accepted]:
+    """Return stand-ins of what routes and held channels that go on will send."""
+    return [
+        item
+        for lane, event in work.others
+        if isinstance(event, ResumeFrame)
+        for row in resumptions(lane, event)
+        for item in expected(row)
+    ]
+
+
 def foresee(work: Work, facts: WaitFacts, expressions: Expressions, now_ms: int) -> Asking:
-    """Ask for what a batch will look at, in as many rounds as one fact leads to another: four at most. `facts` are empty."""
+    """Ask for what a batch will look at, in as many rounds as one fact leads to another: four at most. `facts` hold what is
+    kept of definitions, so that no round is spent on these."""
     sight = _Sight(work, facts, expressions, now_ms)
     facts = yield sight.take_need()
     sight.go_on(facts)
@@ -85,14 +97,14 @@ class _Sight:
         self._wanted: dict[str, set[Hashable]] = defaultdict(set)
         self._ids: list[bytes] = []  # of instances whose cells were asked for last
         self._groups: list[list[bytes]] = []  # the same, of digests that close
-        self._open: list[tuple[bytes, Instance]] = []  # of whom it was asked last who they are about
+        self._open: list[tuple[bytes, Instance]] = []  # whose definitions were asked for last
+        self._keyed: list[tuple[Instance, Digest | Throttle]] = []  # the same, whose users were
+        self._facts = facts
         self._digests: list[bytes] = []
         self._signals: list[tuple[str, bytes]] = []
         self._occurrences: list[OccurrenceFrame] = []
         self._outlooks: dict[tuple[str, str, int, str], Outlook] = {}
         self._sends: dict[tuple[str, str, int, str | None, str], tuple[Accepted, list[Recipient]]] = {}
-        self._resumed: list[Accepted] = []
-        self._want(CELLS, LOOKED_CELL)
         for item in work.started:
             for to in item.request.to:
                 if partition_for(item.tenant, owner_of(to), facts.partitions) == facts.partition:
@@ -109,10 +121,13 @@ class _Sight:
 
     def go_on(self, facts: WaitFacts) -> None:
         """Take every instance one look further: from its cell to who it is about, from there to the steps ahead of it."""
-        ids, groups, ahead = self._ids, self._groups, self._open
-        self._ids, self._groups, self._open = [], [], []
+        ids, groups, ahead, keyed = self._ids, self._groups, self._open, self._keyed
+        self._ids, self._groups, self._open, self._keyed = [], [], [], []
+        self._facts = facts
+        for instance, step in keyed:
+            self._look_under(instance, step)
         for id_, instance in ahead:
-            self._ahead(id_, instance, facts)
+            self._ahead(id_, instance)
         for id_ in ids:
             found = facts.instance(id_)
             if found is not None:
@@ -139,11 +154,10 @@ class _Sight:
             self._want_all(occurrence_looks_at(frame, facts))
 
     def sends(self) -> list[Accepted]:
-        """Return what will probably be sent: routes that go on, and an item for each step with all its recipients."""
-        steps = (
+        """Return what steps will probably send: an item for each, with all its recipients."""
+        return [
             item._replace(request=msgspec.structs.replace(item.request, to=to)) for item, to in self._sends.values()
-        )
-        return [*self._resumed, *steps]
+        ]
 
     def _want(self, kind: str, key: Hashable) -> None:
         self._wanted[kind].add(key)
@@ -163,7 +177,6 @@ class _Sight:
             case ResumeFrame():
                 for resumed in resumptions(lane, event):
                     self._want_all(resumption_looks_at(resumed))
-                    self._resumed += expected(resumed)
             case OccurrenceFrame():
                 self._occurrences.append(event)
                 self._want_all(occurrence_looks_at(event))
@@ -191,13 +204,17 @@ class _Sight:
 
     def _about(self, id_: bytes, instance: Instance) -> None:
         tenant, state = instance.tenant, instance.state
-        self._open.append((id_, instance))
-        self._want(DEFINITIONS, (tenant, Workflow, state.workflow, state.version))
+        workflow = (tenant, Workflow, state.workflow, state.version)
+        self._want(DEFINITIONS, workflow)
         self._want(DEFINITIONS, (tenant, Policy, POLICY_KEY, None))
         if instance.recipient.user_id:
             self._want(PEOPLE, (tenant, instance.recipient.user_id))
         if instance.origin.broadcast:
             self._want(BROADCASTS, instance.origin.broadcast)
+        if self._facts.knows(DEFINITIONS, workflow):
+            self._ahead(id_, instance)
+        else:
+            self._open.append((id_, instance))
 
     def _leader(self, group: Sequence[bytes], facts: WaitFacts) -> None:
         """Look at who goes on with a digest: the first that has not expired. Of all it counts whether they were cancelled."""
@@ -210,10 +227,10 @@ class _Sight:
             if instance.origin.broadcast:
                 self._want(BROADCASTS, instance.origin.broadcast)
 
-    def _ahead(self, id_: bytes, instance: Instance, facts: WaitFacts) -> None:
+    def _ahead(self, id_: bytes, instance: Instance) -> None:
         """Look at the steps that come next."""
         tenant, origin, recipient = instance.tenant, instance.origin, instance.recipient
-        ahead = self._outlook(instance, facts)
+        ahead = self._outlook(instance)
         if ahead.asks_seen and recipient.user_id:
             self._want(SIGHTINGS, (tenant, id_[:NOTIFICATION_ID_BYTES], recipient.user_id))
         for step in ahead.sends:
@@ -226,36 +243,51 @@ class _Sight:
                 item = Accepted(instance.lane, b"", tenant, 0, asked, step.name, step.route)
                 known = self._sends[like] = (item, [])
             known[1].append(recipient)
+        user = (tenant, recipient.user_id)
         for keyed in ahead.keyed:
-            key = self._key(keyed.key, instance, facts)
-            if key is not None:
-                make = digest_key if isinstance(keyed, Digest) else throttle_key
-                self._want(CELLS, make(instance, keyed.name, key))
+            # Whether a key names the user cannot be told without reading it as an expression; the word is hint enough.
+            if "user" in (keyed.key or "") and recipient.user_id and not self._facts.knows(PEOPLE, user):
+                self._keyed.append((instance, keyed))
+            else:
+                self._look_under(instance, keyed)
 
-    def _outlook(self, instance: Instance, facts: WaitFacts) -> Outlook:
+    def _look_under(self, instance: Instance, keyed: Digest | Throttle) -> None:
+        """Look at the cell of a step that has a key."""
+        key = self._key(keyed.key, instance)
+        if key is not None:
+            make = digest_key if isinstance(keyed, Digest) else throttle_key
+            self._want(CELLS, make(instance, keyed.name, key))
+
+    def _outlook(self, instance: Instance) -> Outlook:
         state = instance.state
         place = (instance.tenant, state.workflow, state.version, state.step)
         known = self._outlooks.get(place)
         if known is None:
             try:
-                found = facts.definition(instance.tenant, Workflow, state.workflow, state.version)
+                found = self._facts.definition(instance.tenant, Workflow, state.workflow, state.version)
                 known = outlook(found.body, state.step) if found is not None else NO_OUTLOOK
             except Exception:  # noqa: BLE001 - the move will tell of it, and fail alone
                 known = NO_OUTLOOK
             self._outlooks[place] = known
         return known
 
-    def _key(self, expression: str | None, instance: Instance, facts: WaitFacts) -> str | None:
+    def _key(self, expression: str | None, instance: Instance) -> str | None:
         """Return the key that a step will probably come to."""
         if expression is None:
             return ""
         state = instance.state
         try:
-            user, _ = person(facts, instance.tenant, instance.recipient)
             names = {
-                "data": instance.origin.data, "user": user, "steps": state.results, "vars": state.variables,
-                "digest": state.digest,
+                "data": instance.origin.data, "user": self._user(instance), "steps": state.results,
+                "vars": state.variables, "digest": state.digest,
             }  # fmt: skip
             return str(value_of(self._expressions, expression, names))
         except Exception:  # noqa: BLE001 - steps before it may have to give it a value; if not, the move will tell
             return None
+
+    def _user(self, instance: Instance) -> dict[str, Any]:
+        """Return what is known of whom an instance is about."""
+        tenant, recipient = instance.tenant, instance.recipient
+        if recipient.user_id and self._facts.knows(PEOPLE, (tenant, recipient.user_id)):
+            return user_context(self._facts.user(tenant, recipient.user_id) or recipient)
+        return user_context(recipient)

@@ -1,5 +1,7 @@
-"""Reads what waits to be planned: the frames of one partition, the most urgent lane first."""
+"""Reads what waits to be planned: the frames of all leased partitions at once, of each the most urgent lane first."""
 
+from collections import deque
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from clarion.domain.channel import LANES, Lane
@@ -30,34 +32,78 @@ class Frames(NamedTuple):
         return [Commit(lease, topic, position.offset, position.numbers) for topic, position in self.read.items()]
 
 
+class _Partition:
+    """A partition under one lease: how far it is planned, and the frames behind that which were read, by topic."""
+
+    __slots__ = ("ahead", "fence", "positions")
+
+    def __init__(self, fence: int, positions: dict[str, Position]) -> None:
+        self.fence = fence
+        self.positions = positions
+        self.ahead: dict[str, deque[StoredFrame]] = {topic: deque() for topic in _TOPICS.values()}
+
+    def lacking(self, events: int) -> Iterator[str]:
+        """Yield the topics to read before a batch of so many events is what it would be had all been read."""
+        for topic, ahead in self.ahead.items():
+            events -= sum(stored.count for stored in ahead)
+            if events <= 0:
+                return
+            yield topic
+
+    def after(self, topic: str) -> int:
+        """Return the offset behind which to go on reading a topic."""
+        ahead = self.ahead[topic]
+        return ahead[-1].offset if ahead else self.positions.get(topic, _START).offset
+
+    def done(self, read: Mapping[str, Position]) -> None:
+        """Let go of frames up to these positions."""
+        self.positions.update(read)
+        for topic, position in read.items():
+            ahead = self.ahead[topic]
+            while ahead and ahead[0].offset <= position.offset:
+                ahead.popleft()
+
+
 class FrameReader:
-    """Reads for one process and remembers how far it has come in each partition."""
+    """Reads for one process: all partitions in one call, and no frame twice. It remembers how far it has come in each."""
 
     def __init__(self, streams: Streams, store: StageStore, telemetry: Telemetry, batch_events: int) -> None:
         self._streams = streams
         self._store = store
         self._telemetry = telemetry
         self._batch_events = batch_events
-        self._positions: dict[int, tuple[int, dict[str, Position]]] = {}
+        self._partitions: dict[int, _Partition] = {}
 
-    async def read(self, partition: int, lease: Lease) -> Frames:
-        """Return what comes next, up to `batch_events` events or a little more, and up to a frame that nobody here can read.
-        Raises `UnknownFrame` when that comes first. A damaged frame is logged and passed over, and so is, without a word,
-        one that the carrier repeats."""
-        positions = await self._position(partition, lease)
+    async def read(self, leases: Iterable[Lease]) -> None:
+        """Read what the next batch of each partition may hold and is not here yet."""
+        leases = list(leases)
+        await self._meet([lease for lease in leases if not self._knows(lease)])
+        asked = [
+            (lease.partition, topic)
+            for lease in leases
+            for topic in self._partitions[lease.partition].lacking(self._batch_events)
+        ]
+        if not asked:
+            return
+        places = [Place(topic, partition, self._partitions[partition].after(topic)) for partition, topic in asked]
+        for (partition, topic), found in zip(asked, await self._streams.read_many(places), strict=True):
+            self._partitions[partition].ahead[topic] += found
+
+    def next(self, partition: int) -> Frames:
+        """Return what comes next of what was read, up to `batch_events` events or a little more, and up to a frame that nobody
+        here can read. Raises `UnknownFrame` when that comes first. A damaged frame is logged and passed over, and so is, without
+        a word, one that the carrier repeats."""
+        known = self._partitions[partition]
         frames = Frames([], {}, 0)
-        found = await self._streams.read_many(
-            [Place(topic, partition, positions.get(topic, _START).offset) for topic in _TOPICS.values()]
-        )
-        for (lane, topic), waiting in zip(_TOPICS.items(), found, strict=True):
-            position = positions.get(topic, _START)
-            for stored in waiting:
+        for lane, topic in _TOPICS.items():
+            position = known.positions.get(topic, _START)
+            for stored in known.ahead[topic]:
                 numbers = taken(stored, position.numbers)
                 try:
                     event = None if numbers is None else self._decoded(stored)
                 except UnknownFrame:
                     if frames.read:
-                        return frames  # the next read finds it first
+                        return frames  # the next batch begins with it
                     raise
                 if event is not None:
                     frames.batch.append((lane, event))
@@ -70,18 +116,26 @@ class FrameReader:
 
     def done(self, partition: int, frames: Frames) -> None:
         """Go on behind these frames: they are committed."""
-        self._positions[partition][1].update(frames.read)
+        self._partitions[partition].done(frames.read)
 
     def forget(self, partition: int) -> None:
         """Ask the store again how far a partition is: others plan it."""
-        self._positions.pop(partition, None)
+        self._partitions.pop(partition, None)
 
-    async def _position(self, partition: int, lease: Lease) -> dict[str, Position]:
-        fence, positions = self._positions.get(partition, (0, {}))
-        if fence != lease.fence:
-            positions = (await self._store.positions(topics.GROUP_PLAN, [partition]))[partition]
-            self._positions[partition] = (lease.fence, positions)
-        return positions
+    def keep_only(self, partitions: Container[int]) -> None:
+        """Let go of what was read of all other partitions."""
+        for partition in [one for one in self._partitions if one not in partitions]:
+            self.forget(partition)
+
+    def _knows(self, lease: Lease) -> bool:
+        known = self._partitions.get(lease.partition)
+        return known is not None and known.fence == lease.fence
+
+    async def _meet(self, leases: Sequence[Lease]) -> None:
+        if leases:
+            found = await self._store.positions(topics.GROUP_PLAN, [lease.partition for lease in leases])
+            for lease in leases:
+                self._partitions[lease.partition] = _Partition(lease.fence, found[lease.partition])
 
     def _decoded(self, stored: StoredFrame) -> Event | None:
         try:

@@ -1,9 +1,9 @@
 """Gathers the facts that decisions about sending look at: everything that a batch can be foreseen to need, in few calls."""
 
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from clarion.domain.channel import Channel
 from clarion.domain.limits_deciding import CAP_BLOCK_USERS
@@ -16,11 +16,10 @@ from clarion.plan.columns import Accepted
 from clarion.plan.facts import NOBODY, SendFacts, SendKey, Suppressions, inline
 from clarion.plan.gather_caps import CapTimes
 from clarion.plan.gather_each import read_each
-from clarion.plan.gather_settings import KnownSettings, keep, read_settings
+from clarion.plan.gather_settings import KnownSettings, ReadApart, keep
 from clarion.plan.rules.decide import addresses_of, wanted_addresses
-from clarion.plan.rules.group import gate
+from clarion.plan.rules.group import Gate, gate
 from clarion.plan.rules.need import Need
-from clarion.plan.rules.setting import Setting
 from clarion.plan.settings import SettingKey, setting_key
 from clarion.ports.directory import Directory
 from clarion.ports.journal_cells import CapWrite
@@ -39,10 +38,70 @@ class _Wanted:
         self.addresses: set[tuple[Channel, str]] = set()
 
 
-_Sends = dict[SettingKey, _Wanted]
 _Place = tuple[str, Channel, str]
 """A tenant, a channel and an address."""
 _Read = Coroutine[Any, Any, None]
+
+
+class _Wish:
+    """What is to be read: all that sends take, and single facts by their kind."""
+
+    __slots__ = ("addresses", "blocks", "broadcasts", "profiles", "sends", "tenants", "users")
+
+    def __init__(self) -> None:
+        self.sends: dict[SettingKey, _Wanted] = {}
+        self.users: dict[str, set[str]] = {}
+        self.tenants: set[str] = set()
+        self.profiles: dict[int, None] = {}
+        self.addresses: dict[str, set[tuple[Channel, str]]] = {}
+        self.blocks: dict[tuple[str, bytes], set[int]] = {}
+        self.broadcasts: set[bytes] = set()
+
+    def item(self, item: Accepted) -> None:
+        """Add what deciding about a notification takes."""
+        wanted = self._of(setting_key(item.tenant, item.request, item.route))
+        for to in item.request.to:
+            if to.user_id:
+                wanted.user_ids.add(to.user_id)
+            else:
+                wanted.inline.append(to)
+
+    def send(self, key: SendKey) -> None:
+        """Add what deciding about some recipients of a request takes."""
+        setting, user_ids, addresses = key
+        wanted = self._of(setting)
+        wanted.user_ids.update(user_ids)
+        wanted.addresses.update(addresses)
+
+    def need(self, need: Need) -> None:
+        """Add what a decision lacked. Needs of other kinds are not looked at."""
+        key: Any
+        for key in need.of(kinds.SENDS):
+            self.send(key)
+        for key in need.of(kinds.SETTINGS):
+            self._of(key)
+        for key in need.of(kinds.USERS):
+            self.users.setdefault(key[0], set()).add(key[1])
+        for key in need.of(kinds.SUPPRESSIONS):
+            self.addresses.setdefault(key[0], set()).add(key[1:])
+        for key in need.of(CAPS):
+            self.blocks.setdefault(key[:2], set()).add(key[2])
+        self.tenants.update(cast("Iterable[str]", need.of(kinds.SUPPRESSING)))
+        self.profiles.update(dict.fromkeys(cast("Iterable[int]", need.of(kinds.PROFILES))))
+        self.broadcasts.update(cast("Iterable[bytes]", need.of(kinds.BROADCASTS)))
+
+    def people(self) -> dict[str, set[str]]:
+        """Return all users, by tenant: at least an empty set of each tenant that sends."""
+        found = {tenant: set(names) for tenant, names in self.users.items()}
+        for (tenant, *_), wanted in self.sends.items():
+            found.setdefault(tenant, set()).update(wanted.user_ids)
+        return found
+
+    def _of(self, key: SettingKey) -> _Wanted:
+        wanted = self.sends.get(key)
+        if wanted is None:
+            wanted = self.sends[key] = _Wanted()
+        return wanted
 
 
 class SendGatherer:
@@ -62,81 +121,72 @@ class SendGatherer:
         """Take over what was written of caps, so that the next step need not read it."""
         self._caps.keep(writes)
 
-    async def gather(self, items: Sequence[Accepted], now_ms: int, chunks: Sequence[ChunkFrame] = ()) -> SendFacts:
-        """Return what deciding about notifications, and about held chunks whose time has come, takes at a time (Unix ms)."""
+    async def gather(
+        self, items: Sequence[Accepted], now_ms: int, chunks: Sequence[ChunkFrame] = (), tenants: Iterable[str] = ()
+    ) -> SendFacts:
+        """Return what deciding about notifications, and about held chunks whose time has come, takes at a time (Unix ms). Of
+        `tenants`, more will be sent than is known yet."""
         self._caps.trim()
-        sends: _Sends = {}
+        wish = _Wish()
+        wish.tenants.update(tenants)
         for item in items:
             if (item.request.send_at_ms or 0) <= now_ms:
-                _want(sends, item)
+                wish.item(item)
         for chunk in chunks:
-            _wanted(sends, release_key(chunk))
-        await self._known.refresh({tenant for tenant, *_ in sends})
+            wish.send(release_key(chunk))
+            wish.broadcasts.add(broadcast_of(chunk))
+        await self._known.refresh({*wish.tenants, *(tenant for tenant, *_ in wish.sends)})
         facts = SendFacts(settings=self._known.settings, gates=self._known.gates)
-        await self._broadcasts(facts, {broadcast_of(chunk) for chunk in chunks})
-        await self._foresee(facts, sends, now_ms)
+        await self._read(facts, wish, now_ms)
         return facts
 
     async def foresee(self, facts: SendFacts, items: Sequence[Accepted], now_ms: int) -> SendFacts:
         """Return facts with what deciding about more notifications takes added to them."""
-        sends: _Sends = {}
+        wish = _Wish()
         for item in items:
-            _want(sends, item)
-        await self._foresee(facts, sends, now_ms)
+            wish.item(item)
+        await self._read(facts, wish, now_ms)
         return facts
 
     async def more(self, facts: SendFacts, need: Need, now_ms: int) -> SendFacts:
         """Return facts with what a decision lacked added to them. Needs of other kinds are not looked at."""
-        sends: _Sends = {}
-        key: Any
-        for key in need.of(kinds.SENDS):
-            _wanted(sends, key)
-        for key in need.of(kinds.SETTINGS):
-            sends.setdefault(key, _Wanted())
-        await self._foresee(facts, sends, now_ms)
-        users: dict[str, set[str]] = {}
-        for key in need.of(kinds.USERS):
-            users.setdefault(key[0], set()).add(key[1])
-        await together(
-            *self._users(facts, users),
-            *self._suppressing(facts, need.of(kinds.SUPPRESSING)),
-            self._profiles(facts, need.of(kinds.PROFILES)),
-        )
-        addresses: dict[str, set[tuple[Channel, str]]] = {}
-        for key in need.of(kinds.SUPPRESSIONS):
-            addresses.setdefault(key[0], set()).add(key[1:])
-        blocks: dict[tuple[str, bytes], set[int]] = {}
-        for key in need.of(CAPS):
-            blocks.setdefault(key[:2], set()).add(key[2])
-        await together(*self._suppressions(facts, addresses), *self._cap_times(facts, blocks))
-        await self._broadcasts(facts, need.of(kinds.BROADCASTS))
+        wish = _Wish()
+        wish.need(need)
+        await self._read(facts, wish, now_ms)
         return facts
 
-    async def _foresee(self, facts: SendFacts, sends: _Sends, now_ms: int) -> None:
-        users: dict[str, set[str]] = {}
-        for key, wanted in sends.items():
-            users.setdefault(key[0], set()).update(wanted.user_ids)
+    async def _read(self, facts: SendFacts, wish: _Wish, now_ms: int) -> None:
+        """Read in three rounds: what is named; what that leads to; and what of it few have. One more where settings name digests."""
+        users = wish.people()
+        new = [key for key in wish.sends if key not in facts.settings]
+        apart = self._apart(new)
         await together(
-            *self._settings(facts, [key for key in sends if key not in facts.settings]),
+            *([apart.first()] if apart else ()),
             *self._users(facts, users),
-            *self._suppressing(facts, users),
+            *self._suppressing(facts, wish.tenants.union(users)),
+            *self._broadcasts(facts, wish.broadcasts),
         )
-        people = {key: _people(facts, key, wanted) for key, wanted in sends.items() if key in facts.settings}
-        await self._gate(facts, people, now_ms)
+        people = {key: _people(facts, key, wanted) for key, wanted in wish.sends.items()}
+        unjudged = self._unjudged(facts, people, now_ms)
         await together(
-            *self._suppressions(facts, _addresses(facts, sends, people)),
-            *self._cap_times(facts, _blocks(facts, people)),
+            *([apart.second()] if apart else ()),
+            *self._profiles(facts, unjudged | wish.profiles),
         )
+        if apart:
+            found, failed = await apart.end()
+            keep(facts.settings, found)
+            facts.failures.update({(kinds.SETTINGS, key): error for key, error in failed.items()})
+            people = {key: users for key, users in people.items() if key in facts.settings}
+        if unjudged:
+            self._gate(facts, people, now_ms)
+        addresses, blocks = _addresses(facts, wish, people), _blocks(facts, wish, people)
+        await together(*self._suppressions(facts, addresses), *self._cap_times(facts, blocks))
 
-    def _settings(self, facts: SendFacts, keys: Sequence[SettingKey]) -> Iterator[_Read]:
-        if keys:
-            self._known.begin(key[0] for key in keys)
-            yield self._read_settings(facts, keys)
-
-    async def _read_settings(self, facts: SendFacts, keys: Sequence[SettingKey]) -> None:
-        found, failed = await read_each(partial(read_settings, self._directory), keys)
-        keep(facts.settings, found)
-        facts.failures.update({(kinds.SETTINGS, key): error for key, error in failed.items()})
+    def _apart(self, keys: Sequence[SettingKey]) -> ReadApart | None:
+        if not keys:
+            return None
+        self._known.begin(key[0] for key in keys)
+        return ReadApart(self._directory, keys)
 
     def _cap_times(self, facts: SendFacts, blocks: Mapping[tuple[str, bytes], set[int]]) -> Iterator[_Read]:
         if blocks:
@@ -172,34 +222,40 @@ class SendGatherer:
     async def _named(self, tenant: str, names: Sequence[str]) -> Mapping[str, User | None]:
         return (await self._users_of({tenant: names}, (tenant,)))[tenant]
 
-    async def _profiles(self, facts: SendFacts, wanted: Iterable[Any]) -> None:
-        missing: list[int] = [id_ for id_ in wanted if id_ not in facts.profiles]
-        if missing:
-            found, failed = await read_each(self._read_profiles, missing)
-            facts.profiles.update(found)
-            failed |= {id_: KeyError(id_) for id_ in missing if id_ not in found and id_ not in failed}
-            facts.failures.update({(kinds.PROFILES, id_): error for id_, error in failed.items()})
+    def _profiles(self, facts: SendFacts, wanted: Iterable[int]) -> Iterator[_Read]:
+        if missing := [id_ for id_ in wanted if id_ not in facts.profiles]:
+            yield self._read_profiles(facts, missing)
 
-    async def _read_profiles(self, ids: Sequence[int]) -> Mapping[int, Profile]:
+    async def _read_profiles(self, facts: SendFacts, missing: Sequence[int]) -> None:
+        found, failed = await read_each(self._profiles_of, missing)
+        facts.profiles.update(found)
+        failed |= {id_: KeyError(id_) for id_ in missing if id_ not in found and id_ not in failed}
+        facts.failures.update({(kinds.PROFILES, id_): error for id_, error in failed.items()})
+
+    async def _profiles_of(self, ids: Sequence[int]) -> Mapping[int, Profile]:
         return await self._directory.profiles(ids)
 
-    async def _gate(self, facts: SendFacts, people: Mapping[SettingKey, Sequence[User]], now_ms: int) -> None:
-        """Have the verdicts of everyone's profiles at hand, profiles read together."""
-        missing: list[tuple[Setting, int]] = []
+    def _unjudged(self, facts: SendFacts, people: Mapping[SettingKey, Sequence[User]], now_ms: int) -> dict[int, None]:
+        """Return the profiles of which there is no verdict, be it that there is no setting yet."""
+        found: dict[int, None] = {}
+        for key, users in people.items():
+            setting = facts.settings.get(key)
+            gates = {} if setting is None else facts.gates.get(id(setting), {})
+            found.update(dict.fromkeys(_without_verdict(gates, users, now_ms)))
+        return found
+
+    def _gate(self, facts: SendFacts, people: Mapping[SettingKey, Sequence[User]], now_ms: int) -> None:
+        """Have the verdicts of everyone's profiles at hand."""
         for key, users in people.items():
             setting = facts.settings[key]
             gates = facts.gates.setdefault(id(setting), {})
-            for profile_id in {user.profile_id for user in users}:
-                known = gates.get(profile_id)
-                if profile_id != NOBODY and (known is None or now_ms >= known.valid_until_ms):
-                    missing.append((setting, profile_id))
-        await self._profiles(facts, dict.fromkeys(profile_id for _, profile_id in missing))
-        self._known.gated(len(missing))
-        for setting, profile_id in missing:
-            profile = facts.profiles.get(profile_id)
-            if profile is not None:
-                with suppress(Exception):  # the decision that asks for it fails by the same exception, alone
-                    facts.gates[id(setting)][profile_id] = gate(setting, profile, now_ms)
+            missing = _without_verdict(gates, users, now_ms)
+            self._known.gated(len(missing))
+            for profile_id in missing:
+                profile = facts.profiles.get(profile_id)
+                if profile is not None:
+                    with suppress(Exception):  # the decision that asks for it fails by the same exception, alone
+                        gates[profile_id] = gate(setting, profile, now_ms)
 
     def _suppressing(self, facts: SendFacts, tenants: Iterable[Any]) -> Iterator[_Read]:
         """Learn which tenants have suppressions."""
@@ -239,30 +295,14 @@ class SendGatherer:
         found = await self._directory.suppressed(wanted)
         return {place: found[place[:2]].get(place[2]) for place in asked}
 
-    async def _broadcasts(self, facts: SendFacts, wanted: Iterable[Any]) -> None:
-        asked = set(wanted)
-        found = await self._store.cursors_by_id(asked) if asked else {}
+    def _broadcasts(self, facts: SendFacts, wanted: Collection[bytes]) -> Iterator[_Read]:
+        if wanted:
+            yield self._read_broadcasts(facts, wanted)
+
+    async def _read_broadcasts(self, facts: SendFacts, asked: Collection[bytes]) -> None:
+        found = await self._store.cursors_by_id(asked)
         for broadcast in asked:
             facts.cancelled[broadcast] = broadcast in found and found[broadcast].status == "cancelled"
-
-
-def _want(sends: _Sends, item: Accepted) -> None:
-    key = setting_key(item.tenant, item.request, item.route)
-    wanted = sends.get(key)
-    if wanted is None:
-        wanted = sends[key] = _Wanted()
-    for to in item.request.to:
-        if to.user_id:
-            wanted.user_ids.add(to.user_id)
-        else:
-            wanted.inline.append(to)
-
-
-def _wanted(sends: _Sends, key: SendKey) -> None:
-    setting, user_ids, addresses = key
-    wanted = sends.setdefault(setting, _Wanted())
-    wanted.user_ids.update(user_ids)
-    wanted.addresses.update(addresses)
 
 
 def _people(facts: SendFacts, key: SettingKey, wanted: _Wanted) -> list[User]:
@@ -270,17 +310,26 @@ def _people(facts: SendFacts, key: SettingKey, wanted: _Wanted) -> list[User]:
     return [user for name in wanted.user_ids if (user := known.get(name)) is not None]
 
 
+def _without_verdict(gates: Mapping[int, Gate], users: Sequence[User], now_ms: int) -> list[int]:
+    """Return the profiles of users of which there is no verdict that holds at a time (Unix ms)."""
+    return [
+        profile_id
+        for profile_id in {user.profile_id for user in users}
+        if profile_id != NOBODY and ((known := gates.get(profile_id)) is None or now_ms >= known.valid_until_ms)
+    ]
+
+
 def _addresses(
-    facts: SendFacts, sends: _Sends, people: Mapping[SettingKey, Sequence[User]]
+    facts: SendFacts, wish: _Wish, people: Mapping[SettingKey, Sequence[User]]
 ) -> dict[str, set[tuple[Channel, str]]]:
     """Return the addresses to look up, of tenants that have suppressions."""
-    found: dict[str, set[tuple[Channel, str]]] = {}
+    found, sends = wish.addresses, wish.sends
     for key, users in people.items():
         tenant, *_ = key
         if facts.suppressions[tenant] is None:
             continue
         setting, places = facts.settings[key], found.setdefault(tenant, set())
-        verdicts = facts.gates[id(setting)]
+        verdicts = facts.gates.get(id(setting), {})
         gates = [verdicts.get(user.profile_id) for user in users]
         known = [(user, gate) for user, gate in zip(users, gates, strict=True) if gate is not None]
         wanted = wanted_addresses((user for user, _ in known), (gate for _, gate in known))
@@ -296,9 +345,11 @@ def _addresses(
     return found
 
 
-def _blocks(facts: SendFacts, people: Mapping[SettingKey, Sequence[User]]) -> dict[tuple[str, bytes], set[int]]:
+def _blocks(
+    facts: SendFacts, wish: _Wish, people: Mapping[SettingKey, Sequence[User]]
+) -> dict[tuple[str, bytes], set[int]]:
     """Return the blocks of everyone who may be under a cap."""
-    found: dict[tuple[str, bytes], set[int]] = {}
+    found = wish.blocks
     for key, users in people.items():
         caps = facts.settings[key].caps
         if caps:

@@ -1,51 +1,129 @@
 """Reads the definitions that settings are made of."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 
+from clarion.domain.errors import StoreUnavailable
 from clarion.domain.limits import GATES_MAX, SETTINGS_MAX
 from clarion.domain.policy import POLICY_KEY, Policy
 from clarion.domain.workflow import Workflow
+from clarion.plan.gather_each import read_each
 from clarion.plan.rules.group import Gate, gate
 from clarion.plan.rules.setting import Setting
-from clarion.plan.settings import Definitions, SettingKey, category_of, channels_for, digest_of, setting_of
+from clarion.plan.settings import (
+    Definitions,
+    SettingKey,
+    category_of,
+    channels_for,
+    channels_within,
+    digest_of,
+    setting_of,
+)
 from clarion.ports.directory import DefinitionKey, Directory
 from clarion.ports.metering import together
 
 
-async def read_settings(directory: Directory, keys: Sequence[SettingKey]) -> dict[SettingKey, Setting]:
-    """Return settings as their definitions are now, read in three round trips."""
-    tenants = {tenant for tenant, *_ in keys}
-    workflows = {key: _workflow(key[0], key[5], key[6]) for key in keys if key[5]}
-    policies = {tenant: _policy(tenant) for tenant in tenants}
-    templates, defined, defaults = await together(
-        directory.templates({key[:2] for key in keys if key[1]}),
-        directory.definitions({*workflows.values(), *policies.values()}),
-        directory.defaults(tenants),
-    )
-    named = {key: (key[0], category_of(key, templates.get(key[:2]))) for key in keys}
-    categories = await directory.categories({name for name in named.values() if name[1]})
-    channels = {key: channels_for(key, templates.get(key[:2]), categories.get(named[key])) for key in keys}
-    summed_up = {key: digest_of(key, categories.get(named[key])) for key in keys}
-    digests = {key: _workflow(key[0], name, None) for key, name in summed_up.items() if name}
-    accounts = await directory.accounts({(key[0], channel) for key in keys for channel in channels[key]})
-    if digests:
-        defined |= await directory.definitions(set(digests.values()))
-    settings: dict[SettingKey, Setting] = {}
-    for key in keys:
-        tenant, *_ = key
-        policy = defined.get(policies[tenant])
-        workflow = defined.get(workflows[key]) if key in workflows else None
-        found = Definitions(
-            template=templates.get(key[:2]),
-            category=categories.get(named[key]),
-            policy=policy.body if policy else None,
-            accounts={channel: [one.name for one in accounts[tenant, channel]] for channel in channels[key]},
-            defaults=defaults[tenant],
-            workflow=workflow.body if workflow else None,
-            digest=defined.get(digests[key]) if key in digests else None,
+class SettingRounds:
+    """Settings as their definitions are now, read in three rounds of which the last is rarely one; `settings` then makes them.
+    Between the rounds nothing else has to wait: whoever has more to read does so side by side with them."""
+
+    def __init__(self, directory: Directory, keys: Sequence[SettingKey]) -> None:
+        self._directory = directory
+        self._keys = keys
+        self._workflows = {key: _workflow(key[0], key[5], key[6]) for key in keys if key[5]}
+        self._policies = {tenant: _policy(tenant) for tenant, *_ in keys}
+        self._digests: dict[SettingKey, DefinitionKey] = {}
+
+    async def first(self) -> None:
+        """Read what requests name, and what counts for all of a tenant."""
+        directory = self._directory
+        self._templates, self._defined, self._defaults = await together(
+            directory.templates({key[:2] for key in self._keys if key[1]}),
+            directory.definitions({*self._workflows.values(), *self._policies.values()}),
+            directory.defaults(self._policies.keys()),
         )
-        settings[key] = setting_of(key, found)
-    return settings
+
+    async def second(self) -> None:
+        """Read categories, and the accounts of all channels that they may lead to."""
+        directory = self._directory
+        self._named = {key: (key[0], category_of(key, self._templates.get(key[:2]))) for key in self._keys}
+        self._categories, self._accounts = await together(
+            directory.categories({name for name in self._named.values() if name[1]}),
+            directory.accounts({(key[0], channel) for key in self._keys for channel in channels_within(key)}),
+        )
+        summed_up = {key: digest_of(key, self._categories.get(self._named[key])) for key in self._keys}
+        self._digests = {key: _workflow(key[0], name, None) for key, name in summed_up.items() if name}
+
+    async def third(self) -> None:
+        """Read the digests that categories name, if any."""
+        if self._digests:
+            self._defined |= await self._directory.definitions(set(self._digests.values()))
+
+    def settings(self) -> dict[SettingKey, Setting]:
+        """Return what was read, put together."""
+        return {key: setting_of(key, self._of(key)) for key in self._keys}
+
+    def _of(self, key: SettingKey) -> Definitions:
+        tenant, *_ = key
+        template, category = self._templates.get(key[:2]), self._categories.get(self._named[key])
+        policy = self._defined.get(self._policies[tenant])
+        workflow = self._defined.get(self._workflows[key]) if key in self._workflows else None
+        channels = channels_for(key, template, category)
+        return Definitions(
+            template=template,
+            category=category,
+            policy=policy.body if policy else None,
+            accounts={channel: [one.name for one in self._accounts[tenant, channel]] for channel in channels},
+            defaults=self._defaults[tenant],
+            workflow=workflow.body if workflow else None,
+            digest=self._defined.get(self._digests[key]) if key in self._digests else None,
+        )
+
+
+async def read_settings(directory: Directory, keys: Sequence[SettingKey]) -> dict[SettingKey, Setting]:
+    """Return settings as their definitions are now."""
+    rounds = SettingRounds(directory, keys)
+    await rounds.first()
+    await rounds.second()
+    await rounds.third()
+    return rounds.settings()
+
+
+class ReadApart:
+    """Settings read in rounds, of which one that cannot be read costs only itself."""
+
+    def __init__(self, directory: Directory, keys: Sequence[SettingKey]) -> None:
+        self._directory = directory
+        self._rounds = SettingRounds(directory, keys)
+        self._failed = False
+        self.keys = keys
+
+    async def first(self) -> None:
+        """Make the first round. Raises `StoreUnavailable`."""
+        await self._made(self._rounds.first)
+
+    async def second(self) -> None:
+        """Make the second round. Raises `StoreUnavailable`."""
+        await self._made(self._rounds.second)
+
+    async def end(self) -> tuple[Mapping[SettingKey, Setting], dict[SettingKey, Exception]]:
+        """Make the last round and return settings and, for each that cannot be read, why. Raises `StoreUnavailable`."""
+        await self._made(self._rounds.third)
+        if not self._failed:
+            with suppress(Exception):
+                return self._rounds.settings(), {}
+        return await read_each(partial(read_settings, self._directory), self.keys)
+
+    async def _made(self, read: Callable[[], Awaitable[None]]) -> None:
+        if self._failed:
+            return
+        try:
+            await read()
+        except StoreUnavailable:
+            raise  # says nothing about the keys
+        except Exception:  # noqa: BLE001 - `end` finds out whose fault it is
+            self._failed = True
 
 
 def _workflow(tenant: str, name: str, version: int | None) -> DefinitionKey:

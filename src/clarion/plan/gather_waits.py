@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
-from clarion.domain.limits_deciding import CANCELLED_KEPT_MAX, SIGNAL_WAITS_MAX
+from clarion.domain.limits_deciding import SIGNAL_WAITS_MAX
 from clarion.plan.columns import Accepted
 from clarion.plan.foresight import foresee, starting
+from clarion.plan.gather_cancelled import Cancelled
 from clarion.plan.gather_each import read_each
+from clarion.plan.gather_known import KnownDefinitions
 from clarion.plan.rules.need import Need
 from clarion.plan.wait_facts import (
     BROADCASTS,
@@ -22,17 +23,15 @@ from clarion.plan.wait_facts import (
     TEMPLATES,
     TOPICS,
     WAITS,
-    CancelledNews,
     Unreadable,
     WaitFacts,
 )
-from clarion.plan.work import Work
-from clarion.plan.workflow.turn import LOOKED_CELL
+from clarion.plan.work import Work, tenants_of
 from clarion.ports.directory import Directory
 from clarion.ports.expressions import Expressions
 from clarion.ports.metering import together
 from clarion.ports.sightings import Sightings
-from clarion.ports.stage_store import StageStore
+from clarion.ports.stage_store import Lease, StageStore
 from clarion.ports.state import DeliveryStates
 
 _PAGE: Final = 500
@@ -43,7 +42,7 @@ _Found = Mapping[Any, Any]
 
 
 class WaitGatherer:
-    """Gathers for the steps of one process; keeps what was cancelled lately."""
+    """Gathers for the steps of one process; keeps definitions, and what was cancelled lately."""
 
     def __init__(
         self,
@@ -58,9 +57,8 @@ class WaitGatherer:
         self._states = states
         self._sightings = sightings
         self._expressions = expressions
-        self._sequence = 0
-        self._told = 0
-        self._cancelled: dict[bytes, None] = {}
+        self._known = KnownDefinitions(directory)
+        self.cancelled = Cancelled(store)
         self._readers: dict[str, Callable[[int, _Keys], Coroutine[Any, Any, _Found]]] = {
             CELLS: self._cells,
             CELLS_UNDER: self._cells_under,
@@ -75,14 +73,17 @@ class WaitGatherer:
             TOPICS: self._topics,
         }
 
-    async def gather(self, work: Work, partition: int, now_ms: int) -> Ahead:
+    async def learn(self, leases: Iterable[Lease] = ()) -> None:
+        """Learn what was cancelled; called before steps, so that these need not ask."""
+        await self.cancelled.learn(leases)
+
+    async def gather(self, work: Work, lease: Lease, now_ms: int) -> Ahead:
         """Return what a batch of a partition will look at, and stand-ins of what its workflows and routes will send."""
-        looked = (partition, LOOKED_CELL)
-        found, _ = await together(self._store.cells_of([looked]), self._learn())
-        cancelled = frozenset(id_ for id_ in starting(work) if id_ in self._cancelled) if self._cancelled else _NONE
-        known = {CELLS: {LOOKED_CELL: found.get(looked)}}
-        facts = WaitFacts(partition, self._store.partitions, known, cancelled)
-        return await self.look_ahead(work, facts.with_news(await self._since(facts)), now_ms)
+        news = await self.cancelled.news(lease)
+        cancelled = self.cancelled.among(starting(work))
+        kept = self._known.of(tenants_of(work))
+        facts = WaitFacts(lease.partition, self._store.partitions, {}, cancelled, news, kept)
+        return await self.look_ahead(work, facts, now_ms)
 
     async def look_ahead(self, work: Work, facts: WaitFacts, now_ms: int) -> Ahead:
         """Return the facts together with whatever a batch will look at beyond them."""
@@ -103,6 +104,7 @@ class WaitGatherer:
         kinds = list(lacking.kinds())
         found = await together(*(self._readers[kind](facts.partition, lacking.of(kind)) for kind in kinds))
         known = dict(zip(kinds, found, strict=True))
+        self._known.keep(facts.kept, known)
         # What lies under a prefix are cells as well.
         under = list(known.get(CELLS_UNDER, _EMPTY).values())
         if under:
@@ -111,31 +113,6 @@ class WaitGatherer:
                 **{key: value for cells in under for key, value in cells.items()},
             }
         return facts.with_more(known)
-
-    async def news(self) -> bool:
-        """Return whether anything was cancelled since the last call: every partition has to look then."""
-        before = self._told
-        await self._learn()
-        self._told = self._sequence
-        return self._told != before
-
-    async def _learn(self) -> None:
-        """Learn what was cancelled lately; the oldest are forgotten beyond `CANCELLED_KEPT_MAX`."""
-        more = True
-        while more:
-            self._sequence, subjects = await self._store.cancellations_after(self._sequence)
-            self._cancelled.update(dict.fromkeys(subjects))
-            more = len(subjects) == CANCELLATIONS_PER_READ_MAX
-        while len(self._cancelled) > CANCELLED_KEPT_MAX:
-            del self._cancelled[next(iter(self._cancelled))]
-
-    async def _since(self, facts: WaitFacts) -> CancelledNews | None:
-        """Return what was cancelled since the partition looked last."""
-        looked = int.from_bytes(facts.cell(LOOKED_CELL) or b"", "big")
-        if looked >= self._sequence:
-            return None
-        sequence, subjects = await self._store.cancellations_after(looked)
-        return CancelledNews(sequence, tuple(subjects))
 
     async def _cells(self, partition: int, keys: _Keys) -> _Found:
         found = await self._store.cells_of([(partition, key) for key in keys])
@@ -174,14 +151,7 @@ class WaitGatherer:
         return {(tenant, name): users[tenant].get(name) for tenant, names in asked.items() for name in names}
 
     async def _seen(self, _partition: int, keys: _Keys) -> _Found:
-        asked: dict[tuple[str, bytes], list[str]] = defaultdict(list)
-        for tenant, notification_id, user_id in keys:
-            asked[tenant, notification_id].append(user_id)
-        found: dict[tuple[str, bytes, str], int | None] = {}
-        for about, user_ids in asked.items():
-            seen = await self._sightings.seen_ms(*about, user_ids)
-            found.update({(*about, user_id): seen.get(user_id) for user_id in user_ids})
-        return found
+        return {**dict.fromkeys(keys), **await self._sightings.seen_ms(keys)}
 
     async def _states_of(self, _partition: int, delivery_ids: _Keys) -> _Found:
         found = await self._states.states(delivery_ids)
@@ -211,7 +181,6 @@ class WaitGatherer:
         return {key: key in there_are for key in keys}
 
 
-_NONE: Final[frozenset[bytes]] = frozenset()
 _EMPTY: Final[_Found] = {}
 
 

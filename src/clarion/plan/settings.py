@@ -5,7 +5,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from clarion.domain.channel import Channel
+from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.content import GONE_VERSION, Category, Template
 from clarion.domain.duration import duration_ms
 from clarion.domain.policy import Policy
@@ -84,6 +84,14 @@ def channels_for(key: SettingKey, template: Template | None, category: Category 
     """Return the channels to plan."""
     _, _, _, channels, *_ = key
     return channels_of(template or _gone(key), channels, route_of(key, category))
+
+
+def channels_within(key: SettingKey) -> tuple[Channel, ...]:
+    """Return channels among which those to plan are, whatever template and category say."""
+    _, _, _, channels, route, *_ = key
+    if channels or route is not None:
+        return channels_for(key, None, None)
+    return CHANNELS
 
 
 def digest_of(key: SettingKey, category: Category | None) -> str | None:

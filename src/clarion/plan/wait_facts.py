@@ -39,11 +39,15 @@ TEMPLATES: Final = "templates"
 """As (tenant, key)."""
 TOPICS: Final = "topics"
 """As (tenant, key)."""
+_KEPT: Final = frozenset({DEFINITIONS, CATEGORIES})
+"""Kinds that are kept from step to step; their keys begin with the tenant."""
 STARTS: Final = "starts"
 """Starts of workflows, as `Starting`: whatever they look at."""
 
 Known = Mapping[str, Mapping[Any, Any]]
 """What was read, by kind and key."""
+Kept = Mapping[str, dict[tuple[str, Any], Any]]
+"""By tenant: definitions and categories that were read for earlier steps and hold, by (kind, key)."""
 _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 _INSTANCE: Final = msgspec.msgpack.Decoder(Instance)
 
@@ -74,7 +78,7 @@ class WaitFacts:
     """Facts of a step of one partition out of `partitions`. `cancelled` are those of the notifications that start now which
     were cancelled; `news` is None when nothing was cancelled since the partition looked last."""
 
-    __slots__ = ("_instances", "_known", "cancelled", "news", "partition", "partitions")
+    __slots__ = ("_instances", "_known", "cancelled", "kept", "news", "partition", "partitions")
 
     def __init__(
         self,
@@ -83,32 +87,37 @@ class WaitFacts:
         known: Known,
         cancelled: Collection[bytes] = frozenset(),
         news: CancelledNews | None = None,
+        kept: Kept = MappingProxyType({}),
     ) -> None:
         self.partition = partition
         self.partitions = partitions
         self.cancelled = cancelled
         self.news = news
+        self.kept = kept
         self._known = known
         # Decoded where first asked for: most are both foreseen and moved.
         self._instances: dict[bytes, Instance | None] = {}
 
     def with_more(self, known: Known) -> "WaitFacts":
         """Return the same facts and more."""
-        kinds = self._known.keys() | known.keys()
-        both = {kind: {**self._known.get(kind, _NOTHING), **known.get(kind, _NOTHING)} for kind in kinds}
-        more = WaitFacts(self.partition, self.partitions, both, self.cancelled, self.news)
+        both = {**self._known}
+        for kind, found in known.items():
+            before = both.get(kind)
+            both[kind] = {**before, **found} if before else found
+        more = WaitFacts(self.partition, self.partitions, both, self.cancelled, self.news, self.kept)
         more._instances = self._instances  # what is known does not change
         return more
-
-    def with_news(self, news: CancelledNews | None) -> "WaitFacts":
-        """Return the same facts with what was cancelled lately."""
-        return WaitFacts(self.partition, self.partitions, self._known, self.cancelled, news) if news else self
 
     def lacks(self, wanted: Need, kinds: Collection[str]) -> Need:
         """Return what of these kinds is wanted and was not read."""
         return Need({
-            kind: wanted.of(kind) - self._known.get(kind, _NOTHING).keys() for kind in wanted.kinds() if kind in kinds
+            kind: [key for key in wanted.of(kind) if not self.knows(kind, key)]
+            for kind in wanted.kinds() if kind in kinds
         })  # fmt: skip
+
+    def knows(self, kind: str, key: Any) -> bool:
+        """Return whether something was read."""
+        return key in self._known.get(kind, _NOTHING) or (kind in _KEPT and (kind, key) in self._kept_of(key))
 
     def cell(self, key: bytes) -> bytes | None:
         """Return the value of a cell as it is stored."""
@@ -146,6 +155,12 @@ class WaitFacts:
         found: User | None = self._of(PEOPLE, (tenant, user_id))
         return found
 
+    def people(self) -> Iterable[tuple[str, str, User | None]]:
+        """Yield the users that were read: tenant, id, and None for one that is gone."""
+        for (tenant, user_id), user in self._known.get(PEOPLE, _NOTHING).items():
+            if type(user) is not Unreadable:
+                yield tenant, user_id, user
+
     def seen_ms(self, tenant: str, notification_id: bytes, user_id: str) -> int | None:
         """Return when a user last saw a notification (Unix ms)."""
         at_ms: int | None = self._of(SIGHTINGS, (tenant, notification_id, user_id))
@@ -181,7 +196,12 @@ class WaitFacts:
         try:
             found = self._known[kind][key]
         except KeyError:
-            raise Lacking(Need({kind: (key,)})) from None
+            if not self.knows(kind, key):
+                raise Lacking(Need({kind: (key,)})) from None
+            found = self._kept_of(key)[kind, key]
         if type(found) is Unreadable:
             raise found.error
         return found
+
+    def _kept_of(self, key: Any) -> Mapping[tuple[str, Any], Any]:
+        return self.kept.get(key[0], _NOTHING)

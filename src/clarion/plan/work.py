@@ -48,3 +48,12 @@ def work_of(batch: Batch, now_ms: int) -> Work:
     if started:
         items = [item for item in items if not item.request.workflow or (item.request.send_at_ms or 0) > now_ms]
     return Work(items, started, others)
+
+
+def tenants_of(work: Work) -> set[str]:
+    """Return whose workflows and schedules a batch goes on with."""
+    tenants = {item.tenant for item in work.started}
+    for _, event in work.others:
+        if isinstance(event, AdvanceFrame | SignalFrame | OccurrenceFrame):
+            tenants.update(event.tenants)
+    return tenants

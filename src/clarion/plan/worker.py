@@ -1,6 +1,7 @@
 """The planning loop: read what waits to be planned, gather facts, decide, and commit plan and positions in one atomic step."""
 
 import asyncio
+from collections.abc import Iterable
 
 from clarion.domain.errors import StaleLease, UnknownFrame
 from clarion.journal import topics
@@ -15,6 +16,7 @@ from clarion.plan.work import Work, work_of
 from clarion.plan.workflow.worker import FetchPool
 from clarion.ports.clock import Clock
 from clarion.ports.expressions import Expressions
+from clarion.ports.metering import together
 from clarion.ports.stage_store import Lease, StageResult, StageStore, StaleCaps
 from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
@@ -59,28 +61,48 @@ class PlanWorker:
         """Plan until `stop` is set; a step under way is finished."""
         watch = self._streams.watch(topics.GROUP_TOPICS[topics.GROUP_PLAN])
         while not stop.is_set():
-            planned = 0
-            cancelled = await self._gatherer.news()
-            for partition, lease in list(self._leases.held().items()):
-                try:
-                    planned += await self.step(partition, lease, cancelled)
-                except StaleLease:
-                    self._frames.forget(partition)
+            planned = await self._turn()
             if not planned:
                 await watch.wait(IDLE_WAIT_MS)
             elif planned < self._batch_events:
                 await asyncio.sleep(self._linger_ms / 1000)
         await self._fetches.close()
 
-    async def step(self, partition: int, lease: Lease, cancelled: bool = False) -> int:
-        """Plan one batch of a partition and return how many events it held. With `cancelled` a step is made even when
-        there is none: the instances of cancelled notifications end. Raises `StaleLease`."""
-        frames = await self._telemetry.cpu_of("plan", self._next(partition, lease))
-        if frames is None or not (frames.read or cancelled):
+    async def step(self, partition: int, lease: Lease) -> int:
+        """Plan one batch of a partition and return how many events it held. A step is made even when there is none, if
+        notifications were cancelled: their instances end. Raises `StaleLease`."""
+        await self._look([lease])
+        return await self._step(partition, lease)
+
+    async def _turn(self) -> int:
+        """Plan one batch of each partition and return how many events they held: one look at all of them, whether there is
+        anything or not, and then a step for each that has something."""
+        held = self._leases.held()
+        self._frames.keep_only(held)
+        await self._look(held.values())
+        planned = 0
+        for partition, lease in held.items():
+            try:
+                planned += await self._step(partition, lease)
+            except StaleLease:
+                self._frames.forget(partition)
+        return planned
+
+    async def _look(self, leases: Iterable[Lease]) -> None:
+        """Read frames and, side by side with them, what was cancelled."""
+        going = [lease for lease in leases if self._stopped.get(lease.partition) != lease.fence]
+        if going:
+            reading = together(self._frames.read(going), self._gatherer.learn(going))
+            await self._telemetry.cpu_of("plan", reading)
+
+    async def _step(self, partition: int, lease: Lease) -> int:
+        """Plan what was read of a partition."""
+        frames = self._next(partition, lease)
+        if frames is None or not (frames.read or self._gatherer.is_behind(lease)):
             return 0
         for _ in range(STALE_CAPS_TRIES):
             now_ms = self._clock.now_ms()
-            work = self._planned(partition, lease, frames, now_ms)
+            work = self._planned(lease, frames, now_ms)
             result, batch = await self._telemetry.cpu_of("plan", work)
             if not frames.read and not result.changes():
                 return 0
@@ -90,32 +112,31 @@ class PlanWorker:
                 self._gatherer.forget_caps()
                 continue
             self._frames.done(partition, frames)
-            self._gatherer.keep_caps(result.caps)
+            self._gatherer.done(lease, result.caps)
             self._fetches.begin(result.fetches)
             self._tell(result.notes)
             return frames.number
         return 0
 
-    async def _next(self, partition: int, lease: Lease) -> Frames | None:
+    def _next(self, partition: int, lease: Lease) -> Frames | None:
         """Return what comes next in a partition, None when it has stopped for as long as this process holds it."""
         if self._stopped.get(partition) == lease.fence:
             return None
         try:
-            return await self._frames.read(partition, lease)
+            with self._telemetry.cpu("plan"):
+                return self._frames.next(partition)
         except UnknownFrame as unknown:
             self._stopped[partition] = lease.fence
             self._telemetry.log("error", "plan_stopped", partition=partition, detail=str(unknown))
             return None
 
-    async def _planned(
-        self, partition: int, lease: Lease, frames: Frames, now_ms: int
-    ) -> tuple[StepResult, StageResult]:
-        result = await self._decided(work_of(frames.batch, now_ms), partition, now_ms)
+    async def _planned(self, lease: Lease, frames: Frames, now_ms: int) -> tuple[StepResult, StageResult]:
+        result = await self._decided(work_of(frames.batch, now_ms), lease, now_ms)
         return result, result.stored(lease, frames.commits(lease))
 
-    async def _decided(self, work: Work, partition: int, now_ms: int) -> StepResult:
+    async def _decided(self, work: Work, lease: Lease, now_ms: int) -> StepResult:
         """Gather and decide; gather more and decide again for as long as anything is lacking."""
-        facts = await self._gatherer.gather(work, partition, now_ms)
+        facts = await self._gatherer.gather(work, lease, now_ms)
         for rounds in range(NEED_ROUNDS_MAX):
             result = decide(work, facts, self._expressions, now_ms)
             if not isinstance(result, Need):

@@ -1,14 +1,17 @@
 """Who saw what, as planning and the API ask for it."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Collection
+from typing import Protocol, TypeAlias
+
+Seen: TypeAlias = tuple[str, bytes, str]
+"""A tenant, a notification id and a user id."""
 
 
 class Sightings(Protocol):
     """Read side of what users saw. A workflow sends several messages of one notification, so when a user last saw it counts
     as well as when first."""
 
-    async def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
+    async def seen_ms(self, wanted: Collection[Seen]) -> dict[Seen, int]:
         """Return when those of the users who saw the notification last did, as Unix milliseconds."""
         ...
 

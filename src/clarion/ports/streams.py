@@ -89,6 +89,7 @@ class Streams(Protocol):
     def watch(self, topics: Collection[str] = (), partition: int | None = None) -> Watch:
         """Return a watch of its own for one consumer loop; what was appended before now is not reported by it.
 
-        With topics it is woken by frames of theirs only (in one partition, if given), otherwise by every append.
+        With topics it is woken by frames of theirs only (in one partition, if given), otherwise by every append, and where
+        streams and stage store are one engine by every change of the store: a broadcast that begins or goes on again, too.
         """
         ...

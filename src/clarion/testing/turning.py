@@ -103,7 +103,7 @@ class Turns:
         self._cancelled_seen, _ = await self._store.cancellations_after(before)
         cancelled = self._cancelled_seen != before
         held = self._leases[topics.GROUP_PLAN].held().items()
-        planned = [await self._planner.step(partition, lease, cancelled) for partition, lease in held]
+        planned = [await self._planner.step(partition, lease) for partition, lease in held]
         return any(planned) or cancelled
 
     async def _deliver(self) -> bool:

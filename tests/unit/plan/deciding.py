@@ -49,23 +49,25 @@ CATEGORIES = (
 def people(tmp_path_factory: pytest.TempPathFactory) -> Directory:
     house = House(tmp_path_factory.mktemp("people"), engine="memory")
 
-    async def fill() -> None:
-        await furnish(house)
-        control = house.control
-        await control.definitions.put(TENANT, "workflow", "summary", DIGEST)
-        for one in CATEGORIES:
-            await control.categories.put(TENANT, one)
-        phones = tuple(Device(f"d{n}", "push", token) for n, token in enumerate(["dead-token-1", "refused-2"]))
-        users = [
-            UserWrite("night", phone="accepted-night", quiet_hours=NIGHT),
-            UserWrite("day", phone="accepted-day", devices=(Device("d", "push", "accepted-push"),)),
-            UserWrite("lost", phone="accepted-lost", devices=phones),
-            UserWrite("half", phone="accepted-half", devices=(phones[0], Device("d", "push", "accepted-half-push"))),
-        ]
-        await control.users.put_many(TENANT, users)
-
-    asyncio.run(fill())
+    asyncio.run(fill(house))
     return house.directory
+
+
+async def fill(house: House) -> None:
+    """Fill a control store with people and categories."""
+    await furnish(house)
+    control = house.control
+    await control.definitions.put(TENANT, "workflow", "summary", DIGEST)
+    for one in CATEGORIES:
+        await control.categories.put(TENANT, one)
+    phones = tuple(Device(f"d{n}", "push", token) for n, token in enumerate(["dead-token-1", "refused-2"]))
+    users = [
+        UserWrite("night", phone="accepted-night", quiet_hours=NIGHT),
+        UserWrite("day", phone="accepted-day", devices=(Device("d", "push", "accepted-push"),)),
+        UserWrite("lost", phone="accepted-lost", devices=phones),
+        UserWrite("half", phone="accepted-half", devices=(phones[0], Device("d", "push", "accepted-half-push"))),
+    ]
+    await control.users.put_many(TENANT, users)
 
 
 class Story(World):

@@ -53,7 +53,9 @@ async def worker(world: World, backlog_max: int = 10**9) -> BroadcastWorker:
     leases = await world.held(topics.GROUP_BROADCAST)
     contents = Contents(world.directory, {"liquid": LiquidRenderer()})
     pages = PageGatherer(world.journal, world.directory, contents, PAGE)
-    return BroadcastWorker(world.journal, pages, leases, world.clock, world.notes, backlog_max=backlog_max)
+    return BroadcastWorker(
+        world.journal, world.journal, pages, leases, world.clock, world.notes, backlog_max=backlog_max
+    )
 
 
 def chunks(world: World, topic: str = topics.OUTCOMES) -> list[ChunkFrame]:

@@ -120,11 +120,12 @@ def test_a_hold_that_dies_before_its_append_is_planned_again_alike(people):
         lease = await world.journal.acquire(topics.GROUP_PLAN, 0, "one", 10_000)
         assert lease is not None
         first = world.planner()
-        frames = await first._next(0, lease)
+        await first._look([lease])
+        frames = first._next(0, lease)
         assert frames is not None and frames.read
         now_ms = world.clock.now_ms()
-        lost = await first._decided(work_of(frames.batch, now_ms), 0, now_ms)
-        again = await first._decided(work_of(frames.batch, now_ms), 0, now_ms)
+        lost = await first._decided(work_of(frames.batch, now_ms), lease, now_ms)
+        again = await first._decided(work_of(frames.batch, now_ms), lease, now_ms)
         assert lost.timers == again.timers
         assert lost.frames == again.frames
 

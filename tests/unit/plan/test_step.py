@@ -147,12 +147,18 @@ def test_partitions_without_frames_hear_of_cancellations_that_others_saw_first(d
     async def story() -> None:
         world = World(directory, partitions=2)
         gatherer = step_gatherer(world.journal, directory, EXPRESSIONS, world.ledger, world.ledger)
-        assert not await gatherer.news()
+        leases = [lease for one in range(2) if (lease := await world.journal.acquire("plan", one, "planner", 10_000))]
+        await gatherer.learn(leases)
+        assert not any(map(gatherer.is_behind, leases))
         await world.journal.commit(
             StageResult(admission=Admission(cancellations=[Cancellation(TENANT, b"c" * 16, NOW_MS)]))
         )
-        facts = await gatherer.gather(work_of([], NOW_MS), 0, NOW_MS)
+        await gatherer.learn(leases)
+        assert all(map(gatherer.is_behind, leases))
+        facts = await gatherer.gather(work_of([], NOW_MS), leases[0], NOW_MS)
         assert facts.waits.news == CancelledNews(1, (b"c" * 16,))
-        assert [await gatherer.news() for _ in range(2)] == [True, False]
+        assert all(map(gatherer.is_behind, leases)), "nothing is durable yet"
+        gatherer.done(leases[0], [])
+        assert list(map(gatherer.is_behind, leases)) == [False, True]
 
     run(story())

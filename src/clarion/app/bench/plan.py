@@ -249,7 +249,7 @@ async def _plan_broadcast(parts: Parts, counts: _Counts) -> float:
     leases = _leases(parts, topics.GROUP_BROADCAST)
     await leases.step()
     pages = PageGatherer(parts.store, parts.directory, parts.contents(), PAGE_USERS)
-    worker = BroadcastWorker(parts.store, pages, leases, parts.clock, counts, backlog_max=BACKLOG_MAX)
+    worker = BroadcastWorker(parts.streams, parts.store, pages, leases, parts.clock, counts, backlog_max=BACKLOG_MAX)
     began_s = time.process_time()
     while await worker.turn():
         pass

@@ -176,6 +176,7 @@ class MemoryStageStore:
         if cursor is None or cursor.status not in allowed_from:
             return False
         self._cursors[cursor_id] = msgspec.structs.replace(cursor, status=status, updated_ms=now_ms)
+        self._carrier.grew()
         return True
 
     async def cells_of(self, keys: Collection[tuple[int, bytes]]) -> dict[tuple[int, bytes], bytes]:

@@ -1,7 +1,7 @@
 """The history in memory: what the API and the receipts ask of the tables."""
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from clarion.domain.history import (
 )
 from clarion.domain.limits import RECIPIENTS_MAX, REPLAY_CLAIM_MS
 from clarion.ports.history import DeadLetterFilter, Window
+from clarion.ports.sightings import Seen
 from clarion.ports.told import BY_VENDOR_ID
 
 V = TypeVar("V")
@@ -155,10 +156,14 @@ class MemoryHistory:
         )
         return rows[:limit]
 
-    async def seen_ms(self, tenant: str, notification_id: bytes, user_ids: Sequence[str]) -> dict[str, int]:
+    async def seen_ms(self, wanted: Collection[Seen]) -> dict[Seen, int]:
         """Return when those of the users who saw the notification last did."""
-        seen = self._tables.sightings.get((tenant, notification_id), {})
-        return {user_id: seen[user_id][1] for user_id in user_ids if user_id in seen}
+        found: dict[Seen, int] = {}
+        for tenant, notification_id, user_id in wanted:
+            times = self._tables.sightings.get((tenant, notification_id), {}).get(user_id)
+            if times is not None:
+                found[tenant, notification_id, user_id] = times[1]
+        return found
 
     async def seen_by(self, tenant: str, notification_id: bytes) -> list[tuple[str, int]]:
         """Return who saw the notification and when first, by user."""

@@ -1,6 +1,7 @@
 """Gathers the facts of a page: the users, what their profiles share, suppressions, caps, and what rendering needs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -17,11 +18,13 @@ from clarion.plan.claims import Blocks
 from clarion.plan.gather_caps import CapTimes
 from clarion.plan.gather_settings import KnownSettings
 from clarion.plan.rules.chunks import CONTACT_COLUMNS, Code, Row
+from clarion.plan.rules.group import Gate
 from clarion.plan.rules.localtime import at_local_time
 from clarion.plan.rules.setting import Setting
 from clarion.plan.settings import setting_key
-from clarion.ports.directory import Directory
+from clarion.ports.directory import Directory, UserPage
 from clarion.ports.journal_cells import CapWrite
+from clarion.ports.metering import together
 from clarion.ports.stage_store import Cursor, StageStore
 
 _FILTER = msgspec.json.Decoder(Filter)
@@ -54,55 +57,58 @@ class PageGatherer:
         return {tenant: settings[asked[tenant]].channels if tenant in asked else () for tenant in jobs}
 
     async def gather(self, cursor: Cursor, job: BroadcastJob, now_ms: int) -> PageFacts:
-        """Return the facts of the page after the cursor's position, at a time (Unix ms)."""
-        await self._known.refresh((cursor.tenant,))
-        key = setting_key(cursor.tenant, job.request)
+        """Return the facts of the page after the cursor's position, at a time (Unix ms): the users, and in a second round what
+        depends on who they are."""
+        tenant = cursor.tenant
+        await self._known.refresh((tenant,))
+        key = setting_key(tenant, job.request)
         setting = (await self._known.settings_of([key]))[key]
-        audience, columns = job.audience, () if job.request.workflow else _columns(setting)
-        matching = None if audience.filter is None else _FILTER.decode(audience.filter)
-        page = await self._directory.page(
-            cursor.tenant, audience.topic, cursor.position, self._page_users, columns, matching
+        decides = not job.request.workflow
+        columns = _columns(setting) if decides else ()
+        also: list[Coroutine[Any, Any, Any]] = [self._directory.suppressing((tenant,))] if decides else []
+        if decides and Channel.INAPP in setting.channels:
+            also.append(self.contents.gather((), (tenant,)))
+        page, *found = await together(self._page(cursor, job, columns), *also)
+        profiles = {row[2] for row in page.rows}
+        facts = PageFacts(setting, columns, page.rows, page.position, page.done, page.looked_at)
+        zoned = self._zones(profiles if _by_zone(setting, job) else set())
+        if not decides or not page.rows:
+            return msgspec.structs.replace(facts, zones=await zoned)
+        addresses = _addresses(facts, found[0][tenant])
+        zones, verdicts, suppressed, caps = await together(
+            zoned,
+            self._verdicts(setting, profiles, job, now_ms),
+            self._suppressed(tenant, addresses),
+            self._cap_times(tenant, setting, page.rows),
         )
-        rows, profiles = page.rows, {row[2] for row in page.rows}
-        facts = PageFacts(setting, columns, rows, page.position, page.done, page.looked_at)
-        zones = await self._zones(profiles) if _by_zone(setting, job) else {}
-        if job.request.workflow or not rows:
-            return msgspec.structs.replace(facts, zones=zones)
-        if Channel.INAPP in setting.channels:
-            await self.contents.gather((), (cursor.tenant,))
-        addresses = await self._addresses(cursor.tenant, facts)
         return msgspec.structs.replace(
             facts,
-            codes=await self._codes_of(setting, profiles, job, zones, now_ms),
+            codes=verdicts if job.audience.local_ms is None else _at_local_time(setting, verdicts, job, zones, now_ms),
             zones=zones,
             addresses=addresses,
-            suppressed=await self._suppressed(cursor.tenant, addresses),
-            caps=await self._cap_times(cursor.tenant, setting, rows),
+            suppressed=suppressed,
+            caps=caps,
+        )
+
+    async def _page(self, cursor: Cursor, job: BroadcastJob, columns: Sequence[str]) -> UserPage:
+        audience = job.audience
+        matching = None if audience.filter is None else _FILTER.decode(audience.filter)
+        return await self._directory.page(
+            cursor.tenant, audience.topic, cursor.position, self._page_users, columns, matching
         )
 
     async def _zones(self, profiles: set[int]) -> dict[int, str]:
-        return {profile_id: profile.zone for profile_id, profile in (await self._directory.profiles(profiles)).items()}
+        found = await self._directory.profiles(profiles) if profiles else {}
+        return {profile_id: profile.zone for profile_id, profile in found.items()}
 
-    async def _codes_of(
-        self, setting: Setting, profiles: set[int], job: BroadcastJob, zones: Mapping[int, str], now_ms: int
-    ) -> Mapping[Channel, Mapping[int, Code]]:
-        local_ms = job.audience.local_ms
-        if local_ms is None:
+    async def _verdicts(
+        self, setting: Setting, profiles: set[int], job: BroadcastJob, now_ms: int
+    ) -> Mapping[Any, Any]:
+        """Return the codes of profiles by channel, or, where they depend on everyone's own clock, the verdicts they follow
+        from."""
+        if job.audience.local_ms is None:
             return await self._codes.gather(setting, profiles, now_ms)
-        gates = {
-            profile_id: at_local_time(gate, local_ms, zones[profile_id] or setting.zone, now_ms)
-            for profile_id, gate in (await self._known.gates_of(setting, profiles, now_ms)).items()
-        }
-        return {channel: codes_of(setting, gates, channel, now_ms) for channel in setting.channels}
-
-    async def _addresses(self, tenant: str, facts: PageFacts) -> dict[Channel, Addresses]:
-        """Return where everyone can be reached on the channels on which something is suppressed."""
-        suppressing = (await self._directory.suppressing((tenant,)))[tenant]
-        return {
-            channel: addresses_of(facts.rows, channel, facts.columns)
-            for channel in facts.setting.channels
-            if channel is not Channel.INAPP and channel in suppressing
-        }
+        return await self._known.gates_of(setting, profiles, now_ms)
 
     async def _suppressed(
         self, tenant: str, addresses: Mapping[Channel, Addresses]
@@ -122,6 +128,26 @@ class PageGatherer:
         self._caps.trim()
         numbers = {row[0] // CAP_BLOCK_USERS for row in rows}
         return await self._caps.load({(tenant, cap.rule): numbers for cap in setting.caps})
+
+
+def _addresses(facts: PageFacts, suppressing: set[str]) -> dict[Channel, Addresses]:
+    """Return where everyone can be reached on the channels on which something is suppressed."""
+    return {
+        channel: addresses_of(facts.rows, channel, facts.columns)
+        for channel in facts.setting.channels
+        if channel is not Channel.INAPP and channel in suppressing
+    }
+
+
+def _at_local_time(
+    setting: Setting, verdicts: Mapping[int, Gate], job: BroadcastJob, zones: Mapping[int, str], now_ms: int
+) -> Mapping[Channel, Mapping[int, Code]]:
+    local_ms = job.audience.local_ms or 0
+    gates = {
+        profile_id: at_local_time(gate, local_ms, zones[profile_id] or setting.zone, now_ms)
+        for profile_id, gate in verdicts.items()
+    }
+    return {channel: codes_of(setting, gates, channel, now_ms) for channel in setting.channels}
 
 
 def _by_zone(setting: Setting, job: BroadcastJob) -> bool:

@@ -1,7 +1,7 @@
 """The broadcast loop: one page a turn, tenants in turn, the cursor moved in the same commit as the page's chunks."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.pages import Page, plan_page
 from clarion.plan.rules.fairness import DeficitRoundRobin
 from clarion.ports.clock import Clock
+from clarion.ports.metering import together
 from clarion.ports.stage_store import (
     Broadcasts,
     Cursor,
@@ -29,9 +30,13 @@ from clarion.ports.stage_store import (
     StaleCaps,
     StaleCursor,
 )
+from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 
-IDLE_WAIT_S = 0.1
+IDLE_WAIT_MS = 500
+"""How long an idle loop waits for news before it looks all the same."""
+LOOK_EVERY_MS = 100
+"""How often an idle loop looks at most, however much is going on beside it."""
 TURN_DELIVERIES = 5_000
 """Credit of one round-robin turn."""
 
@@ -48,6 +53,7 @@ class BroadcastWorker:
 
     def __init__(
         self,
+        streams: Streams,
         store: StageStore,
         pages: PageGatherer,
         leases: LeasedPartitions,
@@ -56,6 +62,7 @@ class BroadcastWorker:
         *,
         backlog_max: int,
     ) -> None:
+        self._streams = streams
         self._store = store
         self._pages = pages
         self._leases = leases
@@ -65,13 +72,29 @@ class BroadcastWorker:
         self._backlog_max = backlog_max
         # Has no thread before the first page that shows something.
         self._renders = ThreadPoolExecutor(1, thread_name_prefix="page")
+        self._groups: frozenset[str] = frozenset()
+        """Of the channels that broadcasts went out on when it was looked last."""
+        self._begins_ms: int | None = None
+        """When the next broadcast that waits for its time begins, as of then."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Plan pages until `stop` is set."""
+        watch = self._streams.watch()
         while not stop.is_set():
-            worked = await self.turn()
-            # Single notifications get the loop between any two pages; idle, a new broadcast is looked for now and then.
-            await asyncio.sleep(0 if worked else IDLE_WAIT_S)
+            began_ms = self._clock.monotonic_ms()
+            if await self.turn():
+                await asyncio.sleep(0)  # single notifications get the loop between any two pages
+                continue
+            await watch.wait(self._idle_ms())
+            # What was committed need not be a broadcast: an idle loop that looked at each commit would cost the others.
+            passed_ms = self._clock.monotonic_ms() - began_ms
+            await asyncio.sleep(max(LOOK_EVERY_MS - passed_ms, 0) / 1000)
+
+    def _idle_ms(self) -> int:
+        """Return how long to wait for news, at most until the next broadcast begins."""
+        if self._begins_ms is None:
+            return IDLE_WAIT_MS
+        return min(max(self._begins_ms - self._clock.now_ms(), 0), IDLE_WAIT_MS)
 
     async def turn(self) -> bool:
         """Plan one page of whoever's turn it is; False when there is nothing to do."""
@@ -102,13 +125,20 @@ class BroadcastWorker:
 
     async def _next(self, now_ms: int) -> tuple[Lease, Cursor, Page] | None:
         """Return the next page of whoever's turn it is."""
-        running = await self._running(now_ms)
+        held = self._leases.held()
+        if not held:
+            self._turns.sync(())
+            return None
+        # Waiting deliveries are counted side by side, of the channels that were wanted last: mostly, these are wanted again.
+        asked = self._groups
+        cursors, backlogs = await together(self._store.cursors_in(held, "running"), self._backlogs(asked))
+        running = self._running(cursors, now_ms)
         self._turns.sync(running)
-        tenant = self._turns.next(await self._able(running))
+        tenant = self._turns.next(await self._able(running, backlogs, asked))
         if tenant is None:
             return None
         cursor, job = running[tenant]
-        lease = self._leases.held().get(cursor.partition)
+        lease = held.get(cursor.partition)
         if lease is None:
             return None
         facts = await self._pages.gather(cursor, job, now_ms)
@@ -134,21 +164,31 @@ class BroadcastWorker:
         for (channel, decision), number in page.counts.items():
             self._telemetry.count("planned", number, channel=channel, decision=decision)
 
-    async def _running(self, now_ms: int) -> dict[str, _Running]:
+    def _running(self, cursors: Sequence[Cursor], now_ms: int) -> dict[str, _Running]:
         """Return the oldest running broadcast of each tenant whose time has come."""
         oldest: dict[str, _Running] = {}
-        held = self._leases.held()
-        for cursor in await self._store.cursors_in(held, "running") if held else ():
+        self._begins_ms = None
+        for cursor in cursors:
             if cursor.tenant not in oldest:
                 job = _JOB.decode(cursor.payload)
-                if (job.request.send_at_ms or 0) <= now_ms:
+                at_ms = job.request.send_at_ms or 0
+                if at_ms <= now_ms:
                     oldest[cursor.tenant] = _Running(cursor, job)
+                else:
+                    self._begins_ms = at_ms if self._begins_ms is None else min(at_ms, self._begins_ms)
         return oldest
 
-    async def _able(self, running: Mapping[str, _Running]) -> set[str]:
+    async def _able(
+        self, running: Mapping[str, _Running], backlogs: Mapping[str, int], asked: frozenset[str]
+    ) -> set[str]:
         """Return the tenants whose broadcast has no channel on which as much waits as planning may be ahead of sending."""
         channels = await self._pages.channels({tenant: job for tenant, (_, job) in running.items()})
         groups = {group_deliver(channel): channel for wanted in channels.values() for channel in wanted}
-        backlogs = await self._store.backlog_of(groups) if groups else {}
-        full = {groups[group] for group, events in backlogs.items() if events > self._backlog_max}
+        self._groups = frozenset(groups)
+        if lacking := self._groups - asked:
+            backlogs = {**backlogs, **await self._backlogs(lacking)}
+        full = {groups[group] for group, events in backlogs.items() if events > self._backlog_max and group in groups}
         return {tenant for tenant, wanted in channels.items() if full.isdisjoint(wanted)}
+
+    async def _backlogs(self, groups: frozenset[str]) -> dict[str, int]:
+        return await self._store.backlog_of(groups) if groups else {}

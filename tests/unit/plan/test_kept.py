@@ -1,0 +1,230 @@
+"""What planning keeps from step to step: frames read ahead, definitions, and what was cancelled."""
+
+from typing import Any
+
+import pytest
+
+from clarion.backends.memory.journal import MemoryJournal
+from clarion.domain.channel import Lane
+from clarion.domain.content import Category
+from clarion.domain.policy import POLICY_KEY, Policy
+from clarion.domain.schedule import Schedule
+from clarion.domain.workflow import Workflow
+from clarion.journal import topics
+from clarion.journal.events import AcceptedFrame
+from clarion.plan import gather_cancelled
+from clarion.plan.gather_cancelled import Cancelled
+from clarion.plan.gather_frames import FrameReader
+from clarion.plan.gather_known import KnownDefinitions
+from clarion.plan.wait_facts import CATEGORIES, DEFINITIONS, CancelledNews, Unreadable, WaitFacts
+from clarion.plan.workflow.turn import LOOKED_CELL
+from clarion.ports.directory import Defined
+from clarion.ports.journal_cells import Cell
+from clarion.ports.stage_store import Admission, Cancellation, Lease, PlanState, StageResult
+from tests.contract.journals import VirtualClock
+from tests.stages.virtual import run
+from tests.stages.world import TENANT, Notes, World
+
+
+class Read(MemoryJournal):
+    """A journal that notes what is read of it."""
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(*values)
+        self.places: list[tuple[str, int]] = []
+        self.brought = self.asked = 0
+
+    async def read_many(self, places: Any, limit_frames: int = 64) -> Any:
+        found = await super().read_many(places, limit_frames)
+        self.places += [place[:2] for place in places]
+        self.brought += sum(map(len, found))
+        return found
+
+    async def cancellations_after(self, sequence: int) -> tuple[int, list[bytes]]:
+        self.asked += 1
+        return await super().cancellations_after(sequence)
+
+
+async def lease_of(journal: MemoryJournal, partition: int = 0) -> Lease:
+    lease = await journal.acquire(topics.GROUP_PLAN, partition, "planner", 10_000)
+    assert lease is not None
+    return lease
+
+
+def test_frames_are_read_once_and_what_is_urgent_still_comes_first(directory: Any):
+    async def story() -> None:
+        world = World(directory, journal=Read)
+        journal: Any = world.journal
+        frames, lease = FrameReader(journal, journal, Notes(), 2), await lease_of(world.journal)
+        accepted = [await world.accept("accepted-1", lane=Lane.BULK) for _ in range(5)]
+
+        async def step() -> list[tuple[Lane, bytes]]:
+            await frames.read([lease])
+            found = frames.next(0)
+            frames.done(0, found)
+            return [
+                (lane, event.notification_ids[0]) for lane, event in found.batch if isinstance(event, AcceptedFrame)
+            ]
+
+        assert await step() == [(Lane.BULK, id_) for id_ in accepted[:2]]
+        urgent = await world.accept("accepted-2", lane=Lane.CRITICAL)
+        journal.places.clear()
+        assert await step() == [(Lane.CRITICAL, urgent), (Lane.BULK, accepted[2])]
+        assert (topics.accepted(Lane.CRITICAL), 0) in journal.places
+        assert (topics.accepted(Lane.BULK), 0) not in journal.places, "enough of it is here"
+        assert await step() == [(Lane.BULK, id_) for id_ in accepted[3:]]
+        assert await step() == []
+        assert journal.brought == len(accepted) + 1
+
+    run(story())
+
+
+def test_frames_of_a_partition_that_others_planned_meanwhile_are_read_again(directory: Any):
+    async def story() -> None:
+        world = World(directory)
+        frames, lease = FrameReader(world.journal, world.journal, Notes(), 1), await lease_of(world.journal)
+        for _ in range(3):
+            await world.accept("accepted-1")
+        await frames.read([lease])
+        assert await world.planner(batch_events=2).step(0, lease) == 2
+        again = await lease_of(world.journal)
+        await frames.read([again])
+        (position,) = frames.next(0).read.values()
+        assert position.offset == 3
+
+    run(story())
+
+
+class Shelf:
+    """Revisions of tenants."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def revision(self, tenant: str) -> int:
+        return self.numbers.get(tenant, 0)
+
+
+VERSION = (TENANT, Workflow, "story", 1)
+POLICY = (TENANT, Policy, POLICY_KEY, None)
+NEWS = (TENANT, "news")
+
+
+def test_definitions_are_kept_until_one_of_the_tenant_changes():
+    shelf: Any = Shelf()
+    known = KnownDefinitions(shelf)
+    kept = known.of([TENANT, "other"])
+    known.keep(
+        kept, {DEFINITIONS: {VERSION: Defined("story", 1, None), POLICY: None}, CATEGORIES: {NEWS: Category("news")}}
+    )
+    facts = WaitFacts(0, 1, {}, kept=known.of([TENANT]))
+    assert facts.definition(*VERSION).version == 1
+    assert facts.definition(TENANT, Policy, POLICY_KEY) is None
+    assert facts.category(*NEWS) == Category("news")
+    assert not WaitFacts(0, 1, {}, kept=known.of(["other"])).knows(CATEGORIES, NEWS)
+    shelf.numbers["other"] = 1
+    assert facts.knows(CATEGORIES, NEWS)
+    shelf.numbers[TENANT] = 1
+    assert not WaitFacts(0, 1, {}, kept=known.of([TENANT])).knows(CATEGORIES, NEWS)
+    assert facts.knows(CATEGORIES, NEWS), "what was handed out stays"
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        (CATEGORIES, NEWS, None),
+        (CATEGORIES, NEWS, Unreadable(ValueError())),
+        (DEFINITIONS, VERSION, None),
+        (DEFINITIONS, VERSION, Unreadable(ValueError())),
+        (DEFINITIONS, (TENANT, Workflow, "story", None), Defined("story", 1, None)),
+        (DEFINITIONS, (TENANT, Schedule, "daily", None), Defined("daily", 1, None)),
+    ],
+)
+def test_what_has_to_be_current_or_may_come_to_be_is_not_kept(kind: str, key: Any, value: Any):
+    shelf: Any = Shelf()
+    known = KnownDefinitions(shelf)
+    kept = known.of([TENANT])
+    known.keep(kept, {kind: {key: value}})
+    assert kept == {TENANT: {}}
+
+
+def subject(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+async def cancel(journal: MemoryJournal, *numbers: int) -> None:
+    gone = [Cancellation(TENANT, subject(number), 0) for number in numbers]
+    await journal.commit(StageResult(admission=Admission(cancellations=gone)))
+
+
+def test_a_partition_looks_at_each_cancellation_once_and_nothing_is_read_for_it():
+    async def story() -> None:
+        journal = Read(VirtualClock(), 1)
+        cancelled, lease = Cancelled(journal), await lease_of(journal)
+        for number in (1, 2):
+            await cancel(journal, number)
+            await cancelled.learn([lease])
+        asked = journal.asked
+        assert cancelled.is_behind(lease)
+        assert await cancelled.news(lease) == CancelledNews(2, (subject(1), subject(2)))
+        assert cancelled.is_behind(lease), "nothing is durable yet"
+        cancelled.looked(lease)
+        assert not cancelled.is_behind(lease) and await cancelled.news(lease) is None
+        await cancel(journal, 3)
+        await cancelled.learn([lease])
+        assert await cancelled.news(lease) == CancelledNews(3, (subject(3),))
+        assert journal.asked == asked + 1
+        assert cancelled.among([subject(1), subject(4)]) == {subject(1)}
+
+    run(story())
+
+
+def test_whoever_took_a_partition_over_knows_of_all_that_it_has_looked_at():
+    """What starts now is looked up among what is known; the partition does not look at it again."""
+
+    async def story() -> None:
+        journal = Read(VirtualClock(), 1)
+        cancelled = Cancelled(journal)
+        await cancelled.learn()
+        await cancel(journal, 1, 2)
+        looked = Cell(0, LOOKED_CELL, (1).to_bytes(8, "big"))
+        await journal.commit(StageResult(plan_state=PlanState(cells=[looked])))
+        lease = await lease_of(journal)
+        assert await cancelled.news(lease) == CancelledNews(2, (subject(1), subject(2)))
+        assert cancelled.among([subject(1), subject(2)]) == {subject(1), subject(2)}
+
+    run(story())
+
+
+def test_what_was_forgotten_is_read_for_partitions_that_are_far_behind(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gather_cancelled, "CANCELLED_KEPT_MAX", 2)
+
+    async def story() -> None:
+        journal = Read(VirtualClock(), 1)
+        cancelled, lease = Cancelled(journal), await lease_of(journal)
+        for number in (1, 2, 3, 4):
+            await cancel(journal, number)
+            await cancelled.learn([lease])
+        assert cancelled.among(map(subject, range(6))) == {subject(3), subject(4)}
+        assert cancelled.is_behind(lease)
+        assert await cancelled.news(lease) == CancelledNews(4, tuple(map(subject, (1, 2, 3, 4))))
+
+    run(story())
+
+
+def test_no_more_is_dealt_with_at_once_than_one_read_brings(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gather_cancelled, "CANCELLATIONS_PER_READ_MAX", 3)
+
+    async def story() -> None:
+        journal = Read(VirtualClock(), 1)
+        cancelled, lease = Cancelled(journal), await lease_of(journal)
+        for numbers in ((1, 2), (3, 4), (5,)):
+            await cancel(journal, *numbers)
+            await cancelled.learn([lease])
+        found = []
+        while (news := await cancelled.news(lease)) is not None:
+            found.append(len(news.subjects))
+            cancelled.looked(lease)
+        assert found == [2, 3]
+
+    run(story())
