@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from clarion.accept.intake_apart import apart
 from clarion.accept.shapes import NotificationOut
 from clarion.domain import ids
 from clarion.domain.channel import Lane
-from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
+from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECIPIENTS_MAX, FRAME_RECORDS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import encode
 from clarion.journal.events import AcceptedFrame, Request
@@ -155,23 +155,32 @@ def _frames(taken: Sequence[Taken]) -> list[Frame]:
     return [
         frame
         for (lane, partition), members in groups.items()
-        for frame in _cut(topics.accepted(lane), partition, members, FRAME_RECORDS_MAX)
+        for part in _parts(members)
+        for frame in _cut(topics.accepted(lane), partition, part)
     ]
 
 
-def _cut(topic: str, partition: int, members: Sequence[Taken], limit: int) -> list[Frame]:
-    frames: list[Frame] = []
-    for start in range(0, len(members), limit):
-        part = members[start : start + limit]
-        event = AcceptedFrame(
-            [item.notification_id for item in part],
-            [item.tenant for item in part],
-            [item.accepted_ms for item in part],
-            [item.request for item in part],
-        )
-        payload = encode(event, len(part))
-        if len(payload) > FRAME_BYTES_MAX and len(part) > 1:
-            frames += _cut(topic, partition, part, (len(part) + 1) // 2)
-        else:
-            frames.append(Frame(topic, partition, len(part), payload))
-    return frames
+def _parts(members: Sequence[Taken]) -> Iterator[Sequence[Taken]]:
+    """Yield members in order, as many at a time as a frame may hold: requests with many recipients are dear to plan."""
+    first = recipients = 0
+    for place, item in enumerate(members):
+        recipients += len(item.request.to)
+        if place > first and (recipients > FRAME_RECIPIENTS_MAX or place - first == FRAME_RECORDS_MAX):
+            yield members[first:place]
+            first, recipients = place, len(item.request.to)
+    yield members[first:]
+
+
+def _cut(topic: str, partition: int, part: Sequence[Taken]) -> list[Frame]:
+    """Return the frame of these, or several where one would be too large."""
+    event = AcceptedFrame(
+        [item.notification_id for item in part],
+        [item.tenant for item in part],
+        [item.accepted_ms for item in part],
+        [item.request for item in part],
+    )
+    payload = encode(event, len(part))
+    if len(payload) <= FRAME_BYTES_MAX or len(part) == 1:
+        return [Frame(topic, partition, len(part), payload)]
+    half = (len(part) + 1) // 2
+    return [*_cut(topic, partition, part[:half]), *_cut(topic, partition, part[half:])]

@@ -36,6 +36,8 @@ SCHEDULE_AHEAD_MS_MAX: Final = 365 * 24 * 3600 * 1000
 
 CHUNK_DELIVERIES_MAX: Final = 1_000
 FRAME_RECORDS_MAX: Final = 500
+FRAME_RECIPIENTS_MAX: Final = 1_000
+"""Recipients of the requests in one accepted frame, as many as one request may have: what is planned at a stretch."""
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 PARTITIONS_MAX: Final = 256
 

@@ -8,7 +8,7 @@ from clarion.domain.channel import LANES, Lane
 from clarion.domain.errors import CorruptFrame, UnknownFrame
 from clarion.journal import topics
 from clarion.journal.codec import decode
-from clarion.journal.events import Event
+from clarion.journal.events import AcceptedFrame, Event
 from clarion.journal.repeats import taken
 from clarion.plan.work import PLANNED
 from clarion.ports.stage_store import Commit, Lease, Position, StageStore
@@ -109,7 +109,7 @@ class FrameReader:
                     frames.batch.append((lane, event))
                 position = Position(stored.offset, position.numbers if numbers is None else dict(numbers))
                 frames.read[topic] = position
-                frames = frames._replace(number=frames.number + stored.count)
+                frames = frames._replace(number=frames.number + _weight(stored, event))
                 if frames.number >= self._batch_events:
                     return frames
         return frames
@@ -150,6 +150,13 @@ class FrameReader:
         if not isinstance(event, PLANNED):
             raise UnknownFrame(f"{_place(stored)}: this build does not plan frames of kind {type(event).__name__}")
         return event
+
+
+def _weight(stored: StoredFrame, event: Event | None) -> int:
+    """Return how many decisions a frame asks for, roughly: one for each recipient."""
+    if isinstance(event, AcceptedFrame):
+        return max(stored.count, sum(len(request.to) for request in event.requests))
+    return stored.count
 
 
 def _place(stored: StoredFrame) -> str:

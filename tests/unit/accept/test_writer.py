@@ -8,7 +8,7 @@ from clarion.accept.worker import AcceptWriter, Taken
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.channel import Lane
 from clarion.domain.errors import DurabilityError
-from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECORDS_MAX
+from clarion.domain.limits import FRAME_BYTES_MAX, FRAME_RECIPIENTS_MAX, FRAME_RECORDS_MAX
 from clarion.journal import topics
 from clarion.journal.codec import decode
 from clarion.journal.events import Recipient, Request
@@ -36,8 +36,8 @@ class SlowJournal(MemoryJournal):
         return await super().commit(batch)
 
 
-def taken(number: int, lane: Lane = Lane.NORMAL, size: int = 1) -> Taken:
-    request = Request([Recipient("ana")], "hello", None, None, lane, {"text": "x" * size})
+def taken(number: int, lane: Lane = Lane.NORMAL, size: int = 1, recipients: int = 1) -> Taken:
+    request = Request([Recipient("ana")] * recipients, "hello", None, None, lane, {"text": "x" * size})
     return Taken(number.to_bytes(16, "big"), "acme", 1, lane, number % 2, request)
 
 
@@ -57,6 +57,20 @@ def test_requests_that_come_together_share_an_append():
         await asyncio.gather(*(door.take([taken(n)]) for n in range(500)))
         assert len(journal.appends) == 1
         assert stored(journal) == list(range(500))
+
+    run(story())
+
+
+@pytest.mark.parametrize("recipients", [1, 300, FRAME_RECIPIENTS_MAX])
+def test_a_frame_holds_no_more_than_planning_may_look_at_in_one_go(recipients):
+    async def story() -> None:
+        journal = SlowJournal()
+        items = [taken(2 * number, recipients=recipients) for number in range(FRAME_RECORDS_MAX + 100)]
+        await writer(journal).take(items)
+        assert stored(journal) == [2 * number for number in range(len(items))]
+        frames = [decode(one.payload) for one in Glance(journal).read(topics.accepted(Lane.NORMAL), 0, 0, 10_000)]
+        most = max(sum(len(request.to) for request in frame.requests) for frame in frames)
+        assert FRAME_RECIPIENTS_MAX - recipients < most <= FRAME_RECIPIENTS_MAX or len(frames) == 2
 
     run(story())
 

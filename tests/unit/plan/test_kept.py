@@ -79,6 +79,18 @@ def test_frames_are_read_once_and_what_is_urgent_still_comes_first(directory: An
     run(story())
 
 
+def test_many_recipients_fill_a_batch_as_many_notifications_do(directory: Any):
+    async def story() -> None:
+        world = World(directory)
+        frames, lease = FrameReader(world.journal, world.journal, Notes(), 4), await lease_of(world.journal)
+        for _ in range(4):
+            await world.accept("accepted-1", "accepted-2")
+        await frames.read([lease])
+        assert len(frames.next(0).batch) == 2
+
+    run(story())
+
+
 def test_frames_of_a_partition_that_others_planned_meanwhile_are_read_again(directory: Any):
     async def story() -> None:
         world = World(directory)
