@@ -233,7 +233,9 @@ class Delayed:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._port, name)
         if name == WATCH:
-            return lambda *args, **kwargs: _Watch(found(*args, **kwargs), self._waits)
+            # Taken by a loop before its first look, of which all may be done by tasks that it starts.
+            opened = _opening(found, self._waits)
+            return lambda *args, **kwargs: _Watch(opened(*args, **kwargs), self._waits)
         if name in OPENING:
             found = self.__dict__[name] = _opening(found, self._waits)
             return found

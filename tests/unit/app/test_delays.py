@@ -84,6 +84,21 @@ def test_what_a_task_starts_counts_for_it_though_it_only_asked_for_a_revision(tm
     assert waits.counts().sync_calls == {}
 
 
+def test_what_a_loop_looks_at_before_its_first_commit_counts_for_it(tmp_path: Path) -> None:
+    store, waits = delayed(tmp_path)
+
+    async def loop() -> None:
+        watch = store.watch()
+        await asyncio.gather(store.read("x"), store.read("nothing"))
+        await watch.wait(5)
+        await asyncio.gather(store.read("x"), store.read("y"))
+        await store.append(1)
+
+    asyncio.run(of_stage(loop, "clarion.plan.worker")())
+    (kind,) = waits.counts().kinds
+    assert (kind.stage, kind.waits, kind.idle, kind.commits) == ("plan", 2, 1, 1)
+
+
 def test_what_a_task_reads_while_it_waits_itself_goes_side_by_side(tmp_path: Path) -> None:
     store, waits = delayed(tmp_path)
 
