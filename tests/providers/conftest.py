@@ -23,6 +23,14 @@ def pytest_asyncio_loop_factories(config, item):
     return {"uvloop": uvloop.new_event_loop}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def trusted(tmp_path_factory):
+    """Let the machine's own list of CAs be a short one: to read the real one takes longer than most of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(identity_in(tmp_path_factory.mktemp("trusted"), "trusted.invalid").ca_file))
+        yield
+
+
 @pytest.fixture
 def simulator(tmp_path):
     """Return a context manager that runs a simulator with the given configuration fields."""

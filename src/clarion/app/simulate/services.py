@@ -5,6 +5,7 @@ webhook signature is 401.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 from urllib.parse import parse_qs
@@ -73,7 +74,7 @@ class Services:
         self._receipts = receipts
         self._stage = stage
         self._account = service_account
-        self._public = RSAKey.import_key(service_account["private_key"])
+        self._public = _key_of(service_account["private_key"])
         self._webhook = Webhook(webhook_secret)
         self._decode = msgspec.json.Decoder(_Send).decode
         # As long as Google's; the same after a restart, so that senders need not notice one.
@@ -180,3 +181,9 @@ class Services:
         answer = self._receipts.arrived(request.headers.get("webhook-id", ""), "webhook", request.body, fault)
         plain = {Answer.ACCEPTED: Reply(204), Answer.INVALID_TOKEN: Reply(410)}
         return _affected(plain.get(answer) or self._replies[answer], effect)
+
+
+@lru_cache(maxsize=1)
+def _key_of(pem: str) -> RSAKey:
+    """Read a key. To check its numbers takes longer than most calls to a simulator."""
+    return RSAKey.import_key(pem)
