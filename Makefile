@@ -44,9 +44,15 @@ test: test-fast test-slow test-e2e test-memory test-peers  ## Run every test (AR
 # What is kept of the rewritten tests halves the time to collect them, in an environment that keeps no bytecode too.
 test-fast test-slow: export PYTHONDONTWRITEBYTECODE =
 
+# Files of the fast tests are in memory where there is room: stores write as they always do, and nothing waits for a disk.
+ROOM := $(shell test -w /dev/shm && df -Pm /dev/shm | awk 'NR == 2 && $$4 >= 1024 {print "/dev/shm"}')
+ifneq ($(ROOM),)
+test-fast: export PYTEST_DEBUG_TEMPROOT = $(ROOM)
+endif
+
 # Each worker starts with one half, so that what a folder prepares is mostly prepared once.
 test-fast: $(STAMP)  ## Run the tests that take no time and start no processes
-	$(BIN)/pytest -n 2 --dist worksteal -m "not e2e and not slow and not peers" $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal -o tmp_path_retention_policy=failed -m "not e2e and not slow and not peers" $(ARGS)
 
 test-slow: $(STAMP)  ## Run the long searches: crashes, attacks, every zone, each law with many more examples
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -m "(slow or hypothesis) and not e2e and not peers" $(ARGS)
