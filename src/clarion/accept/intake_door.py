@@ -109,6 +109,7 @@ class Door:
         if asks.keys:
             reading.append(self._add_answers(tenant, asks.keys, facts))
         if asks.backlog and self._is_look_due():
+            self._checked_ms = self.clock.monotonic_ms()  # now, or all that come in this turn of the loop look too
             reading.append(self._look_at_backlog())
         if reading:
             await together(*reading)
@@ -162,5 +163,4 @@ class Door:
         return self.clock.monotonic_ms() - self._checked_ms >= BACKLOG_CHECK_MS
 
     async def _look_at_backlog(self) -> None:
-        self._checked_ms = self.clock.monotonic_ms()
         self._backlog = sum((await self.store.backlog_of(_WAITING)).values())

@@ -154,3 +154,11 @@ def test_a_full_backlog_draws_nothing_from_a_quota(tmp_path, name):
         return afar.asked("quotas")
 
     assert told(tmp_path, story, backlog_max=0) == {}
+
+
+def test_those_that_come_together_look_once_how_much_waits(tmp_path):
+    async def story(afar):
+        await asyncio.gather(*(afar.round_trips(SINGLE) for _ in range(20)))
+        return afar.asked("store")["store.backlog_of"]
+
+    assert told(tmp_path, story) == 1
