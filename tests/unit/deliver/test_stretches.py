@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from clarion.backends.memory.journal import MemoryJournal
 from clarion.deliver.partition import worker
 from clarion.deliver.partition.worker_backlog import TURN_DELIVERIES
 from clarion.deliver.worker import ChannelPool
@@ -87,6 +88,39 @@ def test_what_ends_at_once_is_recorded_in_several_commits(directory, monkeypatch
     sizes = [len(one.delivery_ids) for one in world.events() if isinstance(one, AttemptedFrame)]
     assert sum(sizes) == 64
     assert max(sizes) <= 10
+
+
+def test_what_ends_while_a_commit_is_under_way_waits_for_the_next_linger(directory):
+    linger_ms, commit_ms, number = 20, 5, 200
+
+    class Slow(MemoryJournal):
+        async def commit(self, batch: StageResult) -> Any:
+            await asyncio.sleep(commit_ms / 1000)
+            return await super().commit(batch)
+
+    async def story() -> None:
+        await backlog(world, number)
+        sends = asyncio.Queue[tuple[Any, Any]]()
+        lease = await world.journal.acquire(topics.group_deliver(Channel.SMS), 0, "worker-0", 10_000)
+        assert lease is not None
+        tools = world.tools(window=1_000, linger_ms=linger_ms)
+        consumer = worker.PartitionConsumer(tools, lease, lambda *one: sends.put_nowait(one))
+        stop = asyncio.Event()
+        running = asyncio.create_task(consumer.run(stop))
+        under_way = []
+        for _ in range(number):
+            holder, work = await sends.get()
+            under_way.append(asyncio.create_task(holder.send(work)))
+            await asyncio.sleep(0.001)
+        await asyncio.gather(*under_way)
+        stop.set()
+        await running
+
+    world = World(directory, journal=Slow)
+    run(story())
+    sizes = [len(one.delivery_ids) for one in world.events() if isinstance(one, AttemptedFrame)]
+    assert sum(sizes) == number
+    assert len(sizes) <= number // linger_ms + 2
 
 
 @pytest.mark.parametrize(("channel", "lets_go"), [(Channel.INAPP, True), (Channel.SMS, False)])

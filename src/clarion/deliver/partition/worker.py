@@ -304,13 +304,15 @@ class PartitionConsumer:
             if not await _within(self._dirty, STOP_CHECK_S):
                 continue
             self._dirty.clear()
-            more = True
-            while more:
-                more = await self._flush()
+            await self._flush()
+            while len(self._results) >= RESULTS_PER_COMMIT:
+                await self._flush()
+            if self._results:
+                self._dirty.set()
             await asyncio.sleep(self._t.linger_ms / 1000)
 
-    async def _flush(self) -> bool:
-        """Record results, not more at once than `RESULTS_PER_COMMIT`; return whether there are more."""
+    async def _flush(self) -> None:
+        """Record results, not more at once than `RESULTS_PER_COMMIT`."""
         finished, self._results = self._results[:RESULTS_PER_COMMIT], self._results[RESULTS_PER_COMMIT:]
         tools, partition = self._t, self._lease.partition
         with tools.telemetry.cpu("deliver"):
@@ -335,7 +337,6 @@ class PartitionConsumer:
         self._room.set()
         for outcome, number in done.counts.items():
             tools.telemetry.count("attempts", number, channel=tools.channel, outcome=outcome)
-        return bool(self._results)
 
 
 async def _within(event: asyncio.Event, timeout_s: float) -> bool:
