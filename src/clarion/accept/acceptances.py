@@ -4,10 +4,9 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
-from clarion.accept.quota import Headers
 from clarion.accept.shapes import BatchOut, BroadcastOut, NotificationOut
 from clarion.accept.shapes_events import EventOut
-from clarion.domain.errors import KeyReused
+from clarion.domain.errors import KeyReused, QuotaStanding
 
 A = TypeVar("A", bound=msgspec.Struct)
 """What is told of what was accepted: `NotificationOut`, `BatchOut`, `BroadcastOut` or `EventOut`."""
@@ -15,11 +14,11 @@ A = TypeVar("A", bound=msgspec.Struct)
 
 class Acceptance(NamedTuple, Generic[A]):
     """A request that is durable. `replayed`: it was before, under the same key. `quota` is how the caller's quota stands,
-    None for a replay."""
+    None without one and for a replay."""
 
     told: A
     replayed: bool = False
-    quota: Headers | None = None
+    quota: QuotaStanding | None = None
 
 
 class _Kept(NamedTuple):

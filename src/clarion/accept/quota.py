@@ -6,15 +6,12 @@ from typing import Final
 
 from clarion.accept.quota_meter import DAILY, RATE, Meter, Tap
 from clarion.domain.bucket import DAY_MS, THOUSAND, wait_ms
-from clarion.domain.errors import CallerError, QuotaExceeded, TooLarge
+from clarion.domain.errors import CallerError, QuotaExceeded, QuotaStanding, TooLarge
 from clarion.domain.quota import TENANT
 
 AUDIENCE: Final = "audience"
 _CODES: Final = {RATE: "quota_exceeded", DAILY: "daily_quota_exceeded", AUDIENCE: "audience_too_large"}
 _KINDS: Final = {code: kind for kind, code in _CODES.items()}
-
-Headers = dict[str, str]
-"""The `RateLimit-*` fields of an answer; empty for a caller without a quota."""
 
 
 def paid_from_hold(taps: Sequence[Tap], costs: Sequence[int]) -> list[bool] | None:
@@ -53,9 +50,9 @@ def refused_events(costs: Sequence[int], refusals: Sequence[CallerError | None])
     return refused
 
 
-def standing_of(meter: Meter, wall_ms: int) -> Headers:
-    """Return how the bucket with the least room stands."""
-    return _fields(min(meter.taps, key=Tap.open_m), wall_ms) if meter.taps else {}
+def standing_of(meter: Meter, wall_ms: int) -> QuotaStanding | None:
+    """Return how the bucket with the least room stands, None without one."""
+    return _standing(min(meter.taps, key=Tap.open_m), wall_ms) if meter.taps else None
 
 
 def too_large(users: int, most: int, field: str) -> TooLarge:
@@ -64,16 +61,10 @@ def too_large(users: int, most: int, field: str) -> TooLarge:
     return TooLarge(detail, field=field, code=_CODES[AUDIENCE])
 
 
-def _fields(tap: Tap, wall_ms: int) -> Headers:
-    """Return how a bucket stands, in the fields of draft-ietf-httpapi-ratelimit-headers-06; `Reset` is in how many seconds
-    nothing of it is used any more."""
+def _standing(tap: Tap, wall_ms: int) -> QuotaStanding:
     capacity, open_m = tap.bucket.capacity, tap.open_m()
     reset_ms = wait_ms(tap.bucket, open_m, capacity, DAY_MS - wall_ms % DAY_MS)
-    return {
-        "RateLimit-Limit": str(capacity),
-        "RateLimit-Remaining": str(open_m // THOUSAND),
-        "RateLimit-Reset": str(_seconds(reset_ms)),
-    }
+    return QuotaStanding(capacity, open_m // THOUSAND, _seconds(reset_ms))
 
 
 def _used_up(meter: Meter, cost: int, wall_ms: int) -> QuotaExceeded:
@@ -89,7 +80,7 @@ def _used_up(meter: Meter, cost: int, wall_ms: int) -> QuotaExceeded:
         f"the quota of this {whose} is {limit}: there is room for {room} now, not for {cost}",
         code=_CODES[tap.name.kind],
         retry_after_s=max(1, _seconds(after_ms)),
-        headers=_fields(tap, wall_ms),
+        standing=_standing(tap, wall_ms),
     )
 
 

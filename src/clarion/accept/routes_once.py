@@ -9,7 +9,7 @@ from clarion.accept.submissions import Key, digest_of
 from clarion.domain.address import single_line
 from clarion.domain.errors import InvalidField
 from clarion.domain.limits import IDEMPOTENCY_KEY_CHARS_MAX
-from clarion.ports.web import Call, Reply
+from clarion.ports.web import Call, Reply, rate_limit_fields
 
 HEADER: Final = "idempotency-key"
 REPLAYED: Final = {"Idempotency-Replayed": "true"}
@@ -38,5 +38,5 @@ def key_of(call: Call, field: str | None) -> Key | None:
 
 def answer(accepted: Acceptance[Any]) -> Reply:
     """Return the answer to what was accepted."""
-    headers = REPLAYED if accepted.replayed else accepted.quota or {}
+    headers = REPLAYED if accepted.replayed else rate_limit_fields(accepted.quota)
     return Reply(raw=_JSON.encode(accepted.told), status=202, headers=headers)

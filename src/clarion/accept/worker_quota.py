@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 from weakref import WeakValueDictionary
 
-from clarion.accept.quota import Headers, paid_from_hold, refusals_of, refused_events, standing_of, too_large
+from clarion.accept.quota import paid_from_hold, refusals_of, refused_events, standing_of, too_large
 from clarion.accept.quota_meter import Meter, Meters, Tap, Waiting
 from clarion.accept.rules.quota import Drawn, draw
 from clarion.domain.bucket import DAY_MS
-from clarion.domain.errors import CallerError, ClarionError
+from clarion.domain.errors import CallerError, ClarionError, QuotaStanding
 from clarion.domain.quota import TENANT, Quota, Usage
 from clarion.ports.clock import Clock
 from clarion.ports.quotas import Quotas
@@ -36,13 +36,13 @@ class QuotaGate:
         self._meters = Meters()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def charge(self, caller: Caller, quotas: QuotasOf, events: int) -> Headers:
+    async def charge(self, caller: Caller, quotas: QuotasOf, events: int) -> QuotaStanding | None:
         """Take events, all or none, and return how the quota stands afterwards. Raises `QuotaExceeded`, or `TooLarge` when
         so many never fit, and `Overloaded` when the shared count cannot be had."""
         wall_ms = self._clock.now_ms()
         meter = self._meter(caller, quotas, wall_ms)
         if meter is None:
-            return {}
+            return None
         (refusal,) = await self._charge(caller.tenant, meter, [events], wall_ms)
         if refusal is not None:
             raise refusal
@@ -57,11 +57,11 @@ class QuotaGate:
             return [None] * len(costs)
         return await self._charge(caller.tenant, meter, costs, wall_ms)
 
-    def standing(self, caller: Caller, quotas: QuotasOf) -> Headers:
+    def standing(self, caller: Caller, quotas: QuotasOf) -> QuotaStanding | None:
         """Return how the quota that leaves the caller least room stands, as of when it was last charged."""
         wall_ms = self._clock.now_ms()
         meter = self._meter(caller, quotas, wall_ms)
-        return {} if meter is None else standing_of(meter, wall_ms)
+        return None if meter is None else standing_of(meter, wall_ms)
 
     def audience_max(self, caller: Caller, quotas: QuotasOf) -> int | None:
         """Return how many recipients a broadcast of the caller may have; None is no limit."""

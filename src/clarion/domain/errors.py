@@ -23,6 +23,7 @@ ClarionError
 """
 
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class ClarionError(Exception):
@@ -133,16 +134,24 @@ class Unverified(CallerError):
     code = "verify_failed"
 
 
+class QuotaStanding(NamedTuple):
+    """How much of a quota there is at once and is left, in events, and in how many seconds nothing of it is used any more."""
+
+    limit: int
+    remaining: int
+    reset_s: int
+
+
 class QuotaExceeded(CallerError):
-    """A quota is used up and nothing was taken. `headers` say how the caller's quota stands."""
+    """A quota is used up and nothing was taken. `standing` says how the caller's quota stands."""
 
     status = 429
     code = "quota_exceeded"
 
-    def __init__(self, detail: str, *, code: str, retry_after_s: int, headers: dict[str, str]) -> None:
+    def __init__(self, detail: str, *, code: str, retry_after_s: int, standing: QuotaStanding) -> None:
         super().__init__(detail, code=code)
         self.retry_after_s = retry_after_s
-        self.headers = headers
+        self.standing = standing
 
 
 class OperatorError(ClarionError):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from clarion.domain.errors import InvalidField
+from clarion.domain.errors import InvalidField, QuotaStanding
 from clarion.domain.limits import BODY_BYTES_MAX
 
 
@@ -98,6 +98,17 @@ class Route(msgspec.Struct, frozen=True):
 
 
 _AT = re.compile(r" - at `(.+)`$")
+
+
+def rate_limit_fields(standing: QuotaStanding | None) -> dict[str, str]:
+    """Return the header fields that say how a quota stands (draft-ietf-httpapi-ratelimit-headers-06); none without one."""
+    if standing is None:
+        return {}
+    return {
+        "RateLimit-Limit": str(standing.limit),
+        "RateLimit-Remaining": str(standing.remaining),
+        "RateLimit-Reset": str(standing.reset_s),
+    }
 
 
 def invalid_field(error: msgspec.ValidationError) -> InvalidField:

@@ -21,13 +21,14 @@ from clarion.domain.errors import (
     Forbidden,
     Malformed,
     Overloaded,
+    QuotaExceeded,
     TooLarge,
     TooSlow,
     Unauthorized,
 )
 from clarion.domain.limits import BODY_WAIT_MS_MAX, ITEM_DEPTH_MAX, METERED_BODY_BYTES_MIN
 from clarion.ports.telemetry import Telemetry
-from clarion.ports.web import PUBLIC, TOML, USER, Call, Caller, Reply, Route, invalid_field
+from clarion.ports.web import PUBLIC, TOML, USER, Call, Caller, Reply, Route, invalid_field, rate_limit_fields
 
 _JSON: Final = msgspec.json.Encoder()
 
@@ -259,7 +260,8 @@ async def problem(
         headers.append((b"retry-after", b"%d" % retry_after_s))
     if code == Unauthorized.status:
         headers.append((b"www-authenticate", b"Bearer"))
-    more = {**getattr(error, "headers", {}), **(extra or {})}
+    standing = error.standing if isinstance(error, QuotaExceeded) else None
+    more = {**rate_limit_fields(standing), **(extra or {})}
     headers += [(name.lower().encode(), value.encode()) for name, value in more.items()]
     await send({"type": "http.response.start", "status": code, "headers": headers})
     await send({"type": "http.response.body", "body": raw})
