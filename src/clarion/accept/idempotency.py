@@ -1,6 +1,8 @@
 """Idempotency keys: the same key and body get the same answer, another body is refused."""
 
 import hmac
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from clarion.accept.submissions import Key
 from clarion.domain.errors import Conflict, KeyReused
@@ -10,11 +12,41 @@ from clarion.ports.stage_store import IdempotencyEntry
 RUNNING_RETRY_AFTER_S = 1
 
 
+class Look:
+    """Keys being looked up. What was read of those in `ended` may be old: a request with the key was carried out meanwhile."""
+
+    __slots__ = ("ended",)
+
+    def __init__(self) -> None:
+        self.ended: set[str] = set()
+
+    def take(self) -> set[str]:
+        """Return the keys to look up again."""
+        ended, self.ended = self.ended, set()
+        return ended
+
+
 class Once:
     """Keys whose first request is running in this process."""
 
     def __init__(self) -> None:
         self._running: set[tuple[str, str]] = set()
+        self._looks: dict[tuple[str, str], list[Look]] = {}
+
+    @contextmanager
+    def looking(self, tenant: str, keys: Collection[str]) -> Iterator[Look]:
+        """Yield a look at keys, begun before they are looked up."""
+        look, places = Look(), [(tenant, key) for key in keys]
+        for place in places:
+            self._looks.setdefault(place, []).append(look)
+        try:
+            yield look
+        finally:
+            for place in places:
+                looks = self._looks[place]
+                looks.remove(look)
+                if not looks:
+                    del self._looks[place]
 
     def begin(self, tenant: str, key: Key, remembered: IdempotencyEntry | None) -> bytes | None:
         """Return the answer given before, or None after noting that this request now runs (`end` must follow).
@@ -31,6 +63,8 @@ class Once:
     def end(self, tenant: str, key: str) -> None:
         """Note that the request is over, whatever came of it."""
         self._running.discard((tenant, key))
+        for look in self._looks.get((tenant, key), ()):
+            look.ended.add(key)
 
 
 def given(key: Key, remembered: IdempotencyEntry | None) -> bytes:

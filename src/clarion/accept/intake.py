@@ -12,7 +12,7 @@ from clarion.accept.idempotency import Once, entry, given
 from clarion.accept.intake_apart import apart
 from clarion.accept.intake_batches import Batches
 from clarion.accept.intake_broadcasts import Broadcasts
-from clarion.accept.intake_door import Asks, Door, Facts, Remember, Step
+from clarion.accept.intake_door import Asks, Door, Facts, Remember, Step, Take
 from clarion.accept.intake_events import Events
 from clarion.accept.reactions import Outcome
 from clarion.accept.shapes import BatchOut, BroadcastIn, BroadcastOut, NotificationIn, NotificationOut
@@ -69,11 +69,18 @@ class Intake:
             door.refuse_known_overload()
         if key is not None:
             asks = asks._replace(keys={key.text, *asks.keys})
-        facts = await door.gather(tenant, asks)
-        if isinstance(request, Batch):
-            door.refuse_overload()
-        if key is None:
-            return await take(caller, facts, _forget)
+        with self._once.looking(tenant, asks.keys) as look:
+            facts = await door.gather(tenant, asks, look)
+            if isinstance(request, Batch):
+                door.refuse_overload()
+            if key is None:
+                return await take(caller, facts, _forget)
+            return await self._keyed(caller, key, facts, told, take)
+
+    async def _keyed(self, caller: Caller, key: Key, facts: Facts, told: type[Any], take: Take) -> Acceptance[Any]:
+        """Take a request with a key, unless that was answered already."""
+        tenant, door = caller.tenant, self._door
+        await door.catch_up(tenant, facts)
         before = self._once.begin(tenant, key, facts.answers.get(key.text))
         if before is not None:
             return Acceptance(recalled(before, told), replayed=True)

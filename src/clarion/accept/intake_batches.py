@@ -108,6 +108,7 @@ class Batches:
         tenant = caller.tenant
         results: list[BatchResult | None] = [None] * len(items)
         admitted = await apart(large, _admitted, items, self._door.admission(facts.known), results)
+        await self._door.catch_up(tenant, facts)
         prepared = self._begun(tenant, admitted, facts, held, results)
         known = _of_known_users(prepared, facts.unknown, results)
         ready: list[_Ready] = []

@@ -10,6 +10,7 @@ from clarion.accept.admit import Addressed, Admission, owner_of, unknown_user
 from clarion.accept.definitions import NOTHING, Wants
 from clarion.accept.gather import gather_answers, gather_unknown_users
 from clarion.accept.gather_known import Known, Tenants
+from clarion.accept.idempotency import Look
 from clarion.accept.worker import AcceptWriter, Taken
 from clarion.accept.worker_quota import QuotaGate, QuotasOf
 from clarion.domain import ids
@@ -46,11 +47,13 @@ class Asks(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What was gathered: what is known of the tenant, the users it does not have, and remembered answers."""
+    """What was gathered: what is known of the tenant, the users it does not have, and remembered answers, with the look at
+    their keys."""
 
     known: Known
     unknown: set[str]
     answers: dict[str, IdempotencyEntry]
+    look: Look
 
     @property
     def quotas(self) -> QuotasOf:
@@ -58,11 +61,14 @@ class Facts(NamedTuple):
         return self.known.quotas or {}
 
 
+Take: TypeAlias = Callable[[Caller, Facts, Remember], Awaitable[Acceptance[Any]]]
+
+
 class Step(NamedTuple):
     """What a request asks for, and what takes it once that has been gathered."""
 
     asks: Asks
-    take: Callable[[Caller, Facts, Remember], Awaitable[Acceptance[Any]]]
+    take: Take
 
 
 class Door:
@@ -92,11 +98,11 @@ class Door:
         self._backlog = 0
         self._checked_ms = -BACKLOG_CHECK_MS
 
-    async def gather(self, tenant: str, asks: Asks) -> Facts:
+    async def gather(self, tenant: str, asks: Asks, look: Look | None = None) -> Facts:
         """Return what is asked for, with the quotas of the tenant: everything side by side, and what is known already not at
-        all."""
+        all. `look` is that at the keys asked for."""
         known = self._tenants.known(tenant)
-        facts = Facts(known, set(), {})
+        facts = Facts(known, set(), {}, look or Look())
         reading: list[Coroutine[Any, Any, None]] = []
         if known.quotas is None:
             reading.append(self._tenants.learn_quotas(tenant, known))
@@ -141,6 +147,11 @@ class Door:
         if facts.unknown:
             raise unknown_user(request, facts.unknown)
         return request
+
+    async def catch_up(self, tenant: str, facts: Facts) -> None:
+        """Look up again the keys whose requests ended since they were: to be called right before these begin."""
+        while ended := facts.look.take():
+            facts.answers.update(await self.remembered(tenant, ended))
 
     async def remembered(self, tenant: str, keys: Collection[str]) -> dict[str, IdempotencyEntry]:
         """Return what is remembered of idempotency keys."""

@@ -96,6 +96,10 @@ class Meters:
             meter = self._meters[who] = self._made(caller, quotas, day)
         return meter
 
+    def at_hand(self, caller: Caller) -> Meter | None:
+        """Return the meter that was made last for a caller."""
+        return self._meters.get((caller.tenant, caller.key_id))
+
     def _made(self, caller: Caller, quotas: tuple[Quota | None, Quota | None], day: int) -> Meter:
         owners = [(owner, quota) for owner, quota in zip((caller.key_id, TENANT), quotas, strict=True) if quota]
         taps = [

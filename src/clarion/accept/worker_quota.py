@@ -59,9 +59,8 @@ class QuotaGate:
 
     def standing(self, caller: Caller, quotas: QuotasOf) -> QuotaStanding | None:
         """Return how the quota that leaves the caller least room stands, as of when it was last charged."""
-        wall_ms = self._clock.now_ms()
-        meter = self._meter(caller, quotas, wall_ms)
-        return None if meter is None else standing_of(meter, wall_ms)
+        meter = self._meters.at_hand(caller) if quotas else None
+        return None if meter is None else standing_of(meter, self._clock.now_ms())
 
     def audience_max(self, caller: Caller, quotas: QuotasOf) -> int | None:
         """Return how many recipients a broadcast of the caller may have; None is no limit."""

@@ -162,3 +162,37 @@ def test_those_that_come_together_look_once_how_much_waits(tmp_path):
         return afar.asked("store")["store.backlog_of"]
 
     assert told(tmp_path, story) == 1
+
+
+@pytest.mark.parametrize("name", ["single", "batch"])
+def test_a_request_carried_out_while_its_repetition_gathers_is_charged_once(tmp_path, monkeypatch, name):
+    async def story(afar):
+        door, charged, key = afar.intake._door, [], Key("same", b"d")
+        for charge in ("charge", "charge_each"):
+            monkeypatch.setattr(door.quotas, charge, noting(charged, getattr(door.quotas, charge)))
+        gather, slow = door.gather, [True]
+
+        async def slowly(*asked):
+            facts = await gather(*asked)
+            if slow.pop() if slow else False:
+                await asyncio.sleep(10)
+            return facts
+
+        monkeypatch.setattr(door, "gather", slowly)
+        again = asyncio.create_task(afar.intake.submit(CALLER, of_way(name), key))
+        await asyncio.sleep(5)
+        first = await afar.intake.submit(CALLER, of_way(name), key)
+        repeated = await again
+        assert (repeated.told, repeated.replayed, first.replayed) == (first.told, True, False)
+        assert len(charged) == 1
+        assert afar.intake._once._looks == {}
+
+    told(tmp_path, story)
+
+
+def noting(calls, method):
+    async def noted(*asked):
+        calls.append(asked)
+        return await method(*asked)
+
+    return noted

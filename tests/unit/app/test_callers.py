@@ -4,6 +4,7 @@ import pytest
 
 from clarion.app import callers as module
 from clarion.app.callers import Callers
+from clarion.domain.errors import StoreUnavailable
 from tests.contract.controls import House, migrated
 
 T = "acme"
@@ -101,3 +102,20 @@ async def test_a_bounded_number_of_keys_is_kept(house, monkeypatch):
     for secret in [*secrets, *secrets]:
         assert await callers.of(secret, house.clock.now_ms())
         assert len(callers._known) <= 2
+
+
+async def test_a_look_for_changes_that_fails_lets_no_revoked_key_in(house, monkeypatch):
+    def fail(*_asked):
+        raise StoreUnavailable("control store: disk I/O error")
+
+    callers = Callers(house.directory)
+    record, secret = await secret_of(house)
+    assert await callers.of(secret, house.clock.now_ms())
+    await house.control.keys.revoke(T, record.key_id)
+    if house.engine == "sqlite":
+        with monkeypatch.context() as broken, pytest.raises(StoreUnavailable):
+            broken.setattr(house.directory, "_rows", fail)
+            await house.directory.learn()
+    for _ in range(3):
+        assert await callers.of(secret, house.clock.now_ms()) is None
+        await house.directory.learn()

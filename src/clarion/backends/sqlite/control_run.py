@@ -41,8 +41,8 @@ class Changes:
     def add(self, revised: Mapping[str, int]) -> None:
         """Count a transaction, if it changed any."""
         if revised:
+            self.count += 1  # first: whoever sees a new revision looks for what changed
             self.revisions.update(revised)
-            self.count += 1
 
 
 class Transaction:

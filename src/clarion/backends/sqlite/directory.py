@@ -282,7 +282,7 @@ class SqliteDirectory:
             self._check()
 
     def _check(self) -> None:
-        self._seen_change = self._changes.count
+        seen = self._changes.count
         self._checked_ms = self._clock.monotonic_ms()
         commit = self._commit_counter()
         if commit != self._seen_commit:
@@ -291,11 +291,12 @@ class SqliteDirectory:
                 self._revision = max(self._revision, number)
                 self._cached_count -= len(self._cached.pop(tenant, ()))
             self._seen_commit = commit
-        self._learned_ms = self._checked_ms
+        self._seen_change, self._learned_ms = seen, self._checked_ms  # only now: a look that failed is made again
 
     def _commit_counter(self) -> int:
         # Changes with every commit of another connection and costs less than a query.
-        return int(self._db.execute("PRAGMA data_version").get)
+        ((number,),) = self._rows("PRAGMA data_version", ())
+        return int(number)
 
     def _read_revision(self) -> int:
         return int(self._db.execute("SELECT number FROM revisions").get)
