@@ -148,6 +148,9 @@ class Unhindered:
     def report(self, account: Account, outcome: Outcome, began_ms: int | None = None) -> None:
         """Nothing is counted."""
 
+    def has_changes(self) -> bool:
+        return False
+
     def changes(self) -> list[Change]:
         return []
 

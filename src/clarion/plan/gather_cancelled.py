@@ -30,6 +30,8 @@ class Cancelled:
         """With the sequence at which each was learned."""
         self._learned: deque[CancelledNews] = deque()
         """What each read brought, the oldest first."""
+        self._count = 0
+        """How many subjects all reads brought that are kept, those that were cancelled again counted each time."""
         self._forgotten = 0
         """Up to which sequence nothing is kept."""
         self._looked: dict[int, _Looked] = {}
@@ -93,12 +95,14 @@ class Cancelled:
                 self._subjects.update(dict.fromkeys(subjects, self._sequence))
                 self._learned.append(CancelledNews(self._sequence, tuple(subjects)))
             more = len(subjects) == CANCELLATIONS_PER_READ_MAX
-        while len(self._subjects) > CANCELLED_KEPT_MAX:
+            self._count += len(subjects)
+        while self._count > CANCELLED_KEPT_MAX:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
         oldest = self._learned.popleft()
         self._forgotten = oldest.sequence
+        self._count -= len(oldest.subjects)
         for subject in oldest.subjects:
             if self._subjects.get(subject) == oldest.sequence:  # else it was cancelled again since
                 del self._subjects[subject]

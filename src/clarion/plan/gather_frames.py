@@ -15,6 +15,8 @@ from clarion.ports.stage_store import Commit, Lease, Position, StageStore
 from clarion.ports.streams import Place, StoredFrame, Streams
 from clarion.ports.telemetry import Telemetry
 
+FRAMES_AHEAD_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Payloads of a partition that are read and not planned, beyond which only the next frames of a topic are read."""
 _START: Final = Position(0)
 _TOPICS: Final = {lane: topics.accepted(lane) for lane in LANES}
 """The most urgent first."""
@@ -43,12 +45,15 @@ class _Partition:
         self.ahead: dict[str, deque[StoredFrame]] = {topic: deque() for topic in _TOPICS.values()}
 
     def lacking(self, events: int) -> Iterator[str]:
-        """Yield the topics to read before a batch of so many events is what it would be had all been read."""
+        """Yield the topics to read before a batch of so many events is what it would be had all been read. Of large frames no
+        more are read than `FRAMES_AHEAD_BYTES_MAX` allow, but the next one of each topic always is."""
+        held_bytes = sum(len(stored.payload) for ahead in self.ahead.values() for stored in ahead)
         for topic, ahead in self.ahead.items():
             events -= sum(stored.count for stored in ahead)
             if events <= 0:
                 return
-            yield topic
+            if not ahead or held_bytes < FRAMES_AHEAD_BYTES_MAX:
+                yield topic
 
     def after(self, topic: str) -> int:
         """Return the offset behind which to go on reading a topic."""

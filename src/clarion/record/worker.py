@@ -82,8 +82,10 @@ class RecordWorker:
             await self._upkeep.run(self._offsets, prune=False)
         finally:
             release.set()
-            await leasing
-            await self._upkeep.finish()
+            try:
+                await leasing
+            finally:
+                await self._upkeep.finish()
 
     async def step(self, thread: Executor | None) -> bool:
         """Fold one batch; return whether there was one. The store is called on `thread`, or where the loop does such
@@ -114,12 +116,15 @@ class RecordWorker:
     async def _record_and_read_on(self, thread: Executor | None, batch: Batch) -> None:
         """Record a batch. When it is full there is more: read that meanwhile."""
         if _events(batch) < RECORD_BATCH_EVENTS_MAX:
-            return await self._record(thread, batch)
+            await self._record(thread, batch)
+            return
         reading = asyncio.create_task(self._frames.read_on(batch, RECORD_BATCH_EVENTS_MAX))
         try:
             await self._record(thread, batch)
-        finally:
-            await reading
+        except BaseException:
+            await asyncio.gather(reading, return_exceptions=True)  # what went wrong first is what counts
+            raise
+        await reading
 
     async def _record(self, thread: Executor | None, batch: Batch) -> None:
         """Gather, decide, commit; once more, having looked for all rows, when something taken for new has one. Raises what

@@ -17,7 +17,7 @@ from clarion.domain.content import Account
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import Event, State
 from clarion.domain.limits_resilience import PARK_MS_MAX
-from clarion.domain.resilience import AccountRules
+from clarion.domain.resilience import AccountRules, Breaker
 from clarion.journal.events import AttemptedFrame, StandingFrame
 from clarion.wait.worker import TimerWorker
 from tests.stages.virtual import run, until
@@ -218,3 +218,26 @@ def test_without_an_account_a_delivery_is_a_dead_letter_at_once(directory):
     run(gone(running))
     (row,) = running.world.ledger.rows.values()
     assert (row.state, row.reason) == (State.DEAD, Reason.MISCONFIGURED)
+
+
+def test_that_an_account_is_down_is_recorded_also_after_the_last_result(directory):
+    class Slow(MemoryStandings):
+        async def swap(self, *asked: Any) -> Any:
+            await asyncio.sleep(0.2)
+            return await super().swap(*asked)
+
+    def changes(world: World) -> list[str]:
+        return [state for frame in world.events() if isinstance(frame, StandingFrame) for state in frame.states]
+
+    async def story(running: Running) -> None:
+        running.standings = Slow()
+        async with running as world:
+            await world.accept(address("a"))
+            await world.plan()
+            await until(lambda: changes(world) != [], limit_s=0.9)
+            assert len(told(world)) == 1
+
+    breaker = Breaker(calls_min=1, open_ms=60_000)
+    running = Running(directory, account("only", always("transient"), breaker=breaker))
+    run(story(running))
+    assert changes(running.world) == ["open"]

@@ -144,6 +144,10 @@ class Breakers:
         began = now_ms if began_ms is None else now_ms - (self._clock.now_ms() - began_ms)
         self._views.report(account, outcome, began, now_ms)
 
+    def has_changes(self) -> bool:
+        """Return whether `changes` returns any."""
+        return bool(self._changes)
+
     def changes(self) -> list[Change]:
         """Return changes of standings that this process brought about and that were not asked for yet. Each is told by one
         process alone, as long as the shared store works."""

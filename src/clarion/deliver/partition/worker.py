@@ -136,6 +136,7 @@ class PartitionConsumer:
             await looking
         finally:
             looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     async def _commit(self, batch: StageResult) -> None:
         """Commit, and learn what was cancelled: whoever cancelled before an intent is durable is obeyed."""
@@ -299,9 +300,10 @@ class PartitionConsumer:
         self._dirty.set()
 
     async def _record(self, reading: "asyncio.Task[None]") -> None:
-        """Append results, timers and commits in one step, at most every `linger_ms`, until all work is done."""
+        """Append results, timers and commits in one step, at most every `linger_ms`, until all work is done. How an account
+        stands is recorded also when the last result was recorded before that was known."""
         while not reading.done() or any(self._under_way.values()):
-            if not await _within(self._dirty, STOP_CHECK_S):
+            if not await _within(self._dirty, STOP_CHECK_S) and not self._t.accounts.breakers.has_changes():
                 continue
             self._dirty.clear()
             await self._flush()
