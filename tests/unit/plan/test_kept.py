@@ -12,7 +12,7 @@ from clarion.domain.schedule import Schedule
 from clarion.domain.workflow import Workflow
 from clarion.journal import topics
 from clarion.journal.events import AcceptedFrame
-from clarion.plan import gather_cancelled
+from clarion.plan import gather_cancelled, gather_frames
 from clarion.plan.gather_cancelled import Cancelled
 from clarion.plan.gather_frames import FrameReader
 from clarion.plan.gather_known import KnownDefinitions
@@ -43,6 +43,9 @@ class Read(MemoryJournal):
     async def cancellations_after(self, sequence: int) -> tuple[int, list[bytes]]:
         self.asked += 1
         return await super().cancellations_after(sequence)
+
+
+FRAMES_READ = 64
 
 
 async def lease_of(journal: MemoryJournal, partition: int = 0) -> Lease:
@@ -87,6 +90,25 @@ def test_many_recipients_fill_a_batch_as_many_notifications_do(directory: Any):
             await world.accept("accepted-1", "accepted-2")
         await frames.read([lease])
         assert len(frames.next(0).batch) == 2
+
+    run(story())
+
+
+def test_large_frames_are_not_read_far_ahead(directory: Any, monkeypatch: pytest.MonkeyPatch):
+    async def story() -> None:
+        world = World(directory, journal=Read)
+        journal: Any = world.journal
+        frames, lease = FrameReader(journal, journal, Notes(), 100), await lease_of(journal)
+        monkeypatch.setattr(gather_frames, "FRAMES_AHEAD_BYTES_MAX", 1)
+        for _ in range(150):
+            await world.accept(*["accepted"] * 100)
+        for step in range(1, 11):
+            await frames.read([lease])
+            frames.done(0, frames.next(0))
+            assert journal.brought <= step + FRAMES_READ
+        await world.accept("accepted", lane=Lane.CRITICAL)
+        await frames.read([lease])
+        assert frames.next(0).batch[0][0] is Lane.CRITICAL
 
     run(story())
 
@@ -220,6 +242,21 @@ def test_what_was_forgotten_is_read_for_partitions_that_are_far_behind(monkeypat
         assert cancelled.among(map(subject, range(6))) == {subject(3), subject(4)}
         assert cancelled.is_behind(lease)
         assert await cancelled.news(lease) == CancelledNews(4, tuple(map(subject, (1, 2, 3, 4))))
+
+    run(story())
+
+
+def test_what_is_cancelled_again_and_again_is_forgotten_too(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gather_cancelled, "CANCELLED_KEPT_MAX", 5)
+
+    async def story() -> None:
+        journal = Read(VirtualClock(), 1)
+        cancelled = Cancelled(journal)
+        for _ in range(20):
+            await cancel(journal, 1)
+            await cancelled.learn()
+            assert len(cancelled._learned) <= 5
+            assert cancelled.among([subject(1)])
 
     run(story())
 
