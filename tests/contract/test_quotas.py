@@ -1,19 +1,14 @@
 """The count that processes share, over every backend; and the embedded one between connections and processes."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from clarion.domain.quota import Usage
 from clarion.ports.quotas import BucketName
 from clarion.ports.versioned import Change, Versioned, settle
 from tests.contract.engines import QUOTAS, SHARED
-from tests.contract.swaps import Clockwork, read, take
+from tests.contract.swaps import Clockwork, count_in_processes, opening, read, take
 
 PORT = "quotas"
-ROOT = Path(__file__).parents[2]
 MINE = BucketName("acme", "key", "rate")
 OURS = BucketName("acme", "", "rate")
 DAILY = BucketName("acme", "", "daily")
@@ -44,27 +39,11 @@ asyncio.run(main())
 """
 
 
-def count_in_processes(engine, folder, number, names):
-    """How processes ended that count to a number, all with one name and each with another."""
-    running = [
-        subprocess.Popen([sys.executable, "-c", COUNTING, str(folder), str(number), name, engine], cwd=ROOT)
-        for name in names
-    ]
-    return [process.wait(timeout=60) for process in running]
-
-
 @pytest.fixture
 def open_store(engine, tmp_path):
     """Opens the store once more, as another process does."""
-    opened = []
-
-    def once_more():
-        opened.append(QUOTAS[engine](tmp_path))
-        return opened[-1]
-
-    yield once_more
-    for one in opened:
-        one.close()
+    with opening(lambda: QUOTAS[engine](tmp_path)) as once_more:
+        yield once_more
 
 
 @pytest.fixture
@@ -169,6 +148,6 @@ async def test_two_connections_see_what_the_other_stored(open_store):
 @pytest.mark.needs_trait(SHARED)
 async def test_processes_lose_no_count(engine, tmp_path, store):
     number, kinds = 300, ["rate", "rate", "per_day", "per_day"]
-    assert count_in_processes(engine, tmp_path, number, kinds) == [0] * len(kinds)
+    assert count_in_processes(COUNTING, engine, tmp_path, number, kinds) == [0] * len(kinds)
     each = [Usage(number * 2)] * 2
     assert await read(store, DAILY, OURS, OURS._replace(kind="per_day")) == [Usage(number * 4), *each]

@@ -1,20 +1,15 @@
 """How accounts stand, as one fact for all workers, over every backend; and the embedded one between connections and
 processes."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from clarion.domain.standing import Measure, Standing
 from clarion.ports.standings import AccountName
 from clarion.ports.versioned import Change, Versioned, settle, settle_each
 from tests.contract.engines import SHARED, STANDINGS
-from tests.contract.swaps import Clockwork, read, take
+from tests.contract.swaps import Clockwork, count_in_processes, opening, read, take
 
 PORT = "standings"
-ROOT = Path(__file__).parents[2]
 MINE = AccountName("acme", "mail")
 OTHER = AccountName("acme", "texts")
 THEIRS = AccountName("other", "mail")
@@ -49,27 +44,11 @@ asyncio.run(main())
 """
 
 
-def count_in_processes(engine, folder, number, names):
-    """How processes ended that count to a number, all with one name and each with another."""
-    running = [
-        subprocess.Popen([sys.executable, "-c", COUNTING, str(folder), str(number), name, engine], cwd=ROOT)
-        for name in names
-    ]
-    return [process.wait(timeout=60) for process in running]
-
-
 @pytest.fixture
 def open_store(engine, tmp_path):
     """Opens the store once more, as another process does."""
-    opened = []
-
-    def once_more():
-        opened.append(STANDINGS[engine](tmp_path))
-        return opened[-1]
-
-    yield once_more
-    for one in opened:
-        one.close()
+    with opening(lambda: STANDINGS[engine](tmp_path)) as once_more:
+        yield once_more
 
 
 @pytest.fixture
@@ -149,6 +128,6 @@ async def test_two_connections_see_what_the_other_stored(open_store):
 @pytest.mark.needs_trait(SHARED)
 async def test_processes_lose_no_change(engine, tmp_path, store):
     number, others = 300, ["a", "a", "b", "b"]
-    assert count_in_processes(engine, tmp_path, number, others) == [0] * len(others)
+    assert count_in_processes(COUNTING, engine, tmp_path, number, others) == [0] * len(others)
     found = await read(store, MINE, AccountName("acme", "a"), AccountName("acme", "b"))
     assert [one.opens for one in found] == [number * 4, number * 2, number * 2]

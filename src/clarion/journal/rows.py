@@ -60,12 +60,6 @@ def attempted_frame(channel: str, rows: Sequence[AttemptRow]) -> AttemptedFrame:
     return AttemptedFrame(channel, *map(list, zip(*rows, strict=True)))
 
 
-def attempt_rows(frame: AttemptedFrame) -> Iterable[AttemptRow]:
-    """Yield the rows of a frame."""
-    columns = (getattr(frame, name) for name in AttemptedFrame.__struct_fields__[1:])
-    return map(AttemptRow._make, zip(*columns, strict=True))
-
-
 def cut_frames(topic: str, partition: int, rows: Sequence[PlannedDelivery], limit: int) -> list[Frame]:
     """Return the frames that carry these deliveries, at most `limit` in each and fewer where they are large."""
     frames: list[Frame] = []

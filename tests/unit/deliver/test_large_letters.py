@@ -10,7 +10,7 @@ from clarion.domain.delivery_state import Event
 from clarion.domain.limits import FRAME_BYTES_MAX
 from clarion.domain.outcome import Refused
 from clarion.journal.codec import decode
-from clarion.journal.rows import attempt_rows, deliver_rows
+from clarion.journal.rows import deliver_rows
 from tests.unit.deliver.test_slow_builds import ROW
 
 FILE = Attachment("a.bin", "", bytes(700 * 1024))
@@ -22,7 +22,7 @@ def test_large_letters_are_cut_into_frames_and_none_is_lost():
     frames = [frame for _, frame in told_of(Channel.EMAIL, 0, [Result(row, answer, dead, 1, 2) for row in rows])]
     assert 1 < len(frames) < len(rows)
     assert all(len(frame.payload) <= FRAME_BYTES_MAX for frame in frames)
-    found = [one for frame in frames for one in attempt_rows(decode(frame.payload))]
-    assert [one.delivery_id for one in found] == [row.delivery_id for row in rows]
-    (letter,) = deliver_rows(decode(found[0].dead))
+    found = [decode(frame.payload) for frame in frames]
+    assert [id_ for event in found for id_ in event.delivery_ids] == [row.delivery_id for row in rows]
+    (letter,) = deliver_rows(decode(found[0].dead[0]))
     assert letter.attachments == [FILE]

@@ -24,10 +24,6 @@ def _insert(table: str, kind: type, rest: str) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) {rest}"  # noqa: S608
 
 
-def _replaced(*columns: str) -> str:
-    return "DO UPDATE SET " + ", ".join(f"{column} = excluded.{column}" for column in columns)
-
-
 _NOTIFICATION: Final = _insert(
     "notifications",
     Notification,
