@@ -117,12 +117,11 @@ def _house(brand: Defined[Brand] | None, policy: Defined[Policy] | None) -> Hous
 
 
 def _dropped(held: dict[K, V], wanted: Collection[K]) -> list[K]:
-    """Make room when too much is held, and return what was let go. What is wanted is kept longer than the rest."""
+    """Make room when too much is held, and return what was let go: what was read first, and nothing that is wanted now."""
     if len(held) <= COMPILED_TEMPLATES_MAX:
         return []
-    for key in wanted:
-        held[key] = held.pop(key)
-    dropped = list(islice(held, min(COMPILED_TEMPLATES_MAX // 4, len(held) - len(wanted))))
+    kept = set(wanted)
+    dropped = list(islice((key for key in held if key not in kept), COMPILED_TEMPLATES_MAX // 4))
     for key in dropped:
         del held[key]
     return dropped

@@ -205,14 +205,17 @@ class Breakers:
         """Read how accounts stand now; where time alone has changed that, say so."""
         if not views:
             return
+        known = [view.stored for view in views]
         try:
             found = await self._standings.read([view.name for view in views])
         except (Overloaded, DurabilityError) as error:
             self._complain(error, now_ms)
             found = [Versioned(view.standing, 0) for view in views]
         late: list[View] = []
-        for view, stored in zip(views, found, strict=True):
+        for view, before, stored in zip(views, known, found, strict=True):
             account = view.account
+            if view.stored is not before:
+                continue  # what was learnt while this was read is newer
             view.standing = rules.current(stored.value, account.version, now_ms)
             view.stored, view.read_ms = stored, now_ms
             if rules.aged(view.standing, account.rules.breaker, account.version, now_ms) is not view.standing:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from clarion.content.gather import Contents
+from clarion.content.render import NotGathered
 from clarion.deliver.rules.answer import Answer
 from clarion.deliver.rules.compose import compose
 from clarion.deliver.rules.trust import believed, secrets_of, unsaid
@@ -124,12 +125,21 @@ class Sender:
             await self._contents.gather(((row.tenant, row.template),), (row.tenant,))
         parts = self._renders.now(row, channel, url, fitted)
         if parts is None:
-            parts = await self._renders.apart(row, channel, url, fitted)
+            parts = await self._rendered_apart(row, channel, url, fitted)
         message = compose(row, channel, parts)
         if channel is Channel.EMAIL:
             async with self._dressing.complete(row, message, url) as whole:
                 return await self._sent(vendor, whole, account, urgent)
         return await self._sent(vendor, message, account, urgent)
+
+    async def _rendered_apart(
+        self, row: PlannedDelivery, channel: Channel, url: str, fitted: list[Fitted]
+    ) -> dict[str, Any]:
+        try:
+            return await self._renders.apart(row, channel, url, fitted)
+        except NotGathered:  # while it waited for a thread, others' templates took its place
+            await self._contents.gather(((row.tenant, row.template),), (row.tenant,))
+            return await self._renders.apart(row, channel, url, fitted)
 
     async def _sent(self, vendor: Vendor, message: Message, account: Account, urgent: bool) -> Outcome:
         if not hasattr(vendor, "token_request"):
