@@ -70,6 +70,9 @@ class Shelf:
     def revision(self, tenant: str) -> int:
         return 1
 
+    def is_current(self) -> bool:
+        return True
+
     async def categories(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Category]:
         return {name: self.categories_[name[1]] for name in names if name[1] in self.categories_}
 

@@ -20,7 +20,7 @@ from clarion.plan.settings import (
     digest_of,
     setting_of,
 )
-from clarion.ports.directory import DefinitionKey, Directory
+from clarion.ports.directory import DefinitionKey, Directory, catch_up
 from clarion.ports.metering import together
 
 
@@ -155,6 +155,7 @@ class KnownSettings:
 
     async def refresh(self, tenants: Iterable[str]) -> None:
         """Forget the settings and verdicts of those of the tenants whose definitions changed; called once a batch or page."""
+        await catch_up(self._directory)
         known, revision = self._revisions, self._directory.revision
         if len(known) >= SETTINGS_MAX or len(self.settings) >= SETTINGS_MAX:
             # Together: verdicts are kept by the identity of their setting.

@@ -27,7 +27,7 @@ from clarion.plan.wait_facts import (
     WaitFacts,
 )
 from clarion.plan.work import Work, tenants_of
-from clarion.ports.directory import Directory
+from clarion.ports.directory import Directory, catch_up
 from clarion.ports.expressions import Expressions
 from clarion.ports.metering import together
 from clarion.ports.sightings import Sightings
@@ -81,6 +81,7 @@ class WaitGatherer:
         """Return what a batch of a partition will look at, and stand-ins of what its workflows and routes will send."""
         news = await self.cancelled.news(lease)
         cancelled = self.cancelled.among(starting(work))
+        await catch_up(self._directory)
         kept = self._known.of(tenants_of(work))
         facts = WaitFacts(lease.partition, self._store.partitions, {}, cancelled, news, kept)
         return await self.look_ahead(work, facts, now_ms)

@@ -167,3 +167,10 @@ class Directory(Protocol):
     def close(self) -> None:
         """Close what is open."""
         ...
+
+
+async def catch_up(directory: Directory) -> None:
+    """Learn now where learning beside the work has fallen behind. Called once a batch, before anything kept by revision is
+    used."""
+    if not directory.is_current():
+        await directory.learn()

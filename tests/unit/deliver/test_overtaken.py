@@ -4,8 +4,11 @@ import asyncio
 from types import SimpleNamespace
 
 from clarion.backends.memory.standings import MemoryStandings
+from clarion.content.gather import Contents
 from clarion.content.render import NotCompiled, NotGathered
+from clarion.deliver.accounts.gather import AccountLists
 from clarion.deliver.accounts.worker_breakers import Breakers
+from clarion.deliver.partition.gather import gather
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import Channel
 from clarion.domain.limits_breakers import STANDING_EARLY_MS
@@ -79,3 +82,51 @@ async def test_a_template_that_made_room_while_a_thread_was_busy_is_read_again()
     answer = await sender.attempt(Channel.EMAIL, ROW, account())
     assert isinstance(answer.outcome, Accepted)
     assert contents.gathered == 1
+
+
+class Behind:
+    """A directory that has not learnt for too long what changed."""
+
+    def __init__(self):
+        self.number, self.changed = 0, True
+
+    def is_current(self):
+        return not self.changed
+
+    async def learn(self):
+        self.number, self.changed = self.number + 1, False
+
+    def revision(self, tenant):
+        return self.number
+
+    async def templates(self, places):
+        return dict.fromkeys(places)
+
+    async def definitions(self, keys):
+        return {}
+
+    async def accounts(self, places):
+        return {place: [] for place in places}
+
+
+async def test_a_batch_goes_by_what_changed_also_where_learning_fell_behind():
+    directory = Behind()
+    contents = Contents(directory, {})
+    await contents.gather((("acme", "hi"),), ("acme",))
+    assert contents.holds("acme", "hi")
+    tools = SimpleNamespace(
+        channel=Channel.EMAIL,
+        sender=Sender(directory, {}, contents, None, None, None, None),
+        cancelled=SimpleNamespace(is_stale=lambda: False, among=lambda delivery_ids: frozenset()),
+        accounts=AccountLists(directory, {}),
+    )
+    read = []
+    directory.templates = lambda places: read.append(places) or empty()
+    await gather(tools, [SimpleNamespace(row=ROW)], None)
+    assert read == [[("acme", "hi")]]
+    await gather(tools, [SimpleNamespace(row=ROW)], None)
+    assert len(read) == 1
+
+
+async def empty():
+    return {}

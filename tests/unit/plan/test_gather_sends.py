@@ -39,9 +39,17 @@ class Shelf:
         self.suppressed_of: set[str] = set()
         self.broken: set[str] = set()
         self.down = False
+        self.unlearned: Counter[str] | None = None
 
     def revision(self, tenant: str) -> int:
         return self.numbers[tenant]
+
+    def is_current(self) -> bool:
+        return self.unlearned is None
+
+    async def learn(self) -> None:
+        self.numbers.update(self.unlearned)
+        self.unlearned = None
 
     async def templates(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Template]:
         self.calls["templates"] += 1
@@ -137,6 +145,14 @@ def test_what_is_known_is_not_read_again_until_a_definition_changes(shelf):
     facts = asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
     assert shelf.calls["templates"] == 2
     assert reasons(decide(facts, item(1, "u1"))) == [Reason.NONE]
+
+
+def test_what_changed_elsewhere_counts_also_where_learning_fell_behind(shelf):
+    sends = gatherer(shelf)
+    asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
+    shelf.unlearned = Counter(acme=1)
+    asyncio.run(sends.gather([item(1, "u1")], NOW_MS))
+    assert shelf.calls["templates"] == 2
 
 
 def test_what_is_to_be_sent_later_is_gathered_later(shelf):

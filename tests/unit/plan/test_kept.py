@@ -16,7 +16,9 @@ from clarion.plan import gather_cancelled, gather_frames
 from clarion.plan.gather_cancelled import Cancelled
 from clarion.plan.gather_frames import FrameReader
 from clarion.plan.gather_known import KnownDefinitions
+from clarion.plan.gather_waits import WaitGatherer
 from clarion.plan.wait_facts import CATEGORIES, DEFINITIONS, CancelledNews, Unreadable, WaitFacts
+from clarion.plan.work import work_of
 from clarion.plan.workflow.turn import LOOKED_CELL
 from clarion.ports.directory import Defined
 from clarion.ports.journal_cells import Cell
@@ -134,9 +136,16 @@ class Shelf:
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
+        self.learned = 0
 
     def revision(self, tenant: str) -> int:
         return self.numbers.get(tenant, 0)
+
+    def is_current(self) -> bool:
+        return self.learned > 0
+
+    async def learn(self) -> None:
+        self.learned += 1
 
 
 VERSION = (TENANT, Workflow, "story", 1)
@@ -161,6 +170,20 @@ def test_definitions_are_kept_until_one_of_the_tenant_changes():
     shelf.numbers[TENANT] = 1
     assert not WaitFacts(0, 1, {}, kept=known.of([TENANT])).knows(CATEGORIES, NEWS)
     assert facts.knows(CATEGORIES, NEWS), "what was handed out stays"
+
+
+def test_what_is_kept_is_used_only_when_it_is_known_to_be_current():
+    async def story() -> None:
+        shelf: Any = Shelf()
+        nothing: Any = None
+        journal = MemoryJournal(VirtualClock(), 1)
+        reader = WaitGatherer(journal, shelf, nothing, nothing, nothing)
+        lease = await lease_of(journal)
+        for _ in range(2):
+            await reader.gather(work_of([], 0), lease, 0)
+        assert shelf.learned == 1
+
+    run(story())
 
 
 @pytest.mark.parametrize(

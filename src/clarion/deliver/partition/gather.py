@@ -24,6 +24,7 @@ async def gather(tools: Supplies, work: Sequence[Work], legacy: Legacy | None) -
     routed = {(row.tenant, row.category) for row in rows if row.fallback is not None}
     inherited = set() if legacy is None else {item.row.tenant for item in work if legacy.was_intended(item.row)}
     found = _Found()
+    await tools.sender.catch_up()
     reading: list[Coroutine[Any, Any, None]] = tools.sender.lacking(tools.channel, rows)
     if tools.cancelled.is_stale():
         reading.append(tools.cancelled.refresh())

@@ -25,7 +25,7 @@ from clarion.domain.message import AppriseRequest, HttpRequest, LocalReply, Loca
 from clarion.domain.outcome import Accepted, Ambiguous, Misconfigured, Outcome, Refused, Transient
 from clarion.domain.planned import PlannedDelivery
 from clarion.ports.clock import Clock
-from clarion.ports.directory import Directory
+from clarion.ports.directory import Directory, catch_up
 from clarion.ports.egress import AppriseEgress, HttpEgress, SmtpEgress
 from clarion.ports.renderer import RenderError
 from clarion.ports.telemetry import Telemetry
@@ -65,6 +65,10 @@ class Sender:
         # Has no thread before the first slow build or render.
         self._slow = ThreadPoolExecutor(SLOW_BUILDS_MAX, thread_name_prefix="build")
         self._renders = Renders(contents, self._slow)
+
+    async def catch_up(self) -> None:
+        """See to it that what is known of definitions is not too old to go by."""
+        await catch_up(self._directory)
 
     def lacking(self, channel: Channel, rows: Sequence[PlannedDelivery]) -> list[Coroutine[Any, Any, None]]:
         """Return the reads after which there is what the attempts of a batch are rendered from, as it is now: to be run side
