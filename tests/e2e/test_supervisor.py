@@ -23,7 +23,7 @@ from clarion.domain.errors import OperatorError
 
 run_dir, script, drain_ms = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 try:
-    with only_one(run_dir):
+    with only_one(run_dir, "up"):
         role = Role("child", [sys.executable, "-c", script])
         sys.exit(asyncio.run(Supervisor([role], run_dir, drain_timeout_ms=drain_ms).run()))
 except OperatorError as error:

@@ -140,8 +140,9 @@ def pid_file(run_dir: Path, name: str, pid: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def only_one(run_dir: Path) -> Iterator[None]:
-    """Hold the lock of an installation. Raises `OperatorError` when another supervisor has it."""
+def only_one(run_dir: Path, role: str) -> Iterator[None]:
+    """Hold the lock of an installation, as its supervisor or its only process. Raises `OperatorError` when another one has
+    it."""
     run_dir.mkdir(parents=True, exist_ok=True)
     path = run_dir / "up.lock"
     with path.open("a+") as lock:
@@ -156,7 +157,7 @@ def only_one(run_dir: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
-        with pid_file(run_dir, "up", os.getpid()):
+        with pid_file(run_dir, role, os.getpid()):
             yield
 
 

@@ -20,7 +20,7 @@ from clarion.backends.confined.pool import ConfinedDrafting
 from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.net.http import GuardedHttp
 from clarion.backends.net.smtp import GuardedSmtp
-from clarion.backends.sqlite.migrate import upgrade_all
+from clarion.backends.sqlite.agreement import upgrade_all
 from clarion.content.drafting import DirectDrafting
 from clarion.content.gather import Contents
 from clarion.control.auth.tokens import UserTokens

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import apsw
 import pytest
 
-from clarion.backends.sqlite import migrate
+from clarion.backends.sqlite import agreement, migrate
 from clarion.backends.sqlite.connection import connect, fetch_all
 from clarion.deliver.partition.legacy import Legacy
+from clarion.domain.errors import OperatorError
 from clarion.domain.planned import PlannedDelivery
 from clarion.journal.intents import decode_intents
 from clarion.ports.stage_store import Position
@@ -85,15 +87,37 @@ async def test_a_new_file_has_no_backup_and_a_migrated_one_no_second(tmp_path, c
 
 
 def test_every_store_is_backed_up_before_it_is_migrated(tmp_path, monkeypatch):
-    migrate.upgrade_all(tmp_path)
+    agreement.upgrade_all(tmp_path)
     newest = {name: migrate._newest(name) for name in migrate.NAMES}
     for name in migrate.NAMES:
         db = connect(migrate.path_of(tmp_path, name))
         db.execute("UPDATE alembic_version SET version_num = ?", (f"{name}_old",))
         db.close()
     monkeypatch.setattr(migrate, "_run", lambda *_: None)
-    migrate.upgrade_all(tmp_path)
+    monkeypatch.setattr(migrate, "_revisions", lambda name: {f"{name}_old"})
+    agreement.upgrade_all(tmp_path)
     assert backups(tmp_path) == sorted(f"{name}.db.{name}_old.backup" for name in newest)
+
+
+@pytest.mark.parametrize("name", migrate.NAMES)
+def test_what_a_newer_build_wrote_is_left_as_it_is(tmp_path, name):
+    agreement.upgrade_all(tmp_path)
+    db = connect(migrate.path_of(tmp_path, name))
+    db.execute("UPDATE alembic_version SET version_num = 'newer_0099'")
+    db.close()
+    with pytest.raises(OperatorError, match=rf"{name}\.db was written by a newer build .*newer_0099.*{name}_00"):
+        agreement.upgrade_all(tmp_path)
+    assert backups(tmp_path) == []
+
+
+@pytest.mark.parametrize("failing", ["_current", "_run"])
+def test_a_full_disk_is_told_in_a_sentence(tmp_path, monkeypatch, failing):
+    def full(*_):
+        raise apsw.FullError("database or disk is full")
+
+    monkeypatch.setattr(migrate, failing, full)
+    with pytest.raises(OperatorError, match=r"control\.db cannot be opened or migrated: database or disk is full"):
+        agreement.upgrade_all(tmp_path)
 
 
 async def killed_before(data_dir: Path, statement: int) -> bool:

@@ -5,8 +5,9 @@ import logging
 import apsw
 import pytest
 
+from clarion.backends.sqlite import quotas
 from clarion.backends.sqlite.quotas import SqliteQuotas
-from clarion.domain.errors import Overloaded
+from clarion.domain.errors import DurabilityError, Overloaded
 from clarion.domain.quota import Usage
 from clarion.ports.quotas import BucketName
 from clarion.ports.versioned import Versioned
@@ -48,19 +49,52 @@ async def test_a_broken_file_is_made_anew(tmp_path, broken):
     store.close()
 
 
-async def test_a_file_of_another_release_is_made_anew_and_that_is_said_once(tmp_path, caplog):
-    old = apsw.Connection(str(tmp_path / "quota.db"))
-    old.execute("CREATE TABLE usage (tenant, key_id, kind, used_m, at_ms, period)")
+def stored_before(folder, layout):
+    """A file as the release before wrote it, with usage in it."""
+    old = apsw.Connection(str(folder / "quota.db"))
+    old.execute("""
+        CREATE TABLE usage (
+            tenant TEXT NOT NULL, key_id TEXT NOT NULL, kind TEXT NOT NULL,
+            used_m INTEGER NOT NULL, at_ms INTEGER NOT NULL, period INTEGER NOT NULL,
+            PRIMARY KEY (tenant, key_id, kind)) WITHOUT ROWID
+    """)
     old.execute("INSERT INTO usage VALUES ('acme', '', 'rate', 5, 6, 7)")
-    old.pragma("user_version", 1)
+    old.pragma("user_version", layout)
     old.close()
+
+
+async def test_what_was_used_before_an_upgrade_still_counts_after_it(tmp_path, caplog):
+    stored_before(tmp_path, 1)
+    caplog.set_level(logging.INFO, "clarion.quotas")
+    one, other = SqliteQuotas(tmp_path), SqliteQuotas(tmp_path)
+    assert await read(one, OURS) == [Usage(5, 6, 7)]
+    await take(one, OURS, Usage(8))
+    assert await read(other, OURS) == [Usage(8)]
+    assert caplog.messages == ["quota.db goes from layout 1 to 2, with what is in it"]
+    one.close()
+    other.close()
+
+
+async def test_an_upgrade_that_fails_in_its_middle_leaves_what_was_there(tmp_path, monkeypatch):
+    stored_before(tmp_path, 1)
+    monkeypatch.setitem(quotas._STEPS, 1, "; ".join((quotas._STEPS[1], "SELECT no_such_column FROM usage")))
+    with pytest.raises(DurabilityError, match="no_such_column"):
+        await SqliteQuotas(tmp_path).read([OURS])
+    monkeypatch.undo()
+    store = SqliteQuotas(tmp_path)
+    assert await read(store, OURS) == [Usage(5, 6, 7)]
+    store.close()
+
+
+async def test_a_file_of_a_newer_release_is_made_anew_and_that_is_said_once(tmp_path, caplog):
+    stored_before(tmp_path, 3)
     caplog.set_level(logging.WARNING, "clarion.quotas")
     one, other = SqliteQuotas(tmp_path), SqliteQuotas(tmp_path)
     assert await one.read([OURS]) == [NOBODY]
     await take(one, OURS, Usage(1))
     assert await read(other, OURS) == [Usage(1)]
     (line,) = caplog.messages
-    assert line == "quota.db is of another release (layout 1, now 2) and is made anew, so what was in it is forgotten"
+    assert line == "quota.db is of another release (layout 3, now 2) and is made anew, so what was in it is forgotten"
     one.close()
     other.close()
 

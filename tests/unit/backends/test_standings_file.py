@@ -3,6 +3,7 @@
 import logging
 
 import apsw
+import msgspec
 import pytest
 
 from clarion.backends.sqlite.standings import SqliteStandings
@@ -85,18 +86,39 @@ async def test_what_another_release_wrote_is_not_known_and_can_be_changed(tmp_pa
     store.close()
 
 
-async def test_a_file_of_another_release_is_made_anew_and_that_is_said_once(tmp_path, caplog):
-    old = apsw.Connection(str(tmp_path / "standing.db"))
-    old.execute("CREATE TABLE standing (tenant, name, boot, standing)")
-    old.pragma("user_version", 1)
+def stored_before(folder, layout):
+    """A file as the release before wrote it, with a standing in it."""
+    old = apsw.Connection(str(folder / "standing.db"))
+    old.execute("""
+        CREATE TABLE standing (
+            tenant TEXT NOT NULL, name TEXT NOT NULL, boot TEXT NOT NULL, standing BLOB NOT NULL,
+            PRIMARY KEY (tenant, name)) WITHOUT ROWID
+    """)
+    old.execute("INSERT INTO standing VALUES (?, ?, 'first', ?)", (*MINE, msgspec.msgpack.encode(FULL)))
+    old.pragma("user_version", layout)
     old.close()
+
+
+async def test_what_was_known_before_an_upgrade_is_known_after_it(tmp_path, caplog):
+    stored_before(tmp_path, 1)
+    caplog.set_level(logging.INFO, "clarion.standings")
+    store = SqliteStandings(tmp_path, boot="first")
+    assert await read(store, MINE) == [FULL]
+    await take(store, MINE, Standing(opens=9))
+    assert await read(store, MINE) == [Standing(opens=9)]
+    assert caplog.messages == ["standing.db goes from layout 1 to 2, with what is in it"]
+    store.close()
+
+
+async def test_a_file_of_a_newer_release_is_made_anew_and_that_is_said_once(tmp_path, caplog):
+    stored_before(tmp_path, 3)
     caplog.set_level(logging.WARNING, "clarion.standings")
     one, other = SqliteStandings(tmp_path), SqliteStandings(tmp_path)
     assert await store_is_empty(one)
     await take(one, MINE, FULL)
     assert await read(other, MINE) == [FULL]
     (line,) = caplog.messages
-    assert line.startswith("standing.db is of another release (layout 1, now 2)")
+    assert line.startswith("standing.db is of another release (layout 3, now 2)")
     one.close()
     other.close()
 

@@ -1,6 +1,7 @@
 """`init`, `up`, `api`, `worker`, `scheduler`, `whole` and `config`: what runs on this machine."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sys
@@ -14,7 +15,7 @@ from rich.markup import escape
 
 from clarion.app.commands.options import ConfigFile, DataDir, configuration
 from clarion.app.config import Config, defaults_text
-from clarion.app.supervisor import Role, Supervisor, die_with_parent, only_one
+from clarion.app.supervisor import PARENT_VARIABLE, Role, Supervisor, die_with_parent, only_one
 from clarion.domain.errors import OperatorError
 from clarion.ops import logging
 
@@ -39,7 +40,7 @@ def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     die_with_parent(os.environ)
     config = configuration(config_file, data_dir)
     logging.configure(config.log.level, config.log.format, role="up")
-    with only_one(config.run_dir):
+    with only_one(config.run_dir, "up"):
         shutil.rmtree(config.run_dir / METRICS_DIR, ignore_errors=True)
         prepare(config)
         supervisor = Supervisor(
@@ -92,7 +93,10 @@ def whole(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     config = _start("whole", config_file, data_dir)
     from clarion.app.whole import run
 
-    run(config)
+    # What a supervisor started, it holds the lock for.
+    supervised = PARENT_VARIABLE in os.environ
+    with contextlib.nullcontext() if supervised else only_one(config.run_dir, "whole"):
+        run(config)
 
 
 def config() -> None:
@@ -103,7 +107,7 @@ def config() -> None:
 def prepare(config: Config) -> None:
     """Make keys and databases in the data directory, or bring them up to date."""
     from clarion.app.wiring import operator_key
-    from clarion.backends.sqlite.migrate import upgrade_all
+    from clarion.backends.sqlite.agreement import upgrade_all
     from clarion.ops.vault import FileVault
 
     operator_key(config)

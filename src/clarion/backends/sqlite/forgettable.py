@@ -1,14 +1,15 @@
 """Files of which nothing has to survive a power cut: shared by all processes on one machine, written without a single fsync.
 
-They have no migrations for the same reason: a file that is broken, or of another layout, is made anew. It is opened when
-it is first used.
+A file of an older layout is taken along in one transaction when it is first used, which is when it is opened. One that is
+broken, or of a layout that no step leads on from, is made anew, and the log says so.
 """
 
 import fcntl
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 import apsw
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 class Forgettable:
     """One such file. Used by one thread at a time. `what` names its content in errors; `ready` is done to each connection
-    when it is opened."""
+    when it is opened; `steps` are statements by the layout from which they lead to the next one."""
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class Forgettable:
         create: str,
         wait_ms: int,
         ready: Callable[[apsw.Connection], None] = lambda _db: None,
+        steps: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         self._path = path
         self._what = what
@@ -39,6 +41,7 @@ class Forgettable:
         self._create = create
         self._wait_ms = wait_ms
         self._ready = ready
+        self._steps = steps
         self._log = logging.getLogger(f"clarion.{what}")
         self._db: apsw.Connection | None = None
 
@@ -95,7 +98,7 @@ class Forgettable:
         return db
 
     def _opened(self) -> apsw.Connection:
-        """Open the file; one that is broken or of another layout is made anew, by one process alone."""
+        """Open the file; one that is broken or of a strange layout is made anew, by one process alone."""
         path = self._path
         with path.with_name(f".{path.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -114,8 +117,9 @@ class Forgettable:
         db = None
         try:
             db = self._connected()
-            layout = db.pragma("user_version")
-            if layout == self._layout and db.pragma("quick_check") == "ok":
+            sound = db.pragma("quick_check") == "ok"
+            layout = self._taken_along(db) if sound else db.pragma("user_version")
+            if sound and layout == self._layout:
                 return db
             if layout != self._layout:
                 self._log.warning(
@@ -131,6 +135,18 @@ class Forgettable:
         if db is not None:
             db.close()
         return None
+
+    def _taken_along(self, db: apsw.Connection) -> int:
+        """Return the layout of a file after the steps that lead on from the one it had."""
+        old = layout = int(db.pragma("user_version"))
+        while layout != self._layout and layout in self._steps:
+            with db:
+                db.execute(self._steps[layout])
+                db.pragma("user_version", layout + 1)
+            layout += 1
+        if layout != old:
+            self._log.info("%s goes from layout %s to %s, with what is in it", self._path.name, old, layout)
+        return layout
 
     def _connected(self) -> apsw.Connection:
         db = connect(self._path, cache_kib=_CACHE_KIB, busy_wait_ms=self._wait_ms)

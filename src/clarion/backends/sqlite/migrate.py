@@ -18,6 +18,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from clarion.backends.sqlite.connection import connect, fetch_one
@@ -36,26 +37,19 @@ def path_of(data_dir: Path, name: str) -> Path:
 def upgrade(data_dir: Path, name: str) -> Path:
     """Bring one file to the newest revision, creating it if needed, and return its path.
 
-    Raises `OperatorError` when there is no room for the backup. Call it before this process opens the file. Alembic's driver brings its own copy of SQLite, and when that one closes
-    the file it drops the POSIX locks this process holds on it. A file that is up to date is left to ours alone.
+    Raises `OperatorError` when a newer build wrote it, or it cannot be read, copied or written. Call it before this process
+    opens the file: Alembic's driver brings its own copy of SQLite, and when that one closes the file it drops the POSIX locks
+    this process holds on it. A file that is up to date is left to ours alone.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     path = path_of(data_dir, name)
     with (data_dir / ".migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        current = _current(path)
-        if current != _newest(name):
-            if current is not None:
-                copy = _back_up(path, current)
-                _log.info("%s goes from %s to %s; %s is its backup", path, current, _newest(name), copy)
-            _run(path, _config(name))
+        try:
+            _migrate(path, name)
+        except (apsw.Error, SQLAlchemyError) as error:
+            raise OperatorError(f"{path} cannot be opened or migrated: {_words(error)}.") from error
     return path
-
-
-def upgrade_all(data_dir: Path) -> None:
-    """Bring every file to its newest revision."""
-    for name in NAMES:
-        upgrade(data_dir, name)
 
 
 def _config(name: str) -> Config:
@@ -70,6 +64,31 @@ def _config(name: str) -> Config:
 def _newest(name: str) -> str | None:
     """The last revision of a concern. It comes with the code, so it is looked up once."""
     return ScriptDirectory.from_config(_config(name)).get_current_head()
+
+
+def _migrate(path: Path, name: str) -> None:
+    current = _current(path)
+    if current == _newest(name):
+        return
+    if current is not None:
+        if current not in _revisions(name):
+            raise OperatorError(
+                f"{path} was written by a newer build of Clarion (its schema is {current}, and this build knows"
+                f" {_newest(name)}): start that build or a newer one, or restore a backup."
+            )
+        copy = _back_up(path, current)
+        _log.info("%s goes from %s to %s; %s is its backup", path, current, _newest(name), copy)
+    _run(path, _config(name))
+
+
+def _words(error: Exception) -> str:
+    """Return what the driver said, without the statement."""
+    return str(getattr(error, "orig", None) or error)
+
+
+@cache
+def _revisions(name: str) -> frozenset[str]:
+    return frozenset(one.revision for one in ScriptDirectory.from_config(_config(name)).walk_revisions())
 
 
 def _current(path: Path) -> str | None:

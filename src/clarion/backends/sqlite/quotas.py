@@ -23,6 +23,14 @@ CREATE TABLE usage (
     used_m INTEGER NOT NULL, at_ms INTEGER NOT NULL, period INTEGER NOT NULL,
     PRIMARY KEY (tenant, key_id, kind)) WITHOUT ROWID
 """
+_STEPS: Final = {
+    1: f"""
+ALTER TABLE usage RENAME TO usage_1;
+{_CREATE};
+INSERT INTO usage SELECT tenant, key_id, kind, 1, used_m, at_ms, period FROM usage_1;
+DROP TABLE usage_1
+"""  # noqa: S608 - constants
+}
 _STATEMENTS: Final = Statements(
     read="SELECT version, used_m, at_ms, period FROM usage WHERE tenant = ? AND key_id = ? AND kind = ?",
     insert="INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -40,7 +48,7 @@ class SqliteQuotas(SqliteVersions[BucketName, Usage]):
     """Implements `ports/quotas.py`. Used by one thread at a time."""
 
     def __init__(self, data_dir: Path) -> None:
-        file = Forgettable(path_of(data_dir, "quota"), "quotas", _LAYOUT, _CREATE, QUOTA_STORE_WAIT_MS)
+        file = Forgettable(path_of(data_dir, "quota"), "quotas", _LAYOUT, _CREATE, QUOTA_STORE_WAIT_MS, steps=_STEPS)
         super().__init__(file, _STATEMENTS, tuple, Usage)
 
     async def forget(self, tenant: str, key_id: str, kinds: tuple[str, str], keep_ms: tuple[int, int]) -> None:

@@ -25,6 +25,14 @@ CREATE TABLE standing (
     tenant TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, boot TEXT NOT NULL, standing BLOB NOT NULL,
     PRIMARY KEY (tenant, name)) WITHOUT ROWID
 """
+_STEPS: Final = {
+    1: f"""
+ALTER TABLE standing RENAME TO standing_1;
+{_CREATE};
+INSERT INTO standing SELECT tenant, name, 1, boot, standing FROM standing_1;
+DROP TABLE standing_1
+"""  # noqa: S608 - constants
+}
 _STATEMENTS: Final = Statements(
     read="SELECT version, standing FROM standing WHERE tenant = ? AND name = ?",
     insert="INSERT INTO standing VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -47,7 +55,7 @@ class SqliteStandings(SqliteVersions[AccountName, Standing]):
             db.execute(_FORGET, (named,))
 
         path = path_of(data_dir, "standing")
-        file = Forgettable(path, "standings", _LAYOUT, _CREATE, STANDING_STORE_WAIT_MS, forget)
+        file = Forgettable(path, "standings", _LAYOUT, _CREATE, STANDING_STORE_WAIT_MS, forget, _STEPS)
         super().__init__(file, _STATEMENTS, lambda standing: (named, _ENCODE(standing)), _made)
 
 

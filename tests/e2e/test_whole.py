@@ -1,0 +1,83 @@
+"""`clarion whole` as an operator meets it: what stands in its way is told in one sentence, and it ends when it is told to."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+pytestmark = pytest.mark.processes
+TIMEOUT_S = 30
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def started(folder, port, command="whole", **settings):
+    env = {
+        **os.environ,
+        "CLARION_API_PORT": str(port),
+        "CLARION_DATA_DIR": str(folder),
+        "CLARION_STORE": "sqlite",
+    } | settings
+    arguments = [sys.executable, "-m", "clarion", command]
+    with subprocess.Popen(arguments, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until_ready(port):
+    end = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).status
+        time.sleep(0.1)
+    raise AssertionError("it did not start")
+
+
+@pytest.mark.parametrize("command", ["whole", "api"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_as_told_and_calls_that_a_success(tmp_path, command, number):
+    port = free_port()
+    with started(tmp_path / "data", port, command) as process:
+        assert until_ready(port) == 200
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=TIMEOUT_S)
+        assert process.returncode == 0, output
+        assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("store", ["sqlite", "memory"])
+def test_a_port_that_is_taken_is_told_in_one_sentence(tmp_path, store):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with started(tmp_path / "data", port, CLARION_STORE=store) as process:
+            output, _ = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 2
+    assert output.splitlines()[-1] == f"clarion: Cannot listen on 127.0.0.1:{port}: is it taken?"
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("second", ["whole", "up"])
+def test_two_on_one_directory_are_refused(tmp_path, second):
+    port = free_port()
+    with started(tmp_path / "data", port) as process:
+        until_ready(port)
+        assert (tmp_path / "data" / "run" / "whole.pid").read_text().strip() == str(process.pid)
+        with started(tmp_path / "data", free_port(), second) as other:
+            output, _ = other.communicate(timeout=TIMEOUT_S)
+            assert other.returncode == 2
+            assert f"Clarion already runs on {tmp_path / 'data'} (process {process.pid})" in output
