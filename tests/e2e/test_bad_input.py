@@ -210,6 +210,11 @@ CONTROL = {
          "settings": {"host": "mail", "from_email": "a@example.com", "from_name": "a\r\nBcc: b"}},
         "settings.from_name",
     ),
+    "preview: version": ("POST", "/v1/templates/hello/preview", {"version": 1 << 63}, "version"),
+    "test: version": (
+        "POST", "/v1/templates/hello/test",
+        {"channel": "sms", "address": "+14155550100", "version": 1 << 63}, "version",
+    ),
     "suppression: reason": (
         "POST", "/v1/suppressions", {"channel": "sms", "address": "+14155550100", "reason": ""}, "reason",
     ),
@@ -332,8 +337,15 @@ def test_wrong_methods_and_paths_are_problems_too(home):
     answer = home.call("PATCH", "/v1/notifications")
     assert (answer.status, answer.json["code"]) == (405, "method_not_allowed")
     assert set(answer.headers["allow"].split(", ")) == {"GET", "POST"}
-    for path in ("/v1/nothing", "/v1/notifications/", "/", "/v1/users//x", "/v1/notifications/%00", "/v1/users/%ff%fe"):
+    for path in ("/v1/nothing", "/v1/notifications/", "/", "/v1/users//x", "/v1/notifications/%00"):
         home.refused(404, "GET", path)
+
+
+@pytest.mark.parametrize("path", ["/v1/users/%ff", "/v1/users/%EF%BF%BD%fe", "/v1/users?after=%ff"])
+def test_what_is_no_utf_8_is_taken_for_nobody_else(unchanged, path):
+    unchanged.refused(400, "GET", path)
+    if "?" not in path:
+        unchanged.refused(400, "PUT", path, {"phone": "+14155550100"})
 
 
 @pytest.mark.parametrize(

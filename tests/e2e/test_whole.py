@@ -71,6 +71,16 @@ def test_a_port_that_is_taken_is_told_in_one_sentence(tmp_path, store):
     assert "Traceback" not in output
 
 
+def test_stores_in_memory_say_that_the_files_there_are_not_used(tmp_path):
+    port = free_port()
+    for store, lines in (("sqlite", 0), ("memory", 1)):
+        with started(tmp_path / "data", port, CLARION_STORE=store) as process:
+            until_ready(port)
+            process.terminate()
+            output, _ = process.communicate(timeout=TIMEOUT_S)
+        assert output.count("files_left_alone") == lines
+
+
 @pytest.mark.parametrize("second", ["whole", "up"])
 def test_two_on_one_directory_are_refused(tmp_path, second):
     port = free_port()

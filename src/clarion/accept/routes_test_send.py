@@ -13,7 +13,7 @@ from clarion.domain.channel import Channel
 from clarion.domain.errors import InvalidField, NotFound
 from clarion.domain.limits import ADDRESS_CHARS_MAX
 from clarion.domain.locales import LOCALE_CHARS_MAX
-from clarion.domain.template import TemplateVersion
+from clarion.domain.template import TemplateVersion, VersionNumber
 from clarion.ports.control_content import Templates
 from clarion.ports.web import Call, Reply, Route
 
@@ -30,7 +30,7 @@ class SendTestIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user: Key | None = None
     data: dict[str, Any] | None = None
     locale: Annotated[str, msgspec.Meta(max_length=LOCALE_CHARS_MAX)] = ""
-    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    version: VersionNumber | None = None
     idempotency_key: IdempotencyKey | None = None
 
 

@@ -21,6 +21,7 @@ from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.backends.net.http import GuardedHttp
 from clarion.backends.net.smtp import GuardedSmtp
 from clarion.backends.sqlite.agreement import upgrade_all
+from clarion.backends.sqlite.migrate import path_of
 from clarion.content.drafting import DirectDrafting
 from clarion.content.gather import Contents
 from clarion.control.auth.tokens import UserTokens
@@ -114,6 +115,8 @@ class Parts(Shared):
         if config.store == "sqlite":
             upgrade_all(config.data_dir)
         telemetry = ProcessTelemetry(Metrics(config.run_dir / "metrics", role))
+        if config.store != "sqlite" and path_of(config.data_dir, "journal").exists():
+            telemetry.log("warning", "files_left_alone", data=str(config.data_dir), store=config.store)
         super().__init__(config, SystemClock(), telemetry, OPENINGS[config.store])
         delay_ports(self, role)
 

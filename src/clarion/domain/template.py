@@ -1,6 +1,6 @@
 """Templates as their authors write them, the layouts and partials they share, the brand they carry, and their versions."""
 
-from typing import Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 
@@ -15,6 +15,9 @@ Message = str | dict[str, str]
 (`female`, `male`, `other`); `other` is always there."""
 
 Engine = Literal["liquid", "handlebars"]
+
+VersionNumber = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
+"""The number of a version that a request names."""
 
 
 class Translation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -146,9 +146,8 @@ class FrameReader:
         try:
             event = decode(stored.payload)
         except CorruptFrame as error:
-            self._telemetry.log(
-                "error", "frame_quarantined", topic=stored.topic, offset=stored.offset, detail=str(error)
-            )
+            place = {"topic": stored.topic, "partition": stored.partition, "offset": stored.offset}
+            self._telemetry.log("error", "frame_quarantined", **place, detail=str(error))
             return None
         except UnknownFrame as error:
             raise UnknownFrame(f"{_place(stored)}: {error}") from error

@@ -6,7 +6,7 @@ Errors of the caller become RFC 9457 problem documents; anything else is a blank
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -105,7 +105,7 @@ class Endpoint:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         call = Call(
             caller=await self._caller(route, headers),
-            path=scope.get("path_params", {}),
+            path=_path(scope),
             query=_query(scope["query_string"]),
             headers=headers,
             raw=b"",
@@ -169,6 +169,7 @@ def _part(route: Route) -> str:
     return route.handler.__module__.removeprefix("clarion.").partition(".")[0]
 
 
+_REPLACEMENT: Final = "\ufffd"
 _NEVER_BY_WILDCARD: Final = frozenset({"operator", "inbox"})
 
 
@@ -226,10 +227,24 @@ def _target(scope: Scope) -> str:
     return f"{path}?{query}" if query else path
 
 
+def _path(scope: Scope) -> dict[str, str]:
+    # The server replaces what is no UTF-8, so that different ids would become the same one.
+    if _REPLACEMENT in scope["path"]:
+        try:
+            unquote_to_bytes(scope["raw_path"]).decode()
+        except UnicodeDecodeError:
+            raise Malformed("the path is not valid UTF-8") from None
+    found: dict[str, str] = scope.get("path_params", {})
+    return found
+
+
 def _query(raw: bytes) -> dict[str, str]:
     if not raw:
         return {}
-    return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True))
+    try:
+        return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True, errors="strict"))
+    except UnicodeDecodeError:
+        raise Malformed("the query is not valid UTF-8") from None
 
 
 async def _reply(send: Send, reply: Reply) -> None:

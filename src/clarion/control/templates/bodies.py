@@ -6,7 +6,7 @@ import msgspec
 
 from clarion.domain.limits import KEY_CHARS_MAX
 from clarion.domain.limits_content import DESCRIPTION_CHARS_MAX, VERSION_NOTE_CHARS_MAX
-from clarion.domain.template import Engine, Sample
+from clarion.domain.template import Engine, Sample, VersionNumber
 
 Key = Annotated[str, msgspec.Meta(max_length=KEY_CHARS_MAX)]
 Note = Annotated[str, msgspec.Meta(max_length=VERSION_NOTE_CHARS_MAX)]
@@ -40,5 +40,5 @@ class TemplateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which version is to be sent from now on, and why."""
 
-    version: Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)] | None = None
+    version: VersionNumber | None = None
     note: Note = ""

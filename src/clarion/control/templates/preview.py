@@ -15,6 +15,7 @@ from clarion.domain.limits import KEY_CHARS_MAX
 from clarion.domain.limits_content import PUSH_PAYLOAD_BYTES_MAX
 from clarion.domain.locales import LOCALE_CHARS_MAX
 from clarion.domain.sms import Size, measure
+from clarion.domain.template import VersionNumber
 from clarion.ports.drafting import Rendered
 
 
@@ -23,7 +24,7 @@ class PreviewIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     which data. Data and user left out are the sample's; `user` is the id of a stored user or what a template would read
     of one; `locale` counts before the user's own."""
 
-    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    version: VersionNumber | None = None
     source: TemplateBody | None = None
     data: dict[str, Any] | None = None
     user: Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_CHARS_MAX)] | dict[str, Any] | None = None

@@ -159,8 +159,8 @@ class Backlog:
         except UnknownFrame as error:
             raise UnknownFrame(f"{stored.topic} at offset {stored.offset}: {error}") from None
         except CorruptFrame as error:
-            topic, offset = stored.topic, stored.offset
-            self._t.telemetry.log("error", "frame_quarantined", topic=topic, offset=offset, detail=str(error))
+            place = {"topic": stored.topic, "partition": stored.partition, "offset": stored.offset}
+            self._t.telemetry.log("error", "frame_quarantined", **place, detail=str(error))
             return None
 
 
