@@ -10,11 +10,15 @@ import typer
 import typer.core
 from typer.main import get_command
 
-from clarion.domain.errors import CallerError, OperatorError
+from clarion.domain.errors import CallerError, ClarionError, DurabilityError, OperatorError, StoreUnavailable
 
+EXIT_FAILED: Final = 1
 EXIT_OPERATOR: Final = 2
 _OWNER_ONLY: Final = 0o077
 """Whatever is written holds personal data or keys: databases, their logs, backups."""
+
+_TOLD: Final = (OperatorError, CallerError, DurabilityError, StoreUnavailable)
+"""What a sentence says all of. Anything else is a fault of ours, and its traceback is worth reading."""
 
 COMMANDS: Final = {
     "init": "clarion.app.commands.running:init",
@@ -73,13 +77,27 @@ def clarion() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line. What an operator can mend is one sentence and exit code 2, never a traceback."""
+    """Run the command line. What an operator can mend is a sentence and exit code 2, what a store failed at is one and exit
+    code 1; neither is a traceback."""
     os.umask(_OWNER_ONLY)
     try:
         app()
-    except (OperatorError, CallerError) as error:
-        sys.stderr.write(f"clarion: {error}\n")
+    except (ClarionError, ExceptionGroup) as error:
+        causes = _causes(error)
+        if not all(isinstance(cause, _TOLD) for cause in causes):
+            raise
+        for sentence in dict.fromkeys(map(str, causes)):
+            sys.stderr.write(f"clarion: {sentence}\n")
+        if not all(isinstance(cause, OperatorError | CallerError) for cause in causes):
+            sys.exit(EXIT_FAILED)
     sys.exit(EXIT_OPERATOR)
+
+
+def _causes(error: Exception) -> list[Exception]:
+    """Return what went wrong, out of the groups in which tasks beside each other raise it."""
+    if not isinstance(error, ExceptionGroup):
+        return [error]
+    return [cause for one in error.exceptions for cause in _causes(one)]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import uvloop
 from clarion.app import api, garbage, scheduler, workers
 from clarion.app.config import Config
 from clarion.app.wiring import Parts
-from clarion.domain.errors import OperatorError
 
 
 def run(config: Config) -> None:
@@ -28,10 +27,5 @@ async def _run(config: Config) -> None:
                 await api.serve(parts)
             finally:
                 stop.set()
-    except ExceptionGroup as failures:
-        mendable, others = failures.split(OperatorError)
-        if mendable is None or others is not None:
-            raise
-        raise mendable.exceptions[0] from None
     finally:
         await parts.close()
