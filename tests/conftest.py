@@ -15,7 +15,7 @@ FOLDERS_WITH_MARKS = {"e2e", "peers"}
 
 # A busy machine is no reason to fail a property; the blob lets anyone replay what was found. How far a law is tried is
 # the profile's to say: `quick` on every change, `thorough` by `make test-slow`.
-settings.register_profile("quick", deadline=None, print_blob=True, max_examples=25)
+settings.register_profile("quick", deadline=None, print_blob=True, max_examples=15)
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=300)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 

@@ -135,7 +135,7 @@ async def test_a_path_is_not_echoed_at_length_or_as_html(house):
     assert len(answer.body) < 1_000
 
 
-ODD_PATHS = ["/v1/users/%00", "/v1/users/a%2Fb", "/v1/users/..%2f..%2fetc", "/v1/users/" + "x" * 10_000, "/v1/users/%ED%A0%80",
+ODD_PATHS = ["/v1/users/%00", "/v1/users/a%2Fb", "/v1/users/..%2f..%2fetc", "/v1/users/" + "x" * 10_000,
      "/v1/notifications/ntf_%00", "/v1/topics/%00/members", "/v1/notifications/ntf_" + "f" * 32,
      "/v1/broadcasts/brd_" + "f" * 32, "/v1/dead-letters/dlv_" + "f" * 48, "/v1/providers/%0d%0a", "//v1/users", "/v1//users"]  # fmt: skip
 
@@ -144,6 +144,13 @@ async def test_an_odd_path_finds_nothing(house):
     for path in ODD_PATHS:
         answer = await house.call("GET", path)
         assert answer.status == 404, (path, answer)
+    assert not house.failures
+
+
+async def test_a_path_that_is_no_utf_8_is_refused(house):
+    for path in ("/v1/users/%ED%A0%80", "/v1/users/%ff", "/v1/templates/%C3/preview", "/v1/users?after=%ff"):
+        answer = await house.call("GET", path)
+        assert answer.status in (400, 405), (path, answer)
     assert not house.failures
 
 

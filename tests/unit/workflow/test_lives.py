@@ -134,7 +134,7 @@ async def test_a_frame_of_a_newer_build_is_told_and_passed_over(flow_of):
     assert flow.notes.lines == ["unknown_cause"]
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 8))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 8))])
 async def test_dying_before_any_append_changes_nothing_of_what_happens(flow_of, seed):
     steps = [
         {"kind": "digest", "name": "d", "window": {"fixed": "1h"}, "key": "data.k"},
