@@ -1,6 +1,6 @@
 """What a tenant has defined, as far as requests name it: the facts of admission."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from typing import Final, NamedTuple
 
 from clarion.accept.shapes import BroadcastIn, NotificationIn
@@ -89,12 +89,16 @@ def implied(found: Definitions, wanted: Wants) -> Wants:
 def lacking(found: Definitions, wanted: Wants) -> Wants:
     """Return what is wanted and not among what was found."""
     return Wants(
-        [key for key in wanted.templates if key not in found.templates],
-        [key for key in wanted.workflows if key not in found.workflows],
-        [key for key in wanted.categories if key not in found.categories],
-        [key for key in wanted.topics if key not in found.topics],
-        [key for key in wanted.segments if key not in found.segments],
+        _missing(wanted.templates, found.templates),
+        _missing(wanted.workflows, found.workflows),
+        _missing(wanted.categories, found.categories),
+        _missing(wanted.topics, found.topics),
+        _missing(wanted.segments, found.segments),
     )
+
+
+def _missing(wanted: Collection[str], found: Container[str]) -> Collection[str]:
+    return [key for key in wanted if key not in found] if wanted else ()
 
 
 def first_send(workflow: Workflow) -> Send | None:

@@ -205,6 +205,29 @@ def test_a_caller_who_dawdles_is_sent_away():
     assert start["status"] == 408
 
 
+def test_a_body_that_comes_bit_by_bit_is_whole():
+    async def story() -> tuple[Site, list[Any]]:
+        site, told, bits = Site(), [], [b'{"to": [', b"], ", b'"name": "x"}']
+
+        async def receive() -> Any:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
+            bit = bits.pop(0)
+            return {"type": "http.request", "body": bit, "more_body": bool(bits)}
+
+        async def send(message: Any) -> None:
+            told.append(message)
+
+        headers = [(b"authorization", b"Bearer good")]
+        scope = {"type": "http", "method": "POST", "path": "/things", "query_string": b"", "headers": headers}
+        await site.app(scope, receive, send)
+        return site, told
+
+    site, (start, _body) = run(story())
+    assert start["status"] == 200
+    assert len(site.calls) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [

@@ -4,12 +4,14 @@ Errors of the caller become RFC 9457 problem documents; anything else is a blank
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
+from functools import partial
+from types import coroutine
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from clarion.app.http import toml
 from clarion.app.http.room import Place, Room
@@ -180,13 +182,35 @@ def _from_toml(route: Route, raw: bytes) -> Any:
         raise invalid_field(error) from None
 
 
-async def _in_time(reading: Awaitable[_T]) -> _T:
+async def _in_time(reading: Coroutine[Any, Any, _T]) -> _T:
     # A request under way holds one of a bounded number of places, so a caller who dawdles holds up all others.
     try:
+        awaited = reading.send(None)
+    except StopIteration as done:
+        return cast(
+            "_T", done.value
+        )  # most bodies come with their heads, and a clock would cost more than reading them
+    try:
         async with asyncio.timeout(BODY_WAIT_MS_MAX / 1000):
-            return await reading
+            return await _resumed(reading, awaited)
     except TimeoutError:
         raise TooSlow("the body did not come in time") from None
+
+
+@coroutine
+def _resumed(work: Coroutine[Any, Any, _T], awaited: Any) -> Generator[Any, Any, _T]:
+    """Go on with a coroutine that waits for `awaited`."""
+    while True:
+        try:
+            answer = yield awaited
+        except BaseException as error:  # noqa: BLE001 - cancellation too is the business of who waits
+            step = partial(work.throw, error)
+        else:
+            step = partial(work.send, answer)
+        try:
+            awaited = step()
+        except StopIteration as done:
+            return cast("_T", done.value)
 
 
 async def _read(receive: Receive, headers: Mapping[str, str], limit_bytes: int, place: Place) -> bytes:
@@ -212,13 +236,17 @@ async def _read(receive: Receive, headers: Mapping[str, str], limit_bytes: int, 
 
 async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
     while True:
-        message = await _in_time(receive())
+        message = await _in_time(_next(receive))
         if message["type"] == "http.disconnect":
             raise Malformed("the body ended early")
         if message.get("body"):
             yield message["body"]
         if not message.get("more_body"):
             return
+
+
+async def _next(receive: Receive) -> Message:
+    return await receive()
 
 
 def _target(scope: Scope) -> str:

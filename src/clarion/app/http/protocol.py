@@ -3,10 +3,11 @@ it may take to arrive. Anybody who can connect can send one, with or without a k
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from clarion.app.http.coalescing import Coalesced
 from clarion.domain.limits import HEAD_BYTES_MAX, HEAD_WAIT_MS_MAX, STRANGER_WARNING_MS
 
 
@@ -44,7 +45,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the first request its time."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Coalesced(transport, self.loop)))
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
