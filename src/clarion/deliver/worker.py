@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from contextlib import suppress
 
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker import PartitionConsumer
@@ -11,10 +12,14 @@ from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.worker_queue import SPARE_SHARE, SendQueue
 from clarion.domain.channel import Channel
 from clarion.domain.errors import StaleLease, UnknownFrame
+from clarion.domain.limits_breakers import STANDING_USED_MS
 from clarion.journal.consumer import LeasedPartitions
 from clarion.ports.stage_store import Lease
 
-LEASE_CHECK_S = 0.05
+CHECK_MS = 50
+"""How often leases and accounts are looked at while there is work."""
+IDLE_CHECK_MS = 1_000
+"""How often while there is none: work, and another lease, are noticed at once all the same."""
 
 
 class ChannelPool:
@@ -28,6 +33,9 @@ class ChannelPool:
         self._queue = SendQueue(concurrency, tools.clock)
         self._stopped: dict[int, Lease] = {}
         """Leases of partitions that wait for another build: nothing is read under them any more."""
+        self._news = asyncio.Event()
+        self._worked_ms = tools.clock.monotonic_ms()
+        leases.on_change = self._news.set
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; what was started is finished and recorded."""
@@ -37,17 +45,34 @@ class ChannelPool:
             async with asyncio.TaskGroup() as group:
                 number = self._concurrency + -(-self._concurrency // SPARE_SHARE)
                 senders = [group.create_task(self._serve()) for _ in range(number)]
+                group.create_task(self._wake_at(stop))
                 while not stop.is_set():
+                    self._news.clear()
                     self._follow(running, stop)
                     self._relieve()
                     await self._tools.accounts.keep_up()
-                    await asyncio.sleep(LEASE_CHECK_S)
+                    await self._pause()
                 await asyncio.gather(*(task for _, task in running.values()))
                 for sender in senders:
                     sender.cancel()
         finally:
             for _, task in running.values():
                 task.cancel()
+
+    async def _pause(self) -> None:
+        """Wait for the next look: a moment while deliveries are under way or were until lately, else until there is news."""
+        now_ms = self._tools.clock.monotonic_ms()
+        if not self._queue.is_idle or self._tools.accounts.is_due:
+            self._worked_ms = now_ms
+        if now_ms - self._worked_ms <= STANDING_USED_MS:
+            await asyncio.sleep(CHECK_MS / 1000)
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), IDLE_CHECK_MS / 1000)
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._news.set()
 
     def _follow(self, running: dict[int, tuple[Lease, "asyncio.Task[None]"]], stop: asyncio.Event) -> None:
         """Start consumers of new leases, drop those of lost ones, and pass on what made one fail."""
@@ -61,7 +86,9 @@ class ChannelPool:
                 del running[partition]
         for partition, lease in held.items():
             if partition not in running and self._stopped.get(partition) != lease:
-                running[partition] = lease, asyncio.create_task(self._consume(lease, stop))
+                task = asyncio.create_task(self._consume(lease, stop))
+                task.add_done_callback(lambda _: self._news.set())
+                running[partition] = lease, task
 
     async def _consume(self, lease: Lease, stop: asyncio.Event) -> None:
         try:
@@ -76,6 +103,7 @@ class ChannelPool:
 
     def _submit(self, consumer: PartitionConsumer, work: Work) -> None:
         self._queue.put(consumer, work)
+        self._news.set()
 
     def _relieve(self) -> None:
         """Put off what waits for a provider that does not answer: it fills the windows that others are read into."""

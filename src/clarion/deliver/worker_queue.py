@@ -52,6 +52,11 @@ class SendQueue:
             self._moved_ms[key] = self._clock.monotonic_ms()
         heapq.heappush(self._behind.setdefault(key, []), one)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is being sent."""
+        return not self._taken
+
     async def get(self) -> Waiting:
         """Return the next delivery to send, when there is one."""
         return await self._ready.get()

@@ -6,6 +6,7 @@ to whoever prefers them by letting go for a while. Workers need to know nothing 
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -43,7 +44,10 @@ class LeasedPartitions:
         self._leases: dict[int, Lease] = {}
         self._until_ms: dict[int, int] = {}
         self._return_ms: dict[int, int] = {}
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when what is held has changed by a step."""
         self._preferred = [p for p in range(store.partitions) if p % count == index % count]
+        self._shift_ms = LEASE_STEP_MS * (index % count) // count
         # A foreign partition is first asked for when its own worker has had the time to start.
         first_ask_ms = clock.monotonic_ms() + ttl_ms
         self._ask_ms = {p: first_ask_ms for p in range(store.partitions) if p not in self._preferred}
@@ -61,13 +65,27 @@ class LeasedPartitions:
                 with suppress(Overloaded):
                     await self.step()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), LEASE_STEP_MS / 1000)
+                    await asyncio.wait_for(stop.wait(), self._pause_ms() / 1000)
         finally:
             with suppress(Overloaded):
                 await self._release(list(self._leases))
 
     async def step(self) -> None:
         """Renew what is held, offer back what was borrowed long enough, ask for what is missing."""
+        before = set(self._leases.values())
+        try:
+            await self._take_step()
+        finally:
+            if before != set(self._leases.values()):
+                self.on_change()
+
+    def _pause_ms(self) -> int:
+        """Return how long to wait for the next step: all groups of a process make theirs at the same moment, so that one
+        commit renews what they hold, and each worker makes its own at another one."""
+        passed_ms = (self._clock.monotonic_ms() + self._shift_ms) % LEASE_STEP_MS
+        return LEASE_STEP_MS - passed_ms + (LEASE_STEP_MS if passed_ms > LEASE_STEP_MS // 2 else 0)
+
+    async def _take_step(self) -> None:
         await self._renew()
         await self._offer_back()
         now_ms = self._clock.monotonic_ms()

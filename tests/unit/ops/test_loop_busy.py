@@ -1,6 +1,9 @@
 import asyncio
 import time
 
+import pytest
+
+from clarion.ops import loop_busy
 from clarion.ops.loop_busy import BEAT_S, LoopBeat
 from clarion.ops.metrics import Metrics
 from clarion.ops.telemetry import ProcessTelemetry
@@ -67,3 +70,27 @@ def test_a_loop_that_is_late_without_using_cpu_is_not_busy() -> None:
 
     asyncio.run(run())
     assert told == []
+
+
+def test_a_loop_with_nothing_to_do_is_looked_at_rarely_and_a_busy_one_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_busy, "BEAT_S", 0.01)
+    monkeypatch.setattr(loop_busy, "IDLE_BEAT_S", 0.1)
+    looks: list[float] = []
+
+    def clock() -> float:
+        looks.append(time.monotonic())
+        return time.thread_time()
+
+    async def run() -> tuple[int, int]:
+        LoopBeat(lambda _: None, clock)
+        await asyncio.sleep(0.4)
+        idle = len(looks)
+        looks.clear()
+        for _ in range(40):
+            burn(0.01)
+            await asyncio.sleep(0)
+        return idle, len(looks)
+
+    idle, busy = asyncio.run(run())
+    assert idle <= 9
+    assert busy >= 12

@@ -27,6 +27,9 @@ from clarion.ports.stage_store import Lease, Progress, StageResult
 
 IDLE_WAIT_MS = 500
 STOP_CHECK_S = 0.1
+CHANGES_CHECK_S = 0.1
+IDLE_CHECK_S = 1.0
+"""How often it is looked whether accounts stand otherwise than was recorded: until a moment after the last result, and later."""
 HAND_OVER = 64
 """Deliveries that are handed to senders at a stretch."""
 RESULTS_PER_COMMIT = 1_000
@@ -45,6 +48,8 @@ class PartitionConsumer:
         self._submit = submit
         self._backlog = Backlog(tools, lease)
         self._results: list[tuple[Work, Result]] = []
+        self._closed = False
+        """Whether positions may have moved without a result."""
         self._under_way: Counter[Lane] = Counter()
         self._alive = True
         self._unreadable: UnknownFrame | None = None
@@ -297,15 +302,19 @@ class PartitionConsumer:
     def _close(self, item: Work) -> None:
         item.pending.left -= 1
         self._under_way[item.lane] -= 1
+        self._closed = True
         self._dirty.set()
 
     async def _record(self, reading: "asyncio.Task[None]") -> None:
         """Append results, timers and commits in one step, at most every `linger_ms`, until all work is done. How an account
         stands is recorded also when the last result was recorded before that was known."""
+        reading.add_done_callback(lambda _: self._dirty.set())
+        check_s = IDLE_CHECK_S
         while not reading.done() or any(self._under_way.values()):
-            if not await _within(self._dirty, STOP_CHECK_S) and not self._t.accounts.breakers.has_changes():
-                continue
+            check_s = CHANGES_CHECK_S if await _within(self._dirty, check_s) else min(2 * check_s, IDLE_CHECK_S)
             self._dirty.clear()
+            if not (self._results or self._closed or self._t.accounts.breakers.has_changes()):
+                continue
             await self._flush()
             while len(self._results) >= RESULTS_PER_COMMIT:
                 await self._flush()
@@ -315,6 +324,7 @@ class PartitionConsumer:
 
     async def _flush(self) -> None:
         """Record results, not more at once than `RESULTS_PER_COMMIT`."""
+        self._closed = False
         finished, self._results = self._results[:RESULTS_PER_COMMIT], self._results[RESULTS_PER_COMMIT:]
         tools, partition = self._t, self._lease.partition
         with tools.telemetry.cpu("deliver"):
