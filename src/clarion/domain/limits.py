@@ -66,6 +66,8 @@ LEASE_LOAN_MS: Final = 30_000
 
 JOURNAL_QUEUE_JOBS_MAX: Final = 1_024
 """Appends waiting for the next commit of one process."""
+WAKE_PIPES_MAX: Final = 256
+"""Processes of one machine that a commit wakes; more look for themselves."""
 JOURNAL_READ_BYTES_MAX: Final = 16 * 1024 * 1024
 CANCELLATIONS_PER_READ_MAX: Final = 10_000
 TRIM_ROWS_PER_COMMIT_MAX: Final = 200

@@ -9,6 +9,7 @@ import pytest
 
 from clarion.backends.sqlite.connection import connect
 from clarion.backends.sqlite.journal_writer import GroupCommit
+from clarion.backends.sqlite.wakes import Wakes
 from clarion.domain.errors import DurabilityError, Overloaded
 from clarion.domain.limits import JOURNAL_QUEUE_JOBS_MAX
 
@@ -50,8 +51,8 @@ def db(tmp_path):
 
 
 @pytest.fixture
-async def writer(db):
-    writer = GroupCommit(db, lambda connection: connection, lambda: None)
+async def writer(db, tmp_path):
+    writer = GroupCommit(db, lambda connection: connection, lambda: None, Wakes(tmp_path / "wakes"))
     yield writer
     await writer.close()
 
@@ -92,8 +93,7 @@ async def test_what_one_caller_did_wrong_spares_the_others(writer):
     assert await writer.run(count) == 2
 
 
-async def test_an_error_nobody_foresaw_stops_the_writer_and_stores_nothing(db):
-    writer = GroupCommit(db, lambda connection: connection, lambda: None)
+async def test_an_error_nobody_foresaw_stops_the_writer_and_stores_nothing(writer):
 
     def broken(db):
         insert()(db)
@@ -103,7 +103,6 @@ async def test_an_error_nobody_foresaw_stops_the_writer_and_stores_nothing(db):
     assert [type(result) for result in results] == [DurabilityError, DurabilityError]
     with pytest.raises(DurabilityError, match="a bug"):
         await writer.run(count)
-    await writer.close()
 
 
 async def test_the_queue_is_bounded(writer):
@@ -123,9 +122,9 @@ async def test_a_caller_that_left_is_not_told(writer):
     assert await writer.run(count) == 2
 
 
-async def test_a_commit_is_announced_before_its_callers_go_on(db):
+async def test_a_commit_is_announced_before_its_callers_go_on(db, tmp_path):
     told = []
-    writer = GroupCommit(db, lambda connection: connection, lambda: told.append("committed"))
+    writer = GroupCommit(db, lambda connection: connection, lambda: told.append("committed"), Wakes(tmp_path / "wakes"))
     await writer.run(insert())
     told.append("returned")
     await writer.close()

@@ -15,6 +15,7 @@ from clarion.backends.sqlite.journal_writer import GroupCommit
 from clarion.backends.sqlite.migrate import path_of, upgrade
 from clarion.backends.sqlite.stage_store import SqliteStageStore
 from clarion.backends.sqlite.streams import SqliteStreams
+from clarion.backends.sqlite.wakes import Wakes
 from clarion.domain.limits import PARTITIONS_MAX
 from clarion.journal.watch import Growth
 from clarion.ports.clock import Clock
@@ -40,7 +41,8 @@ class SqliteJournal(SqliteStreams, SqliteStageStore):
         partitions = _fixed_partitions(db, partitions)
         reader = Reader(connect(path, readonly=True))
         growth = Growth(reader.heads)
-        writer = GroupCommit(db, lambda db: Transaction(db, clock.now_ms(), clock.monotonic_ms()), growth.grew)
+        wakes = Wakes(data_dir / "run" / "wakes")
+        writer = GroupCommit(db, lambda db: Transaction(db, clock.now_ms(), clock.monotonic_ms()), growth.grew, wakes)
         SqliteStreams.__init__(self, reader, writer, growth, partitions)
         SqliteStageStore.__init__(self, reader, writer, clock, partitions)
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import apsw
 
 from clarion.backends.sqlite.courtesy import Courtesy
+from clarion.backends.sqlite.wakes import Wakes
 from clarion.domain.errors import ClarionError, DurabilityError, Overloaded
 from clarion.domain.limits import JOURNAL_QUEUE_JOBS_MAX
 from clarion.ports.stage_store import StaleCaps, StaleCursor, StaleKey
@@ -35,6 +36,8 @@ _TRY_AGAIN: Final = (apsw.FullError, apsw.BusyError)
 """SQLite has rolled back cleanly, and a later commit may succeed."""
 _POLL_MS_MIN: Final = 3
 _POLL_MS_MAX: Final = 10
+_SAFETY_POLL_MS: Final = 500
+"""How often commits of others are looked for where these wake us; a wake-up may be lost."""
 
 
 class _Job(NamedTuple):
@@ -49,16 +52,23 @@ class _Result(NamedTuple):
 
 
 class GroupCommit(Generic[Tx]):
-    """Runs work on `db` in its own thread; `begin` makes the object that work gets from the connection.
+    """Runs work on `db` in its own thread; `begin` makes the object that work gets from the connection, `wakes` are those of
+    the processes that share the file.
 
     `committed` is called on the event loop after each commit, and after a commit of another process once `follow` was
     called; always before the work's callers go on. `run` and `close` belong to one event loop.
     """
 
     def __init__(
-        self, db: apsw.Connection, begin: Callable[[apsw.Connection], Tx], committed: Callable[[], None]
+        self,
+        db: apsw.Connection,
+        begin: Callable[[apsw.Connection], Tx],
+        committed: Callable[[], None],
+        wakes: Wakes,
     ) -> None:
         self._db = db
+        self._wakes = wakes
+        self._is_woken = False
         self._begin = begin
         self._committed = committed
         self._queue: deque[_Job] = deque()
@@ -96,6 +106,7 @@ class GroupCommit(Generic[Tx]):
         """Look out for commits of other processes from now on. Call it on the event loop."""
         self._loop = asyncio.get_running_loop()
         if not self._following:
+            self._is_woken = self._wakes.listen(self._committed)
             with self._wake:
                 self._following = True
                 self._wake.notify()
@@ -103,6 +114,7 @@ class GroupCommit(Generic[Tx]):
     async def close(self) -> None:
         """Finish what is queued and close the connection."""
         if self._closing is None:
+            self._wakes.close()
             self._loop = asyncio.get_running_loop()
             with self._wake:
                 self._closing = self._loop.create_future()
@@ -118,11 +130,16 @@ class GroupCommit(Generic[Tx]):
                 continue
             if jobs:
                 self._tell(self._commit(jobs))
+                if self._is_woken:
+                    continue
             if self._following and self._others_committed():
                 pause_ms = _POLL_MS_MIN
                 self._tell([])
             else:
                 pause_ms = min(pause_ms * 1.25, _POLL_MS_MAX)
+            if self._is_woken:
+                pause_ms = _SAFETY_POLL_MS
+        self._wakes.hang_up()
         self._db.close()
         self._call(self._settle_close)
 
@@ -148,6 +165,7 @@ class GroupCommit(Generic[Tx]):
             self._failure = DurabilityError(f"the journal's commit failed: {error!r}")
             self._roll_back()
             return [_Result(job.future, None, DurabilityError(str(self._failure))) for job in jobs]
+        self._wakes.send()
         return results
 
     def _run_all(self, jobs: list[_Job]) -> list[_Result]:
