@@ -212,3 +212,14 @@ async def test_short_lines_of_an_import_are_held_by_their_number():
         yield b"{}\n" * (BULK_BATCH_LINES * 2 + 5)
 
     assert [len(batch) async for batch in user_routes._batches(stream())] == [BULK_BATCH_LINES, BULK_BATCH_LINES, 5]
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+async def test_who_sends_no_more_still_gets_the_answer():
+    async with served() as connect:
+        for _ in range(20):
+            reader, writer = await connect()
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            writer.write_eof()
+            assert (await answer_of(reader)).endswith(b"ok")
+            writer.close()

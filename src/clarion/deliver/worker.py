@@ -32,7 +32,7 @@ class ChannelPool:
         self._concurrency = concurrency
         self._queue = SendQueue(concurrency, tools.clock)
         self._stopped: dict[int, Lease] = {}
-        """Leases of partitions that wait for another build: nothing is read under them any more."""
+        """Leases that were lost, or of partitions that wait for another build: nothing is read under them any more."""
         self._news = asyncio.Event()
         self._worked_ms = tools.clock.monotonic_ms()
         leases.on_change = self._news.set
@@ -94,6 +94,7 @@ class ChannelPool:
         try:
             await PartitionConsumer(self._tools, lease, self._submit).run(stop)
         except* StaleLease:
+            self._stopped[lease.partition] = lease  # one that is taken again has another fence
             self._tools.telemetry.log("warning", "lease_lost", group=lease.group, partition=lease.partition)
         except* UnknownFrame as errors:
             self._stopped[lease.partition] = lease
@@ -103,6 +104,7 @@ class ChannelPool:
 
     def _submit(self, consumer: PartitionConsumer, work: Work) -> None:
         self._queue.put(consumer, work)
+        self._worked_ms = self._tools.clock.monotonic_ms()
         self._news.set()
 
     def _relieve(self) -> None:

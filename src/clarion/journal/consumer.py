@@ -83,7 +83,7 @@ class LeasedPartitions:
         """Return how long to wait for the next step: all groups of a process make theirs at the same moment, so that one
         commit renews what they hold, and each worker makes its own at another one."""
         passed_ms = (self._clock.monotonic_ms() + self._shift_ms) % LEASE_STEP_MS
-        return LEASE_STEP_MS - passed_ms + (LEASE_STEP_MS if passed_ms > LEASE_STEP_MS // 2 else 0)
+        return max(LEASE_STEP_MS - passed_ms, LEASE_STEP_MS // 10)
 
     async def _take_step(self) -> None:
         await self._renew()

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import socket
 import stat
 import time
+from pathlib import Path
 
 import pytest
 
@@ -71,12 +73,14 @@ async def test_one_who_comes_later_is_met(follower, sender, tmp_path):
 
 
 async def test_many_commits_are_few_wake_ups(follower, sender):
-    began_s = time.monotonic()
-    while time.monotonic() - began_s < 20 * GAP_S:
+    began_s, sent = time.monotonic(), 0
+    while len(follower.times) < 20:
         sender.send()
+        sent += 1
         await asyncio.sleep(0)
-    await asyncio.sleep(3 * GAP_S)
-    assert 2 <= len(follower.times) <= 25
+    passed_s = time.monotonic() - began_s
+    assert len(follower.times) <= passed_s / GAP_S + 2
+    assert sent > 3 * len(follower.times)
 
 
 async def test_who_does_not_read_blocks_nobody_and_wakes_later(follower, sender):
@@ -129,6 +133,39 @@ async def test_no_more_pipes_are_held_than_the_bound(sender, tmp_path, follower)
     assert len(sender._peers) == WAKE_PIPES_MAX
     for reader in readers:
         os.close(reader)
+
+
+async def test_what_cannot_be_removed_or_is_a_socket_harms_nobody(sender, tmp_path, follower, monkeypatch):
+    with socket.socket(socket.AF_UNIX) as other:
+        monkeypatch.chdir(tmp_path)
+        other.bind("wakes/socket")
+        os.mkfifo(tmp_path / "wakes" / "12345-00000000")
+
+        def refused(self):
+            raise PermissionError
+
+        monkeypatch.setattr(Path, "unlink", refused)
+        sender.send()
+        await follower.until(1)
+        assert (tmp_path / "wakes" / "socket").exists()
+
+
+async def test_a_commit_that_can_wake_nobody_is_acknowledged(tmp_path, monkeypatch):
+    def broken(self):
+        raise OSError("no more files")
+
+    monkeypatch.setattr(Wakes, "_meet", broken)
+    journal = open_journal(tmp_path, SystemClock(), 1)
+    async with asyncio.timeout(5):
+        await journal.commit(FRAME)
+        await journal.commit(FRAME)
+        await journal.close()
+
+
+async def test_who_listens_anew_leaves_no_pipe_behind(follower, tmp_path):
+    (before,) = (tmp_path / "wakes").iterdir()
+    assert follower.listen()
+    assert [path.name for path in (tmp_path / "wakes").iterdir()] == [before.name]
 
 
 async def test_a_pipe_is_for_its_owner_alone(follower, tmp_path):

@@ -45,8 +45,14 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the first request its time."""
-        super().connection_made(cast("asyncio.Transport", Coalesced(transport, self.loop)))
+        self._coalesced = Coalesced(transport, self.loop)
+        super().connection_made(cast("asyncio.Transport", self._coalesced))
         self._expect_head()
+
+    def eof_received(self) -> None:
+        """Send what is held to who sends no more: the loop closes the connection after this."""
+        self._coalesced.flush()
+        super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""

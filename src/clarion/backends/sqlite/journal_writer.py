@@ -8,6 +8,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import apsw
@@ -105,7 +106,7 @@ class GroupCommit(Generic[Tx]):
     def follow(self) -> None:
         """Look out for commits of other processes from now on. Call it on the event loop."""
         self._loop = asyncio.get_running_loop()
-        if not self._following:
+        if not self._following and self._closing is None:
             self._is_woken = self._wakes.listen(self._committed)
             with self._wake:
                 self._following = True
@@ -165,7 +166,8 @@ class GroupCommit(Generic[Tx]):
             self._failure = DurabilityError(f"the journal's commit failed: {error!r}")
             self._roll_back()
             return [_Result(job.future, None, DurabilityError(str(self._failure))) for job in jobs]
-        self._wakes.send()
+        with suppress(OSError):  # what was stored was stored, whoever hears of it
+            self._wakes.send()
         return results
 
     def _run_all(self, jobs: list[_Job]) -> list[_Result]:

@@ -21,6 +21,8 @@ from clarion.domain.limits import WAKE_PIPES_MAX
 GAP_S: Final = 0.003
 """Wake-ups that follow one another more closely are one: under load each would cost a look at all streams."""
 _READ_BYTES: Final = 65_536
+_FOR_GOOD: Final = (errno.ENXIO, errno.ENOENT, errno.EACCES, errno.EPERM)
+"""Why a pipe cannot be opened now or later; anything else, as too many open files, may pass."""
 _SETTLED_NS: Final = 100_000_000
 """How old a folder's time of change must be to tell a later change: such times are coarse."""
 
@@ -40,7 +42,8 @@ class Wakes:
 
     def listen(self, woken: Callable[[], None]) -> bool:
         """Call `woken` on the running loop after commits of others; False where a file system knows no named pipes."""
-        hidden = self._folder / f".{self._name}"
+        self.close()
+        hidden, pipe = self._folder / f".{self._name}", -1
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.mkfifo(hidden, 0o600)
@@ -48,6 +51,9 @@ class Wakes:
             pipe = os.open(hidden, os.O_RDWR | os.O_NONBLOCK)
             hidden.rename(self._folder / self._name)  # nobody meets a pipe that is not read yet
         except OSError:
+            if pipe >= 0:
+                os.close(pipe)
+            _remove(hidden)
             return False
         loop = asyncio.get_running_loop()
         self._woken, self._listening = woken, (loop, pipe)
@@ -62,7 +68,7 @@ class Wakes:
             (loop, pipe), self._listening = self._listening, None
             loop.remove_reader(pipe)
             os.close(pipe)
-            (self._folder / self._name).unlink(missing_ok=True)
+            _remove(self._folder / self._name)
 
     def send(self) -> None:
         """Wake the others. Whoever cannot be woken looks for itself."""
@@ -97,6 +103,7 @@ class Wakes:
 
     def _meet(self) -> None:
         """Open the pipes of who came since, and forget those of who is gone."""
+        now_ns = time.time_ns()
         try:
             changed_ns = self._folder.stat().st_mtime_ns
             if changed_ns == self._seen_ns:
@@ -106,22 +113,28 @@ class Wakes:
             return
         for name in self._peers.keys() - names:
             os.close(self._peers.pop(name))
-        for name in sorted(names - self._peers.keys())[: WAKE_PIPES_MAX - len(self._peers)]:
-            self._open(name)
-        self._seen_ns = changed_ns if time.time_ns() - changed_ns > _SETTLED_NS else 0
+        new = sorted(names - self._peers.keys())[: WAKE_PIPES_MAX - len(self._peers)]
+        opened = [self._open(name) for name in new]
+        self._seen_ns = changed_ns if all(opened) and now_ns - changed_ns > _SETTLED_NS else 0
 
-    def _open(self, name: str) -> None:
+    def _open(self, name: str) -> bool:
+        """Open a pipe; False where that may go better another time."""
+        path = self._folder / name
         try:
-            pipe = os.open(self._folder / name, os.O_WRONLY | os.O_NONBLOCK)
+            if not stat.S_ISFIFO(path.lstat().st_mode):
+                return True
+            self._peers[name] = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
             if error.errno == errno.ENXIO:  # nobody reads it: its process was killed
-                (self._folder / name).unlink(missing_ok=True)
-            return
-        if stat.S_ISFIFO(os.fstat(pipe).st_mode):
-            self._peers[name] = pipe
-        else:
-            os.close(pipe)
+                _remove(path)
+            return error.errno in _FOR_GOOD
+        return True
 
     def _drop(self, name: str) -> None:
         os.close(self._peers.pop(name))
-        (self._folder / name).unlink(missing_ok=True)
+        _remove(self._folder / name)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # who may not remove it meets it again, no more
+        path.unlink()
