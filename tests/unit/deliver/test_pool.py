@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from clarion.deliver.partition.worker import PartitionConsumer
 from clarion.domain.channel import Lane
 from clarion.domain.decision import Reason
 from clarion.domain.delivery_state import State
+from clarion.domain.errors import StaleLease
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX
 from clarion.journal import topics
 from clarion.journal.codec import decode
@@ -217,5 +219,23 @@ def test_a_lost_lease_ends_its_consumer_and_a_new_one_starts_another(directory):
         await until(lambda: world.states() == {address("accepted"): State.SENT})
         await pool.drain()
         assert world.vendor.calls == [(address("accepted"), 1)]
+
+    run(story(World(directory)))
+
+
+def test_nothing_is_begun_again_under_a_lease_that_was_lost(directory, monkeypatch):
+    began = []
+
+    async def lost(self, stop):
+        began.append(self)
+        raise ExceptionGroup("ended", [StaleLease("gone")])
+
+    monkeypatch.setattr(PartitionConsumer, "run", lost)
+
+    async def story(world: World) -> None:
+        pool = await world.pool()
+        await asyncio.sleep(0.5)
+        assert len(began) == 1
+        await pool.drain()
 
     run(story(World(directory)))

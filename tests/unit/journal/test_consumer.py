@@ -120,3 +120,25 @@ async def test_a_journal_without_room_for_a_while_costs_a_worker_nothing(clock):
     assert not keeping.done()
     stop.set()
     await keeping
+
+
+async def test_all_groups_of_a_worker_renew_in_one_commit_and_never_wait_longer_than_a_step(journal, clock):
+    plan, record = (LeasedPartitions(journal, group, "worker-0", clock, count=2) for group in ("plan", "record"))
+    other = worker(journal, clock, 1, 2)
+    for _ in range(0, 2 * LEASE_STEP_MS, 7):
+        assert plan._pause_ms() == record._pause_ms()
+        assert LEASE_STEP_MS // 10 <= plan._pause_ms() <= LEASE_STEP_MS
+        assert abs(plan._pause_ms() - other._pause_ms()) >= LEASE_STEP_MS // 3
+        clock.pass_ms(7)
+
+
+async def test_whoever_asked_hears_when_what_is_held_changes(journal, clock):
+    one = worker(journal, clock)
+    heard = []
+    one.on_change = lambda: heard.append(set(one.held()))
+    await one.step()
+    await one.step()
+    assert heard == [{0, 1, 2, 3}]
+    clock.pass_ms(2 * LEASE_TTL_MS_DEFAULT)
+    await one.step()  # what ran out is lost, and taken again with other fences
+    assert heard == [{0, 1, 2, 3}, {0, 1, 2, 3}]

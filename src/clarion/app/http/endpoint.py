@@ -183,13 +183,12 @@ def _from_toml(route: Route, raw: bytes) -> Any:
 
 
 async def _in_time(reading: Coroutine[Any, Any, _T]) -> _T:
-    # A request under way holds one of a bounded number of places, so a caller who dawdles holds up all others.
+    # A request under way holds one of a bounded number of places, so a caller who dawdles holds up all others. Most bodies
+    # come with their heads, and a clock would cost more than reading them.
     try:
         awaited = reading.send(None)
     except StopIteration as done:
-        return cast(
-            "_T", done.value
-        )  # most bodies come with their heads, and a clock would cost more than reading them
+        return cast("_T", done.value)
     try:
         async with asyncio.timeout(BODY_WAIT_MS_MAX / 1000):
             return await _resumed(reading, awaited)
