@@ -96,7 +96,7 @@ chaos: $(STAMP)  ## Break things on purpose (CASE=name KILLS=how-many SEED=numbe
 	$(CLARION) chaos $(CASE) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 vendor-pages: $(STAMP)  ## Write what docs/providers says of each vendor from its code
-	$(BIN)/python -m clarion.app.pages.vendors docs/providers
+	$(BIN)/python -m clarion_lab.pages.vendors docs/providers
 
 lock:  ## Resolve the lock files again (needs uv)
 	$(LOCK) pyproject.toml --group dev -o requirements-dev.lock

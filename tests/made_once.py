@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from clarion.app.simulate.certificates import Identity, identity
+from clarion_lab.simulate.certificates import Identity, identity
 
 
 @cache

@@ -11,17 +11,19 @@ ROOT = Path(__file__).parents[2]
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
 PLANTED = {
-    "ops/planted.py": "import clarion.accept\n",
-    "plan/rules/planted.py": "import clarion.plan.worker\nimport clarion.ports\nimport time\n",
-    "plan/worker.py": "",
-    "providers/sms/planted_one.py": "import clarion.providers.sms.planted_two\nimport socket\n",
-    "providers/sms/planted_two.py": "",
-    "backends/memory/planted.py": "import clarion.backends.sqlite\n",
+    "clarion/ops/planted.py": "import clarion.accept\n",
+    "clarion/plan/rules/planted.py": "import clarion.plan.worker\nimport clarion.ports\nimport time\n",
+    "clarion/plan/worker.py": "",
+    "clarion/providers/sms/planted_one.py": "import clarion.providers.sms.planted_two\nimport socket\n",
+    "clarion/providers/sms/planted_two.py": "",
+    "clarion/backends/memory/planted.py": "import clarion.backends.sqlite\n",
+    "clarion/app/planted.py": "import clarion_lab.bench\n",
+    "clarion_lab/simulate/planted.py": "import clarion_lab.load.programs\n",
 }
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the project's contracts over the `clarion` package found in this folder."""
+    """Run the project's contracts over the packages found in this folder."""
     return subprocess.run(
         [LINT_IMPORTS, "--no-cache", "--config", ROOT / "pyproject.toml"],
         capture_output=True,
@@ -33,9 +35,9 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_each_contract_catches_its_planted_fault(tmp_path: Path):
-    shutil.copytree(ROOT / "src" / "clarion", tmp_path / "clarion", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "src", tmp_path, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     for path, source in PLANTED.items():
-        (tmp_path / "clarion" / path).write_text(source)
+        (tmp_path / path).write_text(source)
     (tmp_path / "clarion" / "unplaced").mkdir()
     (tmp_path / "clarion" / "unplaced" / "__init__.py").write_text("")
     run = lint_imports(tmp_path)

@@ -9,8 +9,7 @@ from tests.architecture.allowed_sizes import ALLOWED_SIZES
 
 ROOT = Path(__file__).parents[2]
 SOURCES = {
-    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in sorted((ROOT / "src" / "clarion").rglob("*.py"))
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").rglob("*.py"))
 }
 
 

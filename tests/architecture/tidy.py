@@ -63,7 +63,9 @@ def drawer(path: str) -> Iterator[str]:
 
 def waiting(path: str, source: str) -> Iterator[str]:
     """Coroutines in a stage outside the files that own the waiting."""
-    package = PurePosixPath(path).relative_to("src/clarion").with_suffix("").parts
+    distribution, *package = PurePosixPath(path).relative_to("src").with_suffix("").parts
+    if distribution != "clarion":
+        return
     if package[0] not in STAGES and package[0] != "domain":
         return
     if package[0] in STAGES and "rules" not in package and any(_owns_waiting(part) for part in package[1:]):

@@ -2,8 +2,6 @@
 
 import asyncio
 
-from clarion.app.bench.round_trips import GOALS, stages
-from clarion.app.delays import Delayed, Delays, Waits
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.backends.memory.state import MemoryState
 from clarion.domain import ids
@@ -17,6 +15,8 @@ from clarion.ops.telemetry import ProcessTelemetry
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 from clarion.record.worker import RecordWorker
+from clarion_lab.bench.round_trips import GOALS, stages
+from clarion_lab.load.delays import Delayed, Delays, Waits
 from tests.contract import ledgers as world
 from tests.contract.crash_writer import MachineClock
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clarion.app.load.programs import System
+from clarion_lab.load.programs import System
 from tests.docs.walk import ROOT, blocks, installation, variables, walk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.allow_hosts(["127.0.0.1"])]

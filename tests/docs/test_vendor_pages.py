@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from clarion.app.pages import outcomes, vendors
 from clarion.domain.outcome import Throttled, name_of
 from clarion.providers import catalogue
 from clarion.providers.answers import object_of
+from clarion_lab.pages import outcomes, vendors
 from tests.docs.walk import ROOT
 from tests.providers import battery
 

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clarion.app.load.programs import System, free_port, running
+from clarion_lab.load.programs import System, free_port, running
 
 ROOT = Path(__file__).parents[2]
 API_PORT, HOOK_PORT = "8400", "9000"

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from clarion.app.load.programs import SimulatorReady, System, running
 from clarion.domain.channel import Channel
+from clarion_lab.load.programs import SimulatorReady, System, running
 from tests.e2e.outside import Api, new_tenant
 
 QUICK = {"CLARION_DELIVER_PASSES_MAX": "3"} | {

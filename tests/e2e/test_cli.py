@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from clarion.app.commands.remote import Refused, Remote
-from clarion.app.load.programs import System, running, wait_for
+from clarion_lab.load.programs import System, running, wait_for
 
 pytestmark = pytest.mark.slow
 TIMEOUT_S = 60

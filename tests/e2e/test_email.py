@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import pytest
 
-from clarion.app.demo.mailbox import USER, Mailbox
-from clarion.app.load.programs import System
+from clarion_lab.demo.mailbox import USER, Mailbox
+from clarion_lab.load.programs import System
 from tests.e2e.conftest import QUICK, operator_of, watched
 from tests.e2e.outside import HOST, Api, new_tenant, one, until
 

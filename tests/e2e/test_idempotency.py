@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clarion.app.load.programs import clarion, free_port
+from clarion_lab.load.programs import clarion, free_port
 from tests.e2e.furniture import NOTE
 from tests.e2e.outside import HOST, Tenant, one, until
 

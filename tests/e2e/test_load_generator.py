@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from clarion.app.load.generator import LoadResult, LoadSpec
+from clarion_lab.load.generator import LoadResult, LoadSpec
 
 Answer = Callable[[int, bytes], bytes]
 
@@ -48,7 +48,7 @@ async def load(port: int, folder: Path, **changes: object) -> LoadResult:
     spec = msgspec.structs.replace(spec, **changes)
     (folder / "spec").write_bytes(msgspec.json.encode(spec))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "clarion.app.load.generator", str(folder / "spec")
+        sys.executable, "-m", "clarion_lab.load.generator", str(folder / "spec")
     )
     assert await process.wait() == 0
     return msgspec.json.decode((folder / "out").read_bytes(), type=LoadResult)

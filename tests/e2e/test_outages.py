@@ -9,8 +9,8 @@ import psutil
 import pytest
 from pyreqwest.client import SyncClientBuilder
 
-from clarion.app.load.programs import Simulator, System
 from clarion.domain.channel import Channel
+from clarion_lab.load.programs import Simulator, System
 from tests.e2e.conftest import operator_of, watched
 from tests.e2e.furniture import phone
 from tests.e2e.outside import new_tenant, one, until

@@ -10,9 +10,9 @@ from email import policy
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from clarion.app.demo.mailbox import USER, Mailbox
-from clarion.app.load.programs import Simulator, System
-from clarion.app.simulate.certificates import identity
+from clarion_lab.demo.mailbox import USER, Mailbox
+from clarion_lab.load.programs import Simulator, System
+from clarion_lab.simulate.certificates import identity
 from tests.e2e.conftest import QUICK, operator_of, watched
 from tests.e2e.outside import HOST, new_tenant, one, until, waits
 from tests.e2e.receiver import receiving

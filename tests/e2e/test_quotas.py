@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clarion.app.load.programs import HOST, System, clarion, free_port
+from clarion_lab.load.programs import HOST, System, clarion, free_port
 from tests.e2e.conftest import operator_of, watched
 from tests.e2e.furniture import NOTE
 from tests.e2e.outside import CALL_TIMEOUT_S, Api, new_tenant, one, until

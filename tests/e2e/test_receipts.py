@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from clarion.app.load.programs import Simulator, System
+from clarion_lab.load.programs import Simulator, System
 from tests.e2e.conftest import QUICK, beside, operator_of, watched
 from tests.e2e.outside import Api, new_tenant, one, until
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from clarion.app.load.programs import Simulator, System
+from clarion_lab.load.programs import Simulator, System
 from tests.e2e.conftest import QUICK, operator_of, watched
 from tests.e2e.outside import new_tenant, one, until
 

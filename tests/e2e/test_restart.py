@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
-from clarion.app.load.programs import System
+from clarion_lab.load.programs import System
 from tests.e2e.conftest import QUICK, operator_of, watched
 from tests.e2e.furniture import phone
 from tests.e2e.outside import AT_REST, new_tenant, one, until

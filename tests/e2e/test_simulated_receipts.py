@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from clarion.app.load.programs import Simulator, System
+from clarion_lab.load.programs import Simulator, System
 from tests.e2e.conftest import QUICK, operator_of, watched
 from tests.e2e.outside import Tenant, one, until
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clarion.app.load.programs import System, running
+from clarion_lab.load.programs import System, running
 from tests.e2e.test_cli import Shell
 
 pytestmark = pytest.mark.slow

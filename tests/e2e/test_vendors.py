@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from clarion.app.load.programs import Simulator, System
+from clarion_lab.load.programs import Simulator, System
 from tests.e2e.conftest import QUICK, beside, operator_of, watched
 from tests.e2e.outside import Tenant, ended, new_tenant, one, until, waits
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clarion.app.load.programs import System
+from clarion_lab.load.programs import System
 from tests.e2e.conftest import QUICK, operator_of, watched
 from tests.e2e.furniture import ADA, NOTE
 from tests.e2e.outside import new_tenant, one, until

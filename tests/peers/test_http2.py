@@ -5,12 +5,12 @@ import asyncio
 import msgspec
 import pytest
 
-from clarion.app.simulate.certificates import identity
 from clarion.backends.net.http import GuardedHttp
 from clarion.domain.errors import EgressError, Sent
 from clarion.domain.message import HttpRequest
 from clarion.domain.outcome import Accepted, InvalidRecipient
 from clarion.providers.push import apns
+from clarion_lab.simulate.certificates import identity
 from tests.peers import processes
 from tests.providers import battery
 

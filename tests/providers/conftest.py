@@ -10,10 +10,10 @@ import msgspec
 import pytest
 import uvloop
 
-from clarion.app.simulate.config import SimulatorConfig
-from clarion.app.simulate.run import started
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
+from clarion_lab.simulate.config import SimulatorConfig
+from clarion_lab.simulate.run import started
 from tests.made_once import identity_in
 from tests.providers import battery
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clarion.app.simulate.vendors import script
 from clarion.domain.attachment import REFUSED_ENDINGS, Attachment, is_cid, is_content_type, name_fault
 from clarion.domain.limits_email import ATTACHMENT_NAME_CHARS_MAX
 from clarion.providers import form_data, mime, mime_files
 from clarion.providers.email import mailgun, postmark, sendgrid, ses, smtp
+from clarion_lab.simulate.vendors import script
 from tests.providers import battery
 from tests.providers.test_mime import BREAKS, GIVEN
 

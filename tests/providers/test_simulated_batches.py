@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from clarion.app.simulate.config import Faults
 from clarion.backends.net.http import GuardedHttp
 from clarion.deliver.send.worker_batches import Batches
 from clarion.domain.channel import Channel
@@ -17,6 +16,7 @@ from clarion.domain.errors import EgressError
 from clarion.domain.message import Message
 from clarion.domain.outcome import Accepted, Ambiguous, InvalidRecipient, Misconfigured, Refused, Throttled, Transient
 from clarion.providers import catalogue
+from clarion_lab.simulate.config import Faults
 from tests.providers.batch import delivery
 
 pytestmark = pytest.mark.slow

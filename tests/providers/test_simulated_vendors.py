@@ -7,14 +7,6 @@ import time
 import msgspec
 import pytest
 
-from clarion.app.simulate.accounts import Others, accounts
-from clarion.app.simulate.config import Faults
-from clarion.app.simulate.faults import Answer, Chooser
-from clarion.app.simulate.hpack import Decoder, HpackError, literals
-from clarion.app.simulate.http2 import Request
-from clarion.app.simulate.receipts import Receipts
-from clarion.app.simulate.vendors.script import Secrets
-from clarion.app.simulate.vendors.stage import PLAYED, Stage
 from clarion.backends.net.http import GuardedHttp
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
@@ -30,6 +22,14 @@ from clarion.domain.outcome import (
     Transient,
 )
 from clarion.providers import catalogue
+from clarion_lab.simulate.accounts import Others, accounts
+from clarion_lab.simulate.config import Faults
+from clarion_lab.simulate.faults import Answer, Chooser
+from clarion_lab.simulate.hpack import Decoder, HpackError, literals
+from clarion_lab.simulate.http2 import Request
+from clarion_lab.simulate.receipts import Receipts
+from clarion_lab.simulate.vendors.script import Secrets
+from clarion_lab.simulate.vendors.stage import PLAYED, Stage
 
 pytestmark = pytest.mark.slow
 

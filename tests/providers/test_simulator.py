@@ -7,9 +7,6 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from clarion.app.simulate.config import Faults
-from clarion.app.simulate.faults import Answer, Chooser
-from clarion.app.simulate.hpack import Decoder, HpackError, encode
 from clarion.backends.net.http import GuardedHttp
 from clarion.backends.net.smtp import GuardedSmtp
 from clarion.domain.errors import EgressError, OperatorError, Sent
@@ -19,6 +16,9 @@ from clarion.ports.vendor import Token
 from clarion.providers.email import smtp as smtp_vendor
 from clarion.providers.push import fcm
 from clarion.providers.webhook import standard
+from clarion_lab.simulate.config import Faults
+from clarion_lab.simulate.faults import Answer, Chooser
+from clarion_lab.simulate.hpack import Decoder, HpackError, encode
 from tests.providers import battery
 from tests.providers.conftest import push
 

@@ -7,22 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clarion.app.simulate.config import Faults
-from clarion.app.simulate.direct import answered, heard
-from clarion.app.simulate.faults import Answer, Chooser
-from clarion.app.simulate.http2 import Request
-from clarion.app.simulate.outages import ANSWERS, NOTHING, Effect, OutageError, Outages, parse
-from clarion.app.simulate.receipts import Receipts
-from clarion.app.simulate.run import VENDORS
-from clarion.app.simulate.services import OUTAGES_PATH, Services
-from clarion.app.simulate.vendors.script import Secrets
-from clarion.app.simulate.vendors.stage import PLAYED, Stage
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.duration import duration_text
 from clarion.domain.message import Message
 from clarion.domain.outcome import Ambiguous, Misconfigured, Refused, Throttled, Transient
 from clarion.providers import catalogue
+from clarion_lab.simulate.config import Faults
+from clarion_lab.simulate.direct import answered, heard
+from clarion_lab.simulate.faults import Answer, Chooser
+from clarion_lab.simulate.http2 import Request
+from clarion_lab.simulate.outages import ANSWERS, NOTHING, Effect, OutageError, Outages, parse
+from clarion_lab.simulate.receipts import Receipts
+from clarion_lab.simulate.run import VENDORS
+from clarion_lab.simulate.services import OUTAGES_PATH, Services
+from clarion_lab.simulate.vendors.script import Secrets
+from clarion_lab.simulate.vendors.stage import PLAYED, Stage
 from tests.providers import battery
 
 NOW_MS = 1_700_000_000_000

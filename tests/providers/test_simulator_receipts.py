@@ -8,21 +8,21 @@ from urllib.parse import parse_qsl
 import msgspec
 import pytest
 
-from clarion.app.simulate.accounts import Others, accounts
-from clarion.app.simulate.callbacks import TELLERS, Callbacks, due
-from clarion.app.simulate.config import Faults
-from clarion.app.simulate.direct import heard
-from clarion.app.simulate.faults import Chooser
-from clarion.app.simulate.receipts import Receipts
-from clarion.app.simulate.telling.mails import SES_CERTIFICATE_URL, ses_certificate
-from clarion.app.simulate.telling.told import Hook, Mail, hooks_of, story
-from clarion.app.simulate.vendors.script import Secrets
-from clarion.app.simulate.vendors.stage import Stage
 from clarion.domain.channel import Channel
 from clarion.domain.content import Account
 from clarion.domain.message import Message
 from clarion.ports.receipts import Forged, Inbound, Receipt, ReceiptCall
 from clarion.providers import catalogue
+from clarion_lab.simulate.accounts import Others, accounts
+from clarion_lab.simulate.callbacks import TELLERS, Callbacks, due
+from clarion_lab.simulate.config import Faults
+from clarion_lab.simulate.direct import heard
+from clarion_lab.simulate.faults import Chooser
+from clarion_lab.simulate.receipts import Receipts
+from clarion_lab.simulate.telling.mails import SES_CERTIFICATE_URL, ses_certificate
+from clarion_lab.simulate.telling.told import Hook, Mail, hooks_of, story
+from clarion_lab.simulate.vendors.script import Secrets
+from clarion_lab.simulate.vendors.stage import Stage
 from tests.providers.conftest import serving
 
 NOW_MS = 1_800_000_000_000

@@ -2,14 +2,14 @@
 
 import pytest
 
-from clarion.app.chaos.outage import judge
 from clarion.deliver.accounts import views
 from clarion.deliver.accounts.judges import Grant
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.accounts.worker_breakers import Breakers
 from clarion.deliver.rules.verdict import FAILED
 from clarion.domain.outcome import InvalidRecipient
-from clarion.testing.outage.run import Shape, run
+from clarion_lab.outage.run import Shape, run
+from clarion_lab.outage.verdict import judge
 
 SMALL = Shape(before_s=40, down_s=60, after_s=120, orders=4, promotions=4, refused=1, texts=1, healthy=1, stale=2)
 

@@ -10,6 +10,7 @@ import typer
 import typer.core
 from typer.main import get_command
 
+from clarion.app import lab
 from clarion.domain.errors import CallerError, ClarionError, DurabilityError, OperatorError, StoreUnavailable
 
 EXIT_FAILED: Final = 1
@@ -20,10 +21,11 @@ _OWNER_ONLY: Final = 0o077
 _TOLD: Final = (OperatorError, CallerError, DurabilityError, StoreUnavailable)
 """What a sentence says all of. Anything else is a fault of ours, and its traceback is worth reading."""
 
+LAB: Final = f"{lab.PACKAGE}."
 COMMANDS: Final = {
     "init": "clarion.app.commands.running:init",
     "up": "clarion.app.commands.running:up",
-    "demo": "clarion.app.demo.cli:demo",
+    "demo": f"{LAB}demo.cli:demo",
     "send": "clarion.app.commands.sending:send",
     "status": "clarion.app.commands.sending:status",
     "users": "clarion.app.commands.users:app",
@@ -37,11 +39,11 @@ COMMANDS: Final = {
     "worker": "clarion.app.commands.running:worker",
     "scheduler": "clarion.app.commands.running:scheduler",
     "whole": "clarion.app.commands.running:whole",
-    "simulate": "clarion.app.simulate.cli:simulate",
-    "bench": "clarion.app.bench.cli:bench",
-    "chaos": "clarion.app.chaos.cli:chaos",
+    "simulate": f"{LAB}simulate.cli:simulate",
+    "bench": f"{LAB}bench.cli:bench",
+    "chaos": f"{LAB}chaos.cli:chaos",
 }
-"""Command to where it is: a function, or a `typer.Typer` of further commands."""
+"""Command to where it is: a function, or a `typer.Typer` of further commands. What is in `LAB` may not be installed."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -56,13 +58,33 @@ class Commands(typer.core.TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")
-        return _command(cmd_name, getattr(importlib.import_module(module), attribute))
+        if not module.startswith(LAB):
+            return _command(cmd_name, getattr(importlib.import_module(module), attribute))
+        try:
+            found = lab.part(module.removeprefix(LAB), f"'clarion {cmd_name}'")
+        except lab.LabMissing as missing:
+            return _missing(cmd_name, missing)
+        return _command(cmd_name, getattr(found, attribute))
 
 
 def _command(name: str, target: typer.Typer | Callable[..., Any]) -> Any:
     if not isinstance(target, typer.Typer):
         function, target = target, typer.Typer(add_completion=False)
         target.command(name)(function)
+    command = get_command(target)
+    command.name = name
+    return command
+
+
+def _missing(name: str, why: lab.LabMissing) -> Any:
+    """Return a command that takes any words and says what it lacks."""
+    target = typer.Typer(add_completion=False)
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+    @target.command(name, help=f"Not installed: {lab.INSTALL}", context_settings=anything)
+    def missing() -> None:
+        raise why
+
     command = get_command(target)
     command.name = name
     return command

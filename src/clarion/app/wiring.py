@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from clarion.app import confined
+from clarion.app import confined, lab
 from clarion.app.callers import Callers
 from clarion.app.config import Config
-from clarion.app.delays import delay_ports
 from clarion.app.engines import template_engines
 from clarion.app.plugins import shortener
 from clarion.app.stores import OPENINGS, Opening
@@ -118,7 +117,8 @@ class Parts(Shared):
         if config.store != "sqlite" and path_of(config.data_dir, "journal").exists():
             telemetry.log("warning", "files_left_alone", data=str(config.data_dir), store=config.store)
         super().__init__(config, SystemClock(), telemetry, OPENINGS[config.store])
-        delay_ports(self, role)
+        if lab.DELAYS_VARIABLE in os.environ:
+            lab.part("load.delays", lab.DELAYS_VARIABLE).delay_ports(self, role)
 
 
 class Identity:

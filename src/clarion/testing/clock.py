@@ -37,32 +37,6 @@ class SetClock:
         self._now_ms = max(now_ms, self._now_ms)
 
 
-class LoopClock:
-    """Implements `ports.clock.Clock`: both clocks go with the loop's time, as those of a running installation do. The seed
-    decides about chance."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, start_ms: int, seed: int) -> None:
-        self._loop = loop
-        self._chance = Random(seed)
-        self._start_ms = start_ms
-
-    def now_ms(self) -> int:
-        """Return Unix time in milliseconds."""
-        return self._start_ms + self.monotonic_ms()
-
-    def monotonic_ms(self) -> int:
-        """Return what has gone by of the loop's time."""
-        return int(self._loop.time() * 1000)
-
-    def entropy(self, size: int) -> bytes:
-        """Return bytes that are the same in every run of a seed."""
-        return self._chance.randbytes(size)
-
-    def jitter(self) -> float:
-        """Return a number in [0, 1)."""
-        return self._chance.random()
-
-
 def instant_ms(text: str) -> int:
     """Return an RFC 3339 time (`2026-03-02T09:00:00Z`) in Unix milliseconds. Raises `ValueError`."""
     moment = datetime.fromisoformat(text)

@@ -11,7 +11,6 @@ from clarion.accept.definitions import Definitions, Wants, implied, wants_of
 from clarion.accept.shapes import BatchOut, BroadcastIn, BroadcastOut, NotificationIn, NotificationOut
 from clarion.accept.shapes_events import EventIn
 from clarion.accept.submissions import Batch, Item, Key, Marked, digest_of
-from clarion.app.delays import LOCAL
 from clarion.backends.jsonschema.schemas import JsonSchemas
 from clarion.domain.channel import Channel
 from clarion.domain.content import Template
@@ -21,6 +20,7 @@ from clarion.ports.directory import Defined
 from clarion.ports.stage_store import Admission as Remembered
 from clarion.ports.stage_store import IdempotencyEntry, StageResult
 from clarion.ports.web import Caller
+from clarion_lab.load.delays import LOCAL
 from tests.stages.virtual import START_MS, run
 from tests.stages.world import TENANT
 from tests.unit.accept.entrance import BATCH, GOOD, ONE, Entrance

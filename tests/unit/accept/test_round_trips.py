@@ -9,12 +9,12 @@ import pytest
 from clarion.accept.shapes import AudienceIn, BroadcastIn, NotificationIn
 from clarion.accept.shapes_events import EventIn
 from clarion.accept.submissions import Batch, Item, Key, Marked
-from clarion.app.delays import Delayed, Delays, Waits
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField, Overloaded
 from clarion.domain.quota import TENANT as WHOLE
 from clarion.domain.quota import Quota
 from clarion.ports.web import Caller
+from clarion_lab.load.delays import Delayed, Delays, Waits
 from tests.contract.controls import House
 from tests.stages.virtual import run
 from tests.stages.world import TENANT, furnish

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clarion.app.delays import Delayed, Delays, Waits
 from clarion.backends.memory.quotas import MemoryQuotas
 from clarion.backends.memory.standings import MemoryStandings
 from clarion.deliver.accounts.budgets import Budgets
@@ -27,6 +26,7 @@ from clarion.journal.events import DeliverFrame
 from clarion.journal.rows import deliver_rows, encode_delivery
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
+from clarion_lab.load.delays import Delayed, Delays, Waits
 from tests.stages.virtual import run
 from tests.stages.world import GROUP, RunningPool, World, address
 from tests.unit.deliver.test_failover import Shop, account

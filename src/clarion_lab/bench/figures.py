@@ -1,0 +1,91 @@
+"""The figures of a run: one JSON object for machines, a table for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from rich.table import Table
+
+from clarion_lab.bench.reconcile import Balance
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """One run. `seconds` is from the first request to the last thing that had to happen: the provider's last receipt, or for
+    channels without provider the moment everything was recorded. CPU is user+system of all our processes, in
+    microseconds per delivery. `p50_ms` and `p99_ms` are from the intended send time to the provider's receipt, or to the API's
+    answer where there is no provider; None for broadcasts. `loop_busy` counts stretches of more than 50 ms of CPU on an event loop, by
+    process and what it was of."""
+
+    case: str
+    n: int
+    seconds: float
+    cpu_us: dict[str, float]
+    simulator_cpu_us: float
+    p50_ms: float | None
+    p99_ms: float | None
+    rss_mb: float
+    balance: Balance
+    generator_cpu_us: float = 0.0
+    held: int = 0
+    loop_busy: dict[str, int] = {}
+    errors: list[str] = []
+
+    @property
+    def passed(self) -> bool:
+        """Return whether everything asked for was acknowledged, arrived and came to its end."""
+        return self.balance.clean and not self.errors
+
+    @property
+    def per_second(self) -> float:
+        """Return deliveries a second."""
+        return self.n / self.seconds if self.seconds else 0.0
+
+    def line(self) -> str:
+        """Return the figures as one line of JSON."""
+        return msgspec.json.encode(self.told()).decode()
+
+    def told(self) -> dict[str, Any]:
+        """Return what the line holds."""
+        return {
+            "case": self.case,
+            "n": self.n,
+            "seconds": round(self.seconds, 3),
+            "per_second": round(self.per_second, 1),
+            "cpu_us": {stage: round(us, 3) for stage, us in self.cpu_us.items()},
+            "simulator_cpu_us": round(self.simulator_cpu_us, 2),
+            "p50_ms": self.p50_ms,
+            "p99_ms": self.p99_ms,
+            "rss_mb": round(self.rss_mb, 1),
+            "loop_busy": self.loop_busy,
+            "lost": self.balance.lost,
+            "duplicates": self.balance.duplicates,
+        }
+
+    def table(self) -> Table:
+        """Return the figures for a person, with what the JSON leaves out."""
+        table = Table(title=f"{self.case}: {self.n:,} deliveries", show_header=False)
+        rows: dict[str, Any] = {
+            "a second": f"{self.n / self.seconds:,.0f}" if self.seconds else "-",
+            "CPU us a delivery": ", ".join(f"{stage} {us:.1f}" for stage, us in self.cpu_us.items()),
+            "simulator / load generator us": f"{self.simulator_cpu_us:.1f} / {self.generator_cpu_us:.1f}",
+            "p50 / p99 ms": f"{self.p50_ms} / {self.p99_ms}",
+            "memory MB": f"{self.rss_mb:,.0f}",
+            "lost / duplicates": f"{self.balance.lost} / {self.balance.duplicates}",
+            "unfinished / failed": f"{self.balance.unfinished} / {self.balance.failed}",
+            "held back (429, 503)": self.held,
+            "errors": len(self.errors),
+        }
+        for name, value in rows.items():
+            table.add_row(name, str(value))
+        return table
+
+
+def joined(runs: Mapping[str, Figures]) -> dict[str, Any]:
+    """Return what the line of several runs of a case holds: the figures of the first, what was lost and came twice in all of them,
+    and those of the others by name under `dkim`."""
+    first, *others = runs
+    line = runs[first].told()
+    if others:
+        line |= {name: sum(run.told()[name] for run in runs.values()) for name in ("lost", "duplicates")}
+        line["dkim"] = {name: runs[name].told() for name in others}
+    return line

@@ -1,0 +1,93 @@
+"""One measurement from its name to the line it prints, calibrated before and after."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from clarion_lab.bench import plan, render
+from clarion_lab.bench.calibration import Calibrating
+from clarion_lab.bench.cases import Case, chosen
+from clarion_lab.bench.figures import Figures, joined
+from clarion_lab.bench.run import Run
+from clarion_lab.load.product import Product
+
+
+class Asked(NamedTuple):
+    """What to measure and how: sizes not given are those of the case."""
+
+    case: str
+    folder: Path
+    console: Console
+    n: int | None = None
+    rate: float | None = None
+    workers: int = 2
+
+
+class Outcome(NamedTuple):
+    """What the line of JSON holds, and whether nothing was lost and no goal missed."""
+
+    line: dict[str, Any]
+    passed: bool
+
+    def text(self) -> str:
+        """Return the line."""
+        return msgspec.json.encode(self.line).decode()
+
+
+def measured(asked: Asked) -> Outcome:
+    """Measure a case of the product of this process. Raises `OperatorError` for one that does not exist and `RunError` when it
+    could not be measured."""
+    return calibrated(lambda: INSIDE.get(asked.case, _on_processes)(asked))
+
+
+def calibrated(measure: Callable[[], Outcome]) -> Outcome:
+    """Measure between two calibrations and put them on the line."""
+    calibrating = Calibrating()
+    outcome = measure()
+    return outcome._replace(line=outcome.line | calibrating.result().told())
+
+
+def _plan(asked: Asked) -> Outcome:
+    return Outcome(plan.measure(asked.folder, asked.n or plan.USERS).told(), passed=True)
+
+
+def _render(_asked: Asked) -> Outcome:
+    costs = render.measure()
+    return Outcome(costs.told(), costs.passed)
+
+
+INSIDE: Final[dict[str, Callable[[Asked], Outcome]]] = {"plan": _plan, "render": _render}
+"""Cases measured inside processes of their own, on parts of the product."""
+
+
+def _on_processes(asked: Asked) -> Outcome:
+    case = chosen(asked.case, asked.n, asked.rate)
+    runs: dict[str, Figures] = {}
+    for name in ("", *case.dkim):
+        runs[name] = run(case, asked, name)
+        if case.dkim:
+            typer.echo(runs[name].line())
+    return Outcome(joined(runs), all(figures.passed for figures in runs.values()))
+
+
+def run(case: Case, asked: Asked, dkim: str = "", product: Product | None = None) -> Figures:
+    """Run a case once on real processes, of another product than that of this process if one is given, and show the figures."""
+    within = asked.folder / (dkim or "plain")
+    within.mkdir()
+    with progress_of(asked.console) as progress:
+        figures = Run(case, within, asked.workers, progress, dkim, product).run()
+    asked.console.print(figures.table())
+    for error in figures.errors[:5]:
+        asked.console.print(f"[red]error:[/] {error}", highlight=False)
+    return figures
+
+
+def progress_of(console: Console) -> Progress:
+    """Return what shows how far a run is."""
+    columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console)

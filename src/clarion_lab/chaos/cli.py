@@ -1,0 +1,102 @@
+"""`clarion chaos`: the options of a chaos run as a command."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import typer
+from rich.console import Console
+
+from clarion.domain.errors import OperatorError
+from clarion_lab.chaos.case import Case, Verdict
+from clarion_lab.chaos.kill9 import Kill9
+from clarion_lab.chaos.run import ChaosRun
+from clarion_lab.chaos.workflows import Workflows
+from clarion_lab.load.programs import RunError, end_in_order
+from clarion_lab.outage import run as virtual
+from clarion_lab.outage import verdict as verdicts
+
+CASES: Final[dict[str, Callable[[int], Case]]] = {"kill9": Kill9, "workflows": Workflows}
+KILLS: Final = {"kill9": 50, "workflows": 200}
+"""Kills of a case unless another number is given."""
+SEED_DEFAULT: Final = 1
+AT_WORK_SHARE_MIN: Final = 0.4
+"""Share of the victims that have to have committed something since their start: a run that kills idle processes shows nothing."""
+_HELP: Final = (
+    "kill9: SIGKILL any process at random moments; workflows: the same while instances delay, collect and wait; "
+    "outage: a push vendor is down for ten minutes of virtual time"
+)
+OUTAGE: Final = "outage"
+
+
+def chaos(
+    case: Annotated[str, typer.Argument(help=_HELP)] = "kill9",
+    kills: Annotated[int | None, typer.Option(min=0, help="how often: 50 by default, 200 for workflows")] = None,
+    seed: Annotated[int, typer.Option(help="same seed, same kills, requests and provider faults")] = SEED_DEFAULT,
+    workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
+    keep: Annotated[bool, typer.Option("--keep", help="keep data, ledger and receipts of the run")] = False,
+) -> None:
+    """Break a running system on purpose and judge what it promised. The last line is one JSON object; exit 1 on a fault."""
+    if case == OUTAGE:
+        _outage(seed, keep=keep)
+        return
+    if case not in CASES:
+        raise OperatorError(f"There is no chaos case {case!r}; there is {', '.join((*CASES, OUTAGE))}.")
+    kills = KILLS[case] if kills is None else kills
+    end_in_order()
+    console = Console(stderr=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"clarion-chaos-{case}-"))
+    verdict: Verdict | None = None
+    with console.status("starting") as status:
+        run = ChaosRun(folder, CASES[case](seed), kills, seed, workers, status.update)
+        try:
+            verdict = run.run()
+        except RunError as error:
+            console.print(f"[red]{error}[/]", highlight=False)
+    console.print("killed: " + ", ".join(f"{role} {times}" for role, times in run.killed.items()), highlight=False)
+    console.print(f"{run.at_work} of them had committed something since their start", highlight=False)
+    for note in run.notes:
+        console.print(f"[yellow]{note}[/]", highlight=False)
+    idle = run.at_work < AT_WORK_SHARE_MIN * kills
+    if idle:
+        console.print(f"[red]too few victims were at work when they died: {run.at_work} of {kills}[/]", highlight=False)
+    passed = verdict is not None and verdict.passed and not idle
+    if verdict is not None and not passed:
+        for name, examples in verdict.examples.items():
+            console.print(f"[red]{name}[/]: {getattr(verdict, name, len(examples))}, such as {', '.join(examples)}")
+    if not passed:
+        console.print(f"seed {seed}; again: make chaos CASE={case} KILLS={kills} SEED={seed}", highlight=False)
+    if keep or not passed:
+        console.print(f"data, ledger and receipts are in {folder}", highlight=False)
+    else:
+        shutil.rmtree(folder)
+    if verdict is not None:
+        typer.echo(
+            msgspec.json.encode(verdict.figures() | {"kills": kills, "at_work": run.at_work, "seed": seed}).decode()
+        )
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _outage(seed: int, *, keep: bool) -> None:
+    """Run the case that needs no processes: its stages work in this one, on a clock of their own."""
+    console = Console(stderr=True)
+    folder = Path(tempfile.mkdtemp(prefix="clarion-chaos-outage-"))
+    with console.status("starting") as status:
+        verdict = verdicts.judge(virtual.run(seed, folder, say=status.update))
+    notes = ", ".join(f"{name} {value:,}" for name, value in verdict.notes.items())
+    console.print(f"{notes}; trace {verdict.trace}", highlight=False)
+    for line in verdicts.fault_lines(verdict.faults):
+        console.print(f"[red]{line}[/]", highlight=False)
+    if not verdict.passed:
+        console.print(f"seed {seed}; again: make chaos CASE=outage SEED={seed}", highlight=False)
+    if keep:
+        console.print(f"what arrived is in {folder}", highlight=False)
+    else:
+        shutil.rmtree(folder)
+    typer.echo(msgspec.json.encode(verdict.figures() | {"seed": seed}).decode())
+    if not verdict.passed:
+        raise typer.Exit(1)

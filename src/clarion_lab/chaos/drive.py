@@ -1,0 +1,103 @@
+"""The client under chaos: keeps asking with the same idempotency key until a request is settled, and keeps the ledger.
+
+It never guesses: a broken connection, a time-out, 409, 429 and 5xx are all `unknown` and asked again; only 202 and 204 are
+`ok` and only another 4xx is `refused`.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from clarion_lab.chaos.ledger import Answered, Asked, Ledger
+from clarion_lab.load.http1 import Answer, Connection, WireError, connect, request_bytes
+
+ANSWER_TIMEOUT_S: Final = 5.0
+PAUSE_S: Final = 0.05
+PAUSE_S_MAX: Final = 1.0
+_AGAIN: Final = frozenset({409, 425, 429})
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A request to be made: `deliveries` says, item by item, how many deliveries each notification has to have."""
+
+    key: str
+    kind: str
+    path: str
+    body: bytes
+    deliveries: list[int]
+
+
+class Driver:
+    """Drives plans over a number of lanes, each with one request under way; a plan of None is nothing to ask just now."""
+
+    def __init__(self, host: str, port: int, secret: str, ledger: Ledger, plans: Iterator[Plan | None]) -> None:
+        self._address = (host, port)
+        self._secret = secret
+        self._ledger = ledger
+        self._plans = plans
+        self._stop = asyncio.Event()
+        self.settled = 0
+
+    def stop(self) -> None:
+        """Start no new request; those under way are still asked until they are settled."""
+        self._stop.set()
+
+    async def run(self, lanes: int, rate: float) -> None:
+        """Drive until `stop`, at no more than `rate` requests a second in all."""
+        await asyncio.gather(*(self._lane(lanes / rate) for _ in range(lanes)))
+
+    async def _lane(self, interval_s: float) -> None:
+        connection = Connection()
+        while not self._stop.is_set():
+            started = time.monotonic()
+            plan = next(self._plans)
+            if plan is not None:
+                connection = await self._settle(connection, plan)
+                self.settled += 1
+            await asyncio.sleep(max(0.0, interval_s * random.uniform(0.5, 1.5) - (time.monotonic() - started)))
+        connection.close()
+
+    async def _settle(self, connection: Connection, plan: Plan) -> Connection:
+        host = "{}:{}".format(*self._address)
+        raw = request_bytes("POST", plan.path, host, self._secret, plan.body, extra={"idempotency-key": plan.key})
+        attempt = 0
+        while True:
+            attempt += 1
+            self._ledger.write(Asked(plan.key, plan.kind, plan.deliveries, attempt, _now_ms()))
+            try:
+                if not connection.open:
+                    connection = await connect(*self._address)
+                answer = await asyncio.wait_for(connection.request(raw), ANSWER_TIMEOUT_S)
+            except (WireError, TimeoutError) as error:
+                connection.close()
+                self._ledger.write(Answered(plan.key, "unknown", [], _now_ms(), repr(error)))
+            else:
+                line = classify(plan.key, answer, _now_ms())
+                self._ledger.write(line)
+                if line.result != "unknown":
+                    return connection
+            await asyncio.sleep(min(PAUSE_S_MAX, PAUSE_S * attempt))
+
+
+def classify(key: str, answer: Answer, at_ms: int) -> Answered:
+    """Return the ledger line for an answer."""
+    if answer.status == 204:
+        return Answered(key, "ok", [], at_ms)
+    if answer.status == 202:
+        return Answered(key, "ok", _ids(msgspec.json.decode(answer.body)), at_ms)
+    detail = f"{answer.status} {answer.body[:300].decode(errors='replace')}"
+    again = answer.status in _AGAIN or answer.status >= 500
+    return Answered(key, "unknown" if again else "refused", [], at_ms, detail)
+
+
+def _ids(body: dict[str, Any]) -> list[str | None]:
+    """Return the ids of notifications: those of a batch, those an event made, or the one."""
+    return [item.get("id") for item in body.get("results", body.get("notifications", [body]))]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,210 @@
+"""One chaos run: load and kills side by side, then heal, drain, and hand all evidence to the oracle."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psutil
+
+from clarion.app.commands.remote import Unreachable
+from clarion.domain.channel import Channel
+from clarion_lab.chaos import ledger as ledgers
+from clarion_lab.chaos import store
+from clarion_lab.chaos.case import DRAIN_TIMEOUT_S, Case, Remains, Verdict
+from clarion_lab.chaos.drive import Driver
+from clarion_lab.chaos.observe import Observed, Observer
+from clarion_lab.chaos.oracle import Account, Acked, Evidence
+from clarion_lab.chaos.schedule import Kill, kills
+from clarion_lab.load import furnish, receipts
+from clarion_lab.load.programs import HOST, RunError, Simulator, System, wait_for
+
+LANES: Final = 8
+REQUESTS_A_SECOND: Final = 120.0
+AT_WORK_S: Final = 1.5
+"""A process this old has started and has taken its partitions."""
+COMMIT_BYTES: Final = 4_096
+"""A process that has written this much has committed something."""
+IDLE_S: Final = 5.0
+"""How long a victim is waited for that has committed something; there may be nothing to do."""
+WRITE_S: Final = 0.5
+"""How long a victim's next write is waited for."""
+WRITE_POLL_S: Final = 0.0002
+OBSERVE_TRIES: Final = 3
+VICTIM_TIMEOUT_S: Final = 30.0
+SETTLE_TIMEOUT_S: Final = 120.0
+FAULTS: Final = (
+    "--latency-ms", "20", "--throttle", "0.02", "--error-500", "0.03", "--accept-then-drop", "0.01", "--fsync",
+)  # fmt: skip
+QUICK: Final = {
+    "CLARION_DELIVER_PASSES_MAX": "20",
+    **{f"CLARION_DELIVER_RETRY_PAUSES_MS_{channel.name}": "50,100,200,500,1000" for channel in Channel},
+    "CLARION_LEASE_TTL_MS": "1500",
+}
+"""Settings that make a drain quick; what is promised does not depend on them."""
+
+
+class ChaosRun:
+    """Kills processes by seed while a client keeps asking. `run` returns the verdict."""
+
+    def __init__(
+        self, folder: Path, case: Case, kill_count: int, seed: int, workers: int, tell: Callable[[str], None]
+    ) -> None:
+        self._folder = folder
+        self._case = case
+        self._kill_count = kill_count
+        self._seed = seed
+        self._workers = workers
+        self._tell = tell
+        self._ledger_file = folder / "ledger.ndjson"
+        self.killed: dict[str, int] = {}
+        self.at_work = 0
+        self.notes: list[str] = []
+
+    def run(self) -> Verdict:
+        """Run to the verdict. Raises `RunError` when the system did not even come up or never settled."""
+        simulator = Simulator(self._folder / "simulator", "--seed", str(self._seed), *FAULTS, *self._case.simulator)
+        system = System(self._folder, furnish.environment(simulator.ready, self._workers, **QUICK))
+        try:
+            system.start()
+            system.wait_ready()
+            secret = furnish.tenant(system)
+            client = system.client(secret)
+            self._case.furnish(client, simulator.ready)
+            with self._load(system.port, secret, simulator.ready.receipts_file) as driver:
+                self._break(system, driver)
+                rests = self._case.calm(client, self._account)
+            account = self._account()
+            self._tell(f"{len(account.owed)} acknowledged, {account.refused} refused; draining")
+            observer = Observer(client, account.owed)
+            if not (rests and observer.drain(DRAIN_TIMEOUT_S)):
+                self._tell(f"still not drained after {DRAIN_TIMEOUT_S:g} s")
+            simulator.check()
+            observed = self._observe(observer)
+        finally:
+            system.stop()
+            simulator.stop()
+        if account.refused or account.unsettled or account.contradictions:
+            raise RunError(
+                f"the ledger does not add up: {account.refused} refused, {len(account.unsettled)} never settled, "
+                f"{account.contradictions[:3]} answered with different ids"
+            )
+        remains = Remains(account, self._ledger_file, simulator.ready.receipts_file, self._folder / "data")
+        return self._case.judge(_evidence(observed, remains), observed, remains)
+
+    def _account(self) -> ledgers.Account:
+        return ledgers.add_up(ledgers.read(self._ledger_file))
+
+    def _observe(self, observer: Observer) -> Observed:
+        """Look at everything; nobody is killed any more, so an API that does not answer is worth a note."""
+        for _ in range(OBSERVE_TRIES):
+            try:
+                return observer.observe(self._case.inboxes)
+            except Unreachable as error:
+                self.notes.append(f"the API did not answer after the last kill: {error.__cause__!r}")
+        raise RunError("; ".join(self.notes))
+
+    @contextlib.contextmanager
+    def _load(self, port: int, secret: str, receipts_file: Path) -> Iterator[Driver]:
+        """Ask in a thread of its own; at the end every request is settled."""
+        ledger = ledgers.Ledger(self._ledger_file)
+        driver = Driver(HOST, port, secret, ledger, self._case.plans(receipts_file))
+        failure: list[BaseException] = []
+
+        def drive() -> None:
+            try:
+                asyncio.run(driver.run(LANES, REQUESTS_A_SECOND))
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+                failure.append(error)
+
+        client = threading.Thread(target=drive, daemon=True)
+        client.start()
+        yield driver
+        driver.stop()
+        client.join(SETTLE_TIMEOUT_S)
+        ledger.close()
+        if failure:
+            raise failure[0]
+        if client.is_alive():
+            raise RunError(f"requests under way were not settled within {SETTLE_TIMEOUT_S:g} s of the last kill")
+
+    def _break(self, system: System, driver: Driver) -> None:
+        """Kill one by one; return when all kills are done and the system is up again."""
+        case = self._case
+        schedule = kills(self._seed, self._kill_count, case.victims, case.working, case.writing)
+        for number, kill in enumerate(schedule, 1):
+            time.sleep(kill.pause_ms / 1000)
+            self._kill(system, kill)
+            case.killed(number / self._kill_count)
+            self._tell(f"kill {number}/{self._kill_count}: {kill.role}, {driver.settled} requests settled")
+        case.killed(1.0)
+        system.wait_ready()
+
+    def _kill(self, system: System, kill: Kill) -> None:
+        """Kill a process of the role, waiting for one to be there and, if so asked, at work."""
+        victims: list[psutil.Process] = []
+        until = time.monotonic() + IDLE_S
+
+        def found() -> bool:
+            newest = time.time() - (AT_WORK_S if kill.working else 0.0)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                alive = [one for one in system.processes().get(kill.role, []) if one.create_time() <= newest]
+                if kill.working and time.monotonic() < until:
+                    alive = [one for one in alive if _has_committed(one)]
+                victims[:] = sorted(alive, key=lambda process: process.pid)
+            return bool(victims)
+
+        wait_for(f"a process of role {kill.role} lives", found, VICTIM_TIMEOUT_S)
+        if kill.role == "supervisor":
+            system.kill_supervisor()
+            system.start()
+        else:
+            victim = victims[int(kill.pick * len(victims))]
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.at_work += _has_committed(victim)
+                if kill.write_ms is not None:
+                    _await_write(victim)
+                    time.sleep(kill.write_ms / 1000)
+                victim.kill()
+        self.killed[kill.role] = self.killed.get(kill.role, 0) + 1
+
+
+def _has_committed(process: psutil.Process) -> bool:
+    """Return whether a process has written to a store since its start."""
+    return _written_bytes(process) >= COMMIT_BYTES
+
+
+def _await_write(process: psutil.Process) -> None:
+    """Return as soon as a process writes something, or when it does not for a while."""
+    before, until = _written_bytes(process), time.monotonic() + WRITE_S
+    while _written_bytes(process) == before and time.monotonic() < until:
+        time.sleep(WRITE_POLL_S)
+
+
+def _written_bytes(process: psutil.Process) -> int:
+    """Return what a process has written since its start; where the operating system does not tell, a commit."""
+    counters = getattr(process, "io_counters", None)
+    return COMMIT_BYTES if counters is None else int(counters().write_chars)
+
+
+def _evidence(observed: Observed, remains: Remains) -> Evidence:
+    stories = store.read(remains.data / "state.db")
+    return Evidence(
+        acked=[Acked(id_.partition("_")[2], owed) for id_, owed in remains.account.owed.items()],
+        receipts=receipts.read(remains.receipts_file),
+        accounts=[_with_store(account, stories) for account in observed.accounts],
+        stored={delivery: story.state for delivery, story in stories.items()},
+        listed=observed.listed,
+        inbox=observed.inbox,
+    )
+
+
+def _with_store(account: Account, stories: Mapping[str, store.Story]) -> Account:
+    """Return an account with the ends the store knows, if those are more than the API told."""
+    story = stories.get(account.delivery)
+    ends = max(account.terminal_events, story.endings if story else 0)
+    return msgspec.structs.replace(account, terminal_events=ends)

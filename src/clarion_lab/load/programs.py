@@ -1,0 +1,204 @@
+"""Real processes for a run: the simulator, the load generator, and Clarion itself under its supervisor."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar, Final
+
+import msgspec
+import psutil
+
+from clarion.app.commands.remote import Refused, Remote, Unreachable
+from clarion_lab.load.accounting import Reading, busy, facts, stage_cpu_s, tree
+
+HOST: Final = "127.0.0.1"
+READY_TIMEOUT_S: Final = 60.0
+STOP_TIMEOUT_S: Final = 20.0
+CALL_TIMEOUT_S: Final = 120.0
+POLL_S: Final = 0.05
+
+
+class RunError(Exception):
+    """The run cannot go on: a process did not start, or something that had to happen did not in time."""
+
+
+def wait_for(what: str, done: Callable[[], bool], timeout_s: float, poll_s: float = POLL_S) -> None:
+    """Return as soon as `done`; raise `RunError` naming `what` after the time-out."""
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        if time.monotonic() > deadline:
+            raise RunError(f"{what}: not within {timeout_s:g} s")
+        time.sleep(poll_s)
+
+
+def wait_while_growing(size: Callable[[], int], goal: int, stall_s: float) -> bool:
+    """Return True as soon as `size` reaches the goal, False when it has not grown for `stall_s`."""
+    best, since = -1, time.monotonic()
+    while (now := size()) < goal:
+        if now > best:
+            best, since = now, time.monotonic()
+        elif time.monotonic() - since > stall_s:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def end_in_order() -> None:
+    """Let SIGTERM end this process through its `finally` blocks, so that no process of the run is left behind."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
+def free_port() -> int:
+    """Return a TCP port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def clarion(*words: str) -> list[str]:
+    """Return the command line of our own program, run by this interpreter."""
+    return [sys.executable, "-m", "clarion", *words]
+
+
+class SimulatorReady(msgspec.Struct, frozen=True):
+    """What the simulator prints once it listens."""
+
+    base_url: str
+    token_url: str
+    smtp_host: str
+    smtp_port: int
+    ca_file: Path
+    service_account_file: Path
+    receipts_file: Path
+    providers_file: Path
+
+
+class Simulator:
+    """A running simulator; `ready` says where it is."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._log = (folder.parent / "simulator.log").open("ab")
+        command = clarion("simulate", "--folder", str(folder), *options)
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log)  # noqa: S603
+        line = self._process.stdout.readline() if self._process.stdout else b""
+        if not line:
+            raise RunError(f"the simulator did not start: see {self._log.name}")
+        self.ready = msgspec.json.decode(line, type=SimulatorReady, dec_hook=lambda kind, text: kind(text))
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds it has used."""
+        found = facts(psutil.Process(self._process.pid))
+        return found.cpu_s if found else 0.0
+
+    def check(self) -> None:
+        """Raise `RunError` when it is gone: what came of the run would say nothing about Clarion."""
+        if self._process.poll() is not None:
+            raise RunError(f"the simulator ended with {self._process.returncode}: see {self._log.name}")
+
+    def stop(self) -> None:
+        """Stop it and wait until it has written everything."""
+        _end(self._process)
+        self._log.close()
+
+
+class System:
+    """`clarion up` on a data folder of its own. `environment` overrides its configuration, over the `settings` of all."""
+
+    settings: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.port = free_port()
+        own = {"CLARION_DATA_DIR": str(folder / "data"), "CLARION_API_PORT": str(self.port), "CLARION_API_HOST": HOST}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")}
+        self._environment = inherited | own | self.settings | dict(environment)
+        self._log = (folder / "clarion.log").open("ab")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._seen: dict[int, psutil.Process] = {}
+
+    def start(self) -> None:
+        """Start the supervisor."""
+        self._process = subprocess.Popen(  # noqa: S603
+            clarion("up"), env=self._environment, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
+        )
+
+    def client(self, secret: str = "", timeout_s: float = CALL_TIMEOUT_S) -> Remote:
+        """Return a client of its API."""
+        return Remote(f"http://{HOST}:{self.port}", secret, timeout_s)
+
+    def wait_ready(self) -> None:
+        """Return when `/readyz` says yes."""
+        client = self.client(timeout_s=2.0)
+
+        def ready() -> bool:
+            if self._process is not None and self._process.poll() is not None:
+                raise RunError(f"clarion up ended with {self._process.returncode}: see {self._log.name}")
+            try:
+                client.get("/readyz")
+            except (Refused, Unreachable):
+                return False
+            return True
+
+        wait_for("clarion up is ready", ready, READY_TIMEOUT_S)
+
+    def processes(self) -> dict[str, list[psutil.Process]]:
+        """Return the living processes by role."""
+        found: dict[str, list[psutil.Process]] = {}
+        if self._process is not None and self._process.poll() is None:
+            for fact in tree(self._process.pid):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process = self._seen.setdefault(fact.pid, psutil.Process(fact.pid))
+                    found.setdefault(fact.role, []).append(process)
+        return found
+
+    def kill_supervisor(self) -> None:
+        """SIGKILL the supervisor alone; its children are left to notice."""
+        self.processes()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def reading(self) -> Reading:
+        """Return what the processes have cost so far."""
+        page = self.client().call("GET", "/metrics").decode()
+        return Reading(tree(self._process.pid) if self._process else [], stage_cpu_s(page), busy(page))
+
+    def stop(self) -> None:
+        """End the supervisor in its own time, then whatever of it is still there."""
+        self.processes()
+        if self._process is not None:
+            _end(self._process)
+        for process in self._seen.values():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._log.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, insist after a while, and wait for it."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+@contextlib.contextmanager
+def running(system: System) -> Iterator[System]:
+    """Start a system, wait until it is ready, and stop it at the end whatever happens."""
+    system.start()
+    try:
+        system.wait_ready()
+        yield system
+    finally:
+        system.stop()

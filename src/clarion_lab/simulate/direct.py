@@ -1,0 +1,23 @@
+"""The simulator without a socket: a vendor module's request in, the played vendor's answer out."""
+
+from urllib.parse import urlsplit
+
+from clarion.domain.message import HttpRequest, HttpResponse
+from clarion_lab.simulate.http2 import Reply, Request
+
+
+def heard(request: HttpRequest) -> Request:
+    """Return a request as it arrives over HTTP/2."""
+    url = urlsplit(request.url)
+    path = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
+    headers = {":method": request.method, ":scheme": url.scheme, ":authority": url.netloc, ":path": path}
+    headers |= {name.lower(): value for name, value in request.headers.items()}
+    return Request(1, headers, request.body)
+
+
+def answered(reply: Reply) -> HttpResponse:
+    """Return an answer as it arrives; only for one with the action `answer`."""
+    headers = {"content-type": reply.content_type, **{name.lower(): value for name, value in reply.headers}}
+    if reply.retry_after_s is not None:
+        headers["retry-after"] = str(reply.retry_after_s)
+    return HttpResponse(reply.status, headers, reply.body)

@@ -1,0 +1,116 @@
+"""Calls with many messages, as the vendors that take them answer: for each message, or once for all."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from clarion_lab.simulate.faults import Answer
+from clarion_lab.simulate.http2 import Request
+from clarion_lab.simulate.vendors.script import Heard, form_of, json_of, text_of
+
+_CALLS: Final = frozenset(Answer) - {Answer.ACCEPTED, Answer.INVALID_TOKEN}
+"""What goes wrong with a whole call."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """A vendor's way to take many messages.
+
+    `hear` returns what a call says, nothing when it is none with many; it raises as that of `Played` does. When one of the
+    answers drawn is in `whole`, all messages get it, and none is taken. `says` returns the body of an answer that is for
+    each message, from their answers and what fills them in; without it, one answer and one id is for all.
+    """
+
+    vendor: str
+    path: str
+    hear: Callable[[Request], list[Heard]]
+    whole: frozenset[Answer] = _CALLS
+    says: Callable[[list[Answer], list[dict[str, str]]], Any] | None = None
+    dead: Callable[[list[int]], Any] | None = None
+
+
+def _hear_sendgrid(request: Request) -> list[Heard]:
+    body = json_of(request)
+    text_of(body["from"]["email"])
+    personal = body["personalizations"]
+    if len(personal) < 2:
+        return []
+    heard = [
+        Heard(text_of(one["custom_args"]["delivery_id"]), text_of(one["to"][0]["email"]))
+        for one in personal
+        if len(one["to"]) == 1
+    ]
+    if len({one.to.lower() for one in heard}) < len(personal):
+        raise ValueError("an address is there twice")
+    return heard
+
+
+def _dead_of_sendgrid(places: list[int]) -> Any:
+    words = "Does not contain a valid address."
+    return {"errors": [{"message": words, "field": f"personalizations.{at}.to.0.email", "help": None} for at in places]}
+
+
+def _hear_mailgun(request: Request) -> list[Heard]:
+    form = form_of(request)
+    recipients = form["to"].split(", ")
+    if len(recipients) < 2:
+        return []
+    text_of(form["from"])
+    variables = msgspec.json.decode(form["recipient-variables"])
+    name = text_of(form["v:delivery_id"]).removeprefix("%recipient.").removesuffix("%")
+    return [Heard(text_of(variables[to][name]), to) for to in recipients]
+
+
+def _hear_postmark(request: Request) -> list[Heard]:
+    return [Heard(text_of(one["Metadata"]["delivery_id"]), text_of(one["To"])) for one in json_of(request)]
+
+
+def _say_postmark(answers: list[Answer], values: list[dict[str, str]]) -> Any:
+    return [
+        {
+            "To": one["to"],
+            "SubmittedAt": "2026-01-01T00:00:00Z",
+            "MessageID": one["id"],
+            "ErrorCode": 0,
+            "Message": "OK",
+        }
+        if answer is Answer.ACCEPTED
+        else {
+            "ErrorCode": 406,
+            "Message": "You tried to send to a recipient that has been marked as inactive.\nFound inactive addresses: "
+            f"{one['to']}.\nInactive recipients are ones that have generated a hard bounce or a spam complaint.",
+        }
+        for answer, one in zip(answers, values, strict=True)
+    ]
+
+
+def _hear_ses(request: Request) -> list[Heard]:
+    body = json_of(request)
+    text_of(body["FromEmailAddress"])
+    template = body["DefaultContent"]["Template"]
+    if any("{{" in text for text in template["TemplateContent"].values()) or template["TemplateData"] != "{}":
+        raise ValueError("no variables here")
+    return [_entry_of_ses(entry) for entry in body["BulkEmailEntries"]]
+
+
+def _entry_of_ses(entry: dict[str, Any]) -> Heard:
+    tags = {tag["Name"]: tag["Value"] for tag in entry["ReplacementTags"]}
+    return Heard(text_of(tags["delivery_id"]), text_of(entry["Destination"]["ToAddresses"][0]))
+
+
+def _say_ses(answers: list[Answer], values: list[dict[str, str]]) -> Any:
+    entries = [
+        {"Status": "SUCCESS", "MessageId": one["id"]}
+        if answer is Answer.ACCEPTED
+        else {"Status": "INVALID_PARAMETER", "Error": "Local address contains control or whitespace"}
+        for answer, one in zip(answers, values, strict=True)
+    ]
+    return {"BulkEmailEntryResults": entries}
+
+
+BATCHES: Final = (
+    Batch("sendgrid", "/v3/mail/send", _hear_sendgrid, _CALLS | {Answer.INVALID_TOKEN}, dead=_dead_of_sendgrid),
+    Batch("mailgun", "/v3/[^/]+/messages", _hear_mailgun, _CALLS | {Answer.INVALID_TOKEN}),
+    Batch("postmark", "/email/batch", _hear_postmark, says=_say_postmark),
+    Batch("ses", "/v2/email/outbound-bulk-emails", _hear_ses, says=_say_ses),
+)

@@ -1,0 +1,56 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+import clarion
+from clarion_lab.load.product import Member, Product
+from clarion_lab.load.programs import RunError
+
+HERE = Path(clarion.__file__).parents[2]
+
+
+def made(root: Path, says: str) -> Product:
+    """A checkout below `root` and a witness folder in which process 1 says what it imported."""
+    (root / "src" / "clarion").mkdir(parents=True)
+    product = Product(root, root / "witnesses")
+    (root / "witnesses" / "1").write_text(says)
+    return product
+
+
+def test_a_process_that_runs_the_checkout_is_fine_and_so_is_its_copy(tmp_path: Path) -> None:
+    product = made(tmp_path, f"{tmp_path}/src/clarion/__init__.py")
+    product.check([Member(1, 0, ("python", "up")), Member(2, 1, ("python", "up"))])
+
+
+def test_a_process_that_runs_other_code_is_told(tmp_path: Path) -> None:
+    product = made(tmp_path, "/elsewhere/src/clarion/__init__.py")
+    with pytest.raises(RunError, match="runs /elsewhere"):
+        product.check([Member(1, 0, ("python", "up"))])
+
+
+def test_a_program_that_tells_nothing_is_told(tmp_path: Path) -> None:
+    product = made(tmp_path, f"{tmp_path}/src/clarion/__init__.py")
+    with pytest.raises(RunError, match="did not tell"):
+        product.check([Member(1, 0, ("python", "up")), Member(2, 1, ("python", "worker"))])
+
+
+def test_a_real_process_imports_the_checkout_it_is_given_and_not_what_is_installed(tmp_path: Path) -> None:
+    root = tmp_path / "other"
+    (root / "src" / "clarion").mkdir(parents=True)
+    (root / "src" / "clarion" / "__init__.py").write_text("")
+    product = Product(root, tmp_path / "witnesses")
+    code = "import clarion; print(clarion.__file__, flush=True); input()"
+    command = [sys.executable, "-c", code]
+    environment = dict(os.environ) | product.environment
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        told = process.stdout.readline().decode().strip()
+        product.verify([psutil.Process(process.pid)])
+        with pytest.raises(RunError, match="did not tell"):
+            Product(HERE, tmp_path / "others").verify([psutil.Process(process.pid)])
+        process.communicate(b"\n")
+    assert told == str(root / "src" / "clarion" / "__init__.py")
