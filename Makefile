@@ -23,10 +23,10 @@ help:  ## Show this list
 setup: $(STAMP)  ## Build .venv from the lock file (does nothing when nothing changed)
 
 # The stamp comes last, so an interrupted set-up starts over instead of passing for a finished one.
-$(STAMP): requirements-dev.lock pyproject.toml
+$(STAMP): requirements-dev.lock pyproject.toml lab/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
-	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	$(PIP) install --quiet --no-deps --no-build-isolation -e . -e lab
 	@touch $@
 
 peers: $(PEERS_STAMP)  ## Build .venv-peers, which tests hold vendors against (does nothing when nothing changed)
@@ -70,14 +70,14 @@ test-peers: $(STAMP) $(PEERS_STAMP)  ## Run the tests against servers and verifi
 check: format-check lint types contracts test  ## Everything a change has to pass
 
 format: $(STAMP)  ## Rewrite the code in the one format
-	$(BIN)/ruff check --select I --fix --quiet src tests
-	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --select I --fix --quiet src lab tests
+	$(BIN)/ruff format src lab tests
 
 format-check: $(STAMP)
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff format --check src lab tests
 
 lint: $(STAMP)  ## Ruff; domain and rules may call neither clock nor chance
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff check src lab tests
 
 types: $(STAMP)  ## Mypy, strict
 	$(BIN)/mypy
@@ -99,7 +99,7 @@ vendor-pages: $(STAMP)  ## Write what docs/providers says of each vendor from it
 	$(BIN)/python -m clarion_lab.pages.vendors docs/providers
 
 lock:  ## Resolve the lock files again (needs uv)
-	$(LOCK) pyproject.toml --group dev -o requirements-dev.lock
+	$(LOCK) pyproject.toml lab/pyproject.toml --group dev --no-emit-package clarion -o requirements-dev.lock
 	$(LOCK) pyproject.toml -c requirements-dev.lock -o requirements.lock
 	$(LOCK) requirements-peers.in -o requirements-peers.lock
 

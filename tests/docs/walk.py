@@ -60,15 +60,16 @@ def variables(page: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def installation(folder: Path, environment: dict[str, str]) -> Iterator[System]:
-    """Run `clarion up` for pages whose reader stands in `folder`, as in a checkout: with `.venv` and `clarion-data`."""
+def installation(folder: Path, environment: dict[str, str], python: str = sys.executable) -> Iterator[System]:
+    """Run `clarion up` for pages whose reader stands in `folder`, as in a checkout: with `.venv`, whose programs run by
+    `python`, and `clarion-data`."""
     programs = folder / ".venv" / "bin"
     programs.mkdir(parents=True)
     for name, words in (("clarion", "-m clarion "), ("python", "")):
-        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words}"$@"\n')
+        (programs / name).write_text(f'#!/bin/sh\nexec "{python}" {words}"$@"\n')
         (programs / name).chmod(0o755)
     own = {"CLARION_DATA_DIR": str(folder / "clarion-data"), "CLARION_WORKERS_COUNT": "1"}
-    with running(System(folder, own | environment)) as system:
+    with running(System(folder, own | environment, python)) as system:
         yield system
 
 

@@ -61,9 +61,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def clarion(*words: str) -> list[str]:
-    """Return the command line of our own program, run by this interpreter."""
-    return [sys.executable, "-m", "clarion", *words]
+def clarion(*words: str, python: str = sys.executable) -> list[str]:
+    """Return the command line of our own program, run by this interpreter or another one."""
+    return [python, "-m", "clarion", *words]
 
 
 class SimulatorReady(msgspec.Struct, frozen=True):
@@ -108,12 +108,14 @@ class Simulator:
 
 
 class System:
-    """`clarion up` on a data folder of its own. `environment` overrides its configuration, over the `settings` of all."""
+    """`clarion up` on a data folder of its own, by the interpreter `python`. `environment` overrides its configuration, over the
+    `settings` of all."""
 
     settings: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], python: str = sys.executable) -> None:
         self.folder = folder
+        self._python = python
         self.port = free_port()
         own = {"CLARION_DATA_DIR": str(folder / "data"), "CLARION_API_PORT": str(self.port), "CLARION_API_HOST": HOST}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLARION_")}
@@ -125,7 +127,11 @@ class System:
     def start(self) -> None:
         """Start the supervisor."""
         self._process = subprocess.Popen(  # noqa: S603
-            clarion("up"), env=self._environment, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
+            clarion("up", python=self._python),
+            env=self._environment,
+            stdout=self._log,
+            stderr=self._log,
+            stdin=subprocess.DEVNULL,
         )
 
     def client(self, secret: str = "", timeout_s: float = CALL_TIMEOUT_S) -> Remote:

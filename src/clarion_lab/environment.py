@@ -1,0 +1,106 @@
+"""An environment with Clarion alone, for running it: libraries by their hashes, the wheel of this checkout, no rigs, no installer.
+
+`python -m clarion_lab.environment FOLDER` builds one where there is none and prints its size.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import distribution
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from clarion.domain.errors import OperatorError
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+LOCK_FILE: Final = "requirements.lock"
+SIZE_MAX: Final = 150_000_000
+"""Bytes that an environment may have once Clarion has run in it."""
+_KEPT_OUT: Final = frozenset({"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"})
+_PYTHON: Final = sys.executable
+
+
+def build(folder: Path, root: Path = ROOT) -> None:
+    """Build it in an empty or absent folder. Raises `OperatorError` with what a step complains of."""
+    if not (root / LOCK_FILE).exists():
+        raise OperatorError(f"An environment is built from a checkout, and {root} has no {LOCK_FILE}.")
+    if folder.exists() and any(folder.iterdir()):
+        raise OperatorError(f"{folder} is not empty.")
+    _done([_PYTHON, "-m", "venv", "--without-pip", str(folder)], root)
+    pip = [
+        _PYTHON,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--python",
+        str(folder / "bin" / "python"),
+    ]
+    # Python keeps the bytecode of what it imports, when it does: half of what a library brings is never imported.
+    install = [*pip, "install", "--quiet", "--no-compile"]
+    _done([*install, "--require-hashes", "-r", LOCK_FILE], root)
+    with TemporaryDirectory(prefix="clarion-wheel-") as built:
+        _done([_PYTHON, "-m", "hatchling", "build", "--target", "wheel", "--directory", built], root)
+        _done([*install, "--no-deps", *map(str, Path(built).glob("*.whl"))], root)
+    strip(folder)
+
+
+def strip(folder: Path) -> None:
+    """Take symbols out of native libraries, which only debuggers read: some are nine tenths of their file. Raises `OperatorError`
+    where the program for it is missing."""
+    if not sys.platform.startswith("linux"):
+        return
+    program = shutil.which("strip")
+    if program is None:
+        raise OperatorError(
+            "Taking symbols out of native libraries needs strip (binutils), and there is none on the path."
+        )
+    libraries = [str(path) for path in sorted(folder.rglob("*.so*")) if path.is_file() and not path.is_symlink()]
+    _done([program, "--strip-unneeded", *libraries], folder)
+
+
+def size(folder: Path) -> int:
+    """Return the bytes of all files of an environment; what it links to is elsewhere."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def bytecode(folder: Path) -> int:
+    """Return how many of them are bytecode."""
+    return sum(path.lstat().st_size for path in folder.rglob("*.pyc"))
+
+
+def told(folder: Path) -> str:
+    """Return the size in words: as it is, and with the installer that environments mostly have."""
+    installer = sum(file.size or 0 for file in distribution("pip").files or ())
+    all_, kept = size(folder), bytecode(folder)
+    return (
+        f"{all_ / 1e6:.1f} MB, {kept / 1e6:.1f} MB of it bytecode; with pip {(all_ + installer) / 1e6:.1f} MB; "
+        f"at most {SIZE_MAX / 1e6:.0f} MB"
+    )
+
+
+def _done(command: Sequence[str], folder: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in _KEPT_OUT}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").rpartition("\n")[2]
+        raise OperatorError(f"{' '.join(command[1:3])}: {last}")
+
+
+def main(words: Sequence[str]) -> None:
+    """Build the environment in the folder that is named, and print its size."""
+    try:
+        (name,) = words
+        build(Path(name).absolute())
+    except ValueError:
+        sys.exit("usage: python -m clarion_lab.environment FOLDER")
+    except OperatorError as error:
+        sys.exit(str(error))
+    sys.stdout.write(f"{name}: {told(Path(name))}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

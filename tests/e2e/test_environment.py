@@ -1,0 +1,73 @@
+"""Clarion alone: its wheel in an environment without the rigs sends the README's first notification, and stays small."""
+
+import subprocess
+
+import pytest
+
+from clarion_lab import environment
+from tests.docs.walk import ROOT, installation, walk
+
+pytestmark = [pytest.mark.e2e, pytest.mark.processes]
+
+FIRST, AFTER = "## The first notification\n", "\n## Templates that are ready\n"
+OF_THE_RIGS = ("clarion_lab", "aiosmtpd", "hpack", "psutil", "standardwebhooks")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The folder of an environment that was built from the lock file and the wheel."""
+    folder = tmp_path_factory.mktemp("environment") / "alone"
+    environment.build(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_from_this_checkout(monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+
+
+@pytest.fixture
+def run(alone, tmp_path):
+    def run(program, *words):
+        command = [alone / "bin" / program, *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_the_first_notification_of_the_readme_is_sent_and_all_of_it_stays_small(alone, tmp_path, capsys):
+    page = tmp_path / "first.md"
+    page.write_text((ROOT / "README.md").read_text(encoding="utf-8").partition(FIRST)[2].partition(AFTER)[0])
+    with installation(tmp_path, {}, str(alone / "bin" / "python")) as system:
+        walk(page, system)
+    assert environment.bytecode(alone), "nothing of it ran"
+    with capsys.disabled():
+        print(f"\nenvironment: {environment.told(alone)}")
+    assert environment.size(alone) <= environment.SIZE_MAX
+
+
+def test_neither_the_rigs_nor_their_libraries_are_there(run):
+    asked = f"import importlib.util as u; print([n for n in {OF_THE_RIGS} if u.find_spec(n)])"
+    assert run("python", "-c", asked).stdout == "[]\n"
+    imported = run(
+        "python", "-c", "import clarion.testing, clarion.app.api, clarion.app.workers, clarion.app.scheduler"
+    )
+    assert (imported.returncode, imported.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words", [["demo"], ["demo", "--once"], ["bench", "push", "--n", "5"], ["chaos", "--help"], ["simulate"]]
+)
+def test_commands_of_the_rigs_say_in_one_sentence_how_to_get_them(run, words):
+    done = run("clarion", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"clarion: 'clarion {words[0]}' comes with clarion-lab, which is not installed here; get it with: pip install clarion-lab\n"
+    )
+
+
+def test_the_list_of_commands_names_what_is_missing(run):
+    listed = run("clarion", "--help")
+    assert listed.returncode == 0
+    assert listed.stdout.count("Not installed: pip install clarion-lab") == 4
