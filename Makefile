@@ -15,7 +15,7 @@ LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers test test-fast test-slow test-e2e test-memory test-peers check format format-check lint types contracts demo bench chaos vendor-pages lock clean
+.PHONY: help setup peers test test-fast test-slow test-e2e test-memory test-peers check format format-check lint types contracts environment demo bench chaos vendor-pages lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ types: $(STAMP)  ## Mypy, strict
 
 contracts: $(STAMP)  ## Import rules between the folders
 	$(BIN)/lint-imports
+
+environment: $(STAMP)  ## Build an environment for running Clarion alone (DIR=folder): hashes, the wheel, no rigs
+	$(BIN)/python -m clarion_lab.environment $(or $(DIR),dist/environment)
 
 demo: $(STAMP)  ## Start Clarion with sample data (ONCE=1: run the story once and stop)
 	$(CLARION) demo $(if $(ONCE),--once)

@@ -51,6 +51,23 @@ def test_locks_hold_what_the_project_asks_for():
     assert dev | build <= {name for name, _ in pins("requirements-dev.lock")}
 
 
+def test_what_only_the_rigs_use_is_locked_and_not_in_production():
+    rigs = tomllib.loads((ROOT / "lab" / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    theirs = {normal(r) for r in rigs} - {"clarion"}
+    assert theirs
+    assert theirs <= {name for name, _ in pins("requirements-dev.lock")}
+    assert not theirs & {name for name, _ in pins("requirements.lock")}
+
+
+def test_both_distributions_have_one_version():
+    project, rigs = (
+        tomllib.loads((ROOT / path).read_text(encoding="utf-8"))["project"]
+        for path in ("pyproject.toml", "lab/pyproject.toml")
+    )
+    assert rigs["version"] == project["version"]
+    assert f"clarion=={project['version']}" in rigs["dependencies"]
+
+
 def test_the_lock_of_peers_holds_what_is_asked_for_there():
     lines = (ROOT / "requirements-peers.in").read_text(encoding="utf-8").splitlines()
     asked = {normal(line) for line in lines if line and not line.startswith("#")}

@@ -1,6 +1,8 @@
 """Clarion alone: its wheel in an environment without the rigs sends the README's first notification, and stays small."""
 
 import subprocess
+import sys
+import zipfile
 
 import pytest
 
@@ -43,7 +45,7 @@ def test_the_first_notification_of_the_readme_is_sent_and_all_of_it_stays_small(
         walk(page, system)
     assert environment.bytecode(alone), "nothing of it ran"
     with capsys.disabled():
-        print(f"\nenvironment: {environment.told(alone)}")
+        print(f"\nenvironment: {environment.told(alone)}")  # noqa: T201 - the figure is for whoever reads the run
     assert environment.size(alone) <= environment.SIZE_MAX
 
 
@@ -65,6 +67,15 @@ def test_commands_of_the_rigs_say_in_one_sentence_how_to_get_them(run, words):
     assert done.stderr == (
         f"clarion: 'clarion {words[0]}' comes with clarion-lab, which is not installed here; get it with: pip install clarion-lab\n"
     )
+
+
+def test_the_wheel_of_the_rigs_holds_them_and_nothing_of_the_product(tmp_path):
+    built = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", tmp_path]
+    subprocess.run(built, cwd=ROOT / "lab", capture_output=True, check=True)
+    (wheel,) = tmp_path.glob("clarion_lab-*.whl")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    rigs = ROOT / "src" / "clarion_lab"
+    assert held == {f"clarion_lab/{path.relative_to(rigs)}" for path in rigs.rglob("*.*") if path.suffix != ".pyc"}
 
 
 def test_the_list_of_commands_names_what_is_missing(run):

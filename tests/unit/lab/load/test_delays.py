@@ -213,13 +213,9 @@ class Shared:
         self.links = object()
 
 
-def test_nothing_is_wrapped_unless_the_environment_asks_and_then_only_engines(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_engines_implement_is_wrapped_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store, "__module__", "clarion.backends.sqlite.journal")
     shared = Shared()
-    delay_ports(shared, "api", {})
-    assert isinstance(shared.journal, Store)
     monkeypatch.setattr("clarion_lab.load.delays.Waits.write_always", lambda waits: None)
     delay_ports(shared, "api", {DELAYS_VARIABLE: msgspec.json.encode(Delays(1.0, str(tmp_path))).decode()})
     assert isinstance(shared.journal, Delayed)

@@ -1,0 +1,53 @@
+"""An environment with Clarion alone: where none can be built, one sentence says why; its size is that of its files."""
+
+import pytest
+
+from clarion.domain.errors import OperatorError
+from clarion_lab import environment
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+    (tmp_path / "mine").touch()
+    with pytest.raises(OperatorError, match="is not empty"):
+        environment.build(tmp_path)
+
+
+def test_it_is_built_from_a_checkout(tmp_path):
+    with pytest.raises(OperatorError, match=r"has no requirements\.lock"):
+        environment.build(tmp_path / "new", tmp_path)
+
+
+def test_a_step_that_fails_is_told_by_its_last_line(tmp_path):
+    (tmp_path / environment.LOCK_FILE).write_text("! is no requirement\n")
+    with pytest.raises(OperatorError, match=r"^-m pip: .*requirement"):
+        environment.build(tmp_path / "new", tmp_path)
+
+
+def test_where_symbols_cannot_be_taken_out_it_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment.sys, "platform", "linux")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(OperatorError, match="binutils"):
+        environment.strip(tmp_path)
+
+
+def test_its_size_is_that_of_its_files_without_what_it_links_to(tmp_path):
+    folder, outside = tmp_path / "environment", tmp_path / "outside"
+    (folder / "lib").mkdir(parents=True)
+    (folder / "lib" / "code.py").write_bytes(b"x" * 1_500_000)
+    (folder / "lib" / "code.pyc").write_bytes(b"x" * 500_000)
+    outside.write_bytes(b"x" * 9_000_000)
+    (folder / "python").symlink_to(outside)
+    assert (environment.size(folder), environment.bytecode(folder)) == (2_000_000, 500_000)
+    assert environment.told(folder).startswith("2.0 MB, 0.5 MB of it bytecode; with pip ")
+
+
+@pytest.mark.parametrize("words", [[], ["one", "two"]])
+def test_it_needs_one_folder(words):
+    with pytest.raises(SystemExit, match="usage"):
+        environment.main(words)
+
+
+def test_a_command_that_fails_ends_with_its_sentence(tmp_path):
+    (tmp_path / "mine").touch()
+    with pytest.raises(SystemExit, match="is not empty"):
+        environment.main([str(tmp_path)])
