@@ -73,12 +73,12 @@ def bytecode(folder: Path) -> int:
 
 
 def told(folder: Path) -> str:
-    """Return the size in words: as it is, and with the installer that environments mostly have."""
+    """Return the size in words: as it is, and what it would be with the installer that environments mostly have."""
     installer = sum(file.size or 0 for file in distribution("pip").files or ())
     all_, kept = size(folder), bytecode(folder)
     return (
-        f"{all_ / 1e6:.1f} MB, {kept / 1e6:.1f} MB of it bytecode; with pip {(all_ + installer) / 1e6:.1f} MB; "
-        f"at most {SIZE_MAX / 1e6:.0f} MB"
+        f"{all_ / 1e6:.1f} MB of at most {SIZE_MAX / 1e6:.0f}, {kept / 1e6:.1f} of them bytecode; "
+        f"it would be {(all_ + installer) / 1e6:.1f} MB with pip"
     )
 
 

@@ -17,10 +17,13 @@ def test_it_is_built_from_a_checkout(tmp_path):
         environment.build(tmp_path / "new", tmp_path)
 
 
-def test_a_step_that_fails_is_told_by_its_last_line(tmp_path):
-    (tmp_path / environment.LOCK_FILE).write_text("! is no requirement\n")
-    with pytest.raises(OperatorError, match=r"^-m pip: .*requirement"):
-        environment.build(tmp_path / "new", tmp_path)
+def test_a_step_that_fails_is_told_by_its_last_line(tmp_path, monkeypatch):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho at first >&2\necho no room on the disk >&2\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(environment, "_PYTHON", str(program))
+    with pytest.raises(OperatorError, match="^-m venv: no room on the disk$"):
+        environment.build(tmp_path / "new")
 
 
 def test_where_symbols_cannot_be_taken_out_it_says_what_is_missing(tmp_path, monkeypatch):
@@ -38,7 +41,7 @@ def test_its_size_is_that_of_its_files_without_what_it_links_to(tmp_path):
     outside.write_bytes(b"x" * 9_000_000)
     (folder / "python").symlink_to(outside)
     assert (environment.size(folder), environment.bytecode(folder)) == (2_000_000, 500_000)
-    assert environment.told(folder).startswith("2.0 MB, 0.5 MB of it bytecode; with pip ")
+    assert environment.told(folder).startswith("2.0 MB of at most 150, 0.5 of them bytecode; it would be ")
 
 
 @pytest.mark.parametrize("words", [[], ["one", "two"]])
