@@ -22,7 +22,7 @@ def test_a_step_that_fails_is_told_by_its_last_line(tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\necho at first >&2\necho no room on the disk >&2\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setattr(environment, "_PYTHON", str(program))
-    with pytest.raises(OperatorError, match="^-m venv: no room on the disk$"):
+    with pytest.raises(OperatorError, match=r"^-m venv: no room on the disk$"):
         environment.build(tmp_path / "new")
 
 
