@@ -188,7 +188,7 @@ class TestWaits:
 
     async def test_signals_wake_who_watches_the_stream(self, store):
         await store.commit(StageResult(plan_state=PlanState(waits=[wait()])))
-        watch = store.watch(["accepted.high"], 1)
+        watch = store.watch(["accepted.high"], [1])
         await store.commit(StageResult(plan_state=PlanState(signals=[Signal("acme", b"k", b"now")])))
         assert await watch.wait(10_000)
 

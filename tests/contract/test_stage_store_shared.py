@@ -99,7 +99,7 @@ async def test_of_those_who_answer_a_key_one_is_stored(pair):
 async def test_a_signal_of_one_process_reaches_who_waits_in_the_other(pair):
     one, two = pair
     await one.commit(StageResult(plan_state=PlanState(waits=[Wait("acme", b"k", b"s", "t", 2, START_MS + 1)])))
-    watch = one.watch(["t"], 2)
+    watch = one.watch(["t"], [2])
     await two.commit(StageResult(plan_state=PlanState(signals=[Signal("acme", b"k", b"now")])))
     assert await watch.wait(10_000)
     assert [stored.payload for stored in await Look(one).read("t", 2, 0)] == [b"now"]

@@ -96,7 +96,7 @@ async def test_frames_are_found_by_their_time(streams, clock):
 
 
 async def test_a_watch_over_a_stream_wakes_when_it_grows(streams):
-    watch = streams.watch(["t"], 0)
+    watch = streams.watch(["t"], [0])
     await put(streams, b"1")
     assert await watch.wait(1_000)
     await put(streams, b"elsewhere", topic="u")

@@ -5,6 +5,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Iterator
+from types import FrameType
 
 import uvicorn
 import uvloop
@@ -115,6 +116,19 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
         super().__init__(config)
         self._parts = parts
+        self._exiting = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Wait for the end, and keep the date in answers true at whole seconds, when the process wakes for other things, too."""
+        loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._exiting.wait(), 1 - loop.time() % 1)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End as uvicorn does, and at once."""
+        super().handle_exit(sig, frame)
+        self._exiting.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

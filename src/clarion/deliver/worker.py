@@ -4,7 +4,6 @@
 """
 
 import asyncio
-from contextlib import suppress
 
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker import PartitionConsumer
@@ -18,8 +17,8 @@ from clarion.ports.stage_store import Lease
 
 CHECK_MS = 50
 """How often leases and accounts are looked at while there is work."""
-IDLE_CHECK_MS = 1_000
-"""How often while there is none: work, and another lease, are noticed at once all the same."""
+CALM_CHECK_MS = 200
+"""How often accounts are looked at until a moment after the last delivery."""
 
 
 class ChannelPool:
@@ -60,15 +59,16 @@ class ChannelPool:
                 task.cancel()
 
     async def _pause(self) -> None:
-        """Wait for the next look: a moment while deliveries are under way or were until lately, else until there is news."""
+        """Wait for the next look: a moment while deliveries are under way, some more if they were until lately, else until there
+        is news."""
         now_ms = self._tools.clock.monotonic_ms()
-        if not self._queue.is_idle or self._tools.accounts.is_due:
+        if not self._queue.is_idle:
             self._worked_ms = now_ms
-        if now_ms - self._worked_ms <= STANDING_USED_MS:
             await asyncio.sleep(CHECK_MS / 1000)
-            return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), IDLE_CHECK_MS / 1000)
+        elif self._tools.accounts.is_due or now_ms - self._worked_ms <= STANDING_USED_MS:
+            await asyncio.sleep(CALM_CHECK_MS / 1000)
+        else:
+            await self._news.wait()
 
     async def _wake_at(self, stop: asyncio.Event) -> None:
         await stop.wait()

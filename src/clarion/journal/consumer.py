@@ -6,7 +6,7 @@ to whoever prefers them by letting go for a while. Workers need to know nothing 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Final
 
@@ -14,7 +14,10 @@ from clarion.domain.errors import Overloaded
 from clarion.domain.limits import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
 from clarion.ports.clock import Clock
 from clarion.ports.stage_store import Lease, StageStore
+from clarion.ports.streams import Streams, Watch
 
+RENEWALS_PER_TTL: Final = 2
+"""How often a lease is renewed, at least, in the time that it would run."""
 _OFFER_MS: Final = 3 * LEASE_STEP_MS
 
 
@@ -47,7 +50,8 @@ class LeasedPartitions:
         self.on_change: Callable[[], None] = lambda: None
         """Called when what is held has changed by a step."""
         self._preferred = [p for p in range(store.partitions) if p % count == index % count]
-        self._shift_ms = LEASE_STEP_MS * (index % count) // count
+        self._renew_ms = max(ttl_ms // RENEWALS_PER_TTL // LEASE_STEP_MS, 1) * LEASE_STEP_MS
+        self._shift_ms = self._renew_ms * (index % count) // count
         # A foreign partition is first asked for when its own worker has had the time to start.
         first_ask_ms = clock.monotonic_ms() + ttl_ms
         self._ask_ms = {p: first_ask_ms for p in range(store.partitions) if p not in self._preferred}
@@ -81,9 +85,12 @@ class LeasedPartitions:
 
     def _pause_ms(self) -> int:
         """Return how long to wait for the next step: all groups of a process make theirs at the same moment, so that one
-        commit renews what they hold, and each worker makes its own at another one."""
-        passed_ms = (self._clock.monotonic_ms() + self._shift_ms) % LEASE_STEP_MS
-        return max(LEASE_STEP_MS - passed_ms, LEASE_STEP_MS // 10)
+        commit renews what they hold, and each worker makes its own at another one. A worker that holds what it prefers
+        and no more has only to renew, and does so more rarely."""
+        rests = len(self._leases) == len(self._preferred) and not any(p in self._ask_ms for p in self._leases)
+        step_ms = self._renew_ms if rests else LEASE_STEP_MS
+        passed_ms = (self._clock.monotonic_ms() + self._shift_ms) % step_ms
+        return max(step_ms - passed_ms, LEASE_STEP_MS // 10)
 
     async def _take_step(self) -> None:
         await self._renew()
@@ -122,3 +129,31 @@ class LeasedPartitions:
         leases = [self._leases.pop(p) for p in partitions]
         if leases:
             await self._store.release(leases)
+
+
+class LeasedWatch:
+    """Watches topics in the partitions that one group leases. News is also that another lease is held, or not any more."""
+
+    def __init__(self, streams: Streams, topics: Collection[str], leases: LeasedPartitions) -> None:
+        self._streams = streams
+        self._topics = topics
+        self._leases = leases
+        self._partitions: Collection[int] | None = None
+        self._watch: Watch
+        self.follow()
+        leases.on_change = self.wake
+
+    def follow(self) -> None:
+        """Watch what is leased now. Called before what is leased is read."""
+        held = self._leases.held().keys()
+        if self._partitions is None or held != set(self._partitions):
+            self._partitions = tuple(held)
+            self._watch = self._streams.watch(self._topics, self._partitions)
+
+    async def wait(self, timeout_ms: int) -> bool:
+        """Wait for news since `follow` was called; False on time-out."""
+        return await self._watch.wait(timeout_ms)
+
+    def wake(self) -> None:
+        """End the `wait` under way, or the next one at once."""
+        self._watch.wake()

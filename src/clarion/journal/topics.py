@@ -6,6 +6,13 @@ from clarion.domain.channel import CHANNELS, LANES, Channel, Lane
 
 OUTCOMES: Final = "outcomes"
 
+TIMERS: Final = "timers"
+CURSORS: Final = "cursors"
+CANCELLATIONS: Final = "cancellations"
+MARKERS: Final = frozenset({TIMERS, CURSORS, CANCELLATIONS})
+"""Watched like topics, though they have no frames: they grow, in partition 0, when a timer is set, a broadcast begins or goes
+on, a notification is cancelled."""
+
 GROUP_PLAN: Final = "plan"
 GROUP_BROADCAST: Final = "broadcast"
 GROUP_RECORD: Final = "record"

@@ -1,98 +1,124 @@
-"""Waiting for the journal to grow: a generation counter, the newest frame of each stream, and watches that compare.
+"""Waiting for the journal to grow: watches over streams, each woken by what concerns it and by nothing else.
 
-A backend calls `grew` after an append became readable. A watch remembers what it had seen when its last `wait` returned,
-so whatever becomes readable after that, even between a consumer's read and its next `wait`, ends that `wait` at once.
-A watch over some streams sleeps through commits that do not concern it: with twenty consumers in a process, waking all
-of them at each commit cost more than the work itself.
+A backend calls `grew` after a commit became readable, with the streams it touched. A watch remembers that it was woken until
+its next `wait`, so what becomes readable between a consumer's read and its `wait` ends that `wait` at once. Where a
+wake-up may have been lost, a backend calls `look` now and then: it compares how far the streams are.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from typing import TypeAlias
+from weakref import WeakSet
+
+from clarion.journal.topics import MARKERS
 
 Stream: TypeAlias = tuple[str, int]
 """Topic and partition."""
 Heads: TypeAlias = Mapping[Stream, int]
 """A number per stream that changes whenever the stream grows."""
+Interest: TypeAlias = str | int
+"""What a process wants to hear of: all streams of a partition, or a marker (`journal.topics.MARKERS`)."""
 
 
 def streams_of(topics: Collection[str], partitions: Collection[int]) -> frozenset[Stream]:
-    """Return the streams of these topics and partitions."""
-    return frozenset((topic, partition) for topic in topics for partition in partitions)
+    """Return the streams of these topics and partitions; a marker is one, whatever the partitions."""
+    streams = ((topic, partition) for topic in topics if topic not in MARKERS for partition in partitions)
+    return frozenset((*streams, *((topic, 0) for topic in topics if topic in MARKERS)))
+
+
+def interest_of(stream: Stream) -> Interest:
+    """Return the interest that a stream belongs to."""
+    topic, partition = stream
+    return topic if topic in MARKERS else partition
 
 
 class Growth:
-    """How far one journal instance has grown; used from the event loop's thread only. `heads` reads where the streams
-    are now."""
+    """Wakes the watches of one process; used from the event loop's thread only. `heads` reads where the streams are now."""
 
     def __init__(self, heads: Callable[[], Heads]) -> None:
-        self.generation = 0
         self._read_heads = heads
-        self._heads: Heads = {}
-        self._heads_generation = -1
-        self._waiters: dict[asyncio.Future[None], GrowthWatch] = {}
+        self._heads: Heads | None = None
+        self._watches: defaultdict[Stream, WeakSet[GrowthWatch]] = defaultdict(WeakSet)
+        self._general: WeakSet[GrowthWatch] = WeakSet()
+        """Watches over everything."""
 
-    def grew(self) -> None:
-        """Start a new generation and wake everyone whom it concerns."""
-        self.generation += 1
-        for waiter, watch in list(self._waiters.items()):
-            if watch.concerned():
-                _resolve(waiter)
-                del self._waiters[waiter]
+    def grew(self, streams: Collection[Stream]) -> None:
+        """Wake the watches over any of these streams, and those over everything."""
+        if not streams:
+            return
+        concerned = set(self._general)
+        for stream in streams:
+            concerned.update(self._watches.get(stream, ()))
+        for watch in concerned:
+            watch.wake()
 
-    def heads(self) -> Heads:
-        """Return where the streams are as of this generation, read once for all watches."""
-        if self._heads_generation != self.generation:
-            self._heads = self._read_heads()
-            self._heads_generation = self.generation
-        return self._heads
+    def look(self) -> None:
+        """Wake the watches over streams that grew since the last look, and those over markers: nobody counts these."""
+        before, self._heads = self._heads or {}, self._read_heads()
+        changed = [stream for stream, head in self._heads.items() if before.get(stream) != head]
+        self.grew([*changed, *((marker, 0) for marker in MARKERS)])
 
     def watch(self, streams: frozenset[Stream] | None = None) -> "GrowthWatch":
         """Return a watch over some streams (None: over everything) that starts at the present state."""
-        return GrowthWatch(self, streams)
+        if self._heads is None:
+            self._heads = self._read_heads()
+        watch = GrowthWatch()
+        if streams is None:
+            self._general.add(watch)
+        for stream in streams or ():
+            self._watches[stream].add(watch)
+        return watch
 
-    async def next(self, watch: "GrowthWatch", timeout_ms: int) -> None:
-        """Return when something that concerns the watch happened, or after the time-out."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        self._waiters[waiter] = watch
-        alarm = loop.call_later(timeout_ms / 1000, _resolve, waiter)
-        try:
-            await waiter
-        finally:
-            alarm.cancel()
-            self._waiters.pop(waiter, None)
+    def interests(self) -> frozenset[Interest] | None:
+        """Return what the watches there are want to hear of; None for everything."""
+        if self._general:
+            return None
+        self._watches = defaultdict(WeakSet, {stream: watches for stream, watches in self._watches.items() if watches})
+        return frozenset(map(interest_of, self._watches))
 
 
 class GrowthWatch:
     """One consumer's view of a `Growth`; implements `ports.streams.Watch`."""
 
-    def __init__(self, growth: Growth, streams: frozenset[Stream] | None) -> None:
-        self._growth = growth
-        self._streams = streams
-        self._seen = growth.generation
-        self._seen_heads = self._heads()
+    def __init__(self) -> None:
+        self._is_woken = False
+        self._waiter: asyncio.Future[None] | None = None
 
     async def wait(self, timeout_ms: int) -> bool:
-        """Wait until a watched stream grew since the last `wait` returned; False on time-out."""
-        if not self.concerned():
-            await self._growth.next(self, timeout_ms)
-        concerned = self.concerned()
-        self._seen = self._growth.generation
-        self._seen_heads = self._heads()
-        return concerned
+        """Wait until a watched stream grew since the last `wait` returned, or `wake` was called; False on time-out."""
+        if not self._is_woken:
+            loop = asyncio.get_running_loop()
+            self._waiter = waiter = loop.create_future()
+            alarm = loop.call_later(timeout_ms / 1000, _resolve, waiter)
+            try:
+                await waiter
+            finally:
+                alarm.cancel()
+        woken, self._is_woken = self._is_woken, False
+        return woken
 
-    def concerned(self) -> bool:
-        """Return whether anything watched changed since the last `wait` returned."""
-        if self._growth.generation == self._seen:
-            return False
-        return self._streams is None or self._heads() != self._seen_heads
+    def wake(self) -> None:
+        """End the `wait` under way, or the next one at once."""
+        self._is_woken = True
+        if self._waiter is not None:
+            _resolve(self._waiter)
 
-    def _heads(self) -> list[int]:
-        if self._streams is None:
-            return []
-        heads = self._growth.heads()
-        return [heads.get(stream, 0) for stream in self._streams]
+
+@asynccontextmanager
+async def woken_by(stop: asyncio.Event, wake: Callable[[], None]) -> AsyncIterator[None]:
+    """Call `wake` when `stop` is set, so that whoever waits for news need not look for it."""
+
+    async def wait() -> None:
+        await stop.wait()
+        wake()
+
+    waiting = asyncio.create_task(wait())
+    try:
+        yield
+    finally:
+        waiting.cancel()
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:

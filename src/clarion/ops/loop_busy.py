@@ -5,8 +5,8 @@ told under its stage. That is exact for one callback, and blind to what no stage
 
 Turns: a timer of the loop goes off every `BEAT_S`. How late it is, and at most as much CPU as the thread used meanwhile, is told as `turn`. That sees
 everything that runs on the loop, but a turn may hold many callbacks, up to `BEAT_S` of it is missed, and so are turns that end before the timer
-is due. A loop with next to nothing to do is looked at ever more rarely, down to every `IDLE_BEAT_S`: the turn with which its work begins
-may be missed. A thread that only waits for a core is not busy.
+is due. A loop with next to nothing to do is looked at ever more rarely, down to every `IDLE_BEAT_S`, at whole seconds, when it wakes for other
+things, too: the turn with which its work begins may be missed. A thread that only waits for a core is not busy.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 BEAT_S: Final = 0.05
-IDLE_BEAT_S: Final = 0.5
+IDLE_BEAT_S: Final = 1.0
 IDLE_SHARE: Final = 0.02
 """A loop that used less of the time than this has next to nothing to do."""
 STRETCH_S_MIN: Final = 0.01
@@ -40,7 +40,10 @@ class LoopBeat:
         self._next()
 
     def _next(self) -> None:
-        self._due_s = self._loop.time() + self._beat_s
+        now_s = self._loop.time()
+        self._due_s = (
+            now_s + self._beat_s if self._beat_s < IDLE_BEAT_S else now_s // IDLE_BEAT_S * IDLE_BEAT_S + IDLE_BEAT_S
+        )
         self._loop.call_at(self._due_s, self._beat)
 
     def _beat(self) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 from clarion.domain.errors import StaleLease, UnknownFrame
 from clarion.journal import topics
-from clarion.journal.consumer import LeasedPartitions
+from clarion.journal.consumer import LeasedPartitions, LeasedWatch
 from clarion.journal.patience import commit
+from clarion.journal.watch import woken_by
 from clarion.plan.gather import StepGatherer
 from clarion.plan.gather_frames import FrameReader, Frames
 from clarion.plan.notes import Notes
@@ -21,7 +22,8 @@ from clarion.ports.stage_store import Lease, StageResult, StageStore, StaleCaps
 from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 
-IDLE_WAIT_MS = 500
+IDLE_WAIT_MS = 30_000
+"""How long an idle loop waits for news before it looks all the same."""
 STALE_CAPS_TRIES = 20
 """Times one step is planned anew because others changed caps meanwhile; then the partition's lease is given a rest."""
 
@@ -59,13 +61,17 @@ class PlanWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Plan until `stop` is set; a step under way is finished."""
-        watch = self._streams.watch(topics.GROUP_TOPICS[topics.GROUP_PLAN])
-        while not stop.is_set():
-            planned = await self._turn()
-            if not planned:
-                await watch.wait(IDLE_WAIT_MS)
-            elif planned < self._batch_events:
-                await asyncio.sleep(self._linger_ms / 1000)
+        watch = LeasedWatch(
+            self._streams, [*topics.GROUP_TOPICS[topics.GROUP_PLAN], topics.CANCELLATIONS], self._leases
+        )
+        async with woken_by(stop, watch.wake):
+            while not stop.is_set():
+                watch.follow()
+                planned = await self._turn()
+                if not planned:
+                    await watch.wait(IDLE_WAIT_MS)
+                elif planned < self._batch_events:
+                    await asyncio.sleep(self._linger_ms / 1000)
         await self._fetches.close()
 
     async def step(self, partition: int, lease: Lease) -> int:

@@ -1,6 +1,6 @@
 """What planning and delivery read of users and definitions: batched, cached by revision, never one row at a time."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -162,6 +162,14 @@ class Directory(Protocol):
     async def learn(self) -> None:
         """Learn what was defined elsewhere. A process does so every `REVISION_LEARN_MS`, beside its work, so that nothing
         it reads is older than `REVISION_CHECK_MS`."""
+        ...
+
+    def was_asked(self) -> bool:
+        """Return whether anybody asked for a `revision`, or whether it `is_current`, since this was asked last."""
+        ...
+
+    def when_behind(self, call: Callable[[], None]) -> None:
+        """Have `call` called whenever `is_current` returns False."""
         ...
 
     def close(self) -> None:

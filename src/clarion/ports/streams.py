@@ -61,7 +61,11 @@ class Watch(Protocol):
     read began, by this process or another, ends the next `wait`."""
 
     async def wait(self, timeout_ms: int) -> bool:
-        """Wait until anyone may have appended since the last `wait` returned; False on time-out."""
+        """Wait until anyone may have appended since the last `wait` returned, or `wake` was called; False on time-out."""
+        ...
+
+    def wake(self) -> None:
+        """End the `wait` under way, or the next one at once."""
         ...
 
 
@@ -86,10 +90,10 @@ class Streams(Protocol):
         """Return the newest offset of each stream, by (topic, partition); 0 where it is empty."""
         ...
 
-    def watch(self, topics: Collection[str] = (), partition: int | None = None) -> Watch:
+    def watch(self, topics: Collection[str] = (), partitions: Collection[int] | None = None) -> Watch:
         """Return a watch of its own for one consumer loop; what was appended before now is not reported by it.
 
-        With topics it is woken by frames of theirs only (in one partition, if given), otherwise by every append, and where
-        streams and stage store are one engine by every change of the store: a broadcast that begins or goes on again, too.
+        With topics it is woken by frames of theirs only (in some partitions, if given), otherwise by all. Markers
+        (`journal.topics.MARKERS`) are watched as topics are. A wake-up that is lost is made up for within a second.
         """
         ...

@@ -10,15 +10,16 @@ for new, and open rows are at hand. Where more waits than one batch takes, the n
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from clarion.domain.errors import AlreadyStored, StaleLease
 from clarion.domain.history import Changes
-from clarion.domain.limits import RECORD_BATCH_EVENTS_MAX, RECORD_COMMIT_MS
-from clarion.journal.consumer import LeasedPartitions
+from clarion.domain.limits import RECORD_BATCH_EVENTS_MAX
+from clarion.journal.consumer import LeasedPartitions, LeasedWatch
 from clarion.journal.topics import OUTCOMES
+from clarion.journal.watch import woken_by
 from clarion.ports.clock import Clock
 from clarion.ports.stage_store import Lease, Position, StageStore
 from clarion.ports.state import Advance, Ledger
@@ -70,14 +71,17 @@ class RecordWorker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; the batch under way is finished and committed. Raises `DurabilityError`."""
         release = asyncio.Event()
-        watch = self._streams.watch([OUTCOMES])
+        watch = LeasedWatch(self._streams, [OUTCOMES], self._leases)
         await self._leases.step()
         leasing = asyncio.create_task(self._leases.run(release))
         try:
+            leasing.add_done_callback(lambda _: watch.wake())
             with ThreadPoolExecutor(1, thread_name_prefix="record") as thread:
-                while not stop.is_set() and not leasing.done():
-                    if not await self.step(thread):
-                        await _first(watch.wait(RECORD_COMMIT_MS), stop.wait())
+                async with woken_by(stop, watch.wake):
+                    while not stop.is_set() and not leasing.done():
+                        watch.follow()
+                        if not await self.step(thread):
+                            await watch.wait(self._upkeep.due_ms(self._offsets))
             await self._upkeep.finish()
             await self._upkeep.run(self._offsets, prune=False)
         finally:
@@ -202,16 +206,3 @@ class RecordWorker:
 
 def _events(batch: Batch) -> int:
     return sum(frame.count for _, frames in batch for frame in frames)
-
-
-async def _first(*waits: Coroutine[Any, Any, object]) -> None:
-    """Wait for the first of these and drop the others. Raises what that one raised."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -16,6 +16,7 @@ from clarion.ports.state import Ledger
 from clarion.ports.telemetry import Telemetry
 
 _PRUNE_MS: Final = 60_000
+_WAIT_MS_MIN: Final = 100
 
 
 class Upkeep:
@@ -39,11 +40,21 @@ class Upkeep:
             task.result()
         now_ms = self._clock.monotonic_ms()
         tell = now_ms - self._told_ms >= RECORD_COMMIT_MS and bool(self._moved(offsets))
-        prune = now_ms - self._pruned_ms >= _PRUNE_MS and any(lease.partition == 0 for lease in offsets)
+        prune = now_ms - self._pruned_ms >= _PRUNE_MS and self._prunes(offsets)
         if tell or prune:
             self._told_ms = now_ms if tell else self._told_ms
             self._pruned_ms = now_ms if prune else self._pruned_ms
             self._task = asyncio.create_task(self.run(dict(offsets) if tell else {}, prune=prune))
+
+    def due_ms(self, offsets: Mapping[Lease, int]) -> int:
+        """Return how long nothing will be due, if nothing is recorded meanwhile."""
+        now_ms = self._clock.monotonic_ms()
+        due_ms = now_ms + _PRUNE_MS
+        if self._prunes(offsets):
+            due_ms = self._pruned_ms + _PRUNE_MS
+        if self._moved(offsets):
+            due_ms = min(due_ms, self._told_ms + RECORD_COMMIT_MS)
+        return max(due_ms - now_ms, _WAIT_MS_MIN)
 
     async def finish(self) -> None:
         """Wait for what is under way. Raises what it raised."""
@@ -66,6 +77,9 @@ class Upkeep:
             done = StageResult(progress=Progress([Commit(lease, OUTCOMES, offset)]))
             await commit(self._store, done, self._telemetry)
             self._committed[lease] = offset
+
+    def _prunes(self, offsets: Mapping[Lease, int]) -> bool:
+        return any(lease.partition == 0 for lease in offsets)
 
     def _moved(self, offsets: Mapping[Lease, int]) -> list[Lease]:
         return [lease for lease, offset in offsets.items() if offset != self._committed.get(lease, 0)]

@@ -6,6 +6,8 @@ earlier timer.
 
 import asyncio
 
+from clarion.journal.topics import TIMERS
+from clarion.journal.watch import woken_by
 from clarion.ports.clock import Clock
 from clarion.ports.stage_store import StageStore
 from clarion.ports.streams import Streams
@@ -32,14 +34,15 @@ class TimerWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fire timers until `stop` is set."""
-        watch = self._streams.watch()
-        while not stop.is_set():
-            await self._trim()
-            pause_ms = pause_until(await self._store.next_due(), self._clock.now_ms())
-            if pause_ms > 0:
-                await watch.wait(max(pause_ms, WAIT_MS_MIN))
-                continue
-            self._telemetry.count("timers", await self._store.fire(self._clock.now_ms(), FIRE_BATCH))
+        watch = self._streams.watch([TIMERS])
+        async with woken_by(stop, watch.wake):
+            while not stop.is_set():
+                await self._trim()
+                pause_ms = pause_until(await self._store.next_due(), self._clock.now_ms())
+                if pause_ms > 0:
+                    await watch.wait(max(pause_ms, WAIT_MS_MIN))
+                    continue
+                self._telemetry.count("timers", await self._store.fire(self._clock.now_ms(), FIRE_BATCH))
 
     async def _trim(self) -> None:
         now_ms = self._clock.monotonic_ms()

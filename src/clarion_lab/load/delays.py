@@ -33,7 +33,7 @@ COMMITS: Final = frozenset({"append", "apply", "commit"})
 KEEPING: Final = frozenset({"acquire", "renew", "release", "vacate", "fire", "trim"})
 """Upkeep: delayed like all others, and no part of any frame's way."""
 WATCH: Final = "watch"
-LOCAL: Final = frozenset({WATCH, "close", "revision", "is_current"})
+LOCAL: Final = frozenset({WATCH, "close", "revision", "is_current", "was_asked", "when_behind"})
 """Methods that touch no store."""
 OPENING: Final = frozenset({"revision"})
 """Those that a task calls before anything else. It may start others then without having called a store itself."""
@@ -261,6 +261,10 @@ class _Watch:
         self._waits.rest()
         waiting: Awaitable[bool] = self._watch.wait(timeout_ms)
         return waiting
+
+    def wake(self) -> None:
+        """Wake the watch."""
+        self._watch.wake()
 
 
 def _called(method: Callable[..., Any], name: str, waits: Waits) -> Callable[..., Any]:

@@ -16,6 +16,13 @@ class Learner:
     def __init__(self, stop, rounds):
         self.times = []
         self._stop, self._rounds = stop, rounds
+        self.asked, self.behind = True, None
+
+    def was_asked(self):
+        return self.asked
+
+    def when_behind(self, call):
+        self.behind = call
 
     async def learn(self):
         self.times.append(asyncio.get_running_loop().time())
@@ -35,6 +42,23 @@ def test_it_goes_on_after_a_store_that_did_not_answer_and_stops_when_told():
 
     times = run(story())
     assert [round(later - one, 3) for one, later in pairwise(times)] == [REVISION_LEARN_MS / 1000] * 3
+
+
+def test_who_asks_nothing_learns_nothing_until_somebody_finds_it_behind():
+    async def story():
+        stop = asyncio.Event()
+        learner = Learner(stop, 3)
+        learner.asked = False
+        learning = asyncio.create_task(keep_learning(learner, Notes(), stop))
+        await asyncio.sleep(10)
+        assert len(learner.times) == 1
+        learner.behind()
+        await asyncio.sleep(10)
+        assert len(learner.times) == 2
+        stop.set()
+        await learning
+
+    run(story())
 
 
 def test_what_is_learned_in_time_is_never_looked_for():

@@ -43,6 +43,18 @@ asyncio.run(main())
 """
 
 
+class Touched:
+    """A transaction that says which stream it touched."""
+
+    grown = (("t", 0),)
+
+    def __init__(self, db):
+        self.db = db
+
+    def __getattr__(self, name):
+        return getattr(self.db, name)
+
+
 @pytest.fixture
 def db(tmp_path):
     db = connect(tmp_path / "x.db")
@@ -52,7 +64,7 @@ def db(tmp_path):
 
 @pytest.fixture
 async def writer(db, tmp_path):
-    writer = GroupCommit(db, lambda connection: connection, lambda: None, Wakes(tmp_path / "wakes"))
+    writer = GroupCommit(db, Touched, lambda _: None, lambda: None, Wakes(tmp_path / "wakes"))
     yield writer
     await writer.close()
 
@@ -124,8 +136,9 @@ async def test_a_caller_that_left_is_not_told(writer):
 
 async def test_a_commit_is_announced_before_its_callers_go_on(db, tmp_path):
     told = []
-    writer = GroupCommit(db, lambda connection: connection, lambda: told.append("committed"), Wakes(tmp_path / "wakes"))
+    wakes = Wakes(tmp_path / "wakes")
+    writer = GroupCommit(db, Touched, lambda streams: told.append(streams), lambda: None, wakes)
     await writer.run(insert())
     told.append("returned")
     await writer.close()
-    assert told == ["committed", "returned"]
+    assert told == [{("t", 0)}, "returned"]

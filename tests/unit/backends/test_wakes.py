@@ -16,6 +16,7 @@ from clarion.ops.clock import SystemClock
 from clarion.ports.stage_store import StageResult
 from clarion.ports.streams import Frame
 
+STREAM = ("t", 0)
 FRAME = StageResult(frames=[Frame("t", 0, 1, b"x")])
 
 
@@ -25,12 +26,14 @@ class Heard:
     def __init__(self, folder):
         self.wakes = Wakes(folder)
         self.times = []
+        self.streams = set()
         self._heard = asyncio.Event()
 
     def listen(self):
         return self.wakes.listen(self._hear)
 
-    def _hear(self):
+    def _hear(self, streams):
+        self.streams = None if streams is None or self.streams is None else self.streams | streams
         self.times.append(time.monotonic())
         self._heard.set()
 
@@ -58,16 +61,16 @@ def sender(tmp_path):
 
 async def test_one_who_follows_hears_of_each_commit(follower, sender):
     for number in range(1, 4):
-        sender.send()
+        sender.send([STREAM])
         await follower.until(number)
 
 
 async def test_one_who_comes_later_is_met(follower, sender, tmp_path):
-    sender.send()
+    sender.send([STREAM])
     await follower.until(1)
     later = Heard(tmp_path / "wakes")
     later.listen()
-    sender.send()
+    sender.send([STREAM])
     await later.until(1)
     later.wakes.close()
 
@@ -75,7 +78,7 @@ async def test_one_who_comes_later_is_met(follower, sender, tmp_path):
 async def test_many_commits_are_few_wake_ups(follower, sender):
     began_s, sent = time.monotonic(), 0
     while len(follower.times) < 20:
-        sender.send()
+        sender.send([STREAM])
         sent += 1
         await asyncio.sleep(0)
     passed_s = time.monotonic() - began_s
@@ -85,12 +88,12 @@ async def test_many_commits_are_few_wake_ups(follower, sender):
 
 async def test_who_does_not_read_blocks_nobody_and_wakes_later(follower, sender):
     for _ in range(100_000):  # more than a pipe holds
-        sender.send()
+        sender.send([STREAM])
     await follower.until(1)
 
 
 async def test_nobody_wakes_itself(follower):
-    follower.wakes.send()
+    follower.wakes.send([STREAM])
     await asyncio.sleep(3 * GAP_S)
     assert follower.times == []
 
@@ -98,7 +101,7 @@ async def test_nobody_wakes_itself(follower):
 async def test_what_a_killed_process_left_is_removed(sender, tmp_path, follower):
     left = tmp_path / "wakes" / "12345-00000000"
     os.mkfifo(left)
-    sender.send()
+    sender.send([STREAM])
     await follower.until(1)
     assert not left.exists()
 
@@ -106,11 +109,11 @@ async def test_what_a_killed_process_left_is_removed(sender, tmp_path, follower)
 async def test_who_left_is_forgotten(sender, tmp_path, follower):
     gone = Heard(tmp_path / "wakes")
     gone.listen()
-    sender.send()
+    sender.send([STREAM])
     await gone.until(1)
     gone.wakes.close()
-    sender.send()
-    sender.send()
+    sender.send([STREAM])
+    sender.send([STREAM])
     await follower.until(1)
     assert [path.name for path in (tmp_path / "wakes").iterdir()] == [follower.wakes._name]
 
@@ -118,7 +121,7 @@ async def test_who_left_is_forgotten(sender, tmp_path, follower):
 async def test_a_file_that_is_no_pipe_is_never_written_to(sender, tmp_path, follower):
     alien = tmp_path / "wakes" / "alien"
     alien.write_bytes(b"kept")
-    sender.send()
+    sender.send([STREAM])
     await follower.until(1)
     assert alien.read_bytes() == b"kept"
 
@@ -129,7 +132,7 @@ async def test_no_more_pipes_are_held_than_the_bound(sender, tmp_path, follower)
         path = tmp_path / "wakes" / f"{number}-aaaa"
         os.mkfifo(path)
         readers.append(os.open(path, os.O_RDWR | os.O_NONBLOCK))
-    sender.send()
+    sender.send([STREAM])
     assert len(sender._peers) == WAKE_PIPES_MAX
     for reader in readers:
         os.close(reader)
@@ -141,11 +144,11 @@ async def test_what_cannot_be_removed_or_is_a_socket_harms_nobody(sender, tmp_pa
         other.bind("wakes/socket")
         os.mkfifo(tmp_path / "wakes" / "12345-00000000")
 
-        def refused(self):
+        def refused(self, missing_ok):
             raise PermissionError
 
         monkeypatch.setattr(Path, "unlink", refused)
-        sender.send()
+        sender.send([STREAM])
         await follower.until(1)
         assert (tmp_path / "wakes" / "socket").exists()
 
@@ -179,13 +182,73 @@ async def test_where_no_pipe_can_be_made_it_says_so(tmp_path):
     assert not Heard(tmp_path / "wakes").listen()
 
 
+async def test_who_follows_hears_which_streams_grew(follower, sender):
+    sender.send([STREAM, ("outcomes", 3)])
+    await follower.until(1)
+    assert follower.streams == {STREAM, ("outcomes", 3)}
+
+
+async def test_who_wants_to_hear_of_a_partition_sleeps_through_all_others(follower, sender, tmp_path):
+    follower.wakes.want(frozenset({3, "timers"}))
+    sender.send([STREAM])
+    sender.send([("cursors", 0)])
+    await asyncio.sleep(3 * GAP_S)
+    assert follower.times == []
+    sender.send([("timers", 0)])
+    await follower.until(1)
+    sender.send([STREAM, ("outcomes", 3)])
+    await follower.until(2)
+    follower.wakes.want(None)
+    sender.send([STREAM])
+    await follower.until(3)
+    follower.wakes.close()
+    assert list((tmp_path / "wakes").iterdir()) == []
+
+
+async def test_a_commit_that_touched_nothing_wakes_nobody(follower, sender):
+    sender.send([])
+    await asyncio.sleep(3 * GAP_S)
+    assert follower.times == []
+
+
+async def test_more_streams_than_a_message_holds_are_any_streams(follower, sender):
+    sender.send([(f"topic-{number}", number) for number in range(500)])
+    await follower.until(1)
+    assert follower.streams is None
+
+
+async def test_who_missed_a_message_hears_that_it_may_be_any_stream(follower, sender):
+    follower.wakes._listening[0].remove_reader(follower.wakes._listening[1])
+    for _ in range(100_000):
+        sender.send([STREAM])
+    os.read(follower.wakes._listening[1], 1 << 20)
+    follower.wakes._listening[0].add_reader(follower.wakes._listening[1], follower.wakes._hear)
+    sender.send([STREAM])
+    await follower.until(1)
+    assert follower.streams is None
+
+
+@pytest.mark.parametrize("said", [b"\x00", b"\xff\xff\xff", b"\x01\x00\x07", os.urandom(600)])
+async def test_what_is_no_message_of_ours_may_be_any_stream(follower, tmp_path, said):
+    (pipe,) = (tmp_path / "wakes").iterdir()
+    pipe.write_bytes(said)
+    await follower.until(1)
+    assert follower.streams is None
+
+
+async def test_interests_that_nobody_can_read_are_everything(follower, sender, tmp_path):
+    (tmp_path / "wakes" / f"{follower.wakes._name}.wants").write_text("nonsense")
+    sender.send([STREAM])
+    await follower.until(1)
+
+
 async def latency_s(tmp_path, times: int = 5) -> list[float]:
     """Return how long after a commit of one process another one that waits goes on."""
     ours = open_journal(tmp_path, SystemClock(), 1)
     theirs = SqliteJournal(tmp_path, SystemClock(), 1)
     found = []
     try:
-        watch = ours.watch(["t"], 0)
+        watch = ours.watch(["t"], [0])
         for _ in range(times):
             waiting = asyncio.ensure_future(watch.wait(5_000))
             await asyncio.sleep(0.05)
@@ -204,7 +267,7 @@ async def test_a_journal_follows_the_commits_of_another_process(tmp_path):
 
 
 async def test_a_commit_whose_wake_up_is_lost_is_found_within_a_second(tmp_path, monkeypatch):
-    monkeypatch.setattr(Wakes, "send", lambda self: None)
+    monkeypatch.setattr(Wakes, "send", lambda self, streams: None)
     found = await latency_s(tmp_path, times=2)
     assert max(found) < 1
 

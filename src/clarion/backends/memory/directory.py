@@ -1,7 +1,7 @@
 """What planning and delivery read of the control store in memory: always current, so nothing has to be looked at again."""
 
 import hmac
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -141,6 +141,13 @@ class MemoryDirectory:
 
     async def learn(self) -> None:
         """Nobody else defines anything."""
+
+    def was_asked(self) -> bool:
+        """Return that nobody asked: there is nothing to learn."""
+        return False
+
+    def when_behind(self, call: Callable[[], None]) -> None:
+        """It never is."""
 
     def close(self) -> None:
         """Nothing is open."""

@@ -15,7 +15,7 @@ from clarion.backends.memory.streams import MemoryStreams
 from clarion.domain.errors import DurabilityError
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, INTENT_ENTRIES_PER_READ_MAX
 from clarion.domain.limits_deciding import HOLD_MS_MAX
-from clarion.journal.topics import GROUP_TOPICS, urgency
+from clarion.journal.topics import CANCELLATIONS, CURSORS, GROUP_TOPICS, TIMERS, urgency
 from clarion.ports.clock import Clock
 from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import (
@@ -94,7 +94,12 @@ class MemoryStageStore:
             for topic, partition in self._cells.streams(signal, self._clock.now_ms()):
                 self._carrier.put(Frame(topic, partition, 1, signal.payload))
         self._cells.store(result.plan_state, blocks)
-        self._carrier.grew()
+        marked = {
+            TIMERS: result.timers,
+            CANCELLATIONS: result.admission.cancellations,
+            CURSORS: result.broadcasts.cursors,
+        }
+        self._carrier.grew(*(marker for marker, some in marked.items() if some))
         after = result.cancellations_after
         return Committed(offsets, None if after is None else self._cancelled_since(after))
 
@@ -176,7 +181,7 @@ class MemoryStageStore:
         if cursor is None or cursor.status not in allowed_from:
             return False
         self._cursors[cursor_id] = msgspec.structs.replace(cursor, status=status, updated_ms=now_ms)
-        self._carrier.grew()
+        self._carrier.grew(CURSORS)
         return True
 
     async def cells_of(self, keys: Collection[tuple[int, bytes]]) -> dict[tuple[int, bytes], bytes]:

@@ -51,11 +51,13 @@ class MemoryStreams:
         self._clock = clock
         self._repeats = repeats
         self.streams: dict[tuple[str, int], Stream] = defaultdict(Stream)
+        self._grown: set[tuple[str, int]] = set()
         self._growth = Growth(lambda: {key: stream.head for key, stream in self.streams.items()})
 
-    def grew(self) -> None:
-        """Wake whoever waits for frames."""
-        self._growth.grew()
+    def grew(self, *markers: str) -> None:
+        """Wake whoever waits for frames that were put since this was called last, or for markers (`journal.topics.MARKERS`)."""
+        grown, self._grown = self._grown, set()
+        self._growth.grew([*grown, *((marker, 0) for marker in markers)])
 
     async def read_many(self, places: Sequence[Place], limit_frames: int = 64) -> list[list[StoredFrame]]:
         """Return for each place up to `limit_frames` frames behind it, in order."""
@@ -91,14 +93,15 @@ class MemoryStreams:
         """Return the newest offset of a stream, 0 when it is empty."""
         return self.streams[topic, partition].head
 
-    def watch(self, topics: Collection[str] = (), partition: int | None = None) -> GrowthWatch:
+    def watch(self, topics: Collection[str] = (), partitions: Collection[int] | None = None) -> GrowthWatch:
         """Return a watch of its own for one consumer loop."""
-        partitions = range(self.partitions) if partition is None else (partition,)
-        return self._growth.watch(streams_of(topics, partitions) if topics else None)
+        of = range(self.partitions) if partitions is None else partitions
+        return self._growth.watch(streams_of(topics, of) if topics else None)
 
     def put(self, frame: Frame) -> int:
         """Append a frame and return its offset."""
         stream = self.streams[frame.topic, frame.partition]
+        self._grown.add((frame.topic, frame.partition))
         newest_ms = stream.frames[-1].appended_ms if stream.frames else 0
         appended_ms = max(self._clock.now_ms(), newest_ms)
         offset = stream.head + 1

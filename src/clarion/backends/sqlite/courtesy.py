@@ -3,14 +3,18 @@
 A loop that never blocks lets go of the interpreter only for moments, too short for another thread to wake up in, and each
 such moment restarts that thread's claim to it. A commit, which needs the interpreter about a dozen times, then took
 seconds (measured: up to 36 s). So while work is under way in a thread, the loop steps aside for a fraction of a
-millisecond every now and then. An idle loop never gets that far: the work is done before the first time comes.
+millisecond every now and then. A loop that has nothing to do has let go of the interpreter anyway, and is asked more rarely.
 """
 
 import asyncio
 import threading
+import time
 from typing import Final
 
+_FIRST_S: Final = 0.004
 _EVERY_S: Final = 0.001
+_BUSY_SHARE: Final = 0.5
+"""A loop that uses less of the time than this leaves the interpreter to the thread."""
 _ASIDE_S_MAX: Final = 0.000_25
 
 
@@ -20,13 +24,17 @@ class Courtesy:
     def __init__(self) -> None:
         self._under_way = 0
         self._alarm: asyncio.TimerHandle | None = None
+        self._pause_s = _EVERY_S
+        self._looked = (0.0, 0.0)
         self._let_go = threading.Event()
 
     def began(self) -> None:
         """Count one piece of work handed to the thread."""
         self._under_way += 1
         if self._alarm is None:
-            self._alarm = asyncio.get_running_loop().call_later(_EVERY_S, self._step_aside)
+            self._pause_s = _EVERY_S
+            self._looked = (time.monotonic(), time.thread_time())
+            self._alarm = asyncio.get_running_loop().call_later(_FIRST_S, self._step_aside)
 
     def ended(self, pieces: int) -> None:
         """Count pieces of work as done."""
@@ -40,6 +48,11 @@ class Courtesy:
         self._let_go.set()
 
     def _step_aside(self) -> None:
-        self._let_go.clear()
-        self._let_go.wait(_ASIDE_S_MAX)
-        self._alarm = asyncio.get_running_loop().call_later(_EVERY_S, self._step_aside)
+        (began_s, used_s), self._looked = self._looked, (time.monotonic(), time.thread_time())
+        if self._looked[1] - used_s >= _BUSY_SHARE * (self._looked[0] - began_s):
+            self._let_go.clear()
+            self._let_go.wait(_ASIDE_S_MAX)
+            self._pause_s = _EVERY_S
+        else:
+            self._pause_s *= 2
+        self._alarm = asyncio.get_running_loop().call_later(self._pause_s, self._step_aside)

@@ -105,6 +105,8 @@ class SqliteDirectory:
         self._revision = self._read_revision()
         self._revisions: dict[str, int] = dict(self._rows(_REVISIONS, (0,)))
         self._checked_ms = self._learned_ms = clock.monotonic_ms()
+        self._asked = False
+        self._behind: Callable[[], None] = lambda: None
 
     async def users(self, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, User]]:
         """Return the known ones among users, by tenant and user id."""
@@ -212,11 +214,25 @@ class SqliteDirectory:
 
     def revision(self, tenant: str) -> int:
         """Return a number that changes whenever a definition of the tenant changed, as far as is known here."""
+        self._asked = True
         return max(self._revisions.get(tenant, 0), self._changes.revisions.get(tenant, 0))
 
     def is_current(self) -> bool:
         """Whether it was looked for changes of others, with success, within `REVISION_CHECK_MS`."""
-        return self._clock.monotonic_ms() - self._learned_ms < REVISION_CHECK_MS
+        self._asked = True
+        if self._clock.monotonic_ms() - self._learned_ms < REVISION_CHECK_MS:
+            return True
+        self._behind()
+        return False
+
+    def was_asked(self) -> bool:
+        """Return whether anybody asked for revisions since this was asked last."""
+        asked, self._asked = self._asked, False
+        return asked
+
+    def when_behind(self, call: Callable[[], None]) -> None:
+        """Have `call` called whenever `is_current` returns False."""
+        self._behind = call
 
     async def learn(self) -> None:
         """Learn what was defined elsewhere, so that nobody who reads has to look for it."""

@@ -42,7 +42,15 @@ class SqliteJournal(SqliteStreams, SqliteStageStore):
         reader = Reader(connect(path, readonly=True))
         growth = Growth(reader.heads)
         wakes = Wakes(data_dir / "run" / "wakes")
-        writer = GroupCommit(db, lambda db: Transaction(db, clock.now_ms(), clock.monotonic_ms()), growth.grew, wakes)
+
+        def begin(db: apsw.Connection) -> Transaction:
+            return Transaction(db, clock.now_ms(), clock.monotonic_ms())
+
+        def look() -> None:
+            if reader.others_committed():
+                growth.look()
+
+        writer = GroupCommit(db, begin, growth.grew, look, wakes)
         SqliteStreams.__init__(self, reader, writer, growth, partitions)
         SqliteStageStore.__init__(self, reader, writer, clock, partitions)
 

@@ -12,7 +12,7 @@ from clarion.backends.sqlite.connection import fetch_all, fetch_one
 from clarion.backends.sqlite.journal_intents import write_intents
 from clarion.backends.sqlite.journal_reader import cancelled_since
 from clarion.backends.sqlite.journal_streams import Stream, find, frame_id
-from clarion.journal.topics import URGENCIES, urgency
+from clarion.journal.topics import CANCELLATIONS, CURSORS, TIMERS, URGENCIES, urgency
 from clarion.ports.journal_cells import Signal
 from clarion.ports.stage_store import (
     Commit,
@@ -40,6 +40,8 @@ _CURSOR = "INSERT OR IGNORE INTO cursors VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 _MOVE = """UPDATE cursors SET position = ?, planned = planned + ?, skipped = skipped + ?, users = users + ?,
     status = CASE WHEN ? THEN 'done' ELSE status END, updated_ms = ?
     WHERE cursor_id = ? AND position = ? AND status = 'running' RETURNING 1"""
+_STATUS = """UPDATE cursors SET status = ?, updated_ms = ?
+    WHERE cursor_id = ? AND status IN (SELECT value FROM json_each(?)) RETURNING 1"""
 DUE = """SELECT sequence, topic, partition, payload FROM timers WHERE urgency = ? AND due_ms <= ?
     ORDER BY due_ms, sequence LIMIT ?"""
 
@@ -55,6 +57,8 @@ class Transaction:
         self.now_ms = now_ms
         self.monotonic_ms = monotonic_ms
         self._streams: dict[tuple[str, int], Stream] = {}
+        self.grown: set[tuple[str, int]] = set()
+        """Streams and markers that work of this transaction touched, some of which may have been undone."""
 
     def commit(self, result: StageResult) -> Committed:
         """Store all of a step and return what came of it. Raises `StaleLease`, `StaleCursor`, `StaleKey` or
@@ -71,13 +75,16 @@ class Transaction:
         if result.timers:
             rows = [(*msgspec.structs.astuple(timer), urgency(timer.topic)) for timer in result.timers]
             self.db.executemany(_TIMER, rows)
+            self.grown.add((TIMERS, 0))
         if admission.idempotency:
             self._remember(admission.idempotency)
         if admission.cancellations:
             rows = [msgspec.structs.astuple(cancellation) for cancellation in admission.cancellations]
             self.db.executemany(_CANCELLATION, rows)
+            self.grown.add((CANCELLATIONS, 0))
         if broadcasts.cursors:
             self.db.executemany(_CURSOR, [msgspec.structs.astuple(cursor) for cursor in broadcasts.cursors])
+            self.grown.add((CURSORS, 0))
         self._write_plan_state(result.plan_state)
         if result.cancellations_after is None:
             return Committed(offsets)
@@ -93,6 +100,7 @@ class Transaction:
             # Times never go back within a stream, so `first_since` can search by halves.
             appended_ms = max(self.now_ms, stream.appended_ms)
             self._streams[frame.topic, frame.partition] = Stream(*stream[:3], offset, total, appended_ms)
+            self.grown.add((frame.topic, frame.partition))
             offsets.append(offset)
             rows.append((frame_id(stream.stream_id, offset), appended_ms, frame.count, total, frame.payload))
         self.db.executemany(_FRAME, rows)
@@ -107,6 +115,11 @@ class Transaction:
         self.put(Frame(topic, partition, 1, payload) for _, topic, partition, payload in due)
         self.db.executemany("DELETE FROM timers WHERE sequence = ?", [(row[0],) for row in due])
         return len(due)
+
+    def set_cursor_status(self, values: tuple[str, int, bytes, str]) -> bool:
+        """Change a cursor's status, given with the time, its id and from which ones (JSON); return whether it was changed."""
+        self.grown.add((CURSORS, 0))
+        return bool(fetch_all(self.db, _STATUS, values))
 
     def _check_leases(self, result: StageResult) -> None:
         named = {commit.lease for commit in result.progress.commits}

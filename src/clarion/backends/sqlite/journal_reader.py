@@ -46,6 +46,7 @@ class Reader:
         self._db = db
         self._closed = False
         self._stream_ids: dict[tuple[str, int], int] = {}
+        self._data_version = 0
 
     def read(self, topic: str, partition: int, after: int, limit_frames: int) -> list[StoredFrame]:
         """Return frames with offsets above `after`, at least one if there is any, up to the limits."""
@@ -81,6 +82,12 @@ class Reader:
         if self._closed:
             return {}
         return {(topic, partition): rowid or 0 for topic, partition, rowid in fetch_all(self._db, _HEADS)}
+
+    def others_committed(self) -> bool:
+        """Return whether another connection has committed since this was asked last; False once closed."""
+        before = self._data_version
+        self._data_version = before if self._closed else self._db.pragma("data_version")
+        return self._data_version != before
 
     def committed(self, group: str, partition: int) -> dict[str, Position]:
         """Return the group's committed position per topic."""

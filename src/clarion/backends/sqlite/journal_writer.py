@@ -7,9 +7,9 @@ disk refuses undoes the whole commit. Whoever waits is told by one call into the
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import apsw
 
@@ -17,9 +17,20 @@ from clarion.backends.sqlite.courtesy import Courtesy
 from clarion.backends.sqlite.wakes import Wakes
 from clarion.domain.errors import ClarionError, DurabilityError, Overloaded
 from clarion.domain.limits import JOURNAL_QUEUE_JOBS_MAX
+from clarion.journal.watch import Interest, Stream
 from clarion.ports.stage_store import StaleCaps, StaleCursor, StaleKey
 
-Tx = TypeVar("Tx")
+
+class Touching(Protocol):
+    """A transaction that knows which streams its work touched."""
+
+    @property
+    def grown(self) -> Collection[Stream]:
+        """Return these streams, more rather than less."""
+        ...
+
+
+Tx = TypeVar("Tx", bound=Touching)
 T = TypeVar("T")
 
 _REFUSALS: Final = (
@@ -37,8 +48,9 @@ _TRY_AGAIN: Final = (apsw.FullError, apsw.BusyError)
 """SQLite has rolled back cleanly, and a later commit may succeed."""
 _POLL_MS_MIN: Final = 3
 _POLL_MS_MAX: Final = 10
-_SAFETY_POLL_MS: Final = 500
-"""How often commits of others are looked for where these wake us; a wake-up may be lost."""
+LOOK_S: Final = 1.0
+"""How often commits of others are looked for where these wake us: at whole seconds, as other work of an idle process is. A
+wake-up may be lost."""
 
 
 class _Job(NamedTuple):
@@ -56,15 +68,17 @@ class GroupCommit(Generic[Tx]):
     """Runs work on `db` in its own thread; `begin` makes the object that work gets from the connection, `wakes` are those of
     the processes that share the file.
 
-    `committed` is called on the event loop after each commit, and after a commit of another process once `follow` was
-    called; always before the work's callers go on. `run` and `close` belong to one event loop.
+    `committed` is called on the event loop with the streams that a commit touched: after each of our own, before the work's
+    callers go on, and of others that concern us once `follow` was called. `look` is called now and then after that.
+    `run`, `follow` and `close` belong to one event loop.
     """
 
     def __init__(
         self,
         db: apsw.Connection,
         begin: Callable[[apsw.Connection], Tx],
-        committed: Callable[[], None],
+        committed: Callable[[Collection[Stream]], None],
+        look: Callable[[], None],
         wakes: Wakes,
     ) -> None:
         self._db = db
@@ -72,6 +86,8 @@ class GroupCommit(Generic[Tx]):
         self._is_woken = False
         self._begin = begin
         self._committed = committed
+        self._look = look
+        self._looking: asyncio.TimerHandle | None = None
         self._queue: deque[_Job] = deque()
         self._wake = threading.Condition()
         self._failure: DurabilityError | None = None
@@ -103,24 +119,45 @@ class GroupCommit(Generic[Tx]):
         self._courtesy.began()
         return await future
 
-    def follow(self) -> None:
-        """Look out for commits of other processes from now on. Call it on the event loop."""
+    def follow(self, interests: frozenset[Interest] | None) -> None:
+        """Look out for commits of other processes from now on, of those that touch what is of interest (None: all)."""
         self._loop = asyncio.get_running_loop()
-        if not self._following and self._closing is None:
-            self._is_woken = self._wakes.listen(self._committed)
+        if self._closing is not None:
+            return
+        if not self._following:
+            self._is_woken = self._wakes.listen(self._heard)
+            if self._is_woken:
+                self._look_later()
             with self._wake:
                 self._following = True
                 self._wake.notify()
+        self._wakes.want(interests)
 
     async def close(self) -> None:
         """Finish what is queued and close the connection."""
         if self._closing is None:
             self._wakes.close()
+            if self._looking is not None:
+                self._looking.cancel()
             self._loop = asyncio.get_running_loop()
             with self._wake:
                 self._closing = self._loop.create_future()
                 self._wake.notify()
         await self._closing
+
+    def _heard(self, streams: Collection[Stream] | None) -> None:
+        if streams is None:
+            self._look()
+        else:
+            self._committed(streams)
+
+    def _look_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._looking = loop.call_at((loop.time() + LOOK_S) // LOOK_S * LOOK_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._look_later()
+        self._look()
 
     def _serve(self) -> None:
         pause_ms: float = _POLL_MS_MIN
@@ -130,16 +167,14 @@ class GroupCommit(Generic[Tx]):
                 self._tell([_Result(job.future, None, DurabilityError(str(self._failure))) for job in jobs])
                 continue
             if jobs:
-                self._tell(self._commit(jobs))
-                if self._is_woken:
-                    continue
-            if self._following and self._others_committed():
+                self._tell(*self._commit(jobs))
+            if not self._following or self._is_woken:
+                continue
+            if self._others_committed():
                 pause_ms = _POLL_MS_MIN
-                self._tell([])
+                self._call(self._look)
             else:
                 pause_ms = min(pause_ms * 1.25, _POLL_MS_MAX)
-            if self._is_woken:
-                pause_ms = _SAFETY_POLL_MS
         self._wakes.hang_up()
         self._db.close()
         self._call(self._settle_close)
@@ -147,42 +182,47 @@ class GroupCommit(Generic[Tx]):
     def _take(self, pause_ms: float) -> list[_Job]:
         with self._wake:
             if not self._queue and self._closing is None:
-                self._wake.wait(pause_ms / 1000 if self._following and self._failure is None else None)
+                polls = self._following and not self._is_woken and self._failure is None
+                self._wake.wait(pause_ms / 1000 if polls else None)
             jobs = list(self._queue)
             self._queue.clear()
             return jobs
 
-    def _commit(self, jobs: list[_Job]) -> list[_Result]:
+    def _commit(self, jobs: list[_Job]) -> tuple[list[_Result], Collection[Stream]]:
+        """Return what became of jobs, and the streams that they touched."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            results = self._run_all(jobs)
+            results, grown = self._run_all(jobs)
             self._courtesy.let_go()
             self._db.execute("COMMIT")
         except _TRY_AGAIN as error:
             self._roll_back()
             reason = f"the journal cannot write now: {error}"
-            return [_Result(job.future, None, Overloaded(reason)) for job in jobs]
+            return [_Result(job.future, None, Overloaded(reason)) for job in jobs], ()
         except Exception as error:  # noqa: BLE001 - a writer that cannot tell what it stored must not go on
             self._failure = DurabilityError(f"the journal's commit failed: {error!r}")
             self._roll_back()
-            return [_Result(job.future, None, DurabilityError(str(self._failure))) for job in jobs]
+            return [_Result(job.future, None, DurabilityError(str(self._failure))) for job in jobs], ()
         with suppress(OSError):  # what was stored was stored, whoever hears of it
-            self._wakes.send()
-        return results
+            self._wakes.send(grown)
+        return results, grown
 
-    def _run_all(self, jobs: list[_Job]) -> list[_Result]:
+    def _run_all(self, jobs: list[_Job]) -> tuple[list[_Result], set[Stream]]:
         results = []
         transaction = self._begin(self._db)
+        grown: set[Stream] = set()
         for job in jobs:
             self._db.execute("SAVEPOINT job")
             try:
                 results.append(_Result(job.future, job.work(transaction), None))
             except _REFUSALS as error:
                 self._db.execute("ROLLBACK TO job")
+                grown.update(transaction.grown)
                 transaction = self._begin(self._db)  # what the old one remembers was undone
                 results.append(_Result(job.future, None, error))
             self._db.execute("RELEASE job")
-        return results
+        grown.update(transaction.grown)
+        return results, grown
 
     def _roll_back(self) -> None:
         try:
@@ -202,12 +242,12 @@ class GroupCommit(Generic[Tx]):
         self._version = version
         return changed
 
-    def _tell(self, results: list[_Result]) -> None:
-        self._call(self._settle, results)
+    def _tell(self, results: list[_Result], grown: Collection[Stream] = ()) -> None:
+        self._call(self._settle, results, grown)
         self._courtesy.let_go()
 
-    def _settle(self, results: list[_Result]) -> None:
-        self._committed()
+    def _settle(self, results: list[_Result], grown: Collection[Stream]) -> None:
+        self._committed(grown)
         self._courtesy.ended(len(results))
         for future, value, error in results:
             if future.done():  # its caller was cancelled

@@ -2,11 +2,9 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
 
 from clarion.backends.sqlite import journal_leases as leases
 from clarion.backends.sqlite import journal_trim
-from clarion.backends.sqlite.connection import fetch_all
 from clarion.backends.sqlite.journal_append import Transaction
 from clarion.backends.sqlite.journal_reader import Reader
 from clarion.backends.sqlite.journal_writer import GroupCommit
@@ -22,9 +20,6 @@ from clarion.ports.stage_store import (
     StageResult,
     StageStoreTraits,
 )
-
-_STATUS: Final = """UPDATE cursors SET status = ?, updated_ms = ?
-    WHERE cursor_id = ? AND status IN (SELECT value FROM json_each(?)) RETURNING 1"""
 
 
 class SqliteStageStore:
@@ -110,7 +105,7 @@ class SqliteStageStore:
     async def set_cursor_status(self, cursor_id: bytes, status: str, allowed_from: Sequence[str], now_ms: int) -> bool:
         """Change a cursor's status if it is one of `allowed_from`; return whether it was."""
         values = (status, now_ms, cursor_id, json.dumps(list(allowed_from)))
-        return await self._writer.run(lambda tx: bool(fetch_all(tx.db, _STATUS, values)))
+        return await self._writer.run(lambda tx: tx.set_cursor_status(values))
 
     async def cells_of(self, keys: Collection[tuple[int, bytes]]) -> dict[tuple[int, bytes], bytes]:
         """Return the values of those of the keys that have one."""

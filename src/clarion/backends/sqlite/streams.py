@@ -34,8 +34,9 @@ class SqliteStreams:
         """Return the newest offset of each stream, 0 where it is empty."""
         return {stream: self._reader.head(*stream) for stream in streams}
 
-    def watch(self, topics: Collection[str] = (), partition: int | None = None) -> GrowthWatch:
+    def watch(self, topics: Collection[str] = (), partitions: Collection[int] | None = None) -> GrowthWatch:
         """Return a watch of its own for one consumer loop."""
-        self._writer.follow()
-        partitions = range(self.partitions) if partition is None else (partition,)
-        return self._growth.watch(streams_of(topics, partitions) if topics else None)
+        of = range(self.partitions) if partitions is None else partitions
+        watch = self._growth.watch(streams_of(topics, of) if topics else None)
+        self._writer.follow(self._growth.interests())
+        return watch

@@ -1,7 +1,8 @@
-"""Wake-ups between the processes that share a journal: whoever has committed writes a byte into the named pipe of each process
-that follows.
+"""Wake-ups between the processes that share a journal: whoever has committed writes into the named pipe of each process that
+follows which streams have grown, if any is of interest to it.
 
-A byte is a hint and may be lost: whoever follows looks for itself now and then. Asking SQLite's `data_version` every few
+A message is its length in two bytes and the streams in MessagePack. It is a hint and may be lost: whoever follows looks for
+itself now and then. What is of interest stands in a file beside the pipe; where there is none, everything is. Asking SQLite's `data_version` every few
 milliseconds, which needs no pipes, costs an idle process 2 % of a core.
 """
 
@@ -11,37 +12,60 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from clarion.domain.limits import WAKE_PIPES_MAX
+from clarion.journal.watch import Interest, Stream, interest_of
 
 GAP_S: Final = 0.003
 """Wake-ups that follow one another more closely are one: under load each would cost a look at all streams."""
 _READ_BYTES: Final = 65_536
+_MESSAGE_BYTES_MAX: Final = 512
+"""A pipe takes so much (POSIX's PIPE_BUF, at least) whole or not at all. What does not fit says that anything may have grown."""
+_ANYTHING: Final = b"\x01\x00\xc0"
+_WANTS: Final = ".wants"
+_STREAMS: Final = msgspec.msgpack.Decoder(list[tuple[str, int]] | None)
+_INTERESTS: Final = msgspec.json.Decoder(frozenset[str | int])
 _FOR_GOOD: Final = (errno.ENXIO, errno.ENOENT, errno.EACCES, errno.EPERM)
 """Why a pipe cannot be opened now or later; anything else, as too many open files, may pass."""
 _SETTLED_NS: Final = 100_000_000
 """How old a folder's time of change must be to tell a later change: such times are coarse."""
 
 
+class _Peer:
+    """A process that follows: its pipe, and what it wants to hear of (None: everything)."""
+
+    def __init__(self, pipe: int) -> None:
+        self.pipe = pipe
+        self.wants: frozenset[Interest] | None = None
+        self.missed = False
+        """Whether its pipe had no room for a message."""
+
+
 class Wakes:
-    """One process's part. `listen` and `close` belong to its event loop, `send` and `hang_up` to the thread that commits."""
+    """One process's part. `listen`, `want` and `close` belong to its event loop, `send` and `hang_up` to the thread that
+    commits."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._listening: tuple[asyncio.AbstractEventLoop, int] | None = None
-        self._woken: Callable[[], None] = lambda: None
+        self._woken: Callable[[Collection[Stream] | None], None] = lambda _: None
+        self._heard: set[Stream] | None = set()
+        self._wanted: frozenset[Interest] | None = None
         self._due: asyncio.TimerHandle | None = None
         self._last_s = 0.0
-        self._peers: dict[str, int] = {}
+        self._peers: dict[str, _Peer] = {}
         self._seen_ns = 0
 
-    def listen(self, woken: Callable[[], None]) -> bool:
-        """Call `woken` on the running loop after commits of others; False where a file system knows no named pipes."""
+    def listen(self, woken: Callable[[Collection[Stream] | None], None]) -> bool:
+        """Call `woken` on the running loop after commits of others, with the streams that grew, or None when these may be any;
+        False where a file system knows no named pipes."""
         self.close()
         hidden, pipe = self._folder / f".{self._name}", -1
         try:
@@ -60,6 +84,22 @@ class Wakes:
         loop.add_reader(pipe, self._hear)
         return True
 
+    def want(self, interests: frozenset[Interest] | None) -> None:
+        """Say what to hear of from now on; None for everything."""
+        if self._listening is None or interests == self._wanted:
+            return
+        path, hidden = self._folder / f"{self._name}{_WANTS}", self._folder / f".{self._name}{_WANTS}"
+        if interests is None:
+            _remove(path)
+        else:
+            try:
+                hidden.write_bytes(msgspec.json.encode(interests))
+                hidden.rename(path)  # changes the folder, so that others read it
+            except OSError:
+                _remove(path)  # to hear of everything costs no more than time
+                return
+        self._wanted = interests
+
     def close(self) -> None:
         """Stop listening."""
         if self._due is not None:
@@ -68,30 +108,43 @@ class Wakes:
             (loop, pipe), self._listening = self._listening, None
             loop.remove_reader(pipe)
             os.close(pipe)
-            _remove(self._folder / self._name)
+            self._forget(self._name)
+            self._wanted = None
 
-    def send(self) -> None:
-        """Wake the others. Whoever cannot be woken looks for itself."""
+    def send(self, streams: Collection[Stream]) -> None:
+        """Wake those to whom any of the streams is of interest. Whoever cannot be woken looks for itself."""
+        if not streams:
+            return
         self._meet()
-        for name, pipe in list(self._peers.items()):
+        message = _message(streams)
+        interests = set(map(interest_of, streams))
+        for name, peer in list(self._peers.items()):
+            if peer.wants is not None and peer.wants.isdisjoint(interests):
+                continue
             try:
-                os.write(pipe, b"\0")
+                os.write(peer.pipe, _ANYTHING if peer.missed else message)
+                peer.missed = False
             except BlockingIOError:
-                continue  # it has not read what it was sent, so it will wake
+                peer.missed = True
             except OSError:
                 self._drop(name)
 
     def hang_up(self) -> None:
         """Send nothing more."""
         for name in list(self._peers):
-            os.close(self._peers.pop(name))
+            os.close(self._peers.pop(name).pipe)
 
     def _hear(self) -> None:
         if self._listening is None:
             return
         loop, pipe = self._listening
-        with suppress(BlockingIOError):
-            os.read(pipe, _READ_BYTES)
+        try:
+            said = os.read(pipe, _READ_BYTES)
+        except BlockingIOError:
+            return
+        streams = _streams(said)
+        if self._heard is not None:
+            self._heard = None if streams is None else self._heard | streams
         if self._due is None:
             self._due = loop.call_later(max(self._last_s + GAP_S - loop.time(), 0), self._tell)
 
@@ -99,7 +152,8 @@ class Wakes:
         self._due = None
         if self._listening is not None:
             self._last_s = self._listening[0].time()
-            self._woken()
+            heard, self._heard = self._heard, set()
+            self._woken(heard)
 
     def _meet(self) -> None:
         """Open the pipes of who came since, and forget those of who is gone."""
@@ -108,13 +162,16 @@ class Wakes:
             changed_ns = self._folder.stat().st_mtime_ns
             if changed_ns == self._seen_ns:
                 return
-            names = {path.name for path in self._folder.iterdir() if path.name[0] != "."} - {self._name}
+            found = {path.name for path in self._folder.iterdir() if path.name[0] != "."}
         except OSError:
             return
+        names = {name for name in found if not name.endswith(_WANTS)} - {self._name}
         for name in self._peers.keys() - names:
-            os.close(self._peers.pop(name))
+            os.close(self._peers.pop(name).pipe)
         new = sorted(names - self._peers.keys())[: WAKE_PIPES_MAX - len(self._peers)]
         opened = [self._open(name) for name in new]
+        for name, peer in self._peers.items():
+            peer.wants = self._wants(name) if f"{name}{_WANTS}" in found else None
         self._seen_ns = changed_ns if all(opened) and now_ns - changed_ns > _SETTLED_NS else 0
 
     def _open(self, name: str) -> bool:
@@ -123,18 +180,52 @@ class Wakes:
         try:
             if not stat.S_ISFIFO(path.lstat().st_mode):
                 return True
-            self._peers[name] = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            self._peers[name] = _Peer(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
         except OSError as error:
             if error.errno == errno.ENXIO:  # nobody reads it: its process was killed
-                _remove(path)
+                self._forget(name)
             return error.errno in _FOR_GOOD
         return True
 
+    def _wants(self, name: str) -> frozenset[Interest] | None:
+        try:
+            return _INTERESTS.decode((self._folder / f"{name}{_WANTS}").read_bytes())
+        except (OSError, msgspec.MsgspecError):
+            return None
+
     def _drop(self, name: str) -> None:
-        os.close(self._peers.pop(name))
+        os.close(self._peers.pop(name).pipe)
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
         _remove(self._folder / name)
+        _remove(self._folder / f"{name}{_WANTS}")
+
+
+def _message(streams: Collection[Stream]) -> bytes:
+    body = msgspec.msgpack.encode(list(streams))
+    return _ANYTHING if len(body) > _MESSAGE_BYTES_MAX - 2 else len(body).to_bytes(2, "little") + body
+
+
+def _streams(said: bytes) -> set[Stream] | None:
+    """Return the streams that messages name; None when these may be any, as messages were lost or are not ours."""
+    found: set[Stream] = set()
+    if len(said) == _READ_BYTES:
+        return None
+    at = 0
+    while at < len(said):
+        end = at + 2 + int.from_bytes(said[at : at + 2], "little")
+        try:
+            streams = _STREAMS.decode(said[at + 2 : end])
+        except msgspec.MsgspecError:
+            return None
+        if streams is None:
+            return None
+        found.update(streams)
+        at = end
+    return found
 
 
 def _remove(path: Path) -> None:
     with suppress(OSError):  # who may not remove it meets it again, no more
-        path.unlink()
+        path.unlink(missing_ok=True)

@@ -5,8 +5,10 @@ Only an account that is down or recovering is asked about in the shared store, e
 known here has to do: a breaker is a hint, and no reason to stop delivering.
 """
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
 
 from clarion.deliver.accounts.judges import Change, Grant
@@ -48,6 +50,7 @@ class Breakers:
         """Accounts that are in use, and when that was seen last."""
         self._refreshed_ms = self._logged_ms = -STANDING_LOG_MS
         self._changes: deque[Change] = deque(maxlen=STANDING_CHANGES_MAX)
+        self._noted: set[asyncio.Event] = set()
 
     async def refresh(self, accounts: Sequence[Account] = ()) -> None:
         """Look up accounts that are used for the first time, tell what happened, and take up what others learnt of those in
@@ -143,6 +146,15 @@ class Breakers:
         now_ms = self._clock.monotonic_ms()
         began = now_ms if began_ms is None else now_ms - (self._clock.now_ms() - began_ms)
         self._views.report(account, outcome, began, now_ms)
+
+    @contextmanager
+    def noting(self, changed: asyncio.Event) -> Iterator[None]:
+        """Set an event whenever `changes` has something to return."""
+        self._noted.add(changed)
+        try:
+            yield
+        finally:
+            self._noted.discard(changed)
 
     def has_changes(self) -> bool:
         """Return whether `changes` returns any."""
@@ -257,6 +269,8 @@ class Breakers:
     def _changed(self, account: Account, before: StandingState, standing: Standing) -> None:
         state, detail = standing.state, standing.detail
         self._changes.append(Change(account, before, state, detail, self._clock.now_ms()))
+        for changed in self._noted:
+            changed.set()
         level = "warning" if (before, state) == ("half_open", "open") else _LEVELS.get(state, "info")
         self._telemetry.count("provider_changes", 1, channel=account.channel, state=state)
         self._telemetry.log(

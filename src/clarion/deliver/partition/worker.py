@@ -22,14 +22,14 @@ from clarion.domain.outcome import Accepted, Throttled
 from clarion.domain.trail import Trail
 from clarion.journal import topics
 from clarion.journal.patience import commit
+from clarion.journal.watch import woken_by
 from clarion.ports.metering import together
 from clarion.ports.stage_store import Lease, Progress, StageResult
+from clarion.ports.streams import Watch
 
-IDLE_WAIT_MS = 500
+IDLE_WAIT_MS = 30_000
+"""How long an idle loop waits for news before it looks all the same."""
 STOP_CHECK_S = 0.1
-CHANGES_CHECK_S = 0.1
-IDLE_CHECK_S = 1.0
-"""How often it is looked whether accounts stand otherwise than was recorded: until a moment after the last result, and later."""
 HAND_OVER = 64
 """Deliveries that are handed to senders at a stretch."""
 RESULTS_PER_COMMIT = 1_000
@@ -80,7 +80,11 @@ class PartitionConsumer:
             self._unreadable = error  # what was started before it is finished all the same
 
     async def _read_frames(self, stop: asyncio.Event) -> None:
-        watch = self._t.streams.watch(topics.GROUP_TOPICS[self._lease.group], self._lease.partition)
+        watch = self._t.streams.watch(topics.GROUP_TOPICS[self._lease.group], [self._lease.partition])
+        async with woken_by(stop, watch.wake):
+            await self._read_on(watch, stop)
+
+    async def _read_on(self, watch: Watch, stop: asyncio.Event) -> None:
         await self._backlog.recover()
         await self._look()
         while not stop.is_set():
@@ -309,9 +313,12 @@ class PartitionConsumer:
         """Append results, timers and commits in one step, at most every `linger_ms`, until all work is done. How an account
         stands is recorded also when the last result was recorded before that was known."""
         reading.add_done_callback(lambda _: self._dirty.set())
-        check_s = IDLE_CHECK_S
+        with self._t.accounts.breakers.noting(self._dirty):
+            await self._record_until(reading)
+
+    async def _record_until(self, reading: "asyncio.Task[None]") -> None:
         while not reading.done() or any(self._under_way.values()):
-            check_s = CHANGES_CHECK_S if await _within(self._dirty, check_s) else min(2 * check_s, IDLE_CHECK_S)
+            await self._dirty.wait()
             self._dirty.clear()
             if not (self._results or self._closed or self._t.accounts.breakers.has_changes()):
                 continue

@@ -12,7 +12,8 @@ from clarion.domain.errors import StaleLease
 from clarion.journal.consumer import LeasedPartitions
 from clarion.journal.events import BroadcastJob
 from clarion.journal.patience import commit
-from clarion.journal.topics import group_deliver
+from clarion.journal.topics import CURSORS, group_deliver
+from clarion.journal.watch import woken_by
 from clarion.plan.broadcast.facts import PageFacts
 from clarion.plan.broadcast.gather_pages import PageGatherer
 from clarion.plan.broadcast.pages import Page, plan_page
@@ -33,10 +34,10 @@ from clarion.ports.stage_store import (
 from clarion.ports.streams import Streams
 from clarion.ports.telemetry import Telemetry
 
-IDLE_WAIT_MS = 500
+IDLE_WAIT_MS = 30_000
 """How long an idle loop waits for news before it looks all the same."""
-LOOK_EVERY_MS = 100
-"""How often an idle loop looks at most, however much is going on beside it."""
+BLOCKED_WAIT_MS = 250
+"""How long a loop waits whose broadcasts are as far ahead of sending as they may be."""
 TURN_DELIVERIES = 5_000
 """Credit of one round-robin turn."""
 
@@ -74,24 +75,26 @@ class BroadcastWorker:
         self._renders = ThreadPoolExecutor(1, thread_name_prefix="page")
         self._groups: frozenset[str] = frozenset()
         """Of the channels that broadcasts went out on when it was looked last."""
+        self._is_blocked = False
+        """Whether a broadcast was running then that could not go on."""
         self._begins_ms: int | None = None
         """When the next broadcast that waits for its time begins, as of then."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Plan pages until `stop` is set."""
-        watch = self._streams.watch()
-        while not stop.is_set():
-            began_ms = self._clock.monotonic_ms()
-            if await self.turn():
-                await asyncio.sleep(0)  # single notifications get the loop between any two pages
-                continue
-            await watch.wait(self._idle_ms())
-            # What was committed need not be a broadcast: an idle loop that looked at each commit would cost the others.
-            passed_ms = self._clock.monotonic_ms() - began_ms
-            await asyncio.sleep(max(LOOK_EVERY_MS - passed_ms, 0) / 1000)
+        watch = self._streams.watch([CURSORS])
+        self._leases.on_change = watch.wake
+        async with woken_by(stop, watch.wake):
+            while not stop.is_set():
+                if await self.turn():
+                    await asyncio.sleep(0)  # single notifications get the loop between any two pages
+                else:
+                    await watch.wait(self._idle_ms())
 
     def _idle_ms(self) -> int:
         """Return how long to wait for news, at most until the next broadcast begins."""
+        if self._is_blocked:
+            return BLOCKED_WAIT_MS
         if self._begins_ms is None:
             return IDLE_WAIT_MS
         return min(max(self._begins_ms - self._clock.now_ms(), 0), IDLE_WAIT_MS)
@@ -126,6 +129,7 @@ class BroadcastWorker:
     async def _next(self, now_ms: int) -> tuple[Lease, Cursor, Page] | None:
         """Return the next page of whoever's turn it is."""
         held = self._leases.held()
+        self._is_blocked = False
         if not held:
             self._turns.sync(())
             return None
@@ -135,6 +139,7 @@ class BroadcastWorker:
         running = self._running(cursors, now_ms)
         self._turns.sync(running)
         tenant = self._turns.next(await self._able(running, backlogs, asked))
+        self._is_blocked = bool(running)
         if tenant is None:
             return None
         cursor, job = running[tenant]

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-PAUSE_MS_MAX: Final = 1_000
-"""After so long it is looked again, whatever was known: another process may have set a timer unnoticed."""
+PAUSE_MS_MAX: Final = 2_000
+"""After so long it is looked again, whatever was known: the wall clock may have been set."""
 
 
 def pause_until(due_ms: int | None, now_ms: int) -> int:
