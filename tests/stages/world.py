@@ -6,7 +6,7 @@ Definitions come from a real control store; what happened is folded by the real 
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Collection, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -138,6 +138,10 @@ class Unhindered:
 
     async def admit_each(self, asked: Sequence[tuple[Account, int]]) -> list[Grant]:
         return [Grant(wanted) for _, wanted in asked]
+
+    def noting(self, changed: asyncio.Event) -> AbstractContextManager[None]:
+        """Nothing changes."""
+        return nullcontext()
 
     def state(self, account: Account) -> StandingState:
         return "closed"

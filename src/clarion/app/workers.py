@@ -26,7 +26,7 @@ from clarion.deliver.partition.gather_cancelled import Cancelled
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import CHANNELS
 from clarion.journal import topics
-from clarion.journal.consumer import LeasedPartitions
+from clarion.journal.consumer import LeasedPartitions, LeaseKeeper, shift_ms
 
 STAGES = ("plan", "deliver", "record")
 
@@ -56,27 +56,49 @@ async def work(parts: Parts, index: int, stages: Collection[str], stop: asyncio.
     parts.telemetry.log("info", "worker_started", stages=list(stages), partitions=parts.store.partitions)
     if start.ended and (freed := await parts.store.vacate(start.ended)):
         parts.telemetry.log("info", "leases_freed", number=freed)
-    # The record stage stops last, so that it folds what the others finish with.
-    recorded = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        if "record" in stages:
-            tasks.create_task(record_worker(parts, _leases(parts, topics.GROUP_RECORD, index, start)).run(recorded))
-        async with asyncio.TaskGroup() as earlier:
-            if "plan" in stages:
-                for job in _plan(parts, index, start, stop):
-                    earlier.create_task(job)
-            if "deliver" in stages:
-                for job in _deliver(parts, index, start, stop):
-                    earlier.create_task(job)
-            earlier.create_task(keep_learning(parts.directory, parts.telemetry, stop))
-        recorded.set()
+    leases = _Leases(parts, index, start)
+    # The record stage stops last, so that it folds what the others finish with, and leases are kept to the end.
+    recorded, released = asyncio.Event(), asyncio.Event()
+    async with asyncio.TaskGroup() as keeping:
+        keeping.create_task(leases.keeper.run(released))
+        async with asyncio.TaskGroup() as tasks:
+            if "record" in stages:
+                tasks.create_task(record_worker(parts, leases.of(topics.GROUP_RECORD)).run(recorded))
+            async with asyncio.TaskGroup() as earlier:
+                if "plan" in stages:
+                    for job in _plan(parts, leases, stop):
+                        earlier.create_task(job)
+                if "deliver" in stages:
+                    for job in _deliver(parts, leases, index, stop):
+                        earlier.create_task(job)
+                earlier.create_task(keep_learning(parts.directory, parts.telemetry, stop))
+            recorded.set()
+        released.set()
 
 
-def _leases(parts: Parts, group: str, index: int, start: Start) -> LeasedPartitions:
-    count = parts.config.worker_count
-    return LeasedPartitions(
-        parts.store, group, start.owner, parts.clock, index=index, count=count, ttl_ms=parts.config.lease.ttl_ms
-    )
+class _Leases:
+    """The leases of one worker: of each group its own, kept together."""
+
+    def __init__(self, parts: Parts, index: int, start: Start) -> None:
+        self._parts = parts
+        self.owner = start.owner
+        self._index, self._count, self._ttl_ms = index, parts.config.worker_count, parts.config.lease.ttl_ms
+        shift = shift_ms(index, self._count, self._ttl_ms)
+        self.keeper = LeaseKeeper(parts.store, parts.clock, self._ttl_ms, shift)
+
+    def of(self, group: str) -> LeasedPartitions:
+        """Return what leases the partitions of a group."""
+        parts = self._parts
+        return LeasedPartitions(
+            parts.store,
+            group,
+            self.owner,
+            parts.clock,
+            index=self._index,
+            count=self._count,
+            ttl_ms=self._ttl_ms,
+            keeper=self.keeper,
+        )
 
 
 async def _leased(leases: LeasedPartitions, work: Coroutine[Any, Any, None]) -> None:
@@ -91,20 +113,19 @@ async def _leased(leases: LeasedPartitions, work: Coroutine[Any, Any, None]) -> 
             release.set()
 
 
-def _plan(parts: Parts, index: int, start: Start, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
-    leases = _leases(parts, topics.GROUP_PLAN, index, start)
-    singles = plan_worker(parts, leases, fetch_pool(parts))
-    broadcast_leases = _leases(parts, topics.GROUP_BROADCAST, index, start)
-    broadcasts = broadcast_worker(parts, broadcast_leases)
-    return [_leased(leases, singles.run(stop)), _leased(broadcast_leases, broadcasts.run(stop))]
+def _plan(parts: Parts, leases: _Leases, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+    of_singles, of_broadcasts = leases.of(topics.GROUP_PLAN), leases.of(topics.GROUP_BROADCAST)
+    singles = plan_worker(parts, of_singles, fetch_pool(parts))
+    broadcasts = broadcast_worker(parts, of_broadcasts)
+    return [_leased(of_singles, singles.run(stop)), _leased(of_broadcasts, broadcasts.run(stop))]
 
 
-def _deliver(parts: Parts, index: int, start: Start, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+def _deliver(parts: Parts, leases: _Leases, index: int, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
     sends, used = sender(parts, Sender), accounts(parts, f"worker-{index}")
     cancelled = Cancelled(parts.store, parts.clock)
     jobs: list[Coroutine[Any, Any, None]] = []
     for channel in CHANNELS:
-        leases = _leases(parts, topics.group_deliver(channel), index, start)
-        pool = channel_pool(parts, leases, sends, used, cancelled, channel, start.owner)
-        jobs.append(_leased(leases, pool.run(stop)))
+        of_channel = leases.of(topics.group_deliver(channel))
+        pool = channel_pool(parts, of_channel, sends, used, cancelled, channel, leases.owner)
+        jobs.append(_leased(of_channel, pool.run(stop)))
     return jobs

@@ -17,7 +17,7 @@ from clarion.journal.topics import MARKERS
 Stream: TypeAlias = tuple[str, int]
 """Topic and partition."""
 Heads: TypeAlias = Mapping[Stream, int]
-"""A number per stream that changes whenever the stream grows."""
+"""A number per stream or marker that changes whenever it grows."""
 Interest: TypeAlias = str | int
 """What a process wants to hear of: all streams of a partition, or a marker (`journal.topics.MARKERS`)."""
 
@@ -55,10 +55,9 @@ class Growth:
             watch.wake()
 
     def look(self) -> None:
-        """Wake the watches over streams that grew since the last look, and those over markers: nobody counts these."""
+        """Wake the watches over streams and markers that changed since the last look."""
         before, self._heads = self._heads or {}, self._read_heads()
-        changed = [stream for stream, head in self._heads.items() if before.get(stream) != head]
-        self.grew([*changed, *((marker, 0) for marker in MARKERS)])
+        self.grew([stream for stream, head in self._heads.items() if before.get(stream) != head])
 
     def watch(self, streams: frozenset[Stream] | None = None) -> "GrowthWatch":
         """Return a watch over some streams (None: over everything) that starts at the present state."""

@@ -7,7 +7,7 @@ import pytest
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.errors import Overloaded
 from clarion.domain.limits import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
-from clarion.journal.consumer import LeasedPartitions
+from clarion.journal.consumer import LeasedPartitions, LeaseKeeper, shift_ms
 from tests.contract.journals import VirtualClock
 
 PARTITIONS = 4
@@ -122,14 +122,58 @@ async def test_a_journal_without_room_for_a_while_costs_a_worker_nothing(clock):
     await keeping
 
 
-async def test_all_groups_of_a_worker_renew_in_one_commit_and_never_wait_longer_than_a_step(journal, clock):
-    plan, record = (LeasedPartitions(journal, group, "worker-0", clock, count=2) for group in ("plan", "record"))
-    other = worker(journal, clock, 1, 2)
-    for _ in range(0, 2 * LEASE_STEP_MS, 7):
-        assert plan._pause_ms() == record._pause_ms()
-        assert LEASE_STEP_MS // 10 <= plan._pause_ms() <= LEASE_STEP_MS
-        assert abs(plan._pause_ms() - other._pause_ms()) >= LEASE_STEP_MS // 3
-        clock.pass_ms(7)
+class Counted:
+    """A store that counts renewals."""
+
+    def __init__(self, store):
+        self._store = store
+        self.renewals = []
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def renew(self, leases, ttl_ms):
+        self.renewals.append(len(leases))
+        return await self._store.renew(leases, ttl_ms)
+
+
+def kept(store, clock, index, count, *names):
+    """A keeper and its groups."""
+    keeper = LeaseKeeper(store, clock, LEASE_TTL_MS_DEFAULT, shift_ms(index, count, LEASE_TTL_MS_DEFAULT))
+    return keeper, [
+        LeasedPartitions(store, name, f"worker-{index}", clock, index=index, count=count, keeper=keeper) for name in names
+    ]
+
+
+async def test_a_worker_renews_the_leases_of_all_its_groups_by_one_call(journal, clock):
+    store = Counted(journal)
+    keeper, groups = kept(store, clock, 0, 1, "plan", "record", "deliver.push")
+    stop, release = asyncio.Event(), asyncio.Event()
+    tasks = [asyncio.create_task(one) for one in (keeper.run(stop), *(group.run(release) for group in groups))]
+    await asyncio.sleep(0.01)
+    assert [group.held().keys() for group in groups] == [{0, 1, 2, 3}] * 3
+    await keeper.step()
+    assert store.renewals[-1] == 12
+    release.set()
+    await asyncio.gather(*tasks[1:])
+    stop.set()
+    await tasks[0]
+    other = worker(journal, clock)
+    await other.step()
+    assert other.held().keys() == {0, 1, 2, 3}, "what is not kept any more is given back"
+
+
+async def test_workers_renew_at_moments_of_their_own_and_more_rarely_than_they_ask(journal, clock):
+    one, (mine,) = kept(journal, clock, 0, 2, "plan")
+    two, (theirs,) = kept(journal, clock, 1, 2, "plan")
+    for keeper, group in ((one, mine), (two, theirs)):
+        with keeper.keeping(group):
+            assert LEASE_STEP_MS // 10 <= keeper.pause_ms() <= LEASE_STEP_MS, "nothing is held yet"
+            await keeper.step()
+            for _ in range(0, 2 * LEASE_TTL_MS_DEFAULT, 97):
+                assert LEASE_STEP_MS // 10 <= keeper.pause_ms() <= LEASE_TTL_MS_DEFAULT // 2
+                assert abs(one.pause_ms() - two.pause_ms()) >= LEASE_STEP_MS // 3
+                clock.pass_ms(97)
 
 
 async def test_whoever_asked_hears_when_what_is_held_changes(journal, clock):

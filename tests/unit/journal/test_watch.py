@@ -65,6 +65,7 @@ async def test_a_look_finds_what_nobody_told_of():
     mine, other = growth.watch(streams_of(["outcomes"], [0])), growth.watch(streams_of(["accepted.normal"], [0]))
     timers = growth.watch(streams_of([TIMERS], [3]))
     heads["outcomes", 0] = 2
+    heads[TIMERS, 0] = 1
     growth.look()
     assert [await one.wait(0) for one in (mine, other, timers)] == [True, False, True]
     growth.look()

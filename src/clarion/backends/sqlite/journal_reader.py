@@ -12,7 +12,7 @@ from clarion.backends.sqlite.connection import fetch_all, fetch_one
 from clarion.backends.sqlite.journal_intents import read_intents
 from clarion.backends.sqlite.journal_streams import OFFSET_BITS, find, first_since, frame_id, offset_of
 from clarion.domain.limits import CANCELLATIONS_PER_READ_MAX, JOURNAL_READ_BYTES_MAX
-from clarion.journal.topics import GROUP_TOPICS, URGENCIES
+from clarion.journal.topics import CANCELLATIONS, CURSORS, GROUP_TOPICS, TIMERS, URGENCIES
 from clarion.ports.journal_cells import Wait
 from clarion.ports.stage_store import Cursor, IdempotencyEntry, IntentEntry, Position
 from clarion.ports.streams import StoredFrame
@@ -21,6 +21,8 @@ _FRAMES: Final = """SELECT frame_id, count, appended_ms, payload FROM frames
     WHERE frame_id > ? AND frame_id < ? ORDER BY frame_id LIMIT ?"""
 _HEADS: Final = f"""SELECT topic, partition, (SELECT max(frame_id) FROM frames
     WHERE frame_id > stream_id << {OFFSET_BITS} AND frame_id < (stream_id + 1) << {OFFSET_BITS}) FROM streams"""  # noqa: S608 - a constant
+_MARKERS: Final = """SELECT (SELECT max(sequence) FROM timers), (SELECT max(sequence) FROM cancellations),
+    (SELECT max(updated_ms) FROM cursors)"""
 _STREAM_ID: Final = "SELECT stream_id FROM streams WHERE topic = ? AND partition = ?"
 _COMMITTED: Final = 'SELECT topic, "offset", numbers FROM commits WHERE "group" = ? AND partition = ?'
 _COMMITTED_OFFSETS: Final = 'SELECT topic, partition, "offset" FROM commits WHERE "group" = ?'
@@ -78,10 +80,12 @@ class Reader:
         return 0 if stream is None else stream.offset
 
     def heads(self) -> dict[tuple[str, int], int]:
-        """Return the rowid of the newest frame of each stream that has any; empty once closed."""
+        """Return the rowid of the newest frame of each stream that has any, and a number for each marker; empty once closed."""
         if self._closed:
             return {}
-        return {(topic, partition): rowid or 0 for topic, partition, rowid in fetch_all(self._db, _HEADS)}
+        heads = {(topic, partition): rowid or 0 for topic, partition, rowid in fetch_all(self._db, _HEADS)}
+        ((timers, cancellations, cursors),) = fetch_all(self._db, _MARKERS)
+        return heads | {(TIMERS, 0): timers or 0, (CANCELLATIONS, 0): cancellations or 0, (CURSORS, 0): cursors or 0}
 
     def others_committed(self) -> bool:
         """Return whether another connection has committed since this was asked last; False once closed."""

@@ -56,6 +56,7 @@ wake-up may be lost."""
 class _Job(NamedTuple):
     work: Callable[[Any], Any]
     future: asyncio.Future[Any]
+    synced: bool
 
 
 class _Result(NamedTuple):
@@ -84,6 +85,7 @@ class GroupCommit(Generic[Tx]):
         self._db = db
         self._wakes = wakes
         self._is_woken = False
+        self._synced = True
         self._begin = begin
         self._committed = committed
         self._look = look
@@ -99,8 +101,9 @@ class GroupCommit(Generic[Tx]):
         self._thread = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, work: Callable[[Tx], T]) -> T:
-        """Return what the work returns once its transaction is durable.
+    async def run(self, work: Callable[[Tx], T], *, synced: bool = True) -> T:
+        """Return what the work returns once its transaction is durable; without `synced`, once it is stored so that it outlives
+        this process, but maybe not a loss of power.
 
         Raises whatever the work refuses with, `Overloaded` when the queue or the disk is full or another process holds
         the file, and `DurabilityError` when the commit failed, now or earlier.
@@ -114,7 +117,7 @@ class GroupCommit(Generic[Tx]):
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = self._loop.create_future()
         with self._wake:
-            self._queue.append(_Job(work, future))
+            self._queue.append(_Job(work, future, synced))
             self._wake.notify()
         self._courtesy.began()
         return await future
@@ -191,6 +194,7 @@ class GroupCommit(Generic[Tx]):
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Result], Collection[Stream]]:
         """Return what became of jobs, and the streams that they touched."""
         try:
+            self._sync(any(job.synced for job in jobs))
             self._db.execute("BEGIN IMMEDIATE")
             results, grown = self._run_all(jobs)
             self._courtesy.let_go()
@@ -206,6 +210,12 @@ class GroupCommit(Generic[Tx]):
         with suppress(OSError):  # what was stored was stored, whoever hears of it
             self._wakes.send(grown)
         return results, grown
+
+    def _sync(self, synced: bool) -> None:
+        """Choose whether the next commit waits for the disk; checkpoints always do."""
+        if synced != self._synced:
+            self._db.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
+            self._synced = synced
 
     def _run_all(self, jobs: list[_Job]) -> tuple[list[_Result], set[Stream]]:
         results = []

@@ -52,7 +52,8 @@ class SqliteStageStore:
 
     async def renew(self, held: Sequence[Lease], ttl_ms: int) -> list[Lease]:
         """Extend leases and return those still held."""
-        return await self._writer.run(lambda tx: leases.renew(tx.db, held, ttl_ms, tx.monotonic_ms))
+        # Needs no disk: after a loss of power nobody holds anything.
+        return await self._writer.run(lambda tx: leases.renew(tx.db, held, ttl_ms, tx.monotonic_ms), synced=False)
 
     async def release(self, held: Sequence[Lease]) -> None:
         """Give leases back at once."""
