@@ -141,7 +141,8 @@ def kept(store, clock, index, count, *names):
     """A keeper and its groups."""
     keeper = LeaseKeeper(store, clock, LEASE_TTL_MS_DEFAULT, shift_ms(index, count, LEASE_TTL_MS_DEFAULT))
     return keeper, [
-        LeasedPartitions(store, name, f"worker-{index}", clock, index=index, count=count, keeper=keeper) for name in names
+        LeasedPartitions(store, name, f"worker-{index}", clock, index=index, count=count, keeper=keeper)
+        for name in names
     ]
 
 
