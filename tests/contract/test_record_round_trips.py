@@ -44,8 +44,8 @@ async def test_a_batch_under_load_waits_at_most_twice(tmp_path, monkeypatch):
     await running
     assert found.commits >= BATCHES - 1
     assert found.round_trips is not None
-    # The read behind the last batch, which finds nothing, may be under way.
-    assert found.round_trips * found.commits <= GOALS["record"] * found.commits + 1
+    # The read behind a batch, which finds nothing, may be under way where counting begins, and where it ends.
+    assert found.round_trips * found.commits <= GOALS["record"] * found.commits + 2
     assert "Upkeep.run" in found.beside or "Upkeep.tell" in found.beside, "the journal was told beside the batches"
     assert len(near.tables.deliveries) == BATCHES * PARTITIONS
 

@@ -16,7 +16,7 @@ from clarion.accept.worker_quota import QuotaGate, QuotasOf
 from clarion.domain import ids
 from clarion.domain.channel import CHANNELS, Lane
 from clarion.domain.errors import Overloaded
-from clarion.domain.limits import BACKLOG_CHECK_MS
+from clarion.domain.limits import BACKLOG_CHECK_MS, BACKLOG_LOW_CHECK_MS, BACKLOG_LOW_SHARE
 from clarion.journal import topics
 from clarion.journal.events import Request
 from clarion.ports.audiences import Audiences
@@ -95,8 +95,9 @@ class Door:
         self.audiences = audiences
         self._tenants = Tenants(directory)
         self._backlog_max = backlog_max
-        self._backlog = 0
-        self._checked_ms = -BACKLOG_CHECK_MS
+        self._backlog = self._stamped = 0
+        """How much waited when it was looked, and how many notifications this process took since."""
+        self._checked_ms = -BACKLOG_LOW_CHECK_MS
 
     async def gather(self, tenant: str, asks: Asks, look: Look | None = None) -> Facts:
         """Return what is asked for, with the quotas of the tenant: everything side by side, and what is known already not at
@@ -159,6 +160,7 @@ class Door:
 
     def stamp(self, tenant: str, request: Request) -> Taken:
         """Give a checked request its id and place on the journal."""
+        self._stamped += 1
         now_ms = self.clock.now_ms()
         partition = ids.partition_for(tenant, owner_of(request), self.store.partitions)
         id_ = ids.notification_id(now_ms, partition, self.clock.entropy(ids.ENTROPY_BYTES))
@@ -171,7 +173,10 @@ class Door:
         facts.answers.update(await self.remembered(tenant, keys))
 
     def _is_look_due(self) -> bool:
-        return self.clock.monotonic_ms() - self._checked_ms >= BACKLOG_CHECK_MS
+        low = self._backlog + self._stamped < self._backlog_max * BACKLOG_LOW_SHARE
+        every_ms = BACKLOG_LOW_CHECK_MS if low else BACKLOG_CHECK_MS
+        return self.clock.monotonic_ms() - self._checked_ms >= every_ms
 
     async def _look_at_backlog(self) -> None:
+        self._stamped = 0
         self._backlog = sum((await self.store.backlog_of(_WAITING)).values())

@@ -170,6 +170,9 @@ JOURNAL_LOOK_AHEAD_MS: Final = 30_000
 
 BACKLOG_CHECK_MS: Final = 200
 """How old the figure may be by which a request is refused for overload."""
+BACKLOG_LOW_CHECK_MS: Final = 1_000
+"""How old it may be while less waits than this share of what may."""
+BACKLOG_LOW_SHARE: Final = 0.5
 
 CRASHES_IN_A_ROW_MAX: Final = 6
 """Starts of a process that may fail one after the other before `clarion up` gives up."""

@@ -228,6 +228,11 @@ class LeasedWatch:
         """Wait for news since `follow` was called; False on time-out."""
         return await self._watch.wait(timeout_ms)
 
+    @property
+    def is_woken(self) -> bool:
+        """Whether there is news since `follow` was called."""
+        return self._watch.is_woken
+
     def wake(self) -> None:
         """End the `wait` under way, or the next one at once."""
         self._watch.wake()

@@ -82,12 +82,13 @@ class GrowthWatch:
     """One consumer's view of a `Growth`; implements `ports.streams.Watch`."""
 
     def __init__(self) -> None:
-        self._is_woken = False
+        self.is_woken = False
+        """Whether the next `wait` ends at once."""
         self._waiter: asyncio.Future[None] | None = None
 
     async def wait(self, timeout_ms: int) -> bool:
         """Wait until a watched stream grew since the last `wait` returned, or `wake` was called; False on time-out."""
-        if not self._is_woken:
+        if not self.is_woken:
             loop = asyncio.get_running_loop()
             self._waiter = waiter = loop.create_future()
             alarm = loop.call_later(timeout_ms / 1000, _resolve, waiter)
@@ -95,12 +96,12 @@ class GrowthWatch:
                 await waiter
             finally:
                 alarm.cancel()
-        woken, self._is_woken = self._is_woken, False
+        woken, self.is_woken = self.is_woken, False
         return woken
 
     def wake(self) -> None:
         """End the `wait` under way, or the next one at once."""
-        self._is_woken = True
+        self.is_woken = True
         if self._waiter is not None:
             _resolve(self._waiter)
 

@@ -16,8 +16,8 @@ from typing import Final
 
 BEAT_S: Final = 0.05
 IDLE_BEAT_S: Final = 1.0
-IDLE_SHARE: Final = 0.02
-"""A loop that used less of the time than this has next to nothing to do."""
+IDLE_SHARE: Final = 0.1
+"""A loop that used less of the time than this has little to do."""
 STRETCH_S_MIN: Final = 0.01
 """Shorter stretches are not told: there are too many."""
 TURN: Final = "turn"

@@ -63,11 +63,18 @@ class Metrics:
             **own,
         )
         self._process = role.partition("-")[0]
+        self._children: dict[tuple[Any, ...], Counter] = {}
+        """Counters by name and labels, and below those of stages: to look one up costs more than to count."""
+        self._stages: dict[str, tuple[Counter, Histogram]] = {}
 
     def count(self, name: str, amount: int, **labels: str) -> None:
         """Add to a counter of `COUNTERS`, with all of its labels."""
-        counter = self._counters[name]
-        (counter.labels(**labels) if labels else counter).inc(amount)
+        key = (name, *labels.items())
+        child = self._children.get(key)
+        if child is None:
+            counter = self._counters[name]
+            child = self._children[key] = counter.labels(**labels) if labels else counter
+        child.inc(amount)
 
     def backlog(self, group: str, events: int) -> None:
         """Set how many events a group has not worked off."""
@@ -75,8 +82,12 @@ class Metrics:
 
     def cpu(self, stage: str, seconds: float) -> None:
         """Add the CPU time one thread spent on one batch of a stage."""
-        self._cpu.labels(stage).inc(seconds)
-        self._stage.labels(stage).observe(seconds)
+        children = self._stages.get(stage)
+        if children is None:
+            children = self._stages[stage] = self._cpu.labels(stage), self._stage.labels(stage)
+        total, batches = children
+        total.inc(seconds)
+        batches.observe(seconds)
 
     def busy(self, by: str, seconds: float) -> None:
         """Add a stretch that kept the event loop of this process busy, by the stage it was of or `turn`."""

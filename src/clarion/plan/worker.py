@@ -56,6 +56,8 @@ class PlanWorker:
         self._frames = FrameReader(streams, store, telemetry, batch_events)
         self._batch_events = batch_events
         self._linger_ms = linger_ms
+        self._planned_ms = -linger_ms
+        """When the last batch was planned, on the monotonic clock."""
         self._stopped: dict[int, int] = {}
         """Partitions that stop at a frame nobody here can read, with the fence under which that was found."""
 
@@ -68,11 +70,18 @@ class PlanWorker:
             while not stop.is_set():
                 watch.follow()
                 planned = await self._turn()
+                if planned and (planned >= self._batch_events or not watch.is_woken):
+                    continue  # what one read does not bring is read at once, and that there is no more seen without waiting
                 if not planned:
                     await watch.wait(IDLE_WAIT_MS)
-                elif planned < self._batch_events:
-                    await asyncio.sleep(self._linger_ms / 1000)
+                await self._linger(stop)
         await self._fetches.close()
+
+    async def _linger(self, stop: asyncio.Event) -> None:
+        """Wait for a fuller batch where the last one was planned a moment ago."""
+        pause_ms = self._planned_ms + self._linger_ms - self._clock.monotonic_ms()
+        if pause_ms > 0 and not stop.is_set():
+            await asyncio.sleep(pause_ms / 1000)
 
     async def step(self, partition: int, lease: Lease) -> int:
         """Plan one batch of a partition and return how many events it held. A step is made even when there is none, if
@@ -92,6 +101,8 @@ class PlanWorker:
                 planned += await self._step(partition, lease)
             except StaleLease:
                 self._frames.forget(partition)
+        if planned:
+            self._planned_ms = self._clock.monotonic_ms()
         return planned
 
     async def _look(self, leases: Iterable[Lease]) -> None:

@@ -154,7 +154,8 @@ class Broadcasts(msgspec.Struct, frozen=True):
 class StageResult(msgspec.Struct, frozen=True, kw_only=True):
     """What one step changes, all of it or nothing. `frames` go to their streams, `timers` put a frame there later; the other
     parts stay in the store. With `lease`, the commit is refused when its fence is stale; the leases named in the parts
-    are checked in any case. With `cancellations_after`, the commit says what was cancelled after that sequence number."""
+    are checked in any case. With `cancellations_after`, the commit says what was cancelled after that sequence number. With
+    `may_wait_ms`, it may wait so long for a transaction that somebody else needs, to save one."""
 
     lease: Lease | None = None
     frames: Sequence[Frame] = ()
@@ -164,6 +165,7 @@ class StageResult(msgspec.Struct, frozen=True, kw_only=True):
     plan_state: PlanState = PlanState()
     broadcasts: Broadcasts = Broadcasts()
     cancellations_after: int | None = None
+    may_wait_ms: int = 0
 
 
 class Committed(NamedTuple):

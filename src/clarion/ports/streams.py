@@ -58,7 +58,9 @@ class Place(NamedTuple):
 
 class Watch(Protocol):
     """One consumer's view of whether the journal grew. Take it before the first read: whatever is appended after a
-    read began, by this process or another, ends the next `wait`."""
+    read began, by this process or another, ends the next `wait`: then it `is_woken`."""
+
+    is_woken: bool
 
     async def wait(self, timeout_ms: int) -> bool:
         """Wait until anyone may have appended since the last `wait` returned, or `wake` was called; False on time-out."""

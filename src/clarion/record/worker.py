@@ -80,8 +80,8 @@ class RecordWorker:
                 async with woken_by(stop, watch.wake):
                     while not stop.is_set() and not leasing.done():
                         watch.follow()
-                        if not await self.step(thread):
-                            await watch.wait(self._upkeep.due_ms(self._offsets))
+                        if not await self.step(thread, linger=watch.is_woken):
+                            await self._news(watch, stop)
             await self._upkeep.finish()
             await self._upkeep.run(self._offsets, prune=False)
         finally:
@@ -91,14 +91,19 @@ class RecordWorker:
             finally:
                 await self._upkeep.finish()
 
-    async def step(self, thread: Executor | None) -> bool:
+    async def _news(self, watch: LeasedWatch, stop: asyncio.Event) -> None:
+        """Wait until there is something to record, and for what follows at once: an attempt is soon followed by its result."""
+        if await watch.wait(self._upkeep.due_ms(self._offsets)) and not stop.is_set():
+            await asyncio.sleep(self._linger_ms / 1000)
+
+    async def step(self, thread: Executor | None, *, linger: bool = True) -> bool:
         """Fold one batch; return whether there was one. The store is called on `thread`, or where the loop does such
         things."""
         leases = list(self._leases.held().values())
         await self._find_positions(leases)
         self._upkeep.begin(self._offsets)
         linger_ms = self._began_ms + self._linger_ms - self._clock.monotonic_ms()
-        if linger_ms > 0 and self._frames.events(self._offsets) < RECORD_BATCH_EVENTS_MAX:
+        if linger and linger_ms > 0 and self._frames.events(self._offsets) < RECORD_BATCH_EVENTS_MAX:
             # The last batch has only just begun, so there is load: wait for a fuller one before the one read.
             await asyncio.sleep(linger_ms / 1000)
         batch = await self._read(leases)

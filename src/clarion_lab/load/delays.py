@@ -262,6 +262,11 @@ class _Watch:
         waiting: Awaitable[bool] = self._watch.wait(timeout_ms)
         return waiting
 
+    @property
+    def is_woken(self) -> bool:
+        """Whether the next `wait` ends at once."""
+        return bool(self._watch.is_woken)
+
     def wake(self) -> None:
         """Wake the watch."""
         self._watch.wake()

@@ -19,27 +19,24 @@ _ASIDE_S_MAX: Final = 0.000_25
 
 
 class Courtesy:
-    """Counts work under way in one thread. `began` and `ended` belong to the event loop, `let_go` to the thread."""
+    """Knows whether work is under way in one thread. `began` and `ended` belong to the event loop, `let_go` to the thread."""
 
     def __init__(self) -> None:
-        self._under_way = 0
         self._alarm: asyncio.TimerHandle | None = None
         self._pause_s = _EVERY_S
         self._looked = (0.0, 0.0)
         self._let_go = threading.Event()
 
     def began(self) -> None:
-        """Count one piece of work handed to the thread."""
-        self._under_way += 1
+        """Note that work was handed to the thread."""
         if self._alarm is None:
             self._pause_s = _EVERY_S
             self._looked = (time.monotonic(), time.thread_time())
             self._alarm = asyncio.get_running_loop().call_later(_FIRST_S, self._step_aside)
 
-    def ended(self, pieces: int) -> None:
-        """Count pieces of work as done."""
-        self._under_way -= pieces
-        if self._under_way == 0 and self._alarm is not None:
+    def ended(self) -> None:
+        """Note that all work is done."""
+        if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
 

@@ -13,6 +13,7 @@ import apsw
 from clarion.backends.sqlite.connection import fetch_one
 from clarion.domain.errors import StaleLease
 from clarion.domain.limits import LEASE_TTL_MS_MAX
+from clarion.journal.topics import GROUP_TOPICS
 from clarion.ports.stage_store import Lease
 
 _SELECT = 'SELECT owner, fence, expires_monotonic_ms FROM leases WHERE "group" = ? AND partition = ?'
@@ -20,7 +21,7 @@ _UPSERT = """INSERT INTO leases ("group", partition, owner, fence, expires_monot
     ON CONFLICT DO UPDATE SET owner = excluded.owner, fence = excluded.fence,
     expires_monotonic_ms = excluded.expires_monotonic_ms"""
 _EXPIRE = 'UPDATE leases SET expires_monotonic_ms = ? WHERE "group" = ? AND partition = ? AND owner = ? AND fence = ?'
-
+_STREAM = "INSERT OR IGNORE INTO streams (topic, partition) VALUES (?, ?)"
 _VACATE = """UPDATE leases SET expires_monotonic_ms = 0
     WHERE owner IN (SELECT value FROM json_each(?)) AND expires_monotonic_ms > ? AND expires_monotonic_ms <= ?"""
 
@@ -35,6 +36,8 @@ def acquire(
         return None
     fence = 1 if row is None else row[1] + 1
     db.execute(_UPSERT, (group, partition, owner, fence, expires_ms))
+    # Whoever reads them looks for them each time, until they are there.
+    db.executemany(_STREAM, [(topic, partition) for topic in GROUP_TOPICS.get(group, ())])
     return Lease(group, partition, owner, fence)
 
 

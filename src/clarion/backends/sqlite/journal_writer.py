@@ -91,6 +91,9 @@ class GroupCommit(Generic[Tx]):
         self._look = look
         self._looking: asyncio.TimerHandle | None = None
         self._queue: deque[_Job] = deque()
+        self._waiting: deque[_Job] = deque()
+        """Work that may wait for a transaction of others."""
+        self._last_call: asyncio.TimerHandle | None = None
         self._wake = threading.Condition()
         self._failure: DurabilityError | None = None
         self._closing: asyncio.Future[None] | None = None
@@ -101,9 +104,10 @@ class GroupCommit(Generic[Tx]):
         self._thread = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, work: Callable[[Tx], T], *, synced: bool = True) -> T:
+    async def run(self, work: Callable[[Tx], T], *, synced: bool = True, may_wait_ms: int = 0) -> T:
         """Return what the work returns once its transaction is durable; without `synced`, once it is stored so that it outlives
-        this process, but maybe not a loss of power.
+        this process, but maybe not a loss of power. Work that may wait joins the next transaction, and has one of its own
+        only when there is none for so long.
 
         Raises whatever the work refuses with, `Overloaded` when the queue or the disk is full or another process holds
         the file, and `DurabilityError` when the commit failed, now or earlier.
@@ -112,15 +116,29 @@ class GroupCommit(Generic[Tx]):
             raise DurabilityError(str(self._failure))
         if self._closing is not None:
             raise DurabilityError("the journal is closed")
-        if len(self._queue) >= JOURNAL_QUEUE_JOBS_MAX:
+        if len(self._queue) + len(self._waiting) >= JOURNAL_QUEUE_JOBS_MAX:
             raise Overloaded("too many appends wait for the journal")
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = self._loop.create_future()
+        job = _Job(work, future, synced)
+        if may_wait_ms > 0:
+            with self._wake:
+                self._waiting.append(job)
+            if self._last_call is None:
+                self._last_call = self._loop.call_later(may_wait_ms / 1000, self._wait_no_longer)
+            return await future
         with self._wake:
-            self._queue.append(_Job(work, future, synced))
+            self._queue.append(job)
             self._wake.notify()
         self._courtesy.began()
         return await future
+
+    def _wait_no_longer(self) -> None:
+        self._last_call = None
+        with self._wake:
+            if self._waiting:
+                self._queue.append(self._waiting.popleft())  # the others go along
+                self._wake.notify()
 
     def follow(self, interests: frozenset[Interest] | None) -> None:
         """Look out for commits of other processes from now on, of those that touch what is of interest (None: all)."""
@@ -164,7 +182,7 @@ class GroupCommit(Generic[Tx]):
 
     def _serve(self) -> None:
         pause_ms: float = _POLL_MS_MIN
-        while not (self._closing is not None and not self._queue):
+        while not (self._closing is not None and not self._queue and not self._waiting):
             jobs = self._take(pause_ms)
             if self._failure is not None:
                 self._tell([_Result(job.future, None, DurabilityError(str(self._failure))) for job in jobs])
@@ -187,8 +205,11 @@ class GroupCommit(Generic[Tx]):
             if not self._queue and self._closing is None:
                 polls = self._following and not self._is_woken and self._failure is None
                 self._wake.wait(pause_ms / 1000 if polls else None)
-            jobs = list(self._queue)
+            if not self._queue and self._closing is None:
+                return []
+            jobs = [*self._queue, *self._waiting]
             self._queue.clear()
+            self._waiting.clear()
             return jobs
 
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Result], Collection[Stream]]:
@@ -258,7 +279,8 @@ class GroupCommit(Generic[Tx]):
 
     def _settle(self, results: list[_Result], grown: Collection[Stream]) -> None:
         self._committed(grown)
-        self._courtesy.ended(len(results))
+        if not self._queue:
+            self._courtesy.ended()
         for future, value, error in results:
             if future.done():  # its caller was cancelled
                 continue

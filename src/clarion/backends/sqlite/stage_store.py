@@ -42,7 +42,7 @@ class SqliteStageStore:
 
     async def commit(self, result: StageResult) -> Committed:
         """Store a step durably and return the offsets of its frames, and what was cancelled if that was asked for."""
-        return await self._writer.run(lambda transaction: transaction.commit(result))
+        return await self._writer.run(lambda transaction: transaction.commit(result), may_wait_ms=result.may_wait_ms)
 
     async def acquire(self, group: str, partition: int, owner: str, ttl_ms: int) -> Lease | None:
         """Take a free or expired lease, or the owner's own, with a new fence; None while another owner holds it."""

@@ -33,6 +33,9 @@ STOP_CHECK_S = 0.1
 HAND_OVER = 64
 """Deliveries that are handed to senders at a stretch."""
 RESULTS_PER_COMMIT = 1_000
+FEW_RESULTS = 32
+RESULTS_WAIT_MS = 40
+"""How long a few results wait for a commit that is made anyway, as the intents of the next deliveries are."""
 SLOW_WAIT_MS = 5_000
 """How long a delivery waits for an account whose provider holds all its senders."""
 
@@ -52,6 +55,8 @@ class PartitionConsumer:
         """Whether positions may have moved without a result."""
         self._under_way: Counter[Lane] = Counter()
         self._alive = True
+        self._is_ending = False
+        """Whether nothing more is read."""
         self._unreadable: UnknownFrame | None = None
         self._dirty = asyncio.Event()
         self._room = asyncio.Event()
@@ -312,9 +317,13 @@ class PartitionConsumer:
     async def _record(self, reading: "asyncio.Task[None]") -> None:
         """Append results, timers and commits in one step, at most every `linger_ms`, until all work is done. How an account
         stands is recorded also when the last result was recorded before that was known."""
-        reading.add_done_callback(lambda _: self._dirty.set())
+        reading.add_done_callback(self._end)
         with self._t.accounts.breakers.noting(self._dirty):
             await self._record_until(reading)
+
+    def _end(self, _reading: "asyncio.Task[None]") -> None:
+        self._is_ending = True
+        self._dirty.set()
 
     async def _record_until(self, reading: "asyncio.Task[None]") -> None:
         while not reading.done() or any(self._under_way.values()):
@@ -328,6 +337,12 @@ class PartitionConsumer:
             if self._results:
                 self._dirty.set()
             await asyncio.sleep(self._t.linger_ms / 1000)
+
+    def _patience_ms(self, results: int) -> int:
+        """Return how long results may wait for a commit of others: not when they are many, or what comes next waits for them."""
+        if results >= FEW_RESULTS or self._is_ending or min(self._room_left().values()) <= 0:
+            return 0
+        return RESULTS_WAIT_MS
 
     async def _flush(self) -> None:
         """Record results, not more at once than `RESULTS_PER_COMMIT`."""
@@ -347,6 +362,7 @@ class PartitionConsumer:
                 timers=done.timers,
                 progress=Progress(commits, kept),
                 cancellations_after=tools.cancelled.sequence,
+                may_wait_ms=self._patience_ms(len(finished)),
             )
         # Side by side, so that whoever reads the result and sends again finds the address suppressed. Repeated after a crash, it
         # changes nothing. What somebody said STOP to keeps that reason, or START could not lift it.
