@@ -212,21 +212,29 @@ class LeasedWatch:
         self._streams = streams
         self._topics = topics
         self._leases = leases
-        self._partitions: Collection[int] | None = None
-        self._watch: Watch
-        self.follow()
+        self._partitions: Collection[int] = tuple(leases.held())
+        self._watch: Watch = streams.watch(topics, self._partitions)
         leases.on_change = self.wake
 
     def follow(self) -> None:
         """Watch what is leased now. Called before what is leased is read."""
-        held = self._leases.held().keys()
-        if self._partitions is None or held != set(self._partitions):
-            self._partitions = tuple(held)
-            self._watch = self._streams.watch(self._topics, self._partitions)
+        held, before = self._leases.held().keys(), self._watch
+        if held == set(self._partitions):
+            return
+        self._partitions = tuple(held)
+        self._watch = self._streams.watch(self._topics, self._partitions)
+        self._watch.grown.update(before.grown)
+        if before.is_woken:
+            self._watch.wake()
 
     async def wait(self, timeout_ms: int) -> bool:
         """Wait for news since `follow` was called; False on time-out."""
         return await self._watch.wait(timeout_ms)
+
+    @property
+    def grown(self) -> set[tuple[str, int]]:
+        """Streams that grew since `follow` was called first for what is leased. Whoever reads some takes them out."""
+        return self._watch.grown
 
     @property
     def is_woken(self) -> bool:

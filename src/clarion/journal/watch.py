@@ -48,11 +48,12 @@ class Growth:
         """Wake the watches over any of these streams, and those over everything."""
         if not streams:
             return
-        concerned = set(self._general)
-        for stream in streams:
-            concerned.update(self._watches.get(stream, ()))
-        for watch in concerned:
+        for watch in self._general:
             watch.wake()
+        for stream in streams:
+            for watch in self._watches.get(stream, ()):
+                watch.grown.add(stream)
+                watch.wake()
 
     def look(self) -> None:
         """Wake the watches over streams and markers that changed since the last look."""
@@ -84,6 +85,8 @@ class GrowthWatch:
     def __init__(self) -> None:
         self.is_woken = False
         """Whether the next `wait` ends at once."""
+        self.grown: set[Stream] = set()
+        """Watched streams and markers that grew. Whoever watches some takes them out."""
         self._waiter: asyncio.Future[None] | None = None
 
     async def wait(self, timeout_ms: int) -> bool:

@@ -16,7 +16,7 @@ from typing import Final
 
 BEAT_S: Final = 0.05
 IDLE_BEAT_S: Final = 1.0
-IDLE_SHARE: Final = 0.1
+IDLE_SHARE: Final = 0.25
 """A loop that used less of the time than this has little to do."""
 STRETCH_S_MIN: Final = 0.01
 """Shorter stretches are not told: there are too many."""

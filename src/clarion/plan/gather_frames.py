@@ -37,12 +37,14 @@ class Frames(NamedTuple):
 class _Partition:
     """A partition under one lease: how far it is planned, and the frames behind that which were read, by topic."""
 
-    __slots__ = ("ahead", "fence", "positions")
+    __slots__ = ("ahead", "dry", "fence", "positions")
 
     def __init__(self, fence: int, positions: dict[str, Position]) -> None:
         self.fence = fence
         self.positions = positions
         self.ahead: dict[str, deque[StoredFrame]] = {topic: deque() for topic in _TOPICS.values()}
+        self.dry: set[str] = set()
+        """Topics of which nothing was found, and that have not grown since."""
 
     def lacking(self, events: int) -> Iterator[str]:
         """Yield the topics to read before a batch of so many events is what it would be had all been read. Of large frames no
@@ -52,7 +54,7 @@ class _Partition:
             events -= sum(stored.count for stored in ahead)
             if events <= 0:
                 return
-            if not ahead or held_bytes < FRAMES_AHEAD_BYTES_MAX:
+            if topic not in self.dry and (not ahead or held_bytes < FRAMES_AHEAD_BYTES_MAX):
                 yield topic
 
     def after(self, topic: str) -> int:
@@ -79,9 +81,11 @@ class FrameReader:
         self._batch_events = batch_events
         self._partitions: dict[int, _Partition] = {}
 
-    async def read(self, leases: Iterable[Lease]) -> None:
-        """Read what the next batch of each partition may hold and is not here yet."""
+    async def read(self, leases: Iterable[Lease], grown: set[tuple[str, int]] | None = None) -> None:
+        """Read what the next batch of each partition may hold and is not here yet. Streams that have `grown` are taken out:
+        nothing else is read again of which nothing was found (None: everything is)."""
         leases = list(leases)
+        self._wet(grown)
         await self._meet([lease for lease in leases if not self._knows(lease)])
         asked = [
             (lease.partition, topic)
@@ -93,6 +97,15 @@ class FrameReader:
         places = [Place(topic, partition, self._partitions[partition].after(topic)) for partition, topic in asked]
         for (partition, topic), found in zip(asked, await self._streams.read_many(places), strict=True):
             self._partitions[partition].ahead[topic] += found
+            if not found and grown is not None:
+                self._partitions[partition].dry.add(topic)
+
+    def _wet(self, grown: set[tuple[str, int]] | None) -> None:
+        for topic, partition in grown or ():
+            if (known := self._partitions.get(partition)) is not None:
+                known.dry.discard(topic)
+        if grown is not None:
+            grown.clear()
 
     def next(self, partition: int) -> Frames:
         """Return what comes next of what was read, up to `batch_events` events or a little more, and up to a frame that nobody

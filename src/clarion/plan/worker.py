@@ -69,7 +69,7 @@ class PlanWorker:
         async with woken_by(stop, watch.wake):
             while not stop.is_set():
                 watch.follow()
-                planned = await self._turn()
+                planned = await self._turn(watch.grown)
                 if planned and (planned >= self._batch_events or not watch.is_woken):
                     continue  # what one read does not bring is read at once, and that there is no more seen without waiting
                 if not planned:
@@ -89,12 +89,12 @@ class PlanWorker:
         await self._look([lease])
         return await self._step(partition, lease)
 
-    async def _turn(self) -> int:
-        """Plan one batch of each partition and return how many events they held: one look at all of them, whether there is
-        anything or not, and then a step for each that has something."""
+    async def _turn(self, grown: set[tuple[str, int]] | None = None) -> int:
+        """Plan one batch of each partition and return how many events they held: one look at those streams that have `grown`
+        (None: at all), whether there is anything or not, and then a step for each that has something."""
         held = self._leases.held()
         self._frames.keep_only(held)
-        await self._look(held.values())
+        await self._look(held.values(), grown)
         planned = 0
         for partition, lease in held.items():
             try:
@@ -105,11 +105,11 @@ class PlanWorker:
             self._planned_ms = self._clock.monotonic_ms()
         return planned
 
-    async def _look(self, leases: Iterable[Lease]) -> None:
+    async def _look(self, leases: Iterable[Lease], grown: set[tuple[str, int]] | None = None) -> None:
         """Read frames and, side by side with them, what was cancelled."""
         going = [lease for lease in leases if self._stopped.get(lease.partition) != lease.fence]
         if going:
-            reading = together(self._frames.read(going), self._gatherer.learn(going))
+            reading = together(self._frames.read(going, grown), self._gatherer.learn(going))
             await self._telemetry.cpu_of("plan", reading)
 
     async def _step(self, partition: int, lease: Lease) -> int:

@@ -61,6 +61,8 @@ class Watch(Protocol):
     read began, by this process or another, ends the next `wait`: then it `is_woken`."""
 
     is_woken: bool
+    grown: set[tuple[str, int]]
+    """Streams and markers that grew, of those it was taken for. Whoever reads some takes them out before."""
 
     async def wait(self, timeout_ms: int) -> bool:
         """Wait until anyone may have appended since the last `wait` returned, or `wake` was called; False on time-out."""

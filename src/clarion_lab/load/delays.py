@@ -263,6 +263,12 @@ class _Watch:
         return waiting
 
     @property
+    def grown(self) -> set[tuple[str, int]]:
+        """Streams that grew."""
+        found: set[tuple[str, int]] = self._watch.grown
+        return found
+
+    @property
     def is_woken(self) -> bool:
         """Whether the next `wait` ends at once."""
         return bool(self._watch.is_woken)

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Final
 
-_FIRST_S: Final = 0.004
+_FIRST_S: Final = 0.008
 _EVERY_S: Final = 0.001
 _BUSY_SHARE: Final = 0.5
 """A loop that uses less of the time than this leaves the interpreter to the thread."""

@@ -61,6 +61,7 @@ class PartitionConsumer:
         self._dirty = asyncio.Event()
         self._room = asyncio.Event()
         self._ordered: dict[tuple[str, str, str], deque[Work]] = {}
+        self._watch: Watch
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set, then finish what was started. Raises `StaleLease` when the lease is lost, and
@@ -85,7 +86,7 @@ class PartitionConsumer:
             self._unreadable = error  # what was started before it is finished all the same
 
     async def _read_frames(self, stop: asyncio.Event) -> None:
-        watch = self._t.streams.watch(topics.GROUP_TOPICS[self._lease.group], [self._lease.partition])
+        self._watch = watch = self._t.streams.watch(topics.GROUP_TOPICS[self._lease.group], [self._lease.partition])
         async with woken_by(stop, watch.wake):
             await self._read_on(watch, stop)
 
@@ -108,7 +109,7 @@ class PartitionConsumer:
 
     async def _look(self) -> None:
         """Read what comes next, and what was cancelled meanwhile, side by side."""
-        reading: list[Coroutine[Any, Any, None]] = [self._backlog.read_ahead(self._room_left())]
+        reading: list[Coroutine[Any, Any, None]] = [self._backlog.read_ahead(self._room_left(), self._watch.grown)]
         if self._t.cancelled.is_stale():
             reading.append(self._t.cancelled.refresh())
         await together(*reading)

@@ -39,6 +39,8 @@ class Backlog:
         self._topics = {lane: topics.deliver(tools.channel, lane) for lane in LANES}
         self._windows: dict[str, Window] = {}
         self._ahead: dict[str, deque[StoredFrame]] = {topic: deque() for topic in self._topics.values()}
+        self._dry: set[str] = set()
+        """Topics of which nothing was found, and that have not grown since."""
         self._inherited: dict[str, int] = {}
         self._next_entry = 1
         self._first_entry = 1
@@ -85,11 +87,16 @@ class Backlog:
         """Return whether `take` finds a frame in memory."""
         return any(self._ahead[topic] and room[lane] > 0 for lane, topic in self._topics.items())
 
-    async def read_ahead(self, room: Mapping[Lane, int]) -> None:
+    async def read_ahead(self, room: Mapping[Lane, int], grown: set[tuple[str, int]]) -> None:
         """Have frames of each lane in memory, as many as there is room for and always the next one, by one read at most. A lane
-        of which none is there then had none when this began."""
+        of which none is there then had none when this began. Streams that have `grown` are taken out: nothing else is read
+        again of which nothing was found."""
+        self._dry.difference_update(topic for topic, _ in grown)
+        grown.clear()
         places: list[Place] = []
         for lane, topic in self._topics.items():
+            if topic in self._dry:
+                continue
             ahead = self._ahead[topic]
             if not ahead or sum(frame.count for frame in ahead) < room[lane]:
                 after = ahead[-1].offset if ahead else self._windows[topic].read
@@ -98,6 +105,8 @@ class Backlog:
             found = await self._t.streams.read_many(places, FRAMES_AHEAD_MAX)
             for place, frames in zip(places, found, strict=True):
                 self._ahead[place.topic] += frames
+                if not frames:
+                    self._dry.add(place.topic)
 
     def _rows(self, lane: Lane, topic: str, room: int, mark: int, *, started: bool) -> list[Work]:
         """Return the deliveries of the next frames of a lane. A frame of another build ends them; it is raised once there is
