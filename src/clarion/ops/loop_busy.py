@@ -29,10 +29,16 @@ def on_loop() -> bool:
 
 
 class LoopBeat:
-    """Watches the turns of the loop it is started in. `tell` takes seconds of CPU."""
+    """Watches the turns of the loop it is started in. `tell` takes seconds of CPU; `each` is called at every beat."""
 
-    def __init__(self, tell: Callable[[float], None], clock: Callable[[], float] = time.thread_time) -> None:
+    def __init__(
+        self,
+        tell: Callable[[float], None],
+        clock: Callable[[], float] = time.thread_time,
+        each: Callable[[], None] = lambda: None,
+    ) -> None:
         self._tell = tell
+        self._each = each
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._cpu_s = clock()
@@ -53,4 +59,5 @@ class LoopBeat:
         self._beat_s = min(2 * self._beat_s, IDLE_BEAT_S) if used_s < IDLE_SHARE * self._beat_s else BEAT_S
         if busy_s >= STRETCH_S_MIN:
             self._tell(busy_s)
+        self._each()
         self._next()

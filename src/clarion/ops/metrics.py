@@ -5,6 +5,8 @@ worker goes on counting where its predecessor was killed; whichever process is a
 """
 
 import os
+from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +15,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SPENT_MAX: Final = 64
+"""Batches whose CPU time is not counted yet: one by one, cold, each costs as much as a small batch."""
 _STRETCHES: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -65,6 +69,7 @@ class Metrics:
         self._process = role.partition("-")[0]
         self._children: dict[tuple[Any, ...], Counter] = {}
         """Counters by name and labels, and below those of stages: to look one up costs more than to count."""
+        self._spent: deque[tuple[str, float]] = deque()
         self._stages: dict[str, tuple[Counter, Histogram]] = {}
 
     def count(self, name: str, amount: int, **labels: str) -> None:
@@ -81,7 +86,18 @@ class Metrics:
         self._backlog.labels(group).set(events)
 
     def cpu(self, stage: str, seconds: float) -> None:
-        """Add the CPU time one thread spent on one batch of a stage."""
+        """Add the CPU time one thread spent on one batch of a stage. It is counted by the next `flush`, or with many others."""
+        self._spent.append((stage, seconds))
+        if len(self._spent) >= _SPENT_MAX:
+            self.flush()
+
+    def flush(self) -> None:
+        """Count what was added and is not counted yet. Called every second or so by each process, and from any thread."""
+        with suppress(IndexError):
+            while True:
+                self._count_cpu(*self._spent.popleft())
+
+    def _count_cpu(self, stage: str, seconds: float) -> None:
         children = self._stages.get(stage)
         if children is None:
             children = self._stages[stage] = self._cpu.labels(stage), self._stage.labels(stage)
@@ -95,4 +111,5 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return the sum over all processes in Prometheus' text format (`CONTENT_TYPE`)."""
+        self.flush()
         return generate_latest(self._registry)

@@ -41,7 +41,7 @@ class ProcessTelemetry:
 
     def follow_loop(self) -> None:
         """Watch from now on how long the running event loop is busy at a stretch."""
-        LoopBeat(lambda seconds: self.metrics.busy(TURN, seconds))
+        LoopBeat(lambda seconds: self.metrics.busy(TURN, seconds), each=self.metrics.flush)
 
     def count(self, name: str, amount: int, **labels: str) -> None:
         """Add to a counter: `accepted` (lane), `planned` (channel, decision), `attempts` (channel, outcome), `timers`,
