@@ -52,6 +52,7 @@ class Workers(_Section, frozen=True):
 
     count: Counting
     drain_timeout_ms: Positive
+    shared_image: bool
 
 
 class Journal(_Section, frozen=True):

@@ -5,18 +5,19 @@ pauses; one that keeps dying right after its start ends the whole installation w
 by SIGKILL (out of memory, a chaos run) does not count as its own fault. Children die with their supervisor.
 """
 
-import asyncio
 import contextlib
 import ctypes
 import fcntl
 import os
+import select
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -28,16 +29,36 @@ from clarion.domain.limits import CRASHES_IN_A_ROW_MAX, RESTART_PAUSE_S_MAX
 PARENT_VARIABLE: Final = "CLARION_SUPERVISOR_PID"
 EXIT_OPERATOR: Final = 2
 """Exit code of a process that an operator has to help; restarting it cannot."""
+EXIT_FAILED: Final = 1
+HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+"""Signals that a supervisor handles in its own way."""
+_SIGNALS_AT_ONCE: Final = 4096
 _SHORT_LIFE_S: Final = 3.0
 _FIRST_PAUSE_S: Final = 0.1
 _PR_SET_PDEATHSIG: Final = 1
 
 
 class Role(msgspec.Struct, frozen=True):
-    """A process to keep alive: its name and the command that starts it."""
+    """A process to keep alive: its name, the command that starts it, and the words of that command behind the program."""
 
     name: str
     command: list[str]
+    words: list[str] = []
+
+
+class Child(Protocol):
+    """A process that was started."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    def poll(self) -> int | None:
+        """Return how it ended, negative when by a signal; None while it lives."""
+
+
+Start = Callable[[Role, Mapping[str, str]], Child]
+"""Starts a role with these environment variables. Raises `OSError` when there can be no further process."""
 
 
 class Backoff:
@@ -62,68 +83,153 @@ class Backoff:
 
 
 class Supervisor:
-    """Keeps the roles running until it is told to stop. `run` returns the exit code."""
+    """Keeps the roles running until it is told to stop. `run` returns the exit code. It has one thread and no event loop,
+    so that a child may be a copy of it."""
 
     def __init__(
-        self, roles: Sequence[Role], run_dir: Path, *, drain_timeout_ms: int, env: Mapping[str, str] | None = None
+        self,
+        roles: Sequence[Role],
+        run_dir: Path,
+        *,
+        drain_timeout_ms: int,
+        env: Mapping[str, str] | None = None,
+        start: Start | None = None,
     ) -> None:
-        self._roles = roles
-        self._run_dir = run_dir
+        env = {**(os.environ if env is None else env), PARENT_VARIABLE: str(os.getpid())}
+        self._places = [_Place(role, run_dir, env, start or own_interpreter) for role in roles]
         self._drain_timeout_s = drain_timeout_ms / 1000
-        self._env = {**(os.environ if env is None else env), PARENT_VARIABLE: str(os.getpid())}
-        self._stopping = asyncio.Event()
+        self._stopping = False
         self._code = 0
         self._log = structlog.get_logger()
 
-    async def run(self) -> int:
+    def run(self) -> int:
         """Start everything and wait; return 0 after a stop that was asked for, else the code to exit with."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
-        async with asyncio.TaskGroup() as group:
-            for role in self._roles:
-                group.create_task(self._keep(role))
+        with _bell(self._stop) as wait:
+            try:
+                while not self._stopping:
+                    for place in self._places:
+                        self._attend(place)
+                    if not self._stopping:
+                        wait(min((place.due_s for place in self._places if place.child is None), default=None))
+            finally:
+                self._drain(wait)
         return self._code
 
-    async def _keep(self, role: Role) -> None:
-        backoff = Backoff()
-        while not self._stopping.is_set():
-            started = time.monotonic()
-            code = await self._live(role)
-            lived_s = time.monotonic() - started
-            if self._stopping.is_set():
-                return
-            pause_s = backoff.pause_s(lived_s, code)
-            self._log.warning("process ended", process=role.name, code=code, lived_s=round(lived_s, 2))
-            if pause_s is None:
-                self._log.error("process cannot stay up, stopping everything", process=role.name)
-                self._code = code if code > 0 else 1
-                self._stopping.set()
-                return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause_s)
+    def _stop(self) -> None:
+        self._stopping = True
 
-    async def _live(self, role: Role) -> int:
-        """Start one child and return its code after its end, draining it when everything stops."""
-        env = self._env | noted(self._run_dir, role.name)
-        child = await asyncio.create_subprocess_exec(*role.command, env=env, stdin=asyncio.subprocess.DEVNULL)
-        with pid_file(self._run_dir, role.name, child.pid):
-            ended = asyncio.create_task(child.wait())
-            stopping = asyncio.create_task(self._stopping.wait())
-            await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if not ended.done():
-                await self._drain(role, child, ended)
-            return await ended
+    def _attend(self, place: "_Place") -> None:
+        """Start a role whose time has come; of one that ended, find out when that is."""
+        if place.child is None:
+            if place.due_s <= time.monotonic():
+                self._start(place)
+            return
+        code = place.ended()
+        if code is not None and not self._stopping:
+            self._ended(place, code)
 
-    async def _drain(self, role: Role, child: asyncio.subprocess.Process, ended: "asyncio.Task[int]") -> None:
-        with contextlib.suppress(ProcessLookupError):
-            child.terminate()
-        await asyncio.wait({ended}, timeout=self._drain_timeout_s)
-        if not ended.done():
-            self._log.error("process did not finish in time, killing it", process=role.name)
+    def _start(self, place: "_Place") -> None:
+        try:
+            place.start()
+        except OSError as error:
+            self._log.error("process not started", process=place.role.name, error=str(error))
+            self._ended(place, EXIT_FAILED)
+
+    def _ended(self, place: "_Place", code: int) -> None:
+        lived_s = time.monotonic() - place.started_s
+        pause_s = place.backoff.pause_s(lived_s, code)
+        self._log.warning("process ended", process=place.role.name, code=code, lived_s=round(lived_s, 2))
+        if pause_s is None:
+            self._log.error("process cannot stay up, stopping everything", process=place.role.name)
+            self._code = code if code > 0 else 1
+            self._stopping = True
+        else:
+            place.due_s = time.monotonic() + pause_s
+
+    def _drain(self, wait: "_Wait") -> None:
+        """Let every child finish what it is doing, and kill those that do not in time."""
+        for place in self._places:
+            place.signal(signal.SIGTERM)
+        deadline_s = time.monotonic() + self._drain_timeout_s
+        while (left := [place for place in self._places if place.lives()]) and time.monotonic() < deadline_s:
+            wait(deadline_s)
+        for place in left:
+            self._log.error("process did not finish in time, killing it", process=place.role.name)
+            place.signal(signal.SIGKILL)
+        while any(place.lives() for place in self._places):
+            wait(None)
+
+
+class _Place:
+    """One role: its child, or when the next one is due."""
+
+    def __init__(self, role: Role, run_dir: Path, env: Mapping[str, str], start: Start) -> None:
+        self.role = role
+        self.backoff = Backoff()
+        self.child: Child | None = None
+        self.started_s = self.due_s = time.monotonic()
+        self._run_dir = run_dir
+        self._env = env
+        self._start = start
+        self._pid_file = contextlib.ExitStack()
+
+    def start(self) -> None:
+        """Start a child. Raises `OSError`."""
+        self.started_s = time.monotonic()
+        self.child = self._start(self.role, {**self._env, **noted(self._run_dir, self.role.name)})
+        self._pid_file.enter_context(pid_file(self._run_dir, self.role.name, self.child.pid))
+
+    def ended(self) -> int | None:
+        """Return the code of a child that has just ended."""
+        code = None if self.child is None else self.child.poll()
+        if code is not None:
+            self.child = None
+            self._pid_file.close()
+        return code
+
+    def lives(self) -> bool:
+        """Return whether the child has not ended yet."""
+        return self.child is not None and self.ended() is None
+
+    def signal(self, number: int) -> None:
+        """Send the child a signal, if there is one that has not been waited for."""
+        if self.child is not None:
             with contextlib.suppress(ProcessLookupError):
-                child.kill()
+                os.kill(self.child.pid, number)
+
+
+def own_interpreter(role: Role, env: Mapping[str, str]) -> Child:
+    """Start a role as a program of its own. Raises `OSError`."""
+    return subprocess.Popen(role.command, env=env, stdin=subprocess.DEVNULL)  # noqa: S603 - the command is ours
+
+
+_Wait = Callable[[float | None], None]
+"""Returns when a signal came, a child ended, or this monotonic time has come."""
+
+
+@contextlib.contextmanager
+def _bell(on_stop: Callable[[], None]) -> Iterator[_Wait]:
+    """Call `on_stop` for SIGTERM and SIGINT, and give what waits for signals."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = {number: signal.getsignal(number) for number in HANDLED}
+    for number in HANDLED:
+        signal.signal(number, lambda caught, _frame: None if caught == signal.SIGCHLD else on_stop())
+    waking = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+    def wait(until_s: float | None) -> None:
+        timeout_s = None if until_s is None else max(0.0, until_s - time.monotonic())
+        if select.select([reading], [], [], timeout_s)[0]:
+            os.read(reading, _SIGNALS_AT_ONCE)
+
+    try:
+        yield wait
+    finally:
+        signal.set_wakeup_fd(waking)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)
 
 
 @contextlib.contextmanager

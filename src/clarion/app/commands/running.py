@@ -1,6 +1,5 @@
 """`init`, `up`, `api`, `worker`, `scheduler`, `whole` and `config`: what runs on this machine."""
 
-import asyncio
 import contextlib
 import os
 import shutil
@@ -10,8 +9,6 @@ from typing import Annotated
 
 import structlog
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from clarion.app.commands.options import ConfigFile, DataDir, configuration
 from clarion.app.config import Config, defaults_text
@@ -27,16 +24,14 @@ def init(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Make the data directory with its keys and databases. `up` does this too."""
     config = configuration(config_file, data_dir)
     prepare(config)
-    Console().print(
-        f"Ready in {escape(str(config.data_dir))}. The operator's key is in operator.key there; start with: clarion up",
-        highlight=False,
-        soft_wrap=True,
-    )
+    typer.echo(f"Ready in {config.data_dir}. The operator's key is in operator.key there; start with: clarion up")
 
 
 def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Run everything on this machine: API, workers and scheduler, restarted when they die. With stores in memory all of it
     is one process."""
+    from clarion.app.image import starting
+
     die_with_parent(os.environ)
     config = configuration(config_file, data_dir)
     logging.configure(config.log.level, config.log.format, role="up")
@@ -48,6 +43,7 @@ def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
             config.run_dir,
             drain_timeout_ms=config.workers.drain_timeout_ms,
             env=_env(config),
+            start=starting(shared=config.workers.shared_image),
         )
         structlog.get_logger().info(
             "starting",
@@ -55,7 +51,7 @@ def up(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
             workers=config.worker_count,
             data=str(config.data_dir),
         )
-        code = asyncio.run(supervisor.run())
+        code = supervisor.run()
     raise typer.Exit(code)
 
 
@@ -118,15 +114,17 @@ def prepare(config: Config) -> None:
 
 def roles(config: Config, config_file: Path | None) -> list[Role]:
     """Return the processes of an installation, in the order they are started."""
-    command = [sys.executable, "-m", "clarion"]
     options = ["--config", str(config_file)] if config_file is not None else []
     if config.store == "memory":
-        return [Role("whole", [*command, "whole", *options])]
+        return [_role("whole", "whole", *options)]
     workers = [
-        Role(f"worker-{index}", [*command, "worker", "--index", str(index), *options])
-        for index in range(config.worker_count)
+        _role(f"worker-{index}", "worker", "--index", str(index), *options) for index in range(config.worker_count)
     ]
-    return [Role("api", [*command, "api", *options]), *workers, Role("scheduler", [*command, "scheduler", *options])]
+    return [_role("api", "api", *options), *workers, _role("scheduler", "scheduler", *options)]
+
+
+def _role(name: str, *words: str) -> Role:
+    return Role(name, [sys.executable, "-m", "clarion", *words], list(words))
 
 
 def _env(config: Config) -> dict[str, str]:
