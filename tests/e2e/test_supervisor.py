@@ -16,7 +16,7 @@ from clarion.app.supervisor import Backoff
 
 pytestmark = pytest.mark.processes
 SUPERVISE = """
-import asyncio, sys
+import sys
 from pathlib import Path
 from clarion.app.supervisor import Role, Supervisor, only_one
 from clarion.domain.errors import OperatorError
@@ -25,7 +25,7 @@ run_dir, script, drain_ms = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 try:
     with only_one(run_dir, "up"):
         role = Role("child", [sys.executable, "-c", script])
-        sys.exit(asyncio.run(Supervisor([role], run_dir, drain_timeout_ms=drain_ms).run()))
+        sys.exit(Supervisor([role], run_dir, drain_timeout_ms=drain_ms).run())
 except OperatorError as error:
     sys.exit(f"operator: {error}")
 """

@@ -116,7 +116,9 @@ class Copy:
         return self._code
 
 
-def _live(role: Role, env: Mapping[str, str], main: Callable[[], object], blocked: set[signal.Signals]) -> NoReturn:
+def _live(
+    role: Role, env: Mapping[str, str], main: Callable[[], object], blocked: set[int | signal.Signals]
+) -> NoReturn:
     """Be the copy, to its end. Nothing may return from here into what the process above was doing."""
     code = 1
     try:
@@ -137,7 +139,7 @@ def _live(role: Role, env: Mapping[str, str], main: Callable[[], object], blocke
         os._exit(code)
 
 
-def _forget(blocked: set[signal.Signals]) -> None:
+def _forget(blocked: set[int | signal.Signals]) -> None:
     """Let go of what belongs to the process above: its files, its standard input, its signal handlers."""
     signal.set_wakeup_fd(-1)
     for number in HANDLED:

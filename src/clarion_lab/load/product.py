@@ -18,12 +18,18 @@ import clarion
 """Python runs a `sitecustomize` before anything else, in children of children too, so this is the import that counts."""
 
 
+_FLAGS: Final = 6
+"""Field of /proc/<pid>/stat behind the name of the process, see proc(5)."""
+_PF_FORKNOEXEC: Final = 0x40
+
+
 class Member(NamedTuple):
-    """A process of the product: its command tells a forked copy from a program that was started."""
+    """A process of the product; `copied` says that it is a copy of its parent, and no program that was started."""
 
     pid: int
     parent: int
     command: tuple[str, ...]
+    copied: bool
 
 
 class Product:
@@ -45,19 +51,20 @@ class Product:
         members: list[Member] = []
         for process in processes:
             try:
-                members.append(Member(process.pid, process.ppid(), tuple(process.cmdline())))
-            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                command, parent = tuple(process.cmdline()), process.ppid()
+                members.append(Member(process.pid, parent, command, _is_copy(process)))
+            except (psutil.NoSuchProcess, psutil.ZombieProcess, OSError):
                 continue
         self.check(members)
 
     def check(self, members: Iterable[Member]) -> None:
-        """Raise `RunError` unless each imported the product from this checkout; a forked copy has what its parent imported."""
+        """Raise `RunError` unless each imported the product from this checkout; a copy has what its parent imported."""
         known = {member.pid: member for member in members}
         for member in known.values():
-            origin = self._origin(member.pid)
-            parent = known.get(member.parent)
-            if origin is None and parent is not None and parent.command == member.command:
-                origin = self._origin(parent.pid)
+            first = member
+            while first.copied and first.parent in known:
+                first = known[first.parent]
+            origin = self._origin(first.pid)
             if origin is None:
                 raise RunError(f"process {member.pid} ({' '.join(member.command)}) did not tell which code it runs")
             if not origin.is_relative_to(self._source.resolve()):
@@ -66,3 +73,12 @@ class Product:
     def _origin(self, pid: int) -> Path | None:
         witness = self._witnesses / str(pid)
         return Path(witness.read_text()).resolve() if witness.exists() else None
+
+
+def _is_copy(process: psutil.Process) -> bool:
+    """Return whether a process was forked and runs no program of its own. Raises `OSError` when it is gone."""
+    if psutil.LINUX:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        return bool(int(fields[_FLAGS]) & _PF_FORKNOEXEC)
+    parent = process.parent()
+    return parent is not None and parent.cmdline() == process.cmdline()

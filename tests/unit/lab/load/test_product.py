@@ -23,19 +23,41 @@ def made(root: Path, says: str) -> Product:
 
 def test_a_process_that_runs_the_checkout_is_fine_and_so_is_its_copy(tmp_path: Path) -> None:
     product = made(tmp_path, f"{tmp_path}/src/clarion/__init__.py")
-    product.check([Member(1, 0, ("python", "up")), Member(2, 1, ("python", "up"))])
+    up = Member(1, 0, ("python", "up"), copied=False)
+    api = Member(2, 1, ("clarion", "api"), copied=True)
+    product.check([up, api, Member(3, 2, ("clarion", "api"), copied=True)])
 
 
 def test_a_process_that_runs_other_code_is_told(tmp_path: Path) -> None:
     product = made(tmp_path, "/elsewhere/src/clarion/__init__.py")
     with pytest.raises(RunError, match="runs /elsewhere"):
-        product.check([Member(1, 0, ("python", "up"))])
+        product.check([Member(1, 0, ("python", "up"), copied=False)])
 
 
 def test_a_program_that_tells_nothing_is_told(tmp_path: Path) -> None:
     product = made(tmp_path, f"{tmp_path}/src/clarion/__init__.py")
     with pytest.raises(RunError, match="did not tell"):
-        product.check([Member(1, 0, ("python", "up")), Member(2, 1, ("python", "worker"))])
+        up = Member(1, 0, ("python", "up"), copied=False)
+        product.check([up, Member(2, 1, ("python", "worker"), copied=False)])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a copy is told by its command alone")
+def test_a_copy_of_a_real_process_is_told_from_a_program_that_it_starts(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time; copy = os.fork() or time.sleep(60);"
+        "other = os.posix_spawn(sys.executable, [sys.executable, '-S', '-c', 'input()'], {});"
+        "print(copy, other, flush=True); input(); os.kill(copy, 9); os.kill(other, 9)"
+    )
+    product = Product(HERE, tmp_path / "witnesses")
+    environment = dict(os.environ) | product.environment
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        copy, other = map(int, process.stdout.readline().split())
+        product.verify([psutil.Process(process.pid), psutil.Process(copy)])
+        with pytest.raises(RunError, match=f"process {other} .* did not tell"):
+            product.verify([psutil.Process(process.pid), psutil.Process(other)])
+        process.communicate(b"\n")
 
 
 def test_a_real_process_imports_the_checkout_it_is_given_and_not_what_is_installed(tmp_path: Path) -> None:

@@ -1,0 +1,170 @@
+"""Processes that are copies of their supervisor: what they share, what each has for itself, and what happens where there can be
+no copy."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from clarion.app.load.programs import System, running, wait_for
+from tests.e2e.conftest import QUICK, operator_of, watched
+from tests.e2e.furniture import NOTE, phone
+from tests.e2e.outside import new_tenant
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(sys.platform != "linux", reason="copies are made, and looked at here, on Linux"),
+]
+TIMEOUT_S = 20
+COPY = """
+import os, sys, time
+from clarion.app.image import Copies
+from clarion.app.supervisor import Role
+
+def main():
+{body}
+
+lock = open(sys.argv[1], "w")
+sys.stdout.write("before ")
+copies = Copies(main)
+role = Role("child", [sys.executable, "-m", "clarion", "worker"], ["worker", "--index", "7"])
+for number in range({times}):
+    child = copies(role, {{"CLARION_START": str(number)}})
+    while (code := child.poll()) is None:
+        time.sleep(0.01)
+    print("code", code, flush=True)
+"""
+NO_FORK = """
+import os, sys
+
+def fork():
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+if sys.orig_argv[-1] == "up":  # drafts are worked on by copies, too
+    os.fork = fork
+"""
+PF_FORKNOEXEC = 0x40
+
+
+def said_by_copies(tmp_path: Path, *body: str, times: int = 1) -> list[str]:
+    """What copies print that do this one after the other, and the codes they end with."""
+    script = COPY.format(body="".join(f"    {line}\n" for line in body), times=times)
+    command = [sys.executable, "-c", script, str(tmp_path / "lock")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, input="for the supervisor")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def is_copy(process: psutil.Process) -> bool:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return bool(int(fields[6]) & PF_FORKNOEXEC)
+
+
+def roles(system: System) -> dict[str, list[psutil.Process]]:
+    """The processes that a supervisor keeps, by role."""
+    found = system.processes()
+    return {role: found.get(role, []) for role in ("api", "worker", "scheduler")}
+
+
+def log_of(system: System) -> str:
+    return (system.folder / "clarion.log").read_text(errors="replace")
+
+
+def test_no_two_copies_draw_the_same(tmp_path):
+    said = said_by_copies(
+        tmp_path,
+        "import random, uuid",
+        "from clarion.ops.clock import SystemClock",
+        "clock = SystemClock()",
+        "print(clock.entropy(8).hex(), clock.jitter(), random.getrandbits(64), uuid.uuid4())",
+        times=3,
+    )
+    drawn = [line.removeprefix("before ").split() for line in said if not line.startswith("code")]
+    assert [len(draws) for draws in drawn] == [4, 4, 4]
+    assert len({draw for draws in drawn for draw in draws}) == 12
+
+
+def test_a_copy_has_nothing_of_its_supervisor_but_what_was_loaded(tmp_path):
+    said = said_by_copies(
+        tmp_path,
+        "import signal",
+        "print(sorted(int(fd) for fd in os.listdir('/proc/self/fd'))[:-1], repr(sys.stdin.read()))",
+        "print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, signal.pthread_sigmask(signal.SIG_BLOCK, []))",
+        "print(os.environ['CLARION_START'], sys.argv)",
+    )
+    assert said == ["before [0, 1, 2] ''", "True set()", "0 ['clarion', 'worker', '--index', '7']", "code 0"]
+
+
+def test_a_copy_is_shown_by_what_it_does(tmp_path):
+    said = said_by_copies(tmp_path, "print(open('/proc/self/cmdline').read().replace(chr(0), ' ').strip())")
+    assert said[0] == f"before {sys.executable} -m clarion worker"
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [("pass", 0), ("sys.exit(2)", 2), ("sys.exit('no')", 1), ("1 / 0", 1), ("os.kill(os.getpid(), 9)", -9)],
+)
+def test_a_supervisor_learns_how_a_copy_ended(tmp_path, end, code):
+    assert said_by_copies(tmp_path, end)[-1].endswith(f"code {code}")
+
+
+def test_a_killed_process_is_made_again_from_the_image(tmp_path):
+    with running(System(tmp_path, QUICK)) as system:
+        before = roles(system)
+        assert all(is_copy(process) for group in before.values() for process in group)
+        kill(system, [group[0] for group in before.values()])
+        system.wait_ready()
+        after = roles(system)
+        assert all(is_copy(process) for group in after.values() for process in group)
+        assert all(after[role][0].pid != before[role][0].pid for role in ("api", "scheduler"))
+        assert_sends(system)
+    assert "share no memory" not in log_of(system)
+
+
+def kill(system: System, processes: list[psutil.Process]) -> None:
+    """Kill processes, and wait until the supervisor has started as many others."""
+    number = sum(map(len, roles(system).values()))
+    for process in processes:
+        process.kill()
+    assert not psutil.wait_procs(processes, TIMEOUT_S)[1]
+    wait_for("others are started", lambda: sum(map(len, roles(system).values())) == number, TIMEOUT_S)
+
+
+def assert_sends(system: System) -> None:
+    tenant = new_tenant(operator_of(system))
+    tenant.furnish({"note": NOTE}, [])
+    tenant.sandbox("sms")
+    told = tenant.told({"phone": phone(1)}, "note", {"text": "t"}, channels=["sms"])
+    assert [delivery["state"] for delivery in told["deliveries"]] == ["sent"]
+
+
+def test_a_killed_supervisor_leaves_nothing_behind(tmp_path):
+    with running(System(tmp_path, QUICK)) as system:
+        kept = [process for group in roles(system).values() for process in group]
+        system.kill_supervisor()
+        assert not psutil.wait_procs(kept, TIMEOUT_S)[1]
+        system.start()  # nobody holds the lock of the folder
+        system.wait_ready()
+
+
+def test_where_no_process_can_be_copied_each_loads_its_own_code_and_a_line_says_why(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(NO_FORK)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    with watched(System(tmp_path, QUICK | {"PYTHONPATH": path})) as system:
+        assert not any(is_copy(process) for group in roles(system).values() for process in group)
+        assert_sends(system)
+        kill(system, roles(system)["api"])
+        system.wait_ready()
+    told = [line for line in log_of(system).splitlines() if "shares no memory" in line]
+    assert len(told) == 1
+    assert "Resource temporarily unavailable" in told[0]
+
+
+def test_copies_can_be_switched_off(tmp_path):
+    with watched(System(tmp_path, QUICK | {"CLARION_WORKERS_SHARED_IMAGE": "false"})) as system:
+        assert not any(is_copy(process) for group in roles(system).values() for process in group)
+        kill(system, roles(system)["scheduler"])
+    assert log_of(system).count("workers.shared_image is false") == 1
