@@ -10,6 +10,7 @@ from rich.console import Console
 
 from clarion_lab.bench.against import PAIRS, PAIRS_MIN, compared
 from clarion_lab.bench.guard import guard, write_baseline
+from clarion_lab.bench.idle import idle
 from clarion_lab.bench.measure import Asked, calibrated, measured
 from clarion_lab.bench.ratios import bounds_of
 from clarion_lab.bench.rtt import RTT_MS, rtt
@@ -18,7 +19,9 @@ from clarion_lab.load.programs import RunError, end_in_order
 
 def bench(
     case: Annotated[str, typer.Argument(help="accept-single, push, apns, webpush, email, sms, inapp-broadcast, ...")],
-    n: Annotated[int | None, typer.Option(min=1, help="how many notifications, or users of a broadcast")] = None,
+    n: Annotated[
+        int | None, typer.Option(min=1, help="notifications, users of a broadcast, or seconds of idle")
+    ] = None,
     rate: Annotated[float | None, typer.Option(min=0.1, help="requests a second, sent on time")] = None,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
     against: Annotated[str, typer.Option(help="a commit to compare this checkout with, run by run in turn")] = "",
@@ -41,6 +44,8 @@ def bench(
         bounds = bounds_of(bound or [])
         if case == "guard":
             outcome = calibrated(lambda: (write_baseline if rewrite else guard)(asked))
+        elif case == "idle":
+            outcome = calibrated(lambda: idle(asked))
         elif case == "rtt":
             outcome = calibrated(lambda: rtt(asked, rtt_ms, block=block))
         elif against:
