@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clarion.app.load.programs import System, running, wait_for
+from clarion_lab.load.programs import System, running, wait_for
 from tests.e2e.conftest import QUICK, operator_of, watched
 from tests.e2e.furniture import NOTE, phone
 from tests.e2e.outside import new_tenant
