@@ -111,6 +111,23 @@ def test_a_supervisor_learns_how_a_copy_ended(tmp_path, end, code):
     assert said_by_copies(tmp_path, end)[-1].endswith(f"code {code}")
 
 
+def test_what_has_a_second_thread_is_not_copied(tmp_path):
+    script = """
+import sys, threading, time
+from clarion.app.image import Copies
+from clarion.app.supervisor import Role
+stop = threading.Event()
+threading.Thread(target=stop.wait).start()
+child = Copies()(Role("child", [sys.executable, "-c", "print('an interpreter of its own')"]), {})
+while child.poll() is None:
+    time.sleep(0.01)
+stop.set()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.stdout.splitlines()[-1] == "an interpreter of its own"
+    assert "the supervisor has 2 threads" in done.stdout  # where structlog writes by default
+
+
 def test_a_killed_process_is_made_again_from_the_image(tmp_path):
     with running(System(tmp_path, QUICK)) as system:
         before = roles(system)
