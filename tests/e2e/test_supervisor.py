@@ -103,6 +103,15 @@ def test_a_child_that_cannot_stay_up_ends_everything(tmp_path, script, code, sta
         assert "cannot stay up" in output
 
 
+def test_a_process_that_the_system_does_not_start_is_tried_again_and_then_given_up(tmp_path):
+    script = SUPERVISE.replace("[sys.executable,", '["/nowhere",')
+    command = [sys.executable, "-c", script, str(tmp_path), "pass", "200"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == 1
+    assert done.stdout.count("process not started") == 7
+    assert "cannot stay up" in done.stdout
+
+
 def test_children_die_with_a_supervisor_that_was_killed(tmp_path):
     with supervised(tmp_path, OBEDIENT) as process:
         pid = os.pidfd_open(child_pid(process))

@@ -42,6 +42,7 @@ def test_stage_counters_of_all_processes_are_added_up() -> None:
         (["python", "clarion", "up", "--workers", "2"], "supervisor"),
         (["python", "-P", "-m", "clarion.app.confined"], "confined"),
         ([], "supervisor"),
+        (["clarion", "worker", "--index", "0", "", ""], "worker"),  # a copied process, as the system shows it
     ],
 )
 def test_a_role_is_read_from_the_command_line(command: list[str], role: str) -> None:
