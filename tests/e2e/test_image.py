@@ -158,6 +158,13 @@ def assert_sends(system: System) -> None:
     assert [delivery["state"] for delivery in told["deliveries"]] == ["sent"]
 
 
+def test_a_supervisor_has_one_thread_and_no_database_open(tmp_path):
+    with running(System(tmp_path, QUICK)) as system:
+        (supervisor,) = system.processes()["supervisor"]
+        assert supervisor.num_threads() == 1
+        assert [Path(file.path).name for file in supervisor.open_files() if "data" in file.path] == ["up.lock"]
+
+
 def test_a_killed_supervisor_leaves_nothing_behind(tmp_path):
     with running(System(tmp_path, QUICK)) as system:
         kept = [process for group in roles(system).values() for process in group]
