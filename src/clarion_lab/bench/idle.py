@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 
 import psutil
 
-from clarion_lab.bench.measure import Asked, Outcome
 from clarion.app.commands.remote import Remote
+from clarion_lab.bench.measure import Asked, Outcome
 from clarion_lab.load import furnish, people, receipts
 from clarion_lab.load.accounting import facts
 from clarion_lab.load.growth import LineCount
