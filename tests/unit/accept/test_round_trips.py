@@ -11,6 +11,7 @@ from clarion.accept.shapes_events import EventIn
 from clarion.accept.submissions import Batch, Item, Key, Marked
 from clarion.domain.content import Category, Template
 from clarion.domain.errors import InvalidField, Overloaded
+from clarion.domain.limits import BACKLOG_CHECK_MS
 from clarion.domain.quota import TENANT as WHOLE
 from clarion.domain.quota import Quota
 from clarion.ports.web import Caller
@@ -162,6 +163,19 @@ def test_those_that_come_together_look_once_how_much_waits(tmp_path):
         return afar.asked("store")["store.backlog_of"]
 
     assert told(tmp_path, story) == 1
+
+
+def test_how_much_waits_is_looked_at_more_often_where_it_may_soon_be_too_much(tmp_path):
+    async def story(afar):
+        looks = []
+        for _ in range(10):
+            await afar.round_trips(SINGLE)
+            looks.append(afar.asked("store").get("store.backlog_of", 0))
+            await asyncio.sleep(BACKLOG_CHECK_MS / 1_000)
+        return looks[-1]
+
+    assert told(tmp_path, story, backlog_max=1_000_000) == 3
+    assert told(tmp_path, story, backlog_max=11) > 5
 
 
 @pytest.mark.parametrize("name", ["single", "batch"])

@@ -142,3 +142,48 @@ async def test_a_commit_is_announced_before_its_callers_go_on(db, tmp_path):
     told.append("returned")
     await writer.close()
     assert told == [{("t", 0)}, "returned"]
+
+
+async def test_work_that_may_wait_joins_the_next_transaction_of_others(writer):
+    waiting = asyncio.ensure_future(writer.run(insert(), may_wait_ms=60_000))
+    await asyncio.sleep(0.05)
+    assert not waiting.done(), "nobody else has committed"
+    assert await writer.run(count) == 0, "what does not wait goes first"
+    async with asyncio.timeout(5):
+        await waiting
+    assert await writer.run(count) == 1
+
+
+async def test_work_that_has_waited_long_enough_has_a_transaction_of_its_own(writer):
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(writer.run(insert(), may_wait_ms=20) for _ in range(3)))
+    assert await writer.run(count) == 3
+
+
+async def test_what_waits_when_the_writer_is_closed_is_stored(db, tmp_path):
+    writer = GroupCommit(db, Touched, lambda _: None, lambda: None, Wakes(tmp_path / "wakes"))
+    waiting = asyncio.ensure_future(writer.run(insert(), may_wait_ms=60_000))
+    await asyncio.sleep(0)
+    await writer.close()
+    await waiting
+    assert count(connect(tmp_path / "x.db")) == 1
+
+
+async def test_what_may_wait_is_bounded_too(writer):
+    some = [asyncio.ensure_future(writer.run(insert(), may_wait_ms=60_000)) for _ in range(JOURNAL_QUEUE_JOBS_MAX)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await writer.run(insert())
+    for one in some:
+        one.cancel()
+
+
+async def test_only_a_transaction_in_which_nothing_has_to_outlive_a_loss_of_power_is_not_synced(writer):
+    def synced(db):
+        return db.pragma("synchronous")
+
+    full, normal = 2, 1
+    assert await writer.run(synced, synced=False) == normal
+    assert await writer.run(synced) == full
+    both = await asyncio.gather(writer.run(synced, synced=False), writer.run(synced))
+    assert both == [full, full]

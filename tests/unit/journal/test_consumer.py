@@ -7,7 +7,9 @@ import pytest
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.errors import Overloaded
 from clarion.domain.limits import LEASE_LOAN_MS, LEASE_STEP_MS, LEASE_TTL_MS_DEFAULT
-from clarion.journal.consumer import LeasedPartitions, LeaseKeeper, shift_ms
+from clarion.journal.consumer import LeasedPartitions, LeasedWatch, LeaseKeeper, shift_ms
+from clarion.ports.stage_store import StageResult
+from clarion.ports.streams import Frame
 from tests.contract.journals import VirtualClock
 
 PARTITIONS = 4
@@ -25,6 +27,10 @@ def journal(clock):
 
 def worker(journal, clock, index=0, count=1) -> LeasedPartitions:
     return LeasedPartitions(journal, "record", f"worker-{index}", clock, index=index, count=count)
+
+
+def frames(topic, partition):
+    return StageResult(frames=[Frame(topic, partition, 1, b"x")])
 
 
 async def steps(clock, *workers, ms: int) -> None:
@@ -175,6 +181,23 @@ async def test_workers_renew_at_moments_of_their_own_and_more_rarely_than_they_a
                 assert LEASE_STEP_MS // 10 <= keeper.pause_ms() <= LEASE_TTL_MS_DEFAULT // 2
                 assert abs(one.pause_ms() - two.pause_ms()) >= LEASE_STEP_MS // 3
                 clock.pass_ms(97)
+
+
+async def test_what_grew_before_the_leases_changed_is_still_news(journal, clock):
+    leases = worker(journal, clock)
+    watch = LeasedWatch(journal, ["outcomes"], leases)
+    await leases.step()
+    assert await watch.wait(0), "leases are news"
+    watch.follow()
+    await journal.commit(frames(topic="outcomes", partition=2))
+    clock.pass_ms(2 * LEASE_TTL_MS_DEFAULT)
+    watch.follow()  # nothing is held any more
+    assert watch.grown == {("outcomes", 2)}
+    assert await watch.wait(0)
+    await leases.step()
+    watch.follow()
+    await journal.commit(frames(topic="outcomes", partition=3))
+    assert ("outcomes", 3) in watch.grown
 
 
 async def test_whoever_asked_hears_when_what_is_held_changes(journal, clock):

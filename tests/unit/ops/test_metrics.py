@@ -17,6 +17,23 @@ sys.stdout.write(metrics.exposition().decode())
 """
 
 
+def test_cpu_time_is_counted_by_the_next_flush_or_with_many_others():
+    metrics = Metrics()
+
+    def counted() -> float:
+        return sum(
+            sample.value for family in metrics._cpu.collect() for sample in family.samples if "total" in sample.name
+        )
+
+    metrics.cpu("plan", 0.5)
+    assert counted() == 0
+    metrics.flush()
+    assert counted() == 0.5
+    for _ in range(1_000):
+        metrics.cpu("plan", 0.5)
+    assert counted() >= 450
+
+
 def test_counters_of_one_process():
     metrics = Metrics()
     metrics.count("accepted", 2, lane="high")

@@ -84,6 +84,32 @@ def test_frames_are_read_once_and_what_is_urgent_still_comes_first(directory: An
     run(story())
 
 
+def test_streams_of_which_nothing_was_found_are_read_again_when_they_grew(directory: Any):
+    async def story() -> None:
+        world = World(directory, journal=Read)
+        journal: Any = world.journal
+        frames, lease = FrameReader(journal, journal, Notes(), 100), await lease_of(world.journal)
+        watch = journal.watch(topics.GROUP_TOPICS[topics.GROUP_PLAN], [0])
+        await frames.read([lease], watch.grown)
+        journal.places.clear()
+        await frames.read([lease], watch.grown)
+        assert journal.places == [], "nothing grew"
+        accepted = await world.accept("accepted-1", lane=Lane.HIGH)
+        await frames.read([lease], watch.grown)
+        assert journal.places == [(topics.accepted(Lane.HIGH), 0)]
+        ((_, event),) = frames.next(0).batch
+        assert isinstance(event, AcceptedFrame)
+        assert event.notification_ids == [accepted]
+        again = await lease_of(world.journal)
+        journal.places.clear()
+        await frames.read([again], watch.grown)
+        assert len(journal.places) == len(topics.GROUP_TOPICS[topics.GROUP_PLAN]), (
+            "under another lease nothing is known"
+        )
+
+    run(story())
+
+
 def test_many_recipients_fill_a_batch_as_many_notifications_do(directory: Any):
     async def story() -> None:
         world = World(directory)
