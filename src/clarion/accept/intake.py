@@ -62,6 +62,8 @@ class Intake:
     ) -> Acceptance[Any]:
         """Return what was accepted once it is durable. With a key it is carried out once, by whichever process comes first,
         and whoever comes again gets what was told then."""
+        if not isinstance(request, Batch):
+            await self._door.writer.turn()
         told, begin = self._ways[type(request)]
         asks, take = await apart(isinstance(request, Batch) and request.large, begin, request)
         tenant, door = caller.tenant, self._door

@@ -21,6 +21,9 @@ from clarion.ports.stage_store import Admission, IdempotencyEntry, PlanState, St
 from clarion.ports.streams import Frame
 from clarion.ports.telemetry import Telemetry
 
+TURN_REQUESTS = 8
+"""Requests that are checked in one go, at most, where they come one by one."""
+
 
 class Taken(NamedTuple):
     """A checked notification on its way to the journal."""
@@ -72,7 +75,29 @@ class AcceptWriter:
         self._linger_ms = linger_ms
         self._bundles: list[_Bundle] = []
         self._last_ms = 0
+        self._turn: asyncio.Event | None = None
+        self._in_turn = 0
         self._flushes: set[asyncio.Task[None]] = set()
+
+    async def turn(self) -> None:
+        """Wait for the next commit, as whoever comes a moment after the last one has to: those that wait are then checked in one
+        go, which costs half of what it costs one by one. Never waited when idle, nor for more than `TURN_REQUESTS`."""
+        pause_ms = self._last_ms + self._linger_ms - self._clock.monotonic_ms()
+        if pause_ms <= 0:
+            return
+        if self._turn is None:
+            self._turn, self._in_turn = asyncio.Event(), 0
+            asyncio.get_running_loop().call_later(pause_ms / 1000, self._begin, self._turn)
+        turn = self._turn
+        self._in_turn += 1
+        if self._in_turn >= TURN_REQUESTS:
+            self._begin(turn)
+        await turn.wait()
+
+    def _begin(self, turn: asyncio.Event) -> None:
+        turn.set()
+        if self._turn is turn:
+            self._turn = None
 
     async def take(
         self,

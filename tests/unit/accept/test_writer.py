@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from clarion.accept.worker import AcceptWriter, Taken
+from clarion.accept.worker import TURN_REQUESTS, AcceptWriter, Taken
 from clarion.backends.memory.journal import MemoryJournal
 from clarion.domain.channel import Lane
 from clarion.domain.errors import DurabilityError
@@ -166,3 +166,47 @@ def test_a_key_answered_elsewhere_is_told_to_its_owner_alone():
 
 def answer(key: str, given: bytes = b"given") -> IdempotencyEntry:
     return IdempotencyEntry("acme", key, b"hash", given, 2**62)
+
+
+def test_requests_a_moment_after_a_commit_are_checked_in_one_go_and_others_at_once():
+    async def story() -> None:
+        journal = SlowJournal()
+        door, loop = writer(journal), asyncio.get_running_loop()
+        began: list[float] = []
+
+        async def request(number: int) -> None:
+            await door.turn()
+            began.append(loop.time())
+            await door.take([taken(number)])
+
+        await asyncio.sleep(1)
+        first_s = loop.time()
+        await request(0)
+        assert began == [first_s], "nobody waits when idle"
+        waiting = []
+        for number in range(1, TURN_REQUESTS - 1):
+            waiting.append(asyncio.create_task(request(number)))
+            await asyncio.sleep(0.001)
+        gone = asyncio.create_task(request(100))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(*waiting)
+        assert len(began[1:]) == TURN_REQUESTS - 2
+        assert len(set(began[1:])) == 1
+        assert LINGER_MS <= round((began[1] - first_s) * 1_000) <= LINGER_MS + 1
+        assert len(journal.appends) == 2, "they share a commit"
+        assert stored(journal) == list(range(TURN_REQUESTS - 1))
+
+    run(story())
+
+
+def test_many_that_wait_for_a_commit_do_not_wait_to_be_checked():
+    async def story() -> None:
+        door, loop = writer(SlowJournal()), asyncio.get_running_loop()
+        await asyncio.sleep(1)
+        await door.take([taken(0)])
+        began_s = loop.time()
+        await asyncio.gather(*(door.turn() for _ in range(2 * TURN_REQUESTS)))
+        assert loop.time() == began_s
+
+    run(story())
