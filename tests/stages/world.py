@@ -19,6 +19,7 @@ from clarion.deliver.accounts.asking import Wanted
 from clarion.deliver.accounts.judges import Change, Grant
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.partition.gather_cancelled import Cancelled
+from clarion.deliver.partition.handover import Handovers
 from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.rules.retry import Policy
 from clarion.deliver.send.worker import Sender
@@ -265,6 +266,7 @@ class World:
         contents = Contents(self.directory, {"liquid": LiquidRenderer()})
         sender = Sender(self.directory, vendors, contents, egress, egress, self.clock, self.notes)  # type: ignore[arg-type]
         values: dict[str, Any] = {"policy": POLICY, "worker": "worker-0", "window": 64, "linger_ms": 5, **other}
+        values.setdefault("handovers", Handovers())
         journal = values.pop("journal", self.journal)
         values |= {"streams": journal, "store": journal}
         free = Unhindered()
@@ -315,7 +317,7 @@ class World:
                 planned += number
         return planned
 
-    def planner(self, journal: Any = None, leases: LeasedPartitions | None = None, **bounds: int) -> PlanWorker:
+    def planner(self, journal: Any = None, leases: LeasedPartitions | None = None, **bounds: Any) -> PlanWorker:
         journal = journal or self.journal
         leases = leases or self.leases(topics.GROUP_PLAN)
         expressions = CelExpressions()

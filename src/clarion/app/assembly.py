@@ -9,6 +9,7 @@ from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.accounts.worker_breakers import Breakers
 from clarion.deliver.accounts.worker_pace import Pace
 from clarion.deliver.partition.gather_cancelled import Cancelled
+from clarion.deliver.partition.handover import Handovers
 from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool
@@ -32,7 +33,9 @@ BROADCAST_BACKLOG_MAX: Final = 200_000
 """Planned deliveries of a channel that may wait before broadcast planning pauses."""
 
 
-def plan_worker(parts: Shared, leases: LeasedPartitions, fetches: FetchPool) -> PlanWorker:
+def plan_worker(
+    parts: Shared, leases: LeasedPartitions, fetches: FetchPool, handovers: Handovers | None = None
+) -> PlanWorker:
     """Return what plans notifications, workflows and occurrences of schedules."""
     return PlanWorker(
         parts.streams,
@@ -45,6 +48,7 @@ def plan_worker(parts: Shared, leases: LeasedPartitions, fetches: FetchPool) -> 
         parts.telemetry,
         batch_events=parts.config.plan.batch_events,
         linger_ms=parts.config.plan.linger_ms,
+        handover=handovers,
     )
 
 
@@ -92,6 +96,7 @@ def channel_pool(
     cancelled: Cancelled,
     channel: Channel,
     worker: str,
+    handovers: Handovers,
 ) -> ChannelPool:
     """Return what delivers on one channel."""
     concurrency = getattr(parts.config.deliver.concurrency, channel.value)
@@ -110,6 +115,7 @@ def channel_pool(
         worker=worker,
         window=concurrency * WINDOW_FACTOR,
         linger_ms=OUTCOME_LINGER_MS,
+        handovers=handovers,
     )
     return ChannelPool(supplies, leases, concurrency=concurrency)
 

@@ -23,6 +23,7 @@ from clarion.app.learning import keep_learning
 from clarion.app.starts import Start, this_start
 from clarion.app.wiring import Parts
 from clarion.deliver.partition.gather_cancelled import Cancelled
+from clarion.deliver.partition.handover import Handovers
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import CHANNELS
 from clarion.journal import topics
@@ -56,7 +57,7 @@ async def work(parts: Parts, index: int, stages: Collection[str], stop: asyncio.
     parts.telemetry.log("info", "worker_started", stages=list(stages), partitions=parts.store.partitions)
     if start.ended and (freed := await parts.store.vacate(start.ended)):
         parts.telemetry.log("info", "leases_freed", number=freed)
-    leases = _Leases(parts, index, start)
+    leases, handovers = _Leases(parts, index, start), Handovers()
     # The record stage stops last, so that it folds what the others finish with, and leases are kept to the end.
     recorded, released = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as keeping:
@@ -66,10 +67,10 @@ async def work(parts: Parts, index: int, stages: Collection[str], stop: asyncio.
                 tasks.create_task(record_worker(parts, leases.of(topics.GROUP_RECORD)).run(recorded))
             async with asyncio.TaskGroup() as earlier:
                 if "plan" in stages:
-                    for job in _plan(parts, leases, stop):
+                    for job in _plan(parts, leases, handovers, stop):
                         earlier.create_task(job)
                 if "deliver" in stages:
-                    for job in _deliver(parts, leases, index, stop):
+                    for job in _deliver(parts, leases, handovers, index, stop):
                         earlier.create_task(job)
                 earlier.create_task(keep_learning(parts.directory, parts.telemetry, stop))
             recorded.set()
@@ -113,19 +114,21 @@ async def _leased(leases: LeasedPartitions, work: Coroutine[Any, Any, None]) -> 
             release.set()
 
 
-def _plan(parts: Parts, leases: _Leases, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+def _plan(parts: Parts, leases: _Leases, handovers: Handovers, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
     of_singles, of_broadcasts = leases.of(topics.GROUP_PLAN), leases.of(topics.GROUP_BROADCAST)
-    singles = plan_worker(parts, of_singles, fetch_pool(parts))
+    singles = plan_worker(parts, of_singles, fetch_pool(parts), handovers)
     broadcasts = broadcast_worker(parts, of_broadcasts)
     return [_leased(of_singles, singles.run(stop)), _leased(of_broadcasts, broadcasts.run(stop))]
 
 
-def _deliver(parts: Parts, leases: _Leases, index: int, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+def _deliver(
+    parts: Parts, leases: _Leases, handovers: Handovers, index: int, stop: asyncio.Event
+) -> list[Coroutine[Any, Any, None]]:
     sends, used = sender(parts, Sender), accounts(parts, f"worker-{index}")
     cancelled = Cancelled(parts.store, parts.clock)
     jobs: list[Coroutine[Any, Any, None]] = []
     for channel in CHANNELS:
         of_channel = leases.of(topics.group_deliver(channel))
-        pool = channel_pool(parts, of_channel, sends, used, cancelled, channel, leases.owner)
+        pool = channel_pool(parts, of_channel, sends, used, cancelled, channel, leases.owner, handovers)
         jobs.append(_leased(of_channel, pool.run(stop)))
     return jobs

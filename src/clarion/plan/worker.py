@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from clarion.domain.errors import StaleLease, UnknownFrame
 from clarion.journal import topics
 from clarion.journal.consumer import LeasedPartitions, LeasedWatch
+from clarion.journal.handover import Handover, joined
 from clarion.journal.patience import commit
 from clarion.journal.watch import woken_by
 from clarion.plan.gather import StepGatherer
@@ -44,7 +45,10 @@ class PlanWorker:
         *,
         batch_events: int,
         linger_ms: int,
+        handover: Handover | None = None,
     ) -> None:
+        """`handover` knows who sends in this process, if anybody does."""
+        self._handover = handover
         self._streams = streams
         self._store = store
         self._gatherer = gatherer
@@ -124,7 +128,7 @@ class PlanWorker:
             if not frames.read and not result.changes():
                 return 0
             try:
-                await commit(self._store, batch, self._telemetry)
+                await self._stored(lease.partition, batch)
             except StaleCaps:
                 self._gatherer.forget_caps()
                 continue
@@ -134,6 +138,26 @@ class PlanWorker:
             self._tell(result.notes)
             return frames.number
         return 0
+
+    async def _stored(self, partition: int, batch: StageResult) -> None:
+        """Store a step, with the intents of what can be sent at once. Raises what `commit` raises."""
+        offers = [] if self._handover is None else await self._handover.offers(partition, batch.frames)
+        try:
+            done = await commit(self._store, joined(batch, offers), self._telemetry)
+        except BaseException as error:
+            for offer in offers:
+                offer.dropped()
+            if not offers or not isinstance(error, StaleLease):
+                raise
+            await commit(self._store, batch, self._telemetry)  # the lease that is lost may be another's
+            return
+        for place, offer in enumerate(offers):
+            try:
+                await offer.stored(done)
+            except BaseException:
+                for rest in offers[place + 1 :]:
+                    rest.dropped()
+                raise
 
     def _next(self, partition: int, lease: Lease) -> Frames | None:
         """Return what comes next in a partition, None when it has stopped for as long as this process holds it."""

@@ -16,6 +16,7 @@ from clarion.app.assembly import (
     sender,
 )
 from clarion.deliver.partition.gather_cancelled import Cancelled
+from clarion.deliver.partition.handover import Handovers
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.limits import LEASE_TTL_MS_MAX
 from clarion.journal import topics
@@ -123,7 +124,9 @@ class Turns:
         leases = self._leased(topics.group_deliver(channel))
         await leases.step()
         parts, used = self._parts, self._accounts
-        return channel_pool(parts, leases, self._sender, used, self._cancelled, channel, _OWNER).run(self._stop)
+        return channel_pool(parts, leases, self._sender, used, self._cancelled, channel, _OWNER, Handovers()).run(
+            self._stop
+        )
 
     async def _waiting(self, channels: Sequence[Channel]) -> list[Channel]:
         groups = {topics.group_deliver(channel): channel for channel in channels}

@@ -8,6 +8,7 @@ from typing import Any, Final
 from clarion.app.assembly import accounts, channel_pool, fetch_pool, plan_worker, record_worker, sender
 from clarion.app.wiring import Shared
 from clarion.deliver.partition.gather_cancelled import Cancelled
+from clarion.deliver.partition.handover import Handovers
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import Channel
 from clarion.journal import topics
@@ -46,7 +47,7 @@ class Running:
         cancelled = Cancelled(parts.store, parts.clock)
         for channel in self._channels:
             leases = self._leases(topics.group_deliver(channel))
-            pool = channel_pool(parts, leases, sends, used, cancelled, channel, _OWNER)
+            pool = channel_pool(parts, leases, sends, used, cancelled, channel, _OWNER, Handovers())
             jobs += [leases.run(stop), pool.run(stop)]
         self._tasks = [asyncio.create_task(job) for job in jobs]
         return self

@@ -3,28 +3,29 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from clarion.deliver.accounts.assignment import PutOff
-from clarion.deliver.accounts.known import Known
-from clarion.deliver.partition.gather import gather
-from clarion.deliver.partition.results import Result, intents_of, standing_frames, step_result, told_of
-from clarion.deliver.partition.sift import Facts, Sifted, sift, withdraw, withdrawn
+from clarion.deliver.partition.handover import Placed
+from clarion.deliver.partition.prepare import PartitionOffer, Prepared, prepare, put_off
+from clarion.deliver.partition.results import Result, standing_frames, step_result
+from clarion.deliver.partition.sift import withdraw, withdrawn
 from clarion.deliver.partition.work import Work
-from clarion.deliver.partition.worker_backlog import Backlog
+from clarion.deliver.partition.worker_backlog import TURN_DELIVERIES, Backlog
 from clarion.deliver.partition.worker_supplies import Supplies
-from clarion.deliver.rules.answer import Answer
-from clarion.deliver.rules.retry import ACCEPTED, Turn, after, parked
+from clarion.deliver.rules.retry import ACCEPTED, Turn, after
+from clarion.deliver.rules.window import Pending
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.decision import Reason
 from clarion.domain.errors import UnknownFrame
-from clarion.domain.outcome import Accepted, Throttled
+from clarion.domain.outcome import Accepted
 from clarion.domain.trail import Trail
 from clarion.journal import topics
 from clarion.journal.patience import commit
 from clarion.journal.watch import woken_by
 from clarion.ports.metering import together
-from clarion.ports.stage_store import Lease, Progress, StageResult
+from clarion.ports.stage_store import Committed, Lease, Progress, StageResult
 from clarion.ports.streams import Watch
 
 IDLE_WAIT_MS = 30_000
@@ -62,6 +63,8 @@ class PartitionConsumer:
         self._room = asyncio.Event()
         self._ordered: dict[tuple[str, str, str], deque[Work]] = {}
         self._watch: Watch
+        self._turn = asyncio.Lock()
+        """Who reads on, or offers: one at a time, as frames are sent in order."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set, then finish what was started. Raises `StaleLease` when the lease is lost, and
@@ -87,25 +90,30 @@ class PartitionConsumer:
 
     async def _read_frames(self, stop: asyncio.Event) -> None:
         self._watch = watch = self._t.streams.watch(topics.GROUP_TOPICS[self._lease.group], [self._lease.partition])
+        carries = not self._t.streams.streams_traits.repeats  # or a commit does not say where its frames lie
+        taking = self._t.handovers.taking(self._t.channel, self._lease.partition, self) if carries else nullcontext()
         async with woken_by(stop, watch.wake):
-            await self._read_on(watch, stop)
+            with taking:
+                await self._read_on(watch, stop)
 
     async def _read_on(self, watch: Watch, stop: asyncio.Event) -> None:
         await self._backlog.recover()
         await self._look()
         while not stop.is_set():
-            room = self._room_left()
-            work = self._backlog.take(room)
-            if work:
-                await self._start(work)
-                continue
+            async with self._turn:
+                room = self._room_left()
+                work = self._backlog.take(room)
+                if work:
+                    await self._start(work)
+                    continue
             if min(room.values()) > 0:
                 await watch.wait(IDLE_WAIT_MS)
             else:
                 self._room.clear()
                 if await _within(self._room, STOP_CHECK_S) and self._backlog.has_next(self._room_left()):
                     continue  # the next frames are in memory: the others are looked for beside their intents
-            await self._look()
+            async with self._turn:
+                await self._look()
 
     async def _look(self) -> None:
         """Read what comes next, and what was cancelled meanwhile, side by side."""
@@ -119,29 +127,84 @@ class PartitionConsumer:
 
     async def _start(self, work: list[Work]) -> None:
         """Sort out what must not be sent, write intents for the rest, then hand it to the senders."""
-        tools = self._t
         self._under_way.update(item.lane for item in work)
-        facts, known = await gather(tools, work, self._backlog.legacy)
-        with tools.telemetry.cpu("deliver"):
-            now_ms = tools.clock.now_ms()
-            sifted = sift(work, facts, self._backlog.legacy, now_ms)
-            self._take_up(sifted, facts)
-        going = await self._assigned(known, sifted.send, now_ms)
+        prepared = await prepare(self._t, self._lease, self._backlog, work)
+        self._close_out(prepared)
         try:
-            batch = self._intents(known, going, sifted.lost, now_ms)
-            if batch.frames:
-                await self._intended(batch)
+            if prepared.result.frames:
+                await self._intended(prepared.result)
             else:
                 await self._look()
         except BaseException:
-            for item in going:
-                tools.accounts.unused(item.account)
+            prepared.give_back(self._t)
             raise
-        send, ended = withdraw(going, tools.cancelled.among(item.row.delivery_id for item in going), now_ms)
+        await self._begin(prepared.going)
+
+    def _close_out(self, prepared: Prepared) -> None:
+        """End what is not sent now."""
+        for item in prepared.closed:
+            self._close(item)
+        for item, result in prepared.ended:
+            self._finish(item, result)
+
+    async def _begin(self, going: list[Work]) -> None:
+        """Hand deliveries to the senders whose intents are stored, but for those that were cancelled before they were."""
+        tools = self._t
+        cancelled = tools.cancelled.among(item.row.delivery_id for item in going)
+        send, ended = withdraw(going, cancelled, tools.clock.now_ms())
         for item, result in ended:
             tools.accounts.unused(item.account)
             self._finish(item, result)
         await self._hand_over(send)
+
+    async def offer(self, frames: Sequence[Placed]) -> PartitionOffer | None:
+        """Prepare deliveries whose frames are about to be stored, if nothing is before them. Until the offer ends, nothing
+        else is read."""
+        room = self._room_left()
+        few = sum(placed.frame.count for placed in frames) <= min(*room.values(), TURN_DELIVERIES)
+        free = self._alive and not self._is_ending and not self._turn.locked()
+        if not (few and free and self._backlog.is_done) or self._watch.grown:
+            return None
+        await self._turn.acquire()  # nobody has it: this never waits
+        early, work = [], []
+        try:
+            for placed in frames:
+                pending, some = self._backlog.early(placed.lane, placed.frame)
+                early.append((placed.at, pending))
+                work += some
+            self._under_way.update(item.lane for item in work)
+            prepared = await prepare(self._t, self._lease, self._backlog, work)
+        except BaseException:
+            self._drop([pending for _, pending in early], work)
+            raise
+        return PartitionOffer(prepared, early, work, self._t.clock.monotonic_ms(), self._offered, self._withdrawn)
+
+    async def _offered(self, offer: PartitionOffer, done: Committed) -> None:
+        """Begin what was offered: it is stored."""
+        try:
+            for at, pending in offer.early:
+                self._backlog.landed(pending, done.offsets[at])
+            self._close_out(offer.prepared)
+            try:
+                await self._t.cancelled.take_up(done, offer.asked_ms)
+            except BaseException:
+                offer.prepared.give_back(self._t)
+                raise
+            await self._begin(offer.prepared.going)
+        finally:
+            self._turn.release()
+
+    def _withdrawn(self, offer: PartitionOffer) -> None:
+        """Take back what was offered: nothing of it is stored."""
+        offer.prepared.give_back(self._t)
+        self._drop([pending for _, pending in offer.early], offer.work)
+
+    def _drop(self, early: Sequence[Pending], work: Sequence[Work]) -> None:
+        for pending in early:
+            self._backlog.dropped(pending)
+        self._under_way.subtract(item.lane for item in work)
+        self._dirty.set()
+        self._turn.release()
 
     async def _intended(self, batch: StageResult) -> None:
         """Store intents, and read what comes next meanwhile."""
@@ -170,59 +233,8 @@ class PartitionConsumer:
             for item in send[done:]:
                 self._t.accounts.unused(item.account)
 
-    def _take_up(self, sifted: Sifted, facts: Facts) -> None:
-        """Do what was decided about deliveries just read."""
-        for item in sifted.closed:
-            self._close(item)
-        for item, result in sifted.ended:
-            self._finish(item, result)
-        for item, row in sifted.moved:
-            item.row = row
-        if facts.degrading:
-            for item in sifted.send:
-                item.degrades = (
-                    item.row.fallback is not None and (item.row.tenant, item.row.category) in facts.degrading
-                )
-
-    def _intents(self, known: Known, going: list[Work], lost: list[Result], now_ms: int) -> StageResult:
-        """Return what is stored of what dead workers lost, and of what is about to be sent."""
-        tools, partition = self._t, self._lease.partition
-        with tools.telemetry.cpu("deliver"):
-            rows = [item.row for item in going]
-            told = known.to_tell(tools.channel, ((item.row, item.account) for item in going))
-            outcomes = [
-                *told_of(tools.channel, partition, lost),
-                *intents_of(tools.channel, partition, tools.worker, self._lease.fence, now_ms, rows, told),
-            ]
-            kept = self._backlog.intended(one.event for one in outcomes)
-            return StageResult(
-                lease=self._lease,
-                frames=[one.frame for one in outcomes],
-                progress=Progress(intents=kept),
-                cancellations_after=tools.cancelled.sequence,
-            )
-
-    async def _assigned(self, known: Known, work: list[Work], now_ms: int) -> list[Work]:
-        """Give deliveries their accounts and return those that have one; what none can take now is put off."""
-        assigned = await self._t.accounts.assign(known, self._t.channel, [(item.row, item.lane) for item in work])
-        going = []
-        for item, verdict in zip(work, assigned, strict=True):
-            item.known = known
-            if isinstance(verdict, PutOff):
-                self._put_off(item, verdict, now_ms)
-            else:
-                item.account = verdict
-                going.append(item)
-        return going
-
     def _put_off(self, item: Work, why: PutOff, started_ms: int, *, others: bool = False) -> None:
-        """End a turn without a call: the delivery comes back by a timer, at once where `others` may take it."""
-        row, now_ms = item.row, self._t.clock.now_ms()
-        turn = Turn(now_ms, self._t.clock.jitter(), why.provider, others=others,
-                    falls_back=item.degrades, expires_ms=row.expires_ms)  # fmt: skip
-        following = parked(why.reason, why.until_ms, item.lane, row.trail or Trail(), self._t.policy, turn)
-        answer = Answer(Throttled(None, why.detail), why.provider, why.vendor)
-        self._finish(item, Result(row, answer, following, started_ms, now_ms))
+        self._finish(item, put_off(self._t, item, why, started_ms, others=others))
 
     def _order(self, item: Work) -> None:
         """Submit a delivery, or let it wait behind the one before it with the same ordering key."""

@@ -9,7 +9,7 @@ from clarion.deliver.partition.legacy import Legacy
 from clarion.deliver.partition.rows import rows_of
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker_supplies import Supplies
-from clarion.deliver.rules.window import Done, Window
+from clarion.deliver.rules.window import Done, Pending, Window
 from clarion.domain.channel import LANES, Lane
 from clarion.domain.errors import CorruptFrame, UnknownFrame
 from clarion.journal import topics
@@ -18,7 +18,7 @@ from clarion.journal.events import Event
 from clarion.journal.intents import decode_intents, encode_intents
 from clarion.journal.repeats import taken
 from clarion.ports.stage_store import Commit, IntentEntry, IntentWrite, Lease, Position
-from clarion.ports.streams import Place, StoredFrame
+from clarion.ports.streams import Frame, Place, StoredFrame
 
 FRAMES_AHEAD_MAX: Final = 32
 """Frames of a lane that one read brings."""
@@ -41,9 +41,12 @@ class Backlog:
         self._ahead: dict[str, deque[StoredFrame]] = {topic: deque() for topic in self._topics.values()}
         self._dry: set[str] = set()
         """Topics of which nothing was found, and that have not grown since."""
+        self._early: list[Pending] = []
+        """Frames that were handed over and are not read in their turn: not stored yet, or behind others."""
         self._inherited: dict[str, int] = {}
         self._next_entry = 1
         self._first_entry = 1
+        self._is_recovered = False
         self.legacy: Legacy | None = None
 
     async def recover(self) -> None:
@@ -58,6 +61,7 @@ class Backlog:
             self._windows[topic] = Window(_done(positions[partition].get(topic)))
             self._inherited[topic] = heads[topic, partition]
         if not entries:
+            self._is_recovered = True
             return
         self._first_entry = entries[0].number
         legacy = Legacy()
@@ -69,6 +73,7 @@ class Backlog:
             await asyncio.sleep(0)
             entries = await store.open_intents(group, partition, entries[-1].number)
         self.legacy = legacy
+        self._is_recovered = True
 
     def take(self, room: Mapping[Lane, int]) -> list[Work]:
         """Return what is in memory for about so many deliveries of each lane, and not many more than `TURN_DELIVERIES` of each,
@@ -122,11 +127,45 @@ class Backlog:
                 if work or started:
                     break
                 raise
+            ahead.popleft()
+            if (early := self._early_at(topic, frame.offset)) is not None:
+                self._place(early)
+                continue
             rows = [] if event is None else rows_of(event)
             pending = window.add(frame.offset, len(rows), mark, window.numbers if numbers is None else numbers)
-            ahead.popleft()
             work += [Work(row, lane, pending) for row in rows]
         return work
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing waits to be read, as far as is known: what is handed over now comes next."""
+        return self._is_recovered and self.legacy is None and len(self._dry) == len(self._topics)
+
+    def early(self, lane: Lane, frame: Frame) -> tuple[Pending, list[Work]]:
+        """Return the deliveries of a frame that is about to be stored. It ends in `landed` or `dropped`."""
+        rows = rows_of(decode(frame.payload))
+        pending = Pending(0, len(rows), self._mark(), {})
+        pending.topic = frame.topic
+        self._early.append(pending)
+        return pending, [Work(row, lane, pending) for row in rows]
+
+    def landed(self, pending: Pending, offset: int) -> None:
+        """Note where a frame that was handed over is stored. When others came before it, it is read in its turn."""
+        pending.offset, window = offset, self._windows[pending.topic]
+        pending.numbers = window.numbers
+        if offset == window.read + 1 and not self._ahead[pending.topic]:
+            self._place(pending)
+
+    def dropped(self, pending: Pending) -> None:
+        """Forget a frame that was handed over and is not stored."""
+        self._early.remove(pending)
+
+    def _early_at(self, topic: str, offset: int) -> Pending | None:
+        return next((one for one in self._early if one.offset == offset and one.topic == topic), None)
+
+    def _place(self, pending: Pending) -> None:
+        self._early.remove(pending)
+        self._windows[pending.topic].place(pending)
 
     def intended(self, told: Iterable[Event]) -> list[IntentWrite]:
         """Return what has to be kept of attempts about to be made, and of those found lost."""
@@ -142,6 +181,7 @@ class Backlog:
             if window.advance()
         ]
         marks = [mark for window in self._windows.values() if (mark := window.mark()) is not None]
+        marks += [pending.mark for pending in self._early]
         entry = self._entry(told) if marks or self.legacy is not None else None
         below = min([*marks, self._mark()])
         done, self._first_entry = below > self._first_entry, max(below, self._first_entry)

@@ -7,15 +7,16 @@ from typing import NamedTuple
 
 class Pending:
     """One frame under way. `left` deliveries are unfinished, `mark` is the first entry of open intents that may tell of
-    them, and `numbers` are those of producers once the frame is done."""
+    them, and `numbers` are those of producers once the frame is done. `topic` is named where it is not known from elsewhere."""
 
-    __slots__ = ("left", "mark", "numbers", "offset")
+    __slots__ = ("left", "mark", "numbers", "offset", "topic")
 
     def __init__(self, offset: int, left: int, mark: int, numbers: Mapping[str, int]) -> None:
         self.offset = offset
         self.left = left
         self.mark = mark
         self.numbers = numbers
+        self.topic = ""
 
 
 class Done(NamedTuple):
@@ -37,10 +38,14 @@ class Window:
     def add(self, offset: int, count: int, mark: int, numbers: Mapping[str, int]) -> Pending:
         """Note that a frame of `count` deliveries was read; `numbers` count it in."""
         pending = Pending(offset, count, mark, numbers)
-        self._frames.append(pending)
-        self.read = offset
-        self.numbers = numbers
+        self.place(pending)
         return pending
+
+    def place(self, pending: Pending) -> None:
+        """Note that a frame was read of which the deliveries may be under way already."""
+        self._frames.append(pending)
+        self.read = pending.offset
+        self.numbers = pending.numbers
 
     def advance(self) -> bool:
         """Move to the highest offset below which everything is finished; return whether that is another one."""
