@@ -9,6 +9,7 @@ from clarion.deliver.worker import ChannelPool
 from clarion.domain.channel import Channel
 from clarion.journal import topics
 from clarion.journal.consumer import LeasedPartitions
+from clarion.ports.stage_store import StageResult
 from tests.stages.world import World
 
 TTL_MS = 1_500
@@ -22,6 +23,8 @@ class Wire:
     def __init__(self, journal: MemoryJournal) -> None:
         self._journal = journal
         self.dead = False
+        self.handed_over = 0
+        """Commits that stored planned deliveries and the intents of their first attempts."""
         self.thawed = asyncio.Event()
         self.thawed.set()
 
@@ -36,17 +39,24 @@ class Wire:
             if self.dead:
                 raise asyncio.CancelledError
             result = await attribute(*values)
+            if name == "commit" and _is_handed_over(values[0]):
+                self.handed_over += 1
             await asyncio.sleep(0)
             return result
 
         return write
 
 
+def _is_handed_over(result: StageResult) -> bool:
+    return bool(result.progress.intents) and any(frame.topic.startswith("deliver.") for frame in result.frames)
+
+
 class Process:
     """Plan and deliver of one worker process."""
 
-    def __init__(self, world: World, index: int, owner: str) -> None:
+    def __init__(self, world: World, index: int, owner: str, *, hands_over: bool = True) -> None:
         self._world = world
+        self._hands_over = hands_over
         self._index = index
         self._owner = owner
         self.wire = Wire(world.journal)
@@ -57,8 +67,10 @@ class Process:
         world = self._world
         plan_leases = self._leases(topics.GROUP_PLAN)
         deliver_leases = self._leases(topics.group_deliver(Channel.SMS))
-        planner = world.planner(self.wire, plan_leases, batch_events=4, linger_ms=5)
         tools = world.tools(journal=self.wire, worker=self._owner, window=6, linger_ms=10)
+        planner = world.planner(
+            self.wire, plan_leases, batch_events=4, linger_ms=5, handover=tools.handovers if self._hands_over else None
+        )
         release = asyncio.Event()
         async with asyncio.TaskGroup() as keepers:
             for leases in (plan_leases, deliver_leases):

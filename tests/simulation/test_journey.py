@@ -35,6 +35,8 @@ class Journey:
         self.expected: set[str] = set()
         self.started = 0
         self.pace_s = self.chance.choice([0.02, 0.4])
+        self.hands_over = seed % 4 != 0
+        self.processes: list[Process] = []
 
     async def run(self) -> None:
         stop = asyncio.Event()
@@ -58,7 +60,9 @@ class Journey:
         self.started += 1
         # A supervisor starts a worker again under its old name; another machine's has a new one.
         owner = f"worker-{index}" if self.chance.random() < 0.6 else f"worker-{index}-{self.started}"
-        return Process(self.world, index, owner)
+        process = Process(self.world, index, owner, hands_over=self.hands_over)
+        self.processes.append(process)
+        return process
 
     async def feed(self) -> None:
         words = sorted(SCRIPTS)
@@ -117,11 +121,14 @@ def check(journey: Journey) -> None:
 @pytest.mark.parametrize("block", range(4))
 def test_every_delivery_ends_once_whatever_dies(directory, block, monkeypatch):
     monkeypatch.setattr(pool_worker, "CHECK_MS", 100)
+    handed_over = 0
     for seed in range(block * SEEDS // 4, (block + 1) * SEEDS // 4):
         journey = Journey(directory, seed)
         try:
             run(journey.run())
             check(journey)
+            handed_over += sum(process.wire.handed_over for process in journey.processes)
         except BaseException as error:
             error.add_note(f"seed {seed}")
             raise
+    assert handed_over > SEEDS // 4, "hardly anything was handed over"

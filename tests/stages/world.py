@@ -19,7 +19,7 @@ from clarion.deliver.accounts.asking import Wanted
 from clarion.deliver.accounts.judges import Change, Grant
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.partition.gather_cancelled import Cancelled
-from clarion.deliver.partition.handover import Handovers
+from clarion.deliver.partition.worker_handover import Handovers
 from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.rules.retry import Policy
 from clarion.deliver.send.worker import Sender

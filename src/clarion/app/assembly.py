@@ -9,7 +9,7 @@ from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.accounts.worker_breakers import Breakers
 from clarion.deliver.accounts.worker_pace import Pace
 from clarion.deliver.partition.gather_cancelled import Cancelled
-from clarion.deliver.partition.handover import Handovers
+from clarion.deliver.partition.worker_handover import Handovers
 from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.send.worker import Sender
 from clarion.deliver.worker import ChannelPool

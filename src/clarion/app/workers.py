@@ -23,7 +23,7 @@ from clarion.app.learning import keep_learning
 from clarion.app.starts import Start, this_start
 from clarion.app.wiring import Parts
 from clarion.deliver.partition.gather_cancelled import Cancelled
-from clarion.deliver.partition.handover import Handovers
+from clarion.deliver.partition.worker_handover import Handovers
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import CHANNELS
 from clarion.journal import topics

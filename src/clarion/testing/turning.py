@@ -16,7 +16,7 @@ from clarion.app.assembly import (
     sender,
 )
 from clarion.deliver.partition.gather_cancelled import Cancelled
-from clarion.deliver.partition.handover import Handovers
+from clarion.deliver.partition.worker_handover import Handovers
 from clarion.domain.channel import CHANNELS, Channel
 from clarion.domain.limits import LEASE_TTL_MS_MAX
 from clarion.journal import topics

@@ -8,7 +8,7 @@ from typing import Any, Final
 from clarion.app.assembly import accounts, channel_pool, fetch_pool, plan_worker, record_worker, sender
 from clarion.app.wiring import Shared
 from clarion.deliver.partition.gather_cancelled import Cancelled
-from clarion.deliver.partition.handover import Handovers
+from clarion.deliver.partition.worker_handover import Handovers
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import Channel
 from clarion.journal import topics

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from clarion.backends.memory.journal import MemoryJournal
-from clarion.deliver.partition.handover import Handovers
+from clarion.deliver.partition.worker_handover import Handovers
 from clarion.domain.channel import Channel, Lane
 from clarion.domain.delivery_state import State
 from clarion.domain.errors import DurabilityError, StaleLease

@@ -7,12 +7,12 @@ from contextlib import nullcontext
 from typing import Any
 
 from clarion.deliver.accounts.assignment import PutOff
-from clarion.deliver.partition.handover import Placed
-from clarion.deliver.partition.prepare import PartitionOffer, Prepared, prepare, put_off
 from clarion.deliver.partition.results import Result, standing_frames, step_result
 from clarion.deliver.partition.sift import withdraw, withdrawn
 from clarion.deliver.partition.work import Work
 from clarion.deliver.partition.worker_backlog import TURN_DELIVERIES, Backlog
+from clarion.deliver.partition.worker_handover import Placed
+from clarion.deliver.partition.worker_prepare import PartitionOffer, Prepared, prepare, put_off
 from clarion.deliver.partition.worker_supplies import Supplies
 from clarion.deliver.rules.retry import ACCEPTED, Turn, after
 from clarion.deliver.rules.window import Pending

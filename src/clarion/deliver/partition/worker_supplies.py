@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from clarion.deliver.accounts.worker import Accounts
 from clarion.deliver.partition.gather_cancelled import Cancelled
-from clarion.deliver.partition.handover import Handovers
+from clarion.deliver.partition.worker_handover import Handovers
 from clarion.deliver.rules.retry import Policy
 from clarion.deliver.send.worker import Sender
 from clarion.domain.channel import Channel
