@@ -162,10 +162,13 @@ class LeaseKeeper:
         async with woken_by(stop, self._joined.set):
             while not stop.is_set():
                 self._joined.clear()
-                with suppress(Overloaded):
+                try:
                     await self.step()
+                    pause_ms = self.pause_ms()
+                except Overloaded:
+                    pause_ms = min(self.pause_ms(), LEASE_STEP_MS)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._joined.wait(), self.pause_ms() / 1000)
+                    await asyncio.wait_for(self._joined.wait(), pause_ms / 1000)
 
     async def step(self) -> None:
         """Renew what is held and ask for what is missing; whoever holds something else then hears of it."""
