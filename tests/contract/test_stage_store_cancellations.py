@@ -81,7 +81,9 @@ async def test_a_commit_sees_every_cancellation_that_another_process_was_told_of
 
     async def intend() -> None:
         while len(durable) < 100:
+            before = set(durable)
             committed = await two.commit(StageResult(frames=[frame()], cancellations_after=0))
-            assert set(durable) <= set(committed.cancelled[1])
+            # One that is told of while we hear of our commit may be durable only after it.
+            assert before <= set(committed.cancelled[1])
 
     await asyncio.gather(cancel(), intend())

@@ -1,8 +1,11 @@
 """The rigs may be missing: whoever asks for them is told in one sentence, and a fault of ours is not taken for that."""
 
+import logging
 import sys
 
 import pytest
+import structlog
+from prometheus_client import values
 from typer.testing import CliRunner
 
 from clarion.app import cli, lab, wiring
@@ -59,6 +62,20 @@ def test_a_command_of_missing_rigs_is_listed_and_says_so_whatever_its_words_are(
         assert str(done.exception) == SENTENCE.replace("demo", name)
 
 
+@pytest.fixture
+def _process(monkeypatch):
+    """What a process sets up for itself, taken back: its log, and where it counts."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_process")
 def test_a_process_that_is_asked_for_delays_does_not_run_without_them(monkeypatch, tmp_path):
     without(monkeypatch, "clarion_lab")
     monkeypatch.setenv(lab.DELAYS_VARIABLE, "{}")
@@ -66,6 +83,7 @@ def test_a_process_that_is_asked_for_delays_does_not_run_without_them(monkeypatc
         wiring.Parts(load(None, {"CLARION_DATA_DIR": str(tmp_path), "CLARION_STORE": "memory"}), "api")
 
 
+@pytest.mark.usefixtures("_process")
 def test_nothing_of_the_rigs_is_loaded_by_a_process_that_is_not_asked_for_delays(monkeypatch, tmp_path):
     without(monkeypatch, "clarion_lab")
     monkeypatch.delenv(lab.DELAYS_VARIABLE, raising=False)
