@@ -66,18 +66,18 @@ def test_a_workflow_comes_from_a_file(operator, tmp_path):
     json_file, toml_file = tmp_path / "pause.json", tmp_path / "pause.toml"
     json_file.write_text('{"steps": [{"kind": "delay", "name": "pause", "for": "1h"}]}')
     toml_file.write_text('name = "A day off"\n[[steps]]\nkind = "delay"\nname = "pause"\nfor = "1d"\n')
-    assert shell("workflows", "put", "pause", str(json_file)).strip() == "pause: version 1"
-    assert shell("workflows", "put", "pause", str(toml_file)).strip() == "pause: version 2"
-    assert shell("workflows", "put", "pause", "-", stdin=json_file.read_text()).strip() == "pause: version 3"
-    shell("workflows", "put", "pause", str(toml_file))
+    assert shell("workflows", "push", "pause", str(json_file)).strip() == "pause: version 1"
+    assert shell("workflows", "push", "pause", str(toml_file)).strip() == "pause: version 2"
+    assert shell("workflows", "push", "pause", "-", stdin=json_file.read_text()).strip() == "pause: version 3"
+    shell("workflows", "push", "pause", str(toml_file))
     assert "A day off" in shell("workflows", "list")
     json_file.write_text('{"steps": [{"kind": "delay", "name": "pause", "for": "2y"}]}')
-    assert "steps[0].for" in shell("workflows", "put", "pause", str(json_file), code=2)
-    assert "No such file" in shell("workflows", "put", "pause", "gone.json", code=2)
+    assert "steps[0].for" in shell("workflows", "push", "pause", str(json_file), code=2)
+    assert "No such file" in shell("workflows", "push", "pause", "gone.json", code=2)
 
 
 def test_from_an_empty_tenant_to_a_status(system, key, acme, tmp_path):
-    assert "sms through sandbox" in acme("providers", "set", "texts", "--channel", "sms", "--vendor", "sandbox")
+    assert "sms through sandbox" in acme("providers", "push", "texts", "--channel", "sms", "--vendor", "sandbox")
     assert "texts" in acme("providers", "list")
     remote = Remote(f"http://127.0.0.1:{system.port}", key)
     remote.put("/v1/templates/hello", {"channels": {"sms": {"body": "Hello {{ name }}"}}})

@@ -80,7 +80,7 @@ def test_an_account_that_is_down_says_so_and_is_closed_by_hand(home):
     home.put("/v1/providers/texts", body | {"breaker": {"calls_min": 2, "open_ms": 60_000}})
     for n in range(3):
         home.send({"phone": phone(220 + n)}, "note", {"text": "t"}, channels=["sms"])
-    path = "/v1/providers/texts/standing"
+    path = "/v1/providers/texts/health"
     down = until(lambda: opened(home.get(path)), "the account is open")
     assert down["until"] and down["detail"]
     until(lambda: [c for c in home.get(path)["changes"] if c["state"] == "open"], "history says so")
@@ -125,5 +125,5 @@ def test_the_command_line_lists_shows_counts_and_replays(home, system, tmp_path)
     assert clarion("dead-letters", "replay", letter["id"], "--data", "text=new") == "1 replayed\n"
     assert clarion("dead-letters", "replay", "--every", "--rate", "100") == "1 replayed\n"
     assert clarion("dead-letters", "replay", "--every") == "no dead letter meets this\n"
-    assert clarion("providers", "standing", "sandbox-sms").startswith("sandbox-sms: closed")
+    assert clarion("providers", "health", "sandbox-sms").startswith("sandbox-sms: closed")
     assert clarion("providers", "reset", "sandbox-sms") == "sandbox-sms: closed\n"

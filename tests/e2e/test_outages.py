@@ -99,7 +99,7 @@ def all_in(tenant, ids, *states, wait_s=20.0):
 
 
 def standing(tenant, name):
-    return tenant.get(f"/v1/providers/{name}/standing")
+    return tenant.get(f"/v1/providers/{name}/health")
 
 
 def at(text):

@@ -74,7 +74,7 @@ ABSENT = {
     ("GET", "/v1/event-rules/{key}"): None,
     ("DELETE", "/v1/event-rules/{key}"): None,
     ("GET", "/v1/providers/{name}"): None,
-    ("GET", "/v1/providers/{name}/standing"): None,
+    ("GET", "/v1/providers/{name}/health"): None,
     ("POST", "/v1/providers/{name}/reset"): None,
     ("DELETE", "/v1/providers/{name}"): None,
     ("GET", "/v1/tenants/{id}"): None,

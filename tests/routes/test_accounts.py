@@ -199,7 +199,7 @@ async def test_a_token_is_fetched_first(house, token, kind):
 
 async def test_an_account_tells_how_it_stands(house):
     await house.say("PUT", PATH, MAIL)
-    fresh = await house.say("GET", f"{PATH}/standing")
+    fresh = await house.say("GET", f"{PATH}/health")
     assert (fresh["state"], fresh["since"], fresh["calls"]) == ("closed", None, 0)
     at_ms = house.clock.monotonic_ms()
     down = Standing(
@@ -207,12 +207,12 @@ async def test_an_account_tells_how_it_stands(house):
         at_ms + 4_500, 1, paused_until_ms=at_ms + 1_000, detail="HTTP 503",
     )  # fmt: skip
     await take(house.standings, AccountName("acme", "mail"), down)
-    told = await house.say("GET", f"{PATH}/standing")
+    told = await house.say("GET", f"{PATH}/health")
     assert (told["state"], told["detail"], told["calls"], told["failures"]) == ("open", "HTTP 503", 30, 22)
     assert (told["since"], told["until"]) == ("2023-11-14T22:13:19.500000Z", "2023-11-14T22:13:24.500000Z")
     assert told["paused_until"] == "2023-11-14T22:13:21Z"
     assert [(c["before"], c["state"], c["detail"]) for c in told["changes"]] == [("closed", "open", "503")]
-    for verb, path in (("GET", f"{PATH}/standing"), ("POST", f"{PATH}/reset")):
+    for verb, path in (("GET", f"{PATH}/health"), ("POST", f"{PATH}/reset")):
         with pytest.raises(NotFound):
             await house.call(verb, path, tenant="other")
 
@@ -221,7 +221,7 @@ async def test_what_is_known_of_an_account_before_its_change_is_not_told(house):
     await house.say("PUT", PATH, MAIL)
     await take(house.standings, AccountName("acme", "mail"), Standing("open", 1))
     await house.say("PUT", PATH, MAIL)
-    assert (await house.say("GET", f"{PATH}/standing"))["state"] == "closed"
+    assert (await house.say("GET", f"{PATH}/health"))["state"] == "closed"
 
 
 async def test_a_breaker_is_closed_by_hand_and_history_says_so(house):

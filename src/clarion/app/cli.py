@@ -11,6 +11,7 @@ import typer.core
 from typer.main import get_command
 
 from clarion.app import lab
+from clarion.app.commands.groups import refuse_renamed
 from clarion.domain.errors import CallerError, ClarionError, DurabilityError, OperatorError, StoreUnavailable
 
 EXIT_FAILED: Final = 1
@@ -38,7 +39,7 @@ COMMANDS: Final = {
     "api": "clarion.app.commands.running:api",
     "worker": "clarion.app.commands.running:worker",
     "scheduler": "clarion.app.commands.running:scheduler",
-    "whole": "clarion.app.commands.running:whole",
+    "all-in-one": "clarion.app.commands.running:all_in_one",
     "simulate": f"{LAB}simulate.cli:simulate",
     "bench": f"{LAB}bench.cli:bench",
     "chaos": f"{LAB}chaos.cli:chaos",
@@ -55,6 +56,7 @@ class Commands(typer.core.TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import a command."""
+        refuse_renamed(cmd_name)
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")

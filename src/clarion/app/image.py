@@ -25,7 +25,7 @@ from clarion.app.command_line import show
 from clarion.app.supervisor import HANDLED, Child, Role, Start, own_interpreter
 from clarion.providers import catalogue
 
-MODULES: Final = ("clarion.app.api", "clarion.app.workers", "clarion.app.scheduler", "clarion.app.whole")
+MODULES: Final = ("clarion.app.api", "clarion.app.workers", "clarion.app.scheduler", "clarion.app.all_in_one")
 """What the processes are made of. They import the rest."""
 _THREADS: Final = Path("/proc/self/task")
 _FIRST_FD: Final = 3

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from clarion.app.commands.groups import CommandGroup
 from clarion.app.commands.options import Key, Url, remote
 from clarion.app.commands.sending import pair
 from clarion.domain.errors import OperatorError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Accounts at vendors.")
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True, add_completion=False, help="Accounts at vendors.")
 
 
 @app.command("list")
@@ -27,8 +28,8 @@ def list_providers(url: Url = None, key: Key = None) -> None:
     Console().print(table)
 
 
-@app.command("set")
-def set_provider(
+@app.command("push")
+def push_provider(
     name: Annotated[str, typer.Argument(help="name of the account")],
     channel: Annotated[str, typer.Option(help="email, sms, push, ...")],
     vendor: Annotated[str, typer.Option(help="sandbox, smtp, fcm, webhook, ...")],
@@ -61,12 +62,12 @@ def set_provider(
     typer.echo(f"{name}: {channel} through {vendor}{', which says that it works' if verify else ''}")
 
 
-@app.command("standing")
-def show_standing(
+@app.command("health")
+def show_health(
     name: Annotated[str, typer.Argument(help="name of the account")], url: Url = None, key: Key = None
 ) -> None:
     """Show how an account stands: whether it is called, since when and why, and the last changes."""
-    found = remote(url, key).get(f"/v1/providers/{name}/standing")
+    found = remote(url, key).get(f"/v1/providers/{name}/health")
     console = Console()
     since = f" since {found['since']}" if found["since"] else ""
     typer.echo(f"{name}: {found['state']}{since}{': ' + found['detail'] if found['detail'] else ''}")

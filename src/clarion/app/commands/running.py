@@ -1,4 +1,4 @@
-"""`init`, `up`, `api`, `worker`, `scheduler`, `whole` and `config`: what runs on this machine."""
+"""`init`, `up`, `api`, `worker`, `scheduler`, `all-in-one` and `config`: what runs on this machine."""
 
 import contextlib
 import os
@@ -84,14 +84,14 @@ def scheduler(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     run(config)
 
 
-def whole(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
+def all_in_one(config_file: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Run API, worker and scheduler in one process, with stores in files or in memory."""
-    config = _start("whole", config_file, data_dir)
-    from clarion.app.whole import run
+    config = _start("all-in-one", config_file, data_dir)
+    from clarion.app.all_in_one import run
 
     # What a supervisor started, it holds the lock for.
     supervised = PARENT_VARIABLE in os.environ
-    with contextlib.nullcontext() if supervised else only_one(config.run_dir, "whole"):
+    with contextlib.nullcontext() if supervised else only_one(config.run_dir, "all-in-one"):
         run(config)
 
 
@@ -116,7 +116,7 @@ def roles(config: Config, config_file: Path | None) -> list[Role]:
     """Return the processes of an installation, in the order they are started."""
     options = ["--config", str(config_file)] if config_file is not None else []
     if config.store == "memory":
-        return [_role("whole", "whole", *options)]
+        return [_role("all-in-one", "all-in-one", *options)]
     workers = [
         _role(f"worker-{index}", "worker", "--index", str(index), *options) for index in range(config.worker_count)
     ]
@@ -141,5 +141,7 @@ def _start(role: str, config_file: Path | None, data_dir: Path | None) -> Config
 def _shared(config: Config) -> Config:
     """Return the configuration of a process that shares its stores with others. Raises `OperatorError`."""
     if config.store == "memory":
-        raise OperatorError("With store = memory everything runs in one process: use 'clarion up' or 'clarion whole'.")
+        raise OperatorError(
+            "With store = memory everything runs in one process: use 'clarion up' or 'clarion all-in-one'."
+        )
     return config

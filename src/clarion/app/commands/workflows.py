@@ -9,11 +9,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from clarion.app.commands.groups import CommandGroup
 from clarion.app.commands.options import Key, Url, remote
 from clarion.domain.errors import OperatorError
 from clarion.ports.web import JSON, TOML
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Workflows.")
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True, add_completion=False, help="Workflows.")
 
 
 @app.command("list")
@@ -25,8 +26,8 @@ def list_workflows(url: Url = None, key: Key = None) -> None:
     Console().print(table)
 
 
-@app.command("put")
-def put_workflow(
+@app.command("push")
+def push_workflow(
     workflow: Annotated[str, typer.Argument(help="key of the workflow")],
     file: Annotated[Path, typer.Argument(help="JSON, or TOML when it ends in .toml; - for JSON from standard input")],
     url: Url = None,

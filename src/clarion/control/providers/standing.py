@@ -132,7 +132,7 @@ def routes(
     """Return the endpoints of standings."""
     do, tag = _Handlers(providers, standings, told, store, clock), "providers"
     return [
-        Route("GET", "/v1/providers/{name}/standing", do.get, "providers:read", "How a provider account stands",
+        Route("GET", "/v1/providers/{name}/health", do.get, "providers:read", "How a provider account stands",
               reply=StandingView, tag=tag),
         Route("POST", "/v1/providers/{name}/reset", do.reset, "providers:write",
               "Call a provider account again, whatever it did", status=204, tag=tag),

@@ -1,4 +1,4 @@
-"""`clarion whole` as an operator meets it: what stands in its way is told in one sentence, and it ends when it is told to."""
+"""`clarion all-in-one` as an operator meets it: what stands in its way is told in one sentence, and it ends when it is told to."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ def free_port():
 
 
 @contextlib.contextmanager
-def started(folder, port, command="whole", **settings):
+def started(folder, port, command="all-in-one", **settings):
     env = {
         **os.environ,
         "CLARION_API_PORT": str(port),
@@ -46,7 +46,7 @@ def until_ready(port):
     raise AssertionError("it did not start")
 
 
-@pytest.mark.parametrize("command", ["whole", "api"])
+@pytest.mark.parametrize("command", ["all-in-one", "api"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_as_told_and_calls_that_a_success(tmp_path, command, number):
     port = free_port()
@@ -81,7 +81,7 @@ def test_stores_in_memory_say_that_the_files_there_are_not_used(tmp_path):
         assert output.count("files_left_alone") == lines
 
 
-@pytest.mark.parametrize("second", ["whole", "up"])
+@pytest.mark.parametrize("second", ["all-in-one", "up"])
 def test_two_on_one_directory_are_refused(tmp_path, second):
     port = free_port()
     with started(tmp_path / "data", port) as process:

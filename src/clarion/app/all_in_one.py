@@ -15,7 +15,7 @@ def run(config: Config) -> None:
 
 
 async def _run(config: Config) -> None:
-    parts = Parts(config, "whole")
+    parts = Parts(config, "all-in-one")
     parts.telemetry.follow_loop()
     garbage.tune()
     stop = asyncio.Event()
