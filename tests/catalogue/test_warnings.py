@@ -14,5 +14,5 @@ def test_a_template_of_the_catalogue_has_no_warnings(key: str, locale: str):
     name = folder.templates[key].category
     assert name is not None
     category = folder.categories[name]
-    found = warnings_of(rendered(key, locale), Category(name, category.critical, category.lane))
+    found = warnings_of(rendered(key, locale), Category(name, category.critical, category.priority))
     assert [(one.channel, one.code, one.detail) for one in found] == []

@@ -150,7 +150,7 @@ def furnished(empty, tmp_path_factory):
     async def furnish():
         house = House.copy_of(empty, folder)
         await house.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
-        await house.call("PUT", "/v1/categories/alerts", {"lane": "high"})
+        await house.call("PUT", "/v1/categories/alerts", {"priority": "high"})
         await house.call("PUT", "/v1/topics/riders", {})
         await house.call("PUT", "/v1/segments/pros", {"filter": {"attribute": "plan", "is": "pro"}})
         await house.call("PUT", "/v1/users/ada", {"zone": "Asia/Kolkata"})
@@ -232,8 +232,8 @@ async def test_an_audience_becomes_a_broadcast(works):
     assert (await works.latest("all"))["id"] == ids.write(ids.BROADCAST_PREFIX, cursor.cursor_id)
 
 
-async def test_recipient_time_of_an_audience_starts_a_wave_where_the_day_begins(works):
-    await works.put("wave", TO_ALL, recipient_time=True, expires_after="1h")
+async def test_local_time_of_an_audience_starts_a_wave_where_the_day_begins(works):
+    await works.put("wave", TO_ALL, local_time=True, expires_after="1h")
     await works.run_until("2023-11-15T08:59:00Z")
     assert Glance(works.journal).cursors() == []
     await works.run_until("2023-11-15T19:00:00Z")  # 09:00 on the 16th, 14 hours ahead
@@ -244,9 +244,9 @@ async def test_recipient_time_of_an_audience_starts_a_wave_where_the_day_begins(
     assert Glance(works.journal).next_due_ms() == works.now_ms + DAY_MS
 
 
-async def test_recipient_time_of_a_user_is_the_users_or_else_the_tenants(works):
-    await works.put(recipient_time=True, expires_after="1h")
-    await works.put("bobs", TO_ADA | {"to": {"user_id": "bob"}}, recipient_time=True)
+async def test_local_time_of_a_user_is_the_users_or_else_the_tenants(works):
+    await works.put(local_time=True, expires_after="1h")
+    await works.put("bobs", TO_ADA | {"to": {"user_id": "bob"}}, local_time=True)
     await works.house.call("PUT", "/v1/policy", {"zone": "America/New_York"})
     await works.run_until("2023-11-15T19:00:00Z")
     sent = {frame.requests[0].to[0].user_id: frame.requests[0] for frame in works.sent()}
@@ -332,8 +332,8 @@ async def test_days_later_it_is_not_sent_but_the_next_one_is(works):
 
 
 @pytest.mark.parametrize(("hours_late", "result"), [(0, "started"), (26, "started"), (28, "too_late")])
-async def test_with_recipient_time_it_is_too_late_when_it_is_for_the_last(works, hours_late, result):
-    await works.put("wave", TO_ALL, recipient_time=True)
+async def test_with_local_time_it_is_too_late_when_it_is_for_the_last(works, hours_late, result):
+    await works.put("wave", TO_ALL, local_time=True)
     works.at("2023-11-15T19:00:00Z")
     works.house.clock.wall_ms += hours_late * HOUR_MS
     await works.fire()
@@ -343,7 +343,7 @@ async def test_with_recipient_time_it_is_too_late_when_it_is_for_the_last(works,
 
 
 async def test_a_user_whose_own_time_is_long_past_gets_nothing(works):
-    await works.put(recipient_time=True)
+    await works.put(local_time=True)
     works.at("2023-11-16T06:00:00Z")  # 09:00 in Kolkata was at 03:30
     await works.fire()
     await works.plan()

@@ -30,7 +30,7 @@ def person(number):
 @pytest.fixture(scope="module")
 def home(operator):
     tenant = new_tenant(operator, "crowd")
-    tenant.put("/v1/categories/marketing", {"lane": "bulk"})
+    tenant.put("/v1/categories/marketing", {"priority": "bulk"})
     tenant.put("/v1/templates/sale", {"channels": SALE, "category": "marketing"})
     tenant.put("/v1/topics/thirds", {})
     tenant.furnish({"note": NOTE}, ["push", "sms"])
@@ -156,7 +156,7 @@ def slow(operator):
     """A tenant of 1,200 whose push and mail providers take their time."""
     tenant = new_tenant(operator, "slow").furnish({"sale": {"push": {"title": "s"}, "sms": {"body": "s"}}}, [])
     tenant.sandbox("push", latency_ms=250)
-    tenant.put("/v1/categories/security", {"critical": True, "lane": "critical"})
+    tenant.put("/v1/categories/security", {"critical": True, "priority": "critical"})
     tenant.post("/v1/users/bulk", ndjson(person(n) | {"topics": [], "preferences": {}} for n in range(1, 4_800, 4)))
     return tenant
 

@@ -19,9 +19,9 @@ SHOWN = {"email", "sms", "inapp"}
 def home(tenant):
     """Three categories with a template each; `plain` has none."""
     tenant.furnish({"plain": CONTENT}, ["email", "sms"])
-    tenant.put("/v1/categories/orders", {"lane": "high"})
-    tenant.put("/v1/categories/marketing", {"defaults": {"sms": False}, "lane": "bulk"})
-    tenant.put("/v1/categories/security", {"critical": True, "lane": "critical"})
+    tenant.put("/v1/categories/orders", {"priority": "high"})
+    tenant.put("/v1/categories/marketing", {"defaults": {"sms": False}, "priority": "bulk"})
+    tenant.put("/v1/categories/security", {"critical": True, "priority": "critical"})
     for category in ("orders", "marketing", "security"):
         tenant.put(f"/v1/templates/{category}", {"channels": CONTENT, "category": category})
     tenant.user("ada", email="Ada@Example.com", phone="+14155550101")
@@ -108,7 +108,7 @@ def test_quiet_hours_hold_what_disturbs_but_nothing_critical(home):
 
 def test_a_tenants_quiet_hours_hold_for_who_has_none_and_a_category_may_ignore_them(home):
     home.put("/v1/policy", {"quiet_hours": quiet_now("Asia/Tokyo"), "zone": "Asia/Tokyo"})
-    home.put("/v1/categories/orders", {"lane": "high", "quiet_hours": False})
+    home.put("/v1/categories/orders", {"priority": "high", "quiet_hours": False})
     id_ = home.send("ada", "plain")
     assert until(lambda: held_by(home.seen(id_)), "the text message is held") == {"sms": "quiet_hours"}
     assert outcome(home, "orders") == dict.fromkeys(SHOWN, "sent")
@@ -151,15 +151,15 @@ def test_critical_is_sent_whatever_anyone_prefers(home):
     prefer(home, {"*": {"*": False}})
     home.put("/v1/preferences/defaults", {"*": {"*": False}})
     assert outcome(home, "security") == dict.fromkeys(SHOWN, "sent")
-    assert home.told("ada", "security")["lane"] == "critical"
+    assert home.told("ada", "security")["priority"] == "critical"
     assert outcome(home, "plain", category="security") == dict.fromkeys(SHOWN, "sent")
 
 
 def test_a_request_may_name_the_category_and_lower_the_lane_only(home):
     prefer(home, {"marketing": {"inapp": False}})
     assert outcome(home, "plain", category="marketing")["inapp"] == ("opted_out", "user preference marketing.inapp")
-    assert home.told("ada", "orders", priority="bulk")["lane"] == "bulk"
-    assert home.told("ada", "orders", priority="critical")["lane"] == "high"
+    assert home.told("ada", "orders", priority="bulk")["priority"] == "bulk"
+    assert home.told("ada", "orders", priority="critical")["priority"] == "high"
 
 
 def test_a_suppressed_address_is_skipped_until_it_is_lifted(home):

@@ -117,8 +117,8 @@ def test_a_push_that_fails_for_good_becomes_a_text_message_at_once(home):
 
 
 def test_in_quiet_hours_marketing_is_held_with_its_time_and_security_goes_at_once(home):
-    home.put("/v1/categories/marketing", {"lane": "bulk"})
-    home.put("/v1/categories/security", {"critical": True, "lane": "critical"})
+    home.put("/v1/categories/marketing", {"priority": "bulk"})
+    home.put("/v1/categories/security", {"critical": True, "priority": "critical"})
     ends = quiet(home, timedelta(hours=8))
     held = home.send("ada", "news", {"text": "sale"}, category="marketing", channels=["push"])
     alert = home.told("ada", "news", {"text": "login"}, category="security")
@@ -221,7 +221,7 @@ def test_a_journey_is_cancelled_by_its_key_in_the_middle(home):
 def test_a_critical_one_overtakes_a_backlog_of_bulk(operator):
     home = new_tenant(operator).furnish({"news": NEWS}, [])
     home.sandbox("sms", latency_ms=100)
-    home.put("/v1/categories/security", {"critical": True, "lane": "critical"})
+    home.put("/v1/categories/security", {"critical": True, "priority": "critical"})
     bulk = [{"to": {"phone": phone(n)}, "template": "news", "data": {"text": n}, "priority": "bulk", "channels": ["sms"]}
             for n in range(1_000)]  # fmt: skip
     results = home.post("/v1/notifications/batch", {"notifications": bulk})["results"]

@@ -21,7 +21,7 @@ body = "{% t hello %}{% partial foot %}"
 """
 FILES = {
     "brand.toml": 'name = "Acme"\n',
-    "categories.toml": '[account]\nlane = "high"\n',
+    "categories.toml": '[account]\npriority = "high"\n',
     "partials/foot.liquid": " {% partial name %}\n",
     "partials/name.liquid": "Acme\n",
     "layouts/plain/layout.toml": 'html = {file = "layout.html"}\n',

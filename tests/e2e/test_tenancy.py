@@ -120,7 +120,7 @@ def victim(operator):
     tenant.user("eve", phone="+14155550666", attributes={"of": "victim"}, devices=[{"id": "phone", **DEVICE}])
     tenant.put("/v1/topics/secret", {"name": "victim"})
     tenant.post("/v1/topics/secret/members", {"user_ids": ["eve"]})
-    tenant.put("/v1/categories/secret", {"lane": "high"})
+    tenant.put("/v1/categories/secret", {"priority": "high"})
     tenant.put("/v1/layouts/secret", {"html": "<b>{{ content }}</b>"})
     tenant.put("/v1/partials/secret", {"source": "victim"})
     tenant.put("/v1/users/eve/quiet-hours", {"windows": []})

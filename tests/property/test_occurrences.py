@@ -132,9 +132,9 @@ def test_occurrences_grow_and_none_lies_between_two(cron, instant):
 
 
 @given(crons(), instants())
-def test_with_recipient_time_it_begins_where_the_day_does(cron, instant):
+def test_with_local_time_it_begins_where_the_day_does(cron, instant):
     (text, matches), (_, after_ms) = cron, instant
-    at_ms = next_after(schedule(cron=text, recipient_time=True), after_ms)
+    at_ms = next_after(schedule(cron=text, local_time=True), after_ms)
     assume(at_ms is not None)
     assert matches(local_time(at_ms, ZoneInfo("Pacific/Kiritimati")))
     assert at_ms == next_after(schedule(cron=text, zone="Pacific/Kiritimati"), after_ms)

@@ -168,7 +168,7 @@ async def test_a_template_is_compiled_before_it_is_stored(house):
 
 async def test_a_template_names_a_category_that_exists_and_keeps_it_there(house):
     assert await refused(house, "PUT", "/v1/templates/hello", HELLO | {"category": "greetings"}) == "category"
-    await house.call("PUT", "/v1/categories/greetings", {"critical": True, "lane": "critical"})
+    await house.call("PUT", "/v1/categories/greetings", {"critical": True, "priority": "critical"})
     await house.call("PUT", "/v1/templates/hello", HELLO | {"category": "greetings"})
     with pytest.raises(Conflict):
         await house.call("DELETE", "/v1/categories/greetings")

@@ -106,7 +106,7 @@ class Desk:
 async def desk(engine, empty, tmp_path):
     house = House.copy_of(empty, tmp_path, engine)
     await house.call("PUT", "/v1/tenants/acme", {"name": "Acme"})
-    await house.call("PUT", "/v1/categories/earnings", {"lane": "high"})
+    await house.call("PUT", "/v1/categories/earnings", {"priority": "high"})
     receipt = {"push": {"title": "{{ text }}"}, "email": {"subject": "Receipt", "text": "{{ text }}"}}
     await house.call("PUT", "/v1/templates/receipt", {"channels": receipt})
     await house.call("PUT", "/v1/templates/note", {"channels": {"push": {"title": "Well done"}}})
@@ -235,7 +235,7 @@ async def test_a_dry_run_tells_the_same_and_stores_nothing(desk):
         "data": {**data, "text": "Paid EUR 12"},
         "template": "receipt",
         "channels": ["push"],
-        "lane": "normal",
+        "priority": "normal",
     }
     assert desk.journal.appends == []
     real = await desk.happened(data)

@@ -102,7 +102,7 @@ async def test_a_notification_tells_its_whole_story(api, state):
         world.attempted(0, Event.ACCEPTED, 2, at_ms=world.AT_MS + 40),
     )
     found = await api("GET", "/v1/notifications/{id}", id=text(0))
-    assert (found["status"], found["states"], found["lane"], found["data"]) == (
+    assert (found["status"], found["states"], found["priority"], found["data"]) == (
         "completed",
         {"sent": 1},
         "high",

@@ -12,7 +12,7 @@ from clarion.domain.route import Route
 from tests import lookups
 
 PLAIN = {
-    "critical": False, "lane": "normal", "defaults": {}, "quiet_hours": True, "hold_max": "24h", "caps": [],
+    "critical": False, "priority": "normal", "defaults": {}, "quiet_hours": True, "hold_max": "24h", "caps": [],
     "over_cap": "skip", "digest_workflow": None, "route": None, "on_outage": "degrade",
 }  # fmt: skip
 NIGHT = {"start": "22:00", "end": "08:00"}
@@ -30,7 +30,7 @@ async def refused(house, target, body):
 async def test_a_categorys_rules_are_what_planning_reads(house):
     await house.control.definitions.put("acme", "workflow", "roundup", ROUNDUP)
     body = {
-        "defaults": {"sms": False}, "lane": "bulk", "quiet_hours": False, "hold_max": "3h",
+        "defaults": {"sms": False}, "priority": "bulk", "quiet_hours": False, "hold_max": "3h",
         "caps": [{"limit": 3, "per": "1d", "channel": "push"}, {"limit": 1, "per": "1h"}],
         "over_cap": "digest", "digest_workflow": "roundup",
         "route": {"first": ["push", {"all": ["sms", "email"]}], "until": "seen", "within": "2m"},

@@ -111,8 +111,8 @@ async def test_paused_it_has_no_next_occurrence_until_it_is_resumed(house):
     assert Glance(house.journal).next_due_ms() == at_ms(FIRST_AT)
 
 
-async def test_recipient_time_begins_where_the_day_does(house):
-    body = {"to": {"all": True}, "template": "weekly", "cron": "0 9 * * *", "recipient_time": True}
+async def test_local_time_begins_where_the_day_does(house):
+    body = {"to": {"all": True}, "template": "weekly", "cron": "0 9 * * *", "local_time": True}
     assert (await house.say("PUT", "/v1/schedules/wave", body))["next_at"] == "2023-11-15T19:00:00Z"
 
 
@@ -142,7 +142,7 @@ async def test_recipient_time_begins_where_the_day_does(house):
         ({"cron": None, "rrule": "FREQ=DAILY"}, "start"),
         ({"zone": "Mars/Base"}, "zone"),
         ({"zone": "../etc/passwd"}, "zone"),
-        ({"recipient_time": True}, "zone"),
+        ({"local_time": True}, "zone"),
         ({"too_late": "soon"}, "too_late"),
         ({"too_late": "1s"}, "too_late"),
         ({"too_late": "8d"}, "too_late"),
@@ -178,7 +178,7 @@ async def test_preview_shows_the_next_ten_on_the_clocks_that_people_look_at(hous
     assert found["occurrences"][0] == {"at": "2023-11-15T01:30:00Z", "local": "2023-11-15T02:30"}
     short = await house.say("POST", "/v1/schedules/preview", {"rrule": ADA["rrule"], "start": ADA["start"]})
     assert [one["local"] for one in short["occurrences"]] == ["2023-11-15T09:00", "2023-11-16T09:00"]
-    wave = await house.say("POST", "/v1/schedules/preview", {"cron": "0 9 * * *", "recipient_time": True})
+    wave = await house.say("POST", "/v1/schedules/preview", {"cron": "0 9 * * *", "local_time": True})
     assert wave["occurrences"][0] == {"at": "2023-11-15T19:00:00Z", "local": "2023-11-16T09:00"}
     for body, field in (({}, "cron"), ({"cron": "x"}, "cron"), ({"cron": "* * * * *", "zone": "Mars"}, "zone")):
         with pytest.raises(InvalidField) as error:

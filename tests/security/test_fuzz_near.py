@@ -43,7 +43,7 @@ EVENT = {"type": "paid", "user_id": "ada", "data": {"n": 1, "text": "x", "others
 QUOTA = {"rate_per_s": 10, "burst": 100, "daily": 1_000}
 DAILY = {"rrule": "FREQ=WEEKLY;BYDAY=MO,FR", "start": "2026-12-01T09:00", "zone": "Asia/Kolkata"}
 TARGET = {"to": {"topic": "fans"}, "template": "note", "data": {"text": "x"}, "too_late": "1h", "expires_after": "2d"}
-CATEGORY = {"lane": "bulk", "defaults": {"sms": False}, "hold_max": "12h", "over_cap": "digest",
+CATEGORY = {"priority": "bulk", "defaults": {"sms": False}, "hold_max": "12h", "over_cap": "digest",
             "digest_workflow": "roundup", "caps": [{"limit": 3, "per": "1h", "channel": "sms"}],
             "route": {"first": ["push", {"all": ["sms", "email"]}], "until": "seen", "within": "2m"}}  # fmt: skip
 USER = {"email": "a@b.example", "phone": "+14155550101", "contacts": {"email": ["c@d.example"]}, "zone": "Asia/Tokyo",

@@ -10,8 +10,8 @@ QUIET = {"quiet_hours": {"windows": [{"start": "22:00", "end": "08:00"}]}}
 
 def test_marketing_at_half_past_eleven_in_kolkata_comes_at_eight_and_an_alert_at_once(clarion):
     clarion.put_policy(QUIET)
-    clarion.put_category("marketing", {"lane": "bulk"})
-    clarion.put_category("security", {"critical": True, "lane": "critical"})
+    clarion.put_category("marketing", {"priority": "bulk"})
+    clarion.put_category("security", {"critical": True, "priority": "critical"})
     put_person(clarion, "ravi", "Asia/Kolkata")
     clarion.run(until="2026-03-05T18:00:00Z")  # 23:30 in Kolkata
     sale = clarion.notify(to="ravi", template="sale", category="marketing")

@@ -20,7 +20,7 @@ CATEGORIES = {
     "digested": {"caps": [CAP], "over_cap": "digest", "digest_workflow": "digest"},
     "routed": {"route": {"first": ["push", "sms"], "until": "seen", "within": "3h"}},
     "nested": {"route": {"first": [{"all": ["push", "inapp"]}, "sms"], "until": "sent", "within": "10m"}},
-    "critical": {"critical": True, "lane": "critical"},
+    "critical": {"critical": True, "priority": "critical"},
 }
 WORKFLOWS = {
     "digest": [
@@ -58,7 +58,7 @@ def furnish(clarion):
         put_person(clarion, name, zone, topics=["some"] if name < "m" else [])
     clarion.put_event_rule("acts", {"event": "acted", "notify": [{"to": "data.user", "workflow": "digest"}]})
     everyone = {"to": {"all": True}, "template": "hello", "category": "deferred", "data": {"number": -1}}
-    clarion.put_schedule("evenings", {**everyone, "cron": "0 23 */3 * *", "recipient_time": True})
+    clarion.put_schedule("evenings", {**everyone, "cron": "0 23 */3 * *", "local_time": True})
 
 
 def live(clarion, chance):

@@ -8,12 +8,12 @@ from tests.testing.people import bodies, put_person, sent
 DAILY = {"to": {"all": True}, "template": "note", "channels": ["sms"], "data": {"text": "daily"}, "cron": "0 9 * * *"}
 
 
-def test_recipient_time_is_nine_on_the_wall_before_and_after_the_clocks_change():
+def test_local_time_is_nine_on_the_wall_before_and_after_the_clocks_change():
     with Clarion(start="2026-03-27T12:00:00Z") as clarion:
         clarion.put_template("note", {"channels": {"sms": {"body": "{{ text }}"}}})
         for name, zone in (("ana", "Europe/Rome"), ("kim", "Asia/Seoul"), ("lou", "America/New_York")):
             put_person(clarion, name, zone)
-        clarion.put_schedule("daily", {**DAILY, "recipient_time": True})
+        clarion.put_schedule("daily", {**DAILY, "local_time": True})
         clarion.run(until="2026-03-29T23:00:00Z")
         assert [(d.at, d.user_id) for d in clarion.deliveries] == [
             ("2026-03-28T00:00:00Z", "kim"),
@@ -152,10 +152,10 @@ def test_a_workflow_in_local_time_starts_at_nine_on_everyones_wall(clarion):
     ]
 
 
-def test_a_schedule_in_recipient_time_starts_workflows_at_everyones_time(clarion):
+def test_a_schedule_in_local_time_starts_workflows_at_everyones_time(clarion):
     put_person(clarion, "kim", "Asia/Seoul")
     clarion.put_workflow("twice", {"steps": TWICE[:1]})
-    everyone = {"to": {"all": True}, "workflow": "twice", "recipient_time": True}
+    everyone = {"to": {"all": True}, "workflow": "twice", "local_time": True}
     clarion.put_schedule("weekly", {**everyone, "cron": "0 9 * * THU"})
     clarion.run_for("5d")
     assert [(d.at, d.user_id) for d in clarion.deliveries] == [

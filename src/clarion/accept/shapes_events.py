@@ -55,7 +55,7 @@ class DryNotification(msgspec.Struct, frozen=True, omit_defaults=True):
     workflow: str | None = None
     channels: list[Channel] | None = None
     category: str | None = None
-    lane: str = ""
+    priority: str = ""
 
 
 class DryRule(msgspec.Struct, frozen=True):

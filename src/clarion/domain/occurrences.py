@@ -29,12 +29,12 @@ _ANY_TIME: Final = datetime(2000, 1, 1)
 
 
 def zone_of_schedule(schedule: Schedule) -> ZoneInfo:
-    """Return the zone whose wall clock the rule is about; with `recipient_time` the first to get there."""
-    return zone_of(FIRST_ZONE if schedule.recipient_time else schedule.zone)
+    """Return the zone whose wall clock the rule is about; with `local_time` the first to get there."""
+    return zone_of(FIRST_ZONE if schedule.local_time else schedule.zone)
 
 
 def occurrences_after(schedule: Schedule, after_ms: int) -> Iterator[int]:
-    """Yield the occurrences after an instant (all Unix ms), ascending. With `recipient_time` each is the instant at which
+    """Yield the occurrences after an instant (all Unix ms), ascending. With `local_time` each is the instant at which
     the first recipients have that time. Takes a schedule that passed `check_when`."""
     zone = zone_of_schedule(schedule)
     latest_ms = after_ms

@@ -18,7 +18,7 @@ class ScheduleTo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A schedule. Exactly one of `cron` (five fields) and `rrule` (RFC 5545, from `start` on, such as `2026-12-31T09:00`)
-    says when, on the wall clock of `zone`. With `recipient_time` each recipient gets it when it is that time where they
+    says when, on the wall clock of `zone`. With `local_time` each recipient gets it when it is that time where they
     live, and `zone` says nothing. An occurrence that could not happen until `too_late` after its time does not happen;
     what was sent is of use for `expires_after`. Exactly one of `template` and `workflow` says what."""
 
@@ -31,7 +31,7 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     rrule: str | None = None
     start: str | None = None
     zone: str = "UTC"
-    recipient_time: bool = False
+    local_time: bool = False
     data: dict[str, Any] = {}
     channels: tuple[Channel, ...] = ()
     category: str | None = None

@@ -53,7 +53,7 @@ class ExplainOut(msgspec.Struct, frozen=True):
     """What is, or was, decided for whom and why. `at` is the time it was decided for."""
 
     at: datetime
-    lane: str
+    priority: str
     category: str | None
     recipients: list[RecipientOut]
 

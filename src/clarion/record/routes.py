@@ -170,7 +170,7 @@ def _accepted_out(event: AcceptedFrame, index: int) -> NotificationOut:
         id=ids.write(ids.NOTIFICATION_PREFIX, event.notification_ids[index]),
         status="accepted",
         created_at=shown(event.accepted_ms[index]),
-        lane=request.lane,
+        priority=request.lane,
         template=request.template or None,
         workflow=request.workflow or None,
         category=request.category,

@@ -82,7 +82,7 @@ class _Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     id: str
     status: str
     created_at: datetime
-    lane: str
+    priority: str
     template: str | None
     category: str | None
     scheduled_at: datetime | None
@@ -166,7 +166,7 @@ def _shared(row: Notification, status: str, states: Iterable[str]) -> dict[str, 
         "id": ids.write(ids.NOTIFICATION_PREFIX, row.id),
         "status": status,
         "created_at": shown(row.accepted_ms),
-        "lane": row.lane,
+        "priority": row.lane,
         "template": row.template or None,
         "category": row.category or None,
         "scheduled_at": shown(row.scheduled_ms),

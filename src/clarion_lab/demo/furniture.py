@@ -21,9 +21,9 @@ _NAMES: Final = ("Ada", "Björn", "Chiara", "Dmitri", "Élodie", "Femi", "Grace"
 _ZONES: Final = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Africa/Lagos", "America/Sao_Paulo")
 
 CATEGORIES: Final[dict[str, dict[str, Any]]] = {
-    "security": {"critical": True, "lane": "critical"},
-    "order_update": {"lane": "high"},
-    "marketing": {"lane": "bulk"},
+    "security": {"critical": True, "priority": "critical"},
+    "order_update": {"priority": "high"},
+    "marketing": {"priority": "bulk"},
 }
 TEMPLATES: Final[dict[str, dict[str, Any]]] = {
     "order_shipped": {

@@ -95,7 +95,7 @@ def test_the_vendors_words_are_no_markup(monkeypatch):
 
 def test_an_account_is_told_how_it_is_used_and_tried_first(monkeypatch):
     remote = Remote({})
-    words = ("set", "mail", "--channel", "email", "--vendor", "smtp", "--weight", "0", "--limit", "per_second=14",
+    words = ("push", "mail", "--channel", "email", "--vendor", "smtp", "--weight", "0", "--limit", "per_second=14",
              "--breaker", "failure_rate=0.3", "--on-ambiguous", "stop", "--verify")  # fmt: skip
     assert "says that it works" in run(monkeypatch, providers, remote, *words)
     ((verb, path, body),) = remote.asked
@@ -108,7 +108,7 @@ def test_an_account_tells_how_it_stands(monkeypatch):
     change = {"at": "2026-01-01T00:00:00Z", "before": "closed", "state": "open", "detail": "HTTP 503 [x]"}
     standing = {"state": "open", "since": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:05Z", "detail": "HTTP 503",
                 "window_ms": 30_000, "calls": 20, "failures": 15, "paused_until": None, "changes": [change]}  # fmt: skip
-    told = run(monkeypatch, providers, Remote(standing), "standing", "mail")
+    told = run(monkeypatch, providers, Remote(standing), "health", "mail")
     assert "mail: open since 2026-01-01T00:00:00Z: HTTP 503" in told
     assert "15 of 20 calls failed in the last 30 s" in told
     assert "HTTP 503 [x]" in told

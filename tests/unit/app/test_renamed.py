@@ -1,11 +1,13 @@
-"""An old name of a command is refused with the new one."""
+"""Old names of commands and fields are refused with the new ones."""
 
 import sys
 
+import msgspec
 import pytest
 
 from clarion.app import cli
-from clarion.domain.renamed import COMMANDS
+from clarion.domain.renamed import COMMANDS, FIELDS
+from clarion.ports.web import invalid_field
 
 
 def called(monkeypatch, capsys, *words):
@@ -28,3 +30,21 @@ def test_an_old_command_is_refused_in_one_sentence_that_names_the_new_one(monkey
 def test_the_new_command_is_there(monkeypatch, capsys, new):
     code, _ = called(monkeypatch, capsys, *new.split(), "--help")
     assert code == 0
+
+
+class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str = ""
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True):
+    inner: Inner = Inner()
+
+
+@pytest.mark.parametrize(("old", "new"), FIELDS.items())
+@pytest.mark.parametrize("place", ["", "inner"])
+def test_an_old_field_is_refused_with_the_new_one(old, new, place):
+    with pytest.raises(msgspec.ValidationError) as raised:
+        msgspec.convert({place: {old: 1}} if place else {old: 1}, Body)
+    error = invalid_field(raised.value)
+    path = f"{place}.{old}" if place else old
+    assert (error.status, error.field, error.detail) == (422, path, f"`{old}` is now called `{new}`")

@@ -32,7 +32,7 @@ GOOD = {
     "partials/name.liquid": "{{ brand.name }}\n",
     "partials/loose.hbs": "{{total}}\n",
     "brand.toml": 'name = "Acme"\n',
-    "categories.toml": '[news]\nlane = "bulk"\n',
+    "categories.toml": '[news]\npriority = "bulk"\n',
 }
 
 

@@ -42,7 +42,7 @@ blocks = {file = "blocks.json"}
     "layouts/default/layout.mjml": "<mjml>{{ content }}</mjml>\n",
     "partials/foot.liquid": "Bye\n",
     "brand.toml": 'name = "Acme"\n',
-    "categories.toml": '[orders]\nlane = "high"\n',
+    "categories.toml": '[orders]\npriority = "high"\n',
     "README.md": "Ours.\n",
 }
 
@@ -114,7 +114,7 @@ def test_what_is_written_reads_as_what_it_was_and_is_written_the_same_again(fold
         ("partials/foot.txt", "x", "partials/foot.txt: ends in none of .liquid, .hbs"),
         ("partials/no way.hbs", "x", "partials/no way.hbs: no way: must be 1-128 letters"),
         ("brand.toml", 'name = "Acme"\ncolour = "red"', "brand.toml:2: colour: Object contains unknown field"),
-        ("categories.toml", "[a]\nlane = 7", "categories.toml:2: a.lane: Expected `str`"),
+        ("categories.toml", "[a]\npriority = 7", "categories.toml:2: a.priority: Expected `str`"),
         ("notes.txt", "", "notes.txt: is no file of a template"),
         ("templates/a/b/c.txt", "", "templates/a/b/c.txt: is no file of a template"),
     ],

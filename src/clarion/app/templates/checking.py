@@ -112,7 +112,7 @@ class Checking:
 
     def _category(self, key: str | None) -> Category | None:
         found = self._reading.folder.categories.get(key or "")
-        return None if key is None or found is None else Category(key, found.critical, found.lane)
+        return None if key is None or found is None else Category(key, found.critical, found.priority)
 
 
 def sample_job(template: Template, source: Source, locale: str, brand: Brand | None) -> RenderJob:

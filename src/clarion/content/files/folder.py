@@ -10,7 +10,7 @@ templates/<key>/variables.schema.json    JSON Schema of data
 layouts/<key>/layout.toml                engine, locale, mjml, html, text; messages and files as above
 partials/<key>.liquid, .hbs              one file each
 brand.toml                               the brand
-categories.toml                          [<key>] with critical, lane and defaults
+categories.toml                          [<key>] with critical, priority and defaults
 ```
 """
 
@@ -39,7 +39,7 @@ class FileCategory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     """A category as `categories.toml` describes it."""
 
     critical: bool = False
-    lane: Lane = Lane.NORMAL
+    priority: Lane = Lane.NORMAL
     defaults: dict[str, bool] = {}
 
 

@@ -26,7 +26,7 @@ class CategoryBody(CategoryRules, frozen=True, forbid_unknown_fields=True, omit_
     """
 
     critical: bool = False
-    lane: Lane = Lane.NORMAL
+    priority: Lane = Lane.NORMAL
     defaults: dict[str, bool] = msgspec.field(default_factory=dict)
 
 
@@ -48,13 +48,14 @@ def check_category(key: str, body: CategoryBody) -> Category:
     if body.route is not None:
         check_route(body.route, "route")
     rules = {name: getattr(body, name) for name in CategoryRules.__struct_fields__}
-    return Category(key, body.critical, body.lane, defaults, CategoryRules(**rules))
+    return Category(key, body.critical, body.priority, defaults, CategoryRules(**rules))
 
 
 def view(category: Category) -> CategoryView:
     """Return a category as the API shows it, its rules beside the rest."""
     values: dict[str, Any] = msgspec.structs.asdict(category)
     rules = values.pop("rules")
+    values["priority"] = values.pop("lane")
     return CategoryView(**values, **msgspec.structs.asdict(rules))
 
 

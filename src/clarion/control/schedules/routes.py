@@ -38,11 +38,11 @@ class WhenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rrule: str | None = None
     start: str | None = None
     zone: str = "UTC"
-    recipient_time: bool = False
+    local_time: bool = False
 
 
 class OccurrenceView(msgspec.Struct, frozen=True):
-    """When a schedule comes round. `local` is the wall-clock time, with `recipient_time` that of each recipient; `at` is then
+    """When a schedule comes round. `local` is the wall-clock time, with `local_time` that of each recipient; `at` is then
     the instant at which it comes to the first of them."""
 
     at: datetime

@@ -37,8 +37,8 @@ def check_clock(schedule: Schedule, zones: Container[str]) -> None:
     """Raise `InvalidField` unless the zone exists and the rule can be read."""
     if schedule.zone not in zones:
         raise InvalidField("is not an IANA time zone", field="zone")
-    if schedule.recipient_time and schedule.zone != "UTC":
-        raise InvalidField("says nothing with recipient_time: each recipient has a zone of their own", field="zone")
+    if schedule.local_time and schedule.zone != "UTC":
+        raise InvalidField("says nothing with local_time: each recipient has a zone of their own", field="zone")
     check_when(schedule)
 
 

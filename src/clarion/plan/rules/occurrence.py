@@ -8,20 +8,18 @@ from clarion.domain.schedule import Schedule
 
 def last_time_ms(schedule: Schedule, due_ms: int) -> int:
     """Return when (Unix ms) an occurrence comes to its last recipients."""
-    return due_ms + (LAST_ZONE_MS if schedule.recipient_time else 0)
+    return due_ms + (LAST_ZONE_MS if schedule.local_time else 0)
 
 
 def own_time_ms(schedule: Schedule, due_ms: int, *zones: str) -> int:
     """Return when (Unix ms) an occurrence comes to a recipient who lives in the first of these zones that exists."""
-    return (
-        first_ms(local_time(due_ms, zone_of_schedule(schedule)), zone_of(*zones)) if schedule.recipient_time else due_ms
-    )
+    return first_ms(local_time(due_ms, zone_of_schedule(schedule)), zone_of(*zones)) if schedule.local_time else due_ms
 
 
 def wall_clock_ms(schedule: Schedule, due_ms: int) -> int | None:
     """Return the wall-clock time (as milliseconds since 1970) at which each recipient gets it where they live, None when
     all get it at once."""
-    return due_ms + FIRST_ZONE_MS if schedule.recipient_time else None
+    return due_ms + FIRST_ZONE_MS if schedule.local_time else None
 
 
 def is_too_late(schedule: Schedule, last_ms: int, now_ms: int) -> bool:
