@@ -74,7 +74,7 @@ def test_a_folder_says_all_there_is_to_a_template():
     assert folder.layouts == {"default": Layout(mjml="<mjml>{{ content }}</mjml>")}
     assert folder.partials == {"foot": Partial("Bye")}
     assert folder.brand == Brand(name="Acme")
-    assert folder.categories["orders"].lane == "high"
+    assert folder.categories["orders"].priority == "high"
     assert problems(SHIPPED) == []
 
 
