@@ -86,7 +86,7 @@ def test_two_on_one_directory_are_refused(tmp_path, second):
     port = free_port()
     with started(tmp_path / "data", port) as process:
         until_ready(port)
-        assert (tmp_path / "data" / "run" / "whole.pid").read_text().strip() == str(process.pid)
+        assert (tmp_path / "data" / "run" / "all-in-one.pid").read_text().strip() == str(process.pid)
         with started(tmp_path / "data", free_port(), second) as other:
             output, _ = other.communicate(timeout=TIMEOUT_S)
             assert other.returncode == 2
